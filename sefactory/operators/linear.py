@@ -1,0 +1,100 @@
+"""Dense maps of named axes."""
+
+import math
+
+import torch
+from torch import Tensor, einsum, nn
+from torch.nn import functional as F
+
+from ..axes import Sizes, check_roles
+from ..errors import Refused
+from ..registry import operator
+from ..schema import NoAxes, Real, Size
+from .weights import divide, learned, roles, spread
+
+
+class Linear(nn.Module):
+    """y_o = sum_i w_oi x_i + b_o over the mixed axes; `each` axes have weights of their own, the rest share them.
+
+    x_BSCHW -> y_BSCHW with `out` on the first mixed axis and 1 on the others. weight: (each..., out, in...), the first
+    `in` divided by groups; bias: (each..., out).
+    """
+
+    def __init__(self, sizes: Sizes, out: int, mix: str, each: str, groups: int, bias: bool, start: float | None) -> None:
+        super().__init__()
+        first = sizes.number(mix[0]) if mix else 1
+        inputs = (divide(f"{mix[0]} of", first, groups), *sizes.numbers(mix[1:])) if mix else ()
+        divide("out", out, groups)
+        fan_in = math.prod(inputs)
+        self.mix, self.each, self.groups = mix, each, groups
+        self.weight = learned((*sizes.numbers(each), out, *inputs), fan_in, start)
+        self.bias = learned((*sizes.numbers(each), out), fan_in, start) if bias else None
+        self.sizes = sizes.replace({axis: out if axis == mix[0] else 1 for axis in mix})
+
+    def forward(self, x_BSCHW: Tensor) -> Tensor:
+        if self.mix == "C" and not self.each:
+            weight = self.weight[..., None, None]
+            y_NCHW = F.conv2d(x_BSCHW.flatten(0, 1), weight, self.bias, groups=self.groups)
+            return torch.unflatten(y_NCHW, 0, x_BSCHW.shape[:2])
+        y_BSCHW = self._contract(x_BSCHW)
+        if self.bias is None:
+            return y_BSCHW
+        if not self.mix:
+            return y_BSCHW + spread(self.bias.squeeze(-1), self.each, self.sizes)
+        return y_BSCHW + spread(self.bias, self.each + self.mix[0], self.sizes)
+
+    def _contract(self, x_BSCHW: Tensor) -> Tensor:
+        """The general case as one einsum: g counts the groups, o the outputs."""
+        if not self.mix:
+            return x_BSCHW * spread(self.weight.squeeze(-1), self.each, self.sizes)
+        first, axes, dim = self.mix[0], self.sizes.axes, self.sizes.dim(self.mix[0])
+        x = torch.unflatten(x_BSCHW, dim, (self.groups, -1))
+        weight = torch.unflatten(self.weight, len(self.each), (self.groups, -1))
+        x_axes = "b" + "".join("g" + a if a == first else a for a in axes)
+        y_axes = "b" + "".join("go" if a == first else a for a in axes if a == first or a not in self.mix)
+        y = einsum(f"{x_axes},{self.each}go{self.mix}->{y_axes}", x, weight).flatten(dim, dim + 1)
+        for axis in sorted(self.mix[1:], key=axes.index):
+            y = y.unsqueeze(self.sizes.dim(axis))
+        return y
+
+    def macs(self, x: Tensor, y: Tensor) -> int:
+        """Multiply-adds: every output takes one for each of its inputs."""
+        return y.numel() * math.prod(self.weight.shape[len(self.each) + 1 :])
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.weight.shape)}, mix={self.mix!r}, each={self.each!r}, groups={self.groups}"
+
+
+def out_size(sizes: Sizes, out: int | None, mix: str) -> int:
+    """The outputs of a learned map: as given, else as many as come in."""
+    if mix:
+        return sizes.number(mix[0]) if out is None else out
+    if out not in (None, 1):
+        raise Refused(f"out {out} has no axis to land on: nothing is mixed; write mix: C or mix: S")
+    return 1
+
+
+@operator("linear")
+def linear(
+    sizes: Sizes,
+    out: Size | None = None,
+    mix: NoAxes | None = None,
+    each: NoAxes = "",
+    groups: Size = 1,
+    bias: bool = False,
+    start: Real | None = None,
+) -> Linear:
+    """Dense map of the mixed axis (default C), or of several together: the outputs land on the first, the others become 1.
+
+    `each` axes have weights of their own, `groups` cuts the first mixed axis, `start` fills the weights with a constant.
+    """
+    mix = roles(sizes, mix, each)
+    check_roles({"mix": mix, "each": each})
+    return Linear(sizes, out_size(sizes, out, mix), mix, each, groups, bias, start)
+
+
+@operator("mlp")
+def mlp(sizes: Sizes, hidden: Size, bias: bool = False) -> nn.Sequential:
+    """w2 relu(w1 x + b1) + b2 over C, back to the incoming width (arXiv:1709.01507, equation 3)."""
+    down = linear(sizes, hidden, "C", bias=bias)
+    return nn.Sequential(down, nn.ReLU(), linear(down.sizes, sizes.number("C"), "C", bias=bias))

@@ -1,0 +1,100 @@
+"""Normalisation over axes, the batch, or groups of channels."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..axes import Sizes
+from ..registry import operator
+from ..schema import Axes, Fraction, Positive, Real, Size
+from .weights import divide, inverse, learned
+
+
+class BatchNorm(nn.Module):
+    """w (x - mean) / sqrt(var + eps) + b, statistics over the batch and all axes but `each`; arXiv:1502.03167.
+
+    running <- (1 - momentum) running + momentum batch, the variance unbiased. weight, bias, running_*: (each...).
+    Raises ValueError in training where there is one value for each statistic.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, sizes: Sizes, each: str, start: float, momentum: float, eps: float) -> None:
+        super().__init__()
+        shape = sizes.numbers(each)
+        self.momentum, self.eps = momentum, eps
+        self.weight, self.bias = learned(shape, start=start), learned(shape, start=0)
+        self.register_buffer("running_mean", torch.zeros(shape))
+        self.register_buffer("running_var", torch.ones(shape))
+        self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long))
+        first = min(sizes.dims(each))
+        rest = [dim for dim in range(1, len(sizes.axes) + 1) if dim not in sizes.dims(each)]
+        self.lead = first
+        self.order = (*range(first), *sizes.dims(each), *[dim for dim in rest if dim > first])
+        self.back, self.each = inverse(self.order), len(each)
+
+    def forward(self, x_BSCHW: Tensor) -> Tensor:
+        if self.training:
+            self.num_batches_tracked.add_(1)
+        x = x_BSCHW.permute(self.order)
+        flat = x.flatten(0, self.lead - 1).flatten(1, self.each)
+        mean, var = self.running_mean.flatten(), self.running_var.flatten()
+        weight, bias = self.weight.flatten(), self.bias.flatten()
+        y = F.batch_norm(flat, mean, var, weight, bias, self.training, self.momentum, self.eps).reshape(x.shape)
+        return y.permute(self.back)
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.weight.shape)}, momentum={self.momentum}, eps={self.eps}"
+
+
+@operator("batch_norm")
+def batch_norm(sizes: Sizes, each: Axes = "C", start: Real = 1, momentum: Fraction = 0.1, eps: Positive = 1e-5) -> BatchNorm:
+    """Batch normalisation with statistics for each index of the named axes; the weight begins at `start`."""
+    return BatchNorm(sizes, each, start, momentum, eps)
+
+
+class LayerNorm(nn.Module):
+    """Each position over its channels, then w x + b for each channel. weight, bias: (C)."""
+
+    def __init__(self, channels: int, start: float, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight, self.bias = learned((channels,), start=start), learned((channels,), start=0)
+
+    def forward(self, x_BSCHW: Tensor) -> Tensor:
+        y = F.layer_norm(x_BSCHW.movedim(2, -1), self.weight.shape, self.weight, self.bias, self.eps)
+        return y.movedim(-1, 2)
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.weight.shape)}, eps={self.eps}"
+
+
+@operator("layer_norm")
+def layer_norm(sizes: Sizes, eps: Positive = 1e-5, start: Real = 1) -> LayerNorm:
+    """Layer normalisation of each position over its channels (arXiv:1607.06450), affine."""
+    return LayerNorm(sizes.number("C"), start, eps)
+
+
+class GroupNorm(nn.Module):
+    """Groups of channels with their positions, each map on S by itself; then w x + b for each channel. weight, bias: (C)."""
+
+    def __init__(self, channels: int, groups: int, start: float, eps: float) -> None:
+        super().__init__()
+        self.groups, self.eps = groups, eps
+        self.weight, self.bias = learned((channels,), start=start), learned((channels,), start=0)
+
+    def forward(self, x_BSCHW: Tensor) -> Tensor:
+        y = torch.group_norm(x_BSCHW.flatten(0, 1), self.groups, self.weight, self.bias, self.eps)
+        return torch.unflatten(y, 0, x_BSCHW.shape[:2])
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.weight.shape)}, groups={self.groups}, eps={self.eps}"
+
+
+@operator("group_norm")
+def group_norm(sizes: Sizes, groups: Size = 1, eps: Positive = 1e-5, start: Real = 1) -> GroupNorm:
+    """Group normalisation (arXiv:1803.08494): groups of channels with their positions, affine for each channel."""
+    divide("C of", sizes.number("C"), groups)
+    return GroupNorm(sizes.number("C"), groups, start, eps)

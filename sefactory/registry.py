@@ -1,0 +1,98 @@
+"""Operators by name. An operator is `make(sizes, **parameters) -> nn.Module`; its annotations are what a config may write."""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_type_hints
+
+from torch import nn
+
+from .axes import Sizes
+from .errors import Refused, nearest, words
+from .schema import Schema
+
+SLOTS = ("squeeze", "excite", "gate")
+HEADER = ("paper", "let", "official", "defaults")
+KEYWORDS = (*SLOTS, "apply", "series", "parallel", "shared", "own", "fuse", *HEADER)
+RESERVED = ("C", "H", "W")
+
+Make = TypeVar("Make", bound=Callable[..., nn.Module])
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A registered operator: its name, how it is made, and its parameters, the principal one first."""
+
+    name: str
+    make: Callable[..., nn.Module]
+    parameters: tuple[Schema, ...]
+
+    def arguments(self, given: Any) -> dict[str, Any]:
+        """What a config wrote behind the name, as a mapping: one bare value is for the principal parameter.
+
+        Raises Refused for a parameter that does not exist, or one that is missing.
+        """
+        names = [parameter.name for parameter in self.parameters]
+        if given is None:
+            given = {}
+        if not isinstance(given, Mapping):
+            if not names:
+                raise Refused(f"{self.name} takes no parameters")
+            given = {names[0]: given}
+        for name in given:
+            if name not in names:
+                allowed = f"; it takes {words(names)}" if names else "; it takes none"
+                raise Refused(f"{self.name} has no parameter {name!r}{allowed}{nearest(str(name), names)}")
+        for parameter in self.parameters:
+            if parameter.required and parameter.name not in given:
+                raise Refused(f"{self.name} needs {parameter.name}: {parameter.allowed}")
+        return dict(given)
+
+
+_OPERATORS: dict[str, Operator] = {}
+
+
+def operators() -> list[str]:
+    """The names of all registered operators, sorted."""
+    return sorted(_OPERATORS)
+
+
+def find(name: str) -> Operator | None:
+    """The operator of that name, if there is one."""
+    return _OPERATORS.get(name)
+
+
+def operator(name: str) -> Callable[[Make], Make]:
+    """Registers `make(sizes, parameter: type = default, ...) -> nn.Module` under a short name.
+
+    The module maps x_BSCHW to y_BSCHW; where it changes a size it says so in `module.sizes`. `make` raises ValueError to
+    refuse sizes or parameters. Raises ValueError for a name that is a keyword of the grammar, taken, or not a plain word.
+    """
+
+    def register(make: Make) -> Make:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in KEYWORDS:
+            raise ValueError(f"an operator cannot be named {name!r}: it must match [a-z][a-z0-9_]* and be no keyword")
+        taken = _OPERATORS.get(name)
+        if taken and (taken.make.__module__, taken.make.__qualname__) != (make.__module__, make.__qualname__):
+            raise ValueError(f"operator {name!r} is already registered by {taken.make.__module__}")
+        _OPERATORS[name] = Operator(name, make, _parameters(name, make))
+        return make
+
+    return register
+
+
+def _parameters(name: str, make: Callable[..., nn.Module]) -> tuple[Schema, ...]:
+    """The parameters of `make` behind `sizes`, as schemas."""
+    signature = list(inspect.signature(make).parameters.values())
+    hints = get_type_hints(make, include_extras=True)
+    if not signature or hints.get(signature[0].name) is not Sizes:
+        raise ValueError(f"operator {name!r}: the first parameter must be `sizes: Sizes`")
+    schemas = []
+    for parameter in signature[1:]:
+        if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD or parameter.name not in hints:
+            raise ValueError(f"operator {name!r}: parameter {parameter.name!r} needs a name of its own and an annotation")
+        required = parameter.default is parameter.empty
+        default = None if required else parameter.default
+        schemas.append(Schema(parameter.name, hints[parameter.name], default, required))
+    return tuple(schemas)

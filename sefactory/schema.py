@@ -1,0 +1,138 @@
+"""What a parameter of an operator may be: its annotation is the type, the text of an error and the JSON Schema."""
+
+import types
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+
+from .axes import AXES
+from .errors import Refused, nearest, shown, words
+from .expression import Unknown, Value, evaluate, floored
+
+LARGEST_SIZE = 10**9
+
+
+def _letters(text: str) -> str:
+    if len(set(text)) != len(text) or set(text) - set(AXES):
+        raise ValueError
+    return text
+
+
+Size = Annotated[int, Field(ge=1, le=LARGEST_SIZE)]
+Index = Annotated[int, Field(ge=0, le=LARGEST_SIZE)]
+Real = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Axes = Annotated[str, AfterValidator(_letters), Field(description=f"letters of {AXES}, each once", pattern=f"^[{AXES}]+$")]
+NoAxes = Annotated[str, AfterValidator(_letters), Field(description=f"letters of {AXES}, each once", pattern=f"^[{AXES}]*$")]
+
+
+class Schema:
+    """One parameter: reads what a config gives it into what the operator gets."""
+
+    def __init__(self, name: str, annotation: Any, default: Any, required: bool) -> None:
+        self.name, self.annotation, self.default, self.required = name, annotation, default, required
+        leaves = set(_leaves(annotation))
+        self.number: type | None = float if float in leaves else int if int in leaves else None
+        self.optional = type(None) in leaves
+        self.switch = bool in leaves
+        self.choices = _choices(annotation)
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        """Pydantic's reading of the annotation."""
+        return TypeAdapter(self.annotation)
+
+    @cached_property
+    def allowed(self) -> str:
+        """The allowed values in words, from the JSON Schema."""
+        return _describe(self.adapter.json_schema())
+
+    def json_schema(self) -> dict[str, Any]:
+        """JSON Schema for editors: every number may also be an expression."""
+        schema = self.adapter.json_schema()
+        if self.number or self.switch:
+            expression = {"type": "string", "description": "size expression over C, H, W and names of let"}
+            return {"anyOf": [schema, expression]}
+        return schema
+
+    def read(self, value: Any, names: Mapping[str, Value]) -> Any:
+        """The value with its expressions evaluated, checked against the annotation.
+
+        Raises Refused, or Unknown where an expression rests on a number that is not known yet.
+        """
+        if self.optional and (value is None or value == "none"):
+            return None
+        evaluated = self._evaluated(value, names)
+        try:
+            return self.adapter.validate_python(evaluated, strict=True)
+        except ValidationError:
+            raise Refused(self._complaint(value, evaluated)) from None
+
+    def _evaluated(self, value: Any, names: Mapping[str, Value]) -> Any:
+        if isinstance(value, list):
+            return [self._evaluated(item, names) for item in value]
+        if not isinstance(value, str) or value in self.choices:
+            return value
+        if self.switch and value in names:
+            if names[value] is None:
+                raise Unknown
+            return names[value]
+        if self.number is None:
+            return value
+        number = evaluate(value, names, whole=self.number is int)
+        return floored(value, number) if self.number is int else number
+
+    def _complaint(self, value: Any, evaluated: Any) -> str:
+        given = shown(value) if value == evaluated else f"{value} = {shown(evaluated)}"
+        words_given = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
+        hints = [nearest(word, self.choices) for word in words_given if word not in self.choices and self.choices]
+        return f"{self.name} is {given}; allowed: {self.allowed}{next((hint for hint in hints if hint), '')}"
+
+
+def _leaves(annotation: Any) -> list[Any]:
+    """The plain types an annotation is made of."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _leaves(get_args(annotation)[0])
+    if origin is Literal:
+        return [str]
+    if origin in (Union, types.UnionType, list):
+        return [leaf for argument in get_args(annotation) for leaf in _leaves(argument)]
+    return [annotation]
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    """The words of every Literal in an annotation."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    found = [choice for argument in get_args(annotation) for choice in _choices(argument)]
+    return tuple(dict.fromkeys(found))
+
+
+def _describe(schema: Mapping[str, Any]) -> str:
+    """A JSON Schema in words.
+
+    >>> _describe({"type": "integer", "minimum": 1})
+    'a whole number from 1'
+    """
+    if "description" in schema:
+        return str(schema["description"])
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_describe(option) for option in schema["anyOf"]))
+    if "enum" in schema or "const" in schema:
+        return "one of " + words(schema["enum"]) if "enum" in schema else str(schema["const"])
+    if schema["type"] == "array":
+        if "prefixItems" in schema or schema.get("minItems") == schema.get("maxItems") is not None:
+            return f"a list of {schema['minItems']}, each {_describe(schema['items'])}"
+        return f"a list, each {_describe(schema['items'])}"
+    plain = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "null": "none"}
+    return plain[schema["type"]] + _range(schema)
+
+
+def _range(schema: Mapping[str, Any]) -> str:
+    low, above, high = schema.get("minimum"), schema.get("exclusiveMinimum"), schema.get("maximum")
+    text = f" from {low}" if low is not None else f" above {above}" if above is not None else ""
+    return text + (f" to {high}" if high is not None and high != LARGEST_SIZE else "")
