@@ -1,0 +1,67 @@
+"""The boundary between plain maps and the tensors inside."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .axes import GRID, Sizes
+from .errors import ConfigError
+
+
+class Block(nn.Module):
+    """(B, C, H, W) -> (B, C', H', W'). It shares the names of its root node, so that no path of the config has a prefix.
+
+    `config` is the resolved config, `sizes` what comes in and what goes out, `label` its name in messages.
+    Raises ConfigError for an input of the wrong rank, width, grid or dtype.
+    """
+
+    def __init__(self, node: nn.Module, config: Any, label: str, sizes: tuple[Sizes, Sizes]) -> None:
+        super().__init__()
+        self.config, self.label, self.sizes = config, label, sizes
+        self._modules, self._parameters, self._buffers = node._modules, node._parameters, node._buffers
+        self._non_persistent_buffers_set = node._non_persistent_buffers_set
+        self._node = (node,)  # in a tuple: its children are registered here, under their own names
+        owners = (module for module in node.modules() if module._parameters)
+        self._owner = next(((module, next(iter(module._parameters))) for module in owners), None)
+        self._fixed = {2 + i: sizes[0].number(axis) for i, axis in enumerate(GRID) if isinstance(sizes[0][axis], int)}
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        self._check(x_BCHW)
+        y_BSCHW: Tensor = self._node[0](x_BCHW.unsqueeze(1))
+        return y_BSCHW.squeeze(1)
+
+    def train(self, mode: bool = True) -> "Block":
+        """As in torch; the root node is told as well."""
+        self._node[0].train(mode)
+        super().train(mode)
+        return self
+
+    def _check(self, x: Tensor) -> None:
+        channels = self.sizes[0].number("C")
+        if not isinstance(x, Tensor) or x.dim() != 4 or x.shape[1] != channels:
+            self._refuse(x, f"{tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}")
+        for dim, size in self._fixed.items():
+            if x.shape[dim] != size:
+                self._refuse(x, f"{tuple(x.shape)}")
+        dtype = self._dtype()
+        if x.dtype != dtype and not (x.is_floating_point() and (dtype is None or _autocast(x))):
+            self._refuse(x, str(x.dtype).removeprefix("torch."))
+
+    def _dtype(self) -> torch.dtype | None:
+        if self._owner is None:
+            return None
+        parameter = self._owner[0]._parameters.get(self._owner[1])
+        return None if parameter is None else parameter.dtype
+
+    def _refuse(self, x: object, given: str) -> None:
+        _, channels, height, width = self.sizes[0].extents
+        dtype = str(self._dtype() or "floating point").removeprefix("torch.")
+        raise ConfigError([(self.label, f"expected an input (B, {channels}, {height}, {width}) of {dtype}, got {given}")])
+
+    def extra_repr(self) -> str:
+        return f"{self.label}: {self.sizes[0]} -> {self.sizes[1]}"
+
+
+def _autocast(x: Tensor) -> bool:
+    return torch.is_autocast_enabled(x.device.type)

@@ -1,0 +1,100 @@
+"""A config as a tree of nodes: what each place of it is. No sizes yet, no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .registry import Operator
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a node stands: file and path, and where that file is used.
+
+    >>> str(Place("pam.yaml", ("excite", "0"), Place("danet.yaml", ("series", "attend"))))
+    'pam.yaml excite.0 (used at danet.yaml series.attend)'
+    """
+
+    file: str
+    path: tuple[str, ...] = ()
+    used_at: "Place | None" = None
+
+    def __truediv__(self, name: object) -> "Place":
+        return Place(self.file, (*self.path, str(name)), self.used_at)
+
+    def __str__(self) -> str:
+        here = " ".join(part for part in (self.file, ".".join(self.path)) if part) or "config"
+        return f"{here} (used at {self.used_at})" if self.used_at else here
+
+
+@dataclass(frozen=True)
+class Config:
+    """A config in plain containers, the label of its file, and the folder in which its references are looked up first."""
+
+    data: Any
+    label: str
+    folder: Path | None = None
+
+    @property
+    def let(self) -> Mapping[str, Any]:
+        """The names it gives to numbers; its parameters when it is used by name."""
+        let = self.data.get("let") if isinstance(self.data, dict) else None
+        return let if isinstance(let, dict) else {}
+
+
+@dataclass(frozen=True)
+class Node:
+    """A place in the config and the names that `let` gives it."""
+
+    place: Place
+    let: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Operation(Node):
+    """An operator with the arguments a config wrote."""
+
+    operator: Operator
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Chain(Node):
+    """Steps one after the other; `named` where they stand under `series`."""
+
+    steps: tuple[tuple[str, Node], ...]
+    named: bool = False
+
+
+@dataclass(frozen=True)
+class Fork(Node):
+    """Branches side by side, an optional trunk, steps of their own, and how they are fused."""
+
+    branches: tuple[tuple[str, Node], ...]
+    shared: Chain | None
+    own: tuple[tuple[str, Node], ...]
+    fuse: str
+
+
+@dataclass(frozen=True)
+class Gated(Node):
+    """The unit: three slots and how the gate is applied."""
+
+    squeeze: Chain
+    excite: Chain
+    gate: Chain
+    apply: str
+
+
+@dataclass(frozen=True)
+class Reference(Node):
+    """Another config by name, with numbers for some names of its `let`."""
+
+    body: Node
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Broken(Node):
+    """A node at fault; the fault is already noted."""

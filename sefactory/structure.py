@@ -1,0 +1,177 @@
+"""The three ways to compose, the unit y = apply(x, gate(excite(squeeze(x))))."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .axes import GRID, Named, Sizes, broadcast
+from .errors import Refused, words
+
+FUSES: dict[str, Callable[[Sequence[Tensor]], Tensor]] = {
+    "sum": lambda maps: reduce(torch.add, maps),
+    "mean": lambda maps: reduce(torch.add, maps) / len(maps),
+    "product": lambda maps: reduce(torch.mul, maps),
+    "max": lambda maps: reduce(torch.maximum, maps),
+    "stack": lambda maps: _end_to_end(maps, 1),
+    "concat": lambda maps: _end_to_end(maps, 2),
+}
+ALONG = {"stack": "S", "concat": "C"}
+
+APPLIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "multiply": torch.mul,
+    "add": torch.add,
+    "scale_shift": lambda x, g: x * g[:, :1] + g[:, 1:],
+}
+
+
+def _end_to_end(maps: Sequence[Tensor], dim: int) -> Tensor:
+    """Concatenation of maps whose other axes broadcast."""
+    shapes = [list(t.shape) for t in maps]
+    common = list(torch.broadcast_shapes(*[s[:dim] + [1] + s[dim + 1 :] for s in shapes]))
+    return torch.cat([t.expand(common[:dim] + [s[dim]] + common[dim + 1 :]) for t, s in zip(maps, shapes, strict=True)], dim)
+
+
+def fused(fuse: str, branches: Sequence[Sizes]) -> Sizes:
+    """The sizes of the fused branches; stack adds up S, concat adds up C, axes of size 1 are stretched."""
+    return broadcast(branches, along=ALONG.get(fuse, ""))
+
+
+def fit(apply: str, x: Sizes, gate: Sizes) -> str:
+    """The grid axes along which a gate is coarser than its map and has to be brought to it.
+
+    Raises Refused for a gate that does not fit.
+    """
+    maps = 2 if apply == "scale_shift" else 1
+    if apply == "scale_shift" and gate["S"] != 2:
+        raise Refused(f"scale_shift takes a scale and a shift side by side on S, and the gate holds {gate['S']} map(s)")
+    coarse = ""
+    for axis in x.axes:
+        have, want = gate[axis], x[axis]
+        if have in (1, want) or (axis == "S" and have == maps):
+            continue
+        if axis not in GRID or not _coarser(have, want):
+            raise Refused(f"the gate does not fit its map: {axis} is {have} against {want} (gate {gate}, map {x})")
+        coarse += axis
+    return coarse
+
+
+def _coarser(have: object, want: object) -> bool:
+    if isinstance(have, Named) and isinstance(want, Named):
+        return have.base == want.base and have.divisor > want.divisor
+    return isinstance(have, int) and isinstance(want, int) and have < want
+
+
+def trunk_sizes(branches: Sequence[Sizes]) -> Sizes:
+    """What a shared trunk sees: the positions of all branches, one after the other, on H.
+
+    Raises Refused where S or C differ.
+    """
+    for axis in "SC":
+        if len(found := {branch[axis] for branch in branches}) > 1:
+            raise Refused(f"a shared trunk needs branches of one {axis}; they have {words(map(str, found))}")
+    pairs = tuple((branch["H"], branch["W"]) for branch in branches)
+    areas = [h * w for h, w in pairs if isinstance(h, int) and isinstance(w, int)]
+    return branches[0].replace({"H": sum(areas) if len(areas) == len(pairs) else Named(pairs), "W": 1})
+
+
+def _own_names() -> frozenset[str]:
+    return frozenset(dir(nn.Module())) | {"training"}
+
+
+OWN_NAMES = _own_names()
+
+
+class Steps(nn.Module):
+    """Children by name, one after the other; without children the identity."""
+
+    def __init__(self, steps: Iterable[tuple[str, nn.Module]]) -> None:
+        super().__init__()
+        for name, module in steps:
+            self.add_module(name, module)
+
+    def forward(self, x_BSCHW: Tensor) -> Tensor:
+        for step in self._modules.values():
+            assert step is not None
+            x_BSCHW = step(x_BSCHW)
+        return x_BSCHW
+
+
+class Branches(nn.Module):
+    """Children by name, side by side; the owner says what becomes of them."""
+
+    def __init__(self, branches: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        for name, module in branches.items():
+            self.add_module(name, module)
+
+
+class Series(nn.Module):
+    """Steps under the name `series`."""
+
+    def __init__(self, series: Steps) -> None:
+        super().__init__()
+        self.series = series
+
+    def forward(self, x_BSCHW: Tensor) -> Tensor:
+        y: Tensor = self.series(x_BSCHW)
+        return y
+
+
+class Unit(nn.Module):
+    """y = apply(x, gate(excite(squeeze(x)))); a gate coarser than x is first brought to its grid (nearest)."""
+
+    def __init__(self, squeeze: Steps, excite: Steps, gate: Steps, apply: str, coarse: str) -> None:
+        super().__init__()
+        self.squeeze, self.excite, self.gate = squeeze, excite, gate
+        self.apply_by, self.coarse = apply, coarse
+
+    def forward(self, x_BSCHW: Tensor) -> Tensor:
+        gate = self.gate(self.excite(self.squeeze(x_BSCHW)))
+        if self.coarse:
+            gate = _onto(gate, x_BSCHW, self.coarse)
+        return APPLIES[self.apply_by](x_BSCHW, gate)
+
+    def extra_repr(self) -> str:
+        return f"apply={self.apply_by}"
+
+
+def _onto(gate: Tensor, x: Tensor, coarse: str) -> Tensor:
+    """The gate on the grid of x along the coarse axes, nearest."""
+    size = [x.shape[i - 2] if axis in coarse else gate.shape[i - 2] for i, axis in enumerate(GRID)]
+    y = F.interpolate(gate.flatten(0, 1), size=size, mode="nearest")
+    return torch.unflatten(y, 0, gate.shape[:2])
+
+
+class Parallel(nn.Module):
+    """fuse_i own_i(shared(branch_i(x))): branches side by side, a trunk that sees all their positions, steps of their own."""
+
+    def __init__(self, parallel: Branches, shared: Steps | None, own: Branches | None, fuse: str) -> None:
+        super().__init__()
+        self.parallel = parallel
+        if shared is not None:
+            self.shared = shared
+        if own is not None:
+            self.own = own
+        self.trunk, self.finish, self.fuse = shared is not None, own is not None, fuse
+
+    def forward(self, x_BSCHW: Tensor) -> Tensor:
+        maps = [branch(x_BSCHW) for branch in self.parallel.children()]
+        if self.trunk:
+            maps = self._through_trunk(maps)
+        if self.finish:
+            own = dict(self.own.named_children())
+            names = [name for name, _ in self.parallel.named_children()]
+            maps = [own[name](y) if name in own else y for name, y in zip(names, maps, strict=True)]
+        return FUSES[self.fuse](maps)
+
+    def _through_trunk(self, maps: list[Tensor]) -> list[Tensor]:
+        strips = [y.flatten(3) for y in maps]
+        trunk = self.shared(torch.cat(strips, dim=3).unsqueeze(-1)).squeeze(-1)
+        parts = trunk.split([strip.shape[3] for strip in strips], dim=3)
+        return [torch.unflatten(part, 3, y.shape[3:]) for part, y in zip(parts, maps, strict=True)]
+
+    def extra_repr(self) -> str:
+        return f"fuse={self.fuse}"
