@@ -1,0 +1,370 @@
+"""The benchmark against modules whose cost is known by hand."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.benchmark import Measurement
+from torch.utils.benchmark.utils.common import TaskSpec
+
+from sefactory import benchmark, machine, memory
+from sefactory.benchmark import Case, Comparison, Machine, Options, Row, floor, refused_row
+
+SHAPE = (2, 4, 6, 8)
+QUICK = Options(rounds=2, seconds=1e-4)
+MACHINE = Machine(bytes_per_second=1e9, flops_per_second=1e10)
+
+
+class Gate(nn.Module):
+    """x * sigmoid(mean): of its tensors, autograd needs x and the gate."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(x.mean((2, 3), keepdim=True))
+
+
+class Exponentials(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.exp().exp()
+
+
+class Pooled(nn.Module):
+    """A batch norm of one value per channel and sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.norm(x.mean((2, 3), keepdim=True))
+
+
+class Watched(nn.Module):
+    """Tells `see` its state and input at every call, then doubles."""
+
+    def __init__(self, see: Callable[["Watched", Tensor], object]) -> None:
+        super().__init__()
+        self.see = see
+        self.weight = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.see(self, x)
+        return x * self.weight
+
+
+class Scripted:
+    """A Timer whose timings are the module's own `seconds`, in turn."""
+
+    numbers: list[int] = []
+
+    def __init__(self, stmt: str, globals: dict[str, Any], num_threads: int) -> None:
+        step = globals["step"]
+        self.seconds = iter(step.__self__.module.seconds[step.__name__])
+        self.spec = TaskSpec(stmt, "pass", num_threads=num_threads)
+
+    def timeit(self, number: int) -> Measurement:
+        self.numbers.append(number)
+        return Measurement(number, [next(self.seconds) * number], self.spec)
+
+
+def case(name: str, module: nn.Module, operators: dict[str, str] | None = None) -> Case:
+    return Case(name, module, sum(p.numel() for p in module.parameters()), 10, 20, operators or {})
+
+
+def measured(*cases: Case, options: Options = QUICK, baseline: str | None = None, shape: Any = SHAPE) -> list[Row]:
+    comparison = Comparison(cases, shape, options, MACHINE, baseline)
+    assert len(list(comparison.run())) == comparison.total == 2 * options.rounds * len(cases)
+    return comparison.rows()
+
+
+def scripted(forward: list[float], train: list[float]) -> nn.Module:
+    module = Gate()
+    module.seconds = {"forward": forward, "train": train}  # type: ignore[assignment]
+    return module
+
+
+def test_blocks_take_turns() -> None:
+    calls: list[tuple[str, bool]] = []
+
+    def seen(name: str, module: nn.Module, x: Tensor) -> None:
+        if not calls or calls[-1] != (name, module.training):
+            calls.append((name, module.training))
+
+    rows = measured(*(case(name, Watched(partial(seen, name))) for name in "abc"), options=Options(rounds=3, seconds=1e-4))
+    assert calls == [(name, training) for _ in range(3) for training in (False, True) for name in "abc"]
+    assert [row.rounds for row in rows] == [3, 3, 3]
+
+
+def test_median_and_range_are_of_all_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "Timer", Scripted)
+    monkeypatch.setattr(Scripted, "numbers", [])
+    module = scripted([4e-3, 1e-3, 5e-3, 2e-3, 3e-3, 9e-3], [7.0, 8.0, 8.0, 8.0, 8.0, 9.0])
+    (row,) = measured(case("a", module), options=Options(rounds=5, seconds=0.02))
+    assert (row.forward_s, row.forward_iqr_s) == (pytest.approx(3e-3), pytest.approx(3e-3))  # of 1 5 2 3 9 ms
+    assert (row.train_s, row.train_iqr_s) == (pytest.approx(8.0), pytest.approx(0.0))
+    assert sorted(Scripted.numbers) == [1] * 7 + [5] * 5  # 20 ms / 4 ms forward; training takes 7 s, so one call
+
+
+def test_a_fast_block_is_gauged_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "Timer", Scripted)
+    monkeypatch.setattr(Scripted, "numbers", [])
+    measured(case("a", scripted([1e-4, 2e-4, 2e-4], [1e-3, 2e-3, 1e-3])), options=Options(rounds=1, seconds=0.02))
+    assert Scripted.numbers == [1, 20, 100, 1, 2, 10]  # a call, a tenth of what it suggests, the timing
+
+
+def test_ratios_and_floors_are_of_the_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "Timer", Scripted)
+    slow, fast = scripted([4e-3] * 2, [8e-3] * 2), scripted([1e-3] * 2, [6e-3] * 2)
+    rows = measured(case("slow", slow), case("fast", fast), options=Options(rounds=1, seconds=1e-3), baseline="slow")
+    assert [(row.forward_ratio, row.train_ratio) for row in rows] == [(1.0, 1.0), (0.25, 0.75)]
+    least = 2 * 2 * 4 * 6 * 8 * 4 / 1e9  # x is read, y written
+    assert rows[1].forward_floor_s == least and rows[1].train_floor_s == 2.5 * least
+    assert rows[1].forward_over_floor == pytest.approx(1e-3 / least)
+    assert rows[1].train_over_floor == pytest.approx(6e-3 / (2.5 * least))
+
+
+def test_no_ratio_without_a_baseline() -> None:
+    for baseline in (None, "elsewhere"):
+        (row,) = measured(case("a", Gate()), baseline=baseline)
+        assert row.forward_s is not None and row.forward_ratio is row.train_ratio is None
+
+
+@pytest.mark.parametrize(
+    "parameters, macs, train, seconds",
+    [
+        (100, 0, False, (96 + 24 + 100) * 4 / 1000),  # traffic
+        (100, 0, True, 2.5 * (96 + 24 + 100) * 4 / 1000),
+        (100, 10**6, False, 2 * 10**6 / 5000),  # operations
+        (100, 10**6, True, 6 * 10**6 / 5000),
+    ],
+)
+def test_floor(parameters: int, macs: int, train: bool, seconds: float) -> None:
+    x, y = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 2, 2)
+    known = Case("a", nn.Identity(), parameters, macs, 0, {})
+    assert floor(known, x, y, Machine(bytes_per_second=1000, flops_per_second=5000), train) == seconds
+
+
+@pytest.mark.parametrize("dtype, size", [("float32", 4), ("float64", 8), ("bfloat16", 2)])
+def test_saved_bytes_of_a_gate(dtype: str, size: int) -> None:
+    (row,) = measured(case("a", Gate()), options=Options(rounds=1, seconds=1e-4, dtype=dtype))
+    assert row.saved_bytes == (2 * 4 * 6 * 8 + 2 * 4) * size  # x and the gate, each once
+
+
+def test_weights_are_not_saved_bytes_but_a_slice_keeps_its_storage() -> None:
+    (row,) = measured(case("a", nn.Conv2d(4, 3, 1)))
+    assert row.saved_bytes == 2 * 4 * 6 * 8 * 4
+    x = torch.ones(100, requires_grad=True)
+    assert memory.saved_bytes(lambda: x[:10].square(), []) == 400
+    assert memory.saved_bytes(lambda: x + 1, []) == 0
+
+
+def test_peak_bytes_of_two_exponentials() -> None:
+    (row,) = measured(case("a", Exponentials()))
+    one = 2 * 4 * 6 * 8 * 4
+    # x, both results and the gradient of each exponential; the second result may be freed before the last gradient
+    assert row.peak_bytes is not None and 4 * one <= row.peak_bytes <= 5 * one
+
+
+def test_peak_bytes_forget_what_was_freed() -> None:
+    def chain() -> None:
+        y = x
+        for _ in range(20):
+            y = y.neg()
+
+    x = torch.ones(1000)
+    assert memory.peak_bytes(chain, x, []) == 3 * 4000  # x, a result, and the next one made from it
+    assert memory.peak_bytes(lambda: [x.neg() for _ in range(5)], x, []) == 6 * 4000
+    assert memory.peak_bytes(lambda: x.view(10, 100).relu_(), x, []) == 4000  # views and in-place work are free
+
+
+def test_peak_bytes_leave_out_weights_but_not_their_gradients() -> None:
+    # a linear map transposes its weights, which is an operator that returns their storage
+    (row,) = measured(case("a", nn.Linear(64, 64, bias=False)), shape=(1, 2, 2, 64))
+    weights = 64 * 64 * 4
+    assert row.peak_bytes is not None and weights <= row.peak_bytes < 2 * weights
+
+
+def test_an_error_stays_in_its_row() -> None:
+    def fail(module: nn.Module, x: Tensor) -> None:
+        raise RuntimeError("\n  no such kernel  \nand a long explanation")
+
+    rows = measured(case("a", Watched(fail)), case("b", Gate()), case("c", nn.Conv2d(5, 5, 1)))
+    assert rows[0].error == "forward: no such kernel"
+    assert (rows[0].forward_s, rows[0].train_s, rows[0].rounds) == (None, None, 0)
+    assert rows[1].error is None and rows[1].forward_s and rows[1].train_s and rows[1].rounds == 2
+    assert rows[2].error is not None and rows[2].error.startswith("forward: Given groups=1")
+
+
+def test_a_block_that_cannot_train_is_measured_forward() -> None:
+    (row,) = measured(case("a", Pooled()), shape=(1, 4, 6, 8))
+    assert row.error is not None and row.error.startswith("training: Expected more than 1 value per channel")
+    assert row.forward_s and row.forward_floor_s and row.rounds == 2
+    assert row.train_s is row.train_iqr_s is row.saved_bytes is row.peak_bytes is None
+
+
+def test_a_block_that_returns_no_tensor() -> None:
+    class Pair(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x, x
+
+    (row,) = measured(case("a", Pair()))
+    assert row.error == "forward: returned tuple, not one tensor"
+
+
+def test_rows_of_a_run_that_was_left() -> None:
+    comparison = Comparison([case("a", Gate()), case("b", Gate())], SHAPE, QUICK, MACHINE, "a")
+    assert [row.forward_s for row in comparison.rows()] == [None, None]
+    run = comparison.run()
+    for _ in range(3):  # a forward, b forward, a training
+        next(run)
+    run.close()
+    a, b = comparison.rows()
+    assert a.forward_s and a.train_s and a.forward_ratio == a.train_ratio == 1.0
+    assert b.forward_s and b.forward_ratio == b.forward_s / a.forward_s
+    assert b.train_s is b.train_ratio is b.train_floor_s is b.saved_bytes is None
+    assert (a.rounds, b.rounds, b.error) == (1, 1, None)
+
+
+def test_an_interrupt_passes_and_loses_nothing() -> None:
+    def interrupt(module: nn.Module, x: Tensor) -> None:
+        if module.training:
+            raise KeyboardInterrupt
+
+    former = torch.get_num_threads()
+    comparison = Comparison([case("a", Gate()), case("b", Watched(interrupt))], SHAPE, QUICK, MACHINE, None)
+    with pytest.raises(KeyboardInterrupt):
+        list(comparison.run())
+    a, b = comparison.rows()
+    assert a.train_s and b.forward_s and b.train_s is None and b.error is None
+    assert torch.get_num_threads() == former and torch.is_grad_enabled()
+
+
+def test_options_reach_the_module() -> None:
+    seen: set[Any] = set()
+
+    def see(module: Watched, x: Tensor) -> None:
+        seen.add((torch.get_num_threads(), x.dtype, module.weight.dtype, x.is_contiguous(memory_format=torch.channels_last)))
+
+    former = torch.get_num_threads()
+    options = Options(rounds=1, seconds=1e-4, threads=3, dtype="float64", channels_last=True)
+    (row,) = measured(case("a", Watched(see)), options=options)
+    assert seen == {(3, torch.float64, torch.float64, True)} and row.error is None
+    assert torch.get_num_threads() == former
+
+
+def test_forward_keeps_no_graph_and_training_fills_every_gradient() -> None:
+    seen: list[tuple[bool, bool, bool]] = []
+
+    def see(module: Watched, x: Tensor) -> None:
+        seen.append((module.training, torch.is_grad_enabled(), module.weight.grad is None and x.grad is None))
+
+    measured(case("a", Watched(see)))
+    assert {entry for entry in seen} == {(False, False, True), (True, True, True)}
+
+    x = machine.standard_input(SHAPE, QUICK)
+    loaded = machine.load(Watched(lambda module, x: None), x, QUICK)
+    loaded.train()
+    assert torch.equal(x.grad, 2.0 * loaded.cotangent)
+    assert torch.allclose(loaded.leaves[1].grad, (x * loaded.cotangent).sum())
+
+
+def test_the_modules_of_the_caller_are_not_touched() -> None:
+    module = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)).eval()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    measured(case("a", module), options=Options(rounds=1, seconds=1e-4, dtype="bfloat16"))
+    after = module.state_dict()
+    assert all(torch.equal(before[key], after[key]) and before[key].dtype == after[key].dtype for key in before)
+    assert not module.training and all(p.grad is None for p in module.parameters())
+
+
+def test_the_split_sums_over_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter(range(10**6))
+    monkeypatch.setattr(memory, "now", lambda: float(next(ticks)))  # every call of a module takes one second
+    module = nn.Sequential(nn.ReLU(), nn.Sequential(nn.Sigmoid(), nn.ReLU()), nn.Tanh())
+    operators = {"0": "relu", "1.0": "sigmoid", "1.1": "relu"}
+    (row,) = measured(case("a", module, operators))
+    assert row.split == {"relu": 2.0, "sigmoid": 1.0}
+    assert memory.operator_seconds(nn.ReLU(), torch.ones(3), {"": "all"}) == {"all": 1.0}
+
+
+def test_hooks_do_not_outlive_the_split() -> None:
+    module = nn.Sequential(nn.ReLU())
+    memory.operator_seconds(module, torch.ones(3), {"0": "relu"})
+    assert not module[0]._forward_hooks and not module[0]._forward_pre_hooks
+
+
+def test_every_case_is_compiled_in_both_modes(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs: list[object] = []
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    compile_with: Any = partial(torch.compile, backend=backend)
+    monkeypatch.setattr(torch, "compile", compile_with)
+    torch._dynamo.reset()
+    cases = [case(f"k{kernel}", nn.Sequential(nn.Conv2d(4, 4, kernel, padding="same"))) for kernel in (1, 3, 5, 7, 9)]
+    rows = measured(*cases, options=Options(rounds=1, seconds=1e-4, compile=True))
+    assert [row.error for row in rows] == [None] * 5 and all(row.train_s for row in rows)
+    assert len(graphs) >= 10  # modules of one class share a code object, of which only eight variants are kept
+    assert all(row.peak_bytes is None and row.saved_bytes == 2 * 4 * 6 * 8 * 4 for row in rows)
+
+
+def test_rates_count_both_directions_and_both_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    works: list[Callable[[], Any]] = []
+
+    def fastest(work: Callable[[], Any], threads: int) -> float:
+        works.append(work)
+        return 0.5
+
+    monkeypatch.setattr(machine, "_fastest", fastest)
+    monkeypatch.setattr(machine, "COPY_BYTES", 2**20)
+    rates = machine.measure_machine(Options(dtype="float64"))
+    assert rates == Machine(bytes_per_second=2 * 2**20 / 0.5, flops_per_second=2 * 1024**3 / 0.5)
+    copied, product = (work() for work in works)
+    assert copied.nbytes == 2**20 and copied.dtype == torch.float64 and product.shape == (1024, 1024)
+
+
+def test_measured_rates_are_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "COPY_BYTES", 2**20)
+    rates = machine.measure_machine(Options())
+    assert 1e7 < rates.bytes_per_second < 1e14 and 1e7 < rates.flops_per_second < 1e15
+
+
+def test_environment_names_what_results_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "77")
+    facts = benchmark.environment(Options(threads=2, dtype="float64"))
+    assert facts["torch"] == torch.__version__ and facts["threads"] == 2 and facts["dtype"] == "float64"
+    assert facts["device"] == "cpu" and facts["cores"] >= 1 and str(facts["date"]).endswith("+00:00")  # type: ignore[operator]
+    assert "MALLOC_TRIM_THRESHOLD_=77" in str(facts["allocator"]) and facts["cpu"]
+    assert machine._version("no-such-distribution") == "unknown"
+
+
+def test_refused_row() -> None:
+    row = refused_row("a", (8, 256, 56, 48), "the gate does not fit")
+    assert (row.block, row.shape, row.refused, row.error) == ("a", "8x256x56x48", "the gate does not fit", None)
+    assert (row.batch, row.channels, row.height, row.width) == (8, 256, 56, 48)
+    assert row.forward_s is row.parameters is None and row.rounds == 0
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Options(dtype="float"), "dtype: 'float' is none of float32, float64, bfloat16, float16"),
+        (lambda: Options(rounds=0), "threads=1, rounds=0, seconds=0.02 must be positive"),
+        (lambda: Options(device="cuda:99"), "device: 'cuda:99' cannot be used here"),
+        (lambda: Options(device="nonsense"), "device: 'nonsense' cannot be used here"),
+    ],
+)
+def test_options_that_cannot_be(make: Callable[[], Options], message: str) -> None:
+    with pytest.raises(ValueError, match="^" + message):
+        make()
+
+
+def test_cases_that_cannot_be_compared() -> None:
+    with pytest.raises(ValueError, match="two cases of one name: a, b, a"):
+        Comparison([case(name, Gate()) for name in "aba"], SHAPE, QUICK, MACHINE, None)
+    with pytest.raises(ValueError, match="a has no module at 1.0, 2"):
+        Comparison([case("a", nn.Sequential(nn.ReLU()), {"0": "x", "2": "x", "1.0": "y"})], SHAPE, QUICK, MACHINE, None)
