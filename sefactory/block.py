@@ -1,5 +1,7 @@
 """The boundary between plain maps and the tensors inside."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -7,18 +9,39 @@ from torch import Tensor, nn
 
 from .axes import GRID, Sizes
 from .errors import ConfigError
+from .expression import Value
+from .precision import autocasting
+
+
+@dataclass(frozen=True)
+class Part:
+    """One node of the config as it was built: its module path, what it is, what comes in and what goes out."""
+
+    path: str
+    operator: str
+    sizes: tuple[Sizes, Sizes]
 
 
 class Block(nn.Module):
     """(B, C, H, W) -> (B, C', H', W'). It shares the names of its root node, so that no path of the config has a prefix.
 
-    `config` is the resolved config, `sizes` what comes in and what goes out, `label` its name in messages.
+    `config` is the resolved config, `sizes` what comes in and what goes out, `label` its name in messages, `parts` are
+    its nodes from the root down, `let` the values of the names at each path that has a `let`.
     Raises ConfigError for an input of the wrong rank, width, grid or dtype.
     """
 
-    def __init__(self, node: nn.Module, config: Any, label: str, sizes: tuple[Sizes, Sizes]) -> None:
+    def __init__(
+        self,
+        node: nn.Module,
+        *,
+        config: Any,
+        label: str,
+        sizes: tuple[Sizes, Sizes],
+        parts: Sequence[Part],
+        let: Mapping[str, Mapping[str, Value]],
+    ) -> None:
         super().__init__()
-        self.config, self.label, self.sizes = config, label, sizes
+        self.config, self.label, self.sizes, self.parts, self.let = config, label, sizes, tuple(parts), let
         self._modules, self._parameters, self._buffers = node._modules, node._parameters, node._buffers
         self._non_persistent_buffers_set = node._non_persistent_buffers_set
         self._node = (node,)  # in a tuple: its children are registered here, under their own names
@@ -30,6 +53,11 @@ class Block(nn.Module):
         self._check(x_BCHW)
         y_BSCHW: Tensor = self._node[0](x_BCHW.unsqueeze(1))
         return y_BSCHW.squeeze(1)
+
+    @property
+    def node(self) -> nn.Module:
+        """The root node, x_BSCHW -> y_BSCHW."""
+        return self._node[0]
 
     def train(self, mode: bool = True) -> "Block":
         """As in torch; the root node is told as well."""
@@ -45,7 +73,7 @@ class Block(nn.Module):
             if x.shape[dim] != size:
                 self._refuse(x, f"{tuple(x.shape)}")
         dtype = self._dtype()
-        if x.dtype != dtype and not (x.is_floating_point() and (dtype is None or _autocast(x))):
+        if x.dtype != dtype and not (x.is_floating_point() and (dtype is None or autocasting(x))):
             self._refuse(x, str(x.dtype).removeprefix("torch."))
 
     def _dtype(self) -> torch.dtype | None:
@@ -61,7 +89,3 @@ class Block(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.label}: {self.sizes[0]} -> {self.sizes[1]}"
-
-
-def _autocast(x: Tensor) -> bool:
-    return torch.is_autocast_enabled(x.device.type)

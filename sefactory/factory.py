@@ -1,24 +1,18 @@
-"""build: sizes are threaded through the nodes, and each node becomes the module at its path."""
+"""build and load: from what a user names to a block."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from . import operators as _operators  # registers the operators of the package
 from .axes import Sizes
 from .block import Block
 from .config import Shelf, resolve
-from .errors import ConfigError, Refused, shown
-from .expression import Unknown, Value, evaluate
+from .errors import ConfigError, shown
 from .grammar import Grammar
-from .nodes import Broken, Chain, Fork, Gated, Node, Operation, Place, Reference
-from .operators.weights import MOST_PARAMETERS
-from .scope import LetFault, of_map, resolve_let
-from .structure import Branches, Parallel, Series, Steps, Unit, fit, fused, trunk_sizes
+from .maker import Maker
 
 __all__ = ["build", "load"]
 _ = _operators
@@ -47,15 +41,24 @@ def build(
     resolved = resolve(config, overrides, shelf)
     grammar = Grammar(shelf)
     root = grammar.read(resolved)
-    with torch.device("meta"):
-        plan = Maker(grammar.faults)
-        module, out = plan.root(root, sizes)
-    if plan.faults or module is None or out is None:
-        raise ConfigError(sorted(set(plan.faults), key=plan.faults.index))
+    with torch.device("meta"):  # a rehearsal: everything is checked before a weight is allocated
+        maker = Maker(grammar.faults)
+        module, out = maker.root(root, sizes)
+    if module is None or out is None or maker.faults:
+        raise ConfigError(dict.fromkeys(maker.faults))
     if torch.get_default_device().type != "meta":
-        module, out = Maker([]).root(root, sizes)
-    assert module is not None and out is not None
-    return Block(module, resolved.data, resolved.label or "block", (sizes, out))
+        maker = Maker([])
+        module, out = maker.root(root, sizes)
+    if module is None or out is None:
+        raise RuntimeError(f"{resolved.label}: the rehearsal built what could not be built")
+    return Block(
+        module,
+        config=resolved.data,
+        label=resolved.label or "block",
+        sizes=(sizes, out),
+        parts=maker.parts,
+        let=maker.let,
+    )
 
 
 def load(config: Any, overrides: Sequence[str] = (), search: Iterable[str | Path] = ()) -> Any:
@@ -76,157 +79,3 @@ def _incoming(channels: Any, height: Any, width: Any) -> Sizes:
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= 2**31:
             raise ConfigError([(name, f"{shown(value)}; it is a whole number from 1")])
     return Sizes.of_map(channels, height, width)
-
-
-Made = tuple[nn.Module | None, Sizes | None]
-FAULTY: Made = (None, None)
-
-
-class Maker:
-    """Makes modules of nodes; a fault is noted, and what rests on it is left out, so that one pass finds what it can."""
-
-    def __init__(self, faults: list[tuple[str, str]]) -> None:
-        self.faults = faults
-        self._stacked: Place | None = None
-
-    def root(self, node: Node, sizes: Sizes) -> Made:
-        """The whole config; one map comes in and one has to go out."""
-        module, out = self.node(node, sizes, of_map(sizes))
-        if out is not None and out["S"] != 1:
-            text = f"{out['S']} maps lie side by side on S at the end; reduce them, as with pool: {{over: S, by: sum}}"
-            self._fault(self._stacked or node.place, text)
-        if module is not None and (count := sum(p.numel() for p in module.parameters())) > MOST_PARAMETERS:
-            self._fault(node.place, f"holds {count:,} parameters; at most {MOST_PARAMETERS:,} in a block")
-        return module, out
-
-    def node(self, node: Node, sizes: Sizes, names: Mapping[str, Value]) -> Made:
-        """The module of a node and the sizes behind it; (None, None) where something is at fault."""
-        names = self._names(node, names)
-        makers: dict[type[Node], Callable[..., Made]] = {
-            Operation: self._operation,
-            Chain: self._chain,
-            Fork: self._fork,
-            Gated: self._gated,
-            Reference: self._reference,
-        }
-        return FAULTY if isinstance(node, Broken) else makers[type(node)](node, sizes, names)
-
-    def _fault(self, place: Place, text: str) -> Made:
-        self.faults.append((str(place), text))
-        return FAULTY
-
-    def _names(self, node: Node, outer: Mapping[str, Value]) -> Mapping[str, Value]:
-        if not node.let:
-            return outer
-        try:
-            return resolve_let(node.let, outer)
-        except LetFault as fault:
-            self._fault(node.place / "let" / fault.name, str(fault))
-            return {**outer, **dict.fromkeys(node.let)}
-
-    def _operation(self, node: Operation, sizes: Sizes, names: Mapping[str, Value]) -> Made:
-        arguments: dict[str, Any] = {}
-        for schema in node.operator.parameters:
-            if schema.name in node.arguments:
-                try:
-                    arguments[schema.name] = schema.read(node.arguments[schema.name], names)
-                except Unknown:
-                    return FAULTY
-                except Refused as refused:
-                    return self._fault(node.place, f"{node.operator.name}: {refused}")
-        try:
-            module = node.operator.make(sizes, **arguments)
-        except ValueError as refused:
-            return self._fault(node.place, f"{node.operator.name}: {refused}")
-        out = getattr(module, "sizes", sizes)
-        self._note_stack(node.place, sizes, out)
-        return module, out
-
-    def _note_stack(self, place: Place, sizes: Sizes, out: Sizes) -> None:
-        """Remembers where one map became several: the cause of a fault may lie far behind it."""
-        if out["S"] != 1 and sizes["S"] == 1:
-            self._stacked = place
-
-    def _steps(self, node: Chain, sizes: Sizes, names: Mapping[str, Value]) -> tuple[Steps | None, Sizes | None]:
-        made: list[tuple[str, nn.Module]] = []
-        here: Sizes | None = sizes
-        for name, step in node.steps:
-            if here is None:
-                break
-            module, here = self.node(step, here, names)
-            if module is not None:
-                made.append((name, module))
-        return (None, None) if here is None else (Steps(made), here)
-
-    def _chain(self, node: Chain, sizes: Sizes, names: Mapping[str, Value]) -> Made:
-        steps, out = self._steps(node, sizes, names)
-        return (Series(steps) if steps is not None and node.named else steps), out
-
-    def _gated(self, node: Gated, sizes: Sizes, names: Mapping[str, Value]) -> Made:
-        slots: list[Steps] = []
-        here: Sizes | None = sizes
-        for slot in (node.squeeze, node.excite, node.gate):
-            if here is None:
-                return FAULTY
-            steps, here = self._steps(slot, here, names)
-            slots += [steps] if steps is not None else []
-        if here is None:
-            return FAULTY
-        try:
-            coarse = fit(node.apply, sizes, here)
-        except Refused as refused:
-            since = f"; maps lie side by side on S since {self._stacked}" if here["S"] not in (1, sizes["S"]) else ""
-            return self._fault(node.place, f"{refused}{since}")
-        return Unit(slots[0], slots[1], slots[2], node.apply, coarse), sizes
-
-    def _fork(self, node: Fork, sizes: Sizes, names: Mapping[str, Value]) -> Made:
-        made = {name: self.node(branch, sizes, names) for name, branch in node.branches}
-        outs = {name: out for name, (_, out) in made.items() if out is not None}
-        if len(outs) < len(made):
-            return FAULTY
-        try:
-            shared, after = self._trunk(node.shared, outs, names)
-        except Refused as refused:
-            return self._fault(node.place / "shared", str(refused))
-        if after is None:
-            return FAULTY
-        own = {name: self.node(step, after[name], names) for name, step in node.own if name in after}
-        ends = [own[name][1] if name in own else out for name, out in after.items()]
-        known = [end for end in ends if end is not None]
-        if len(known) < len(ends):
-            return FAULTY
-        try:
-            out = fused(node.fuse, known)
-        except Refused as refused:
-            return self._fault(node.place / "fuse", str(refused))
-        self._note_stack(node.place, sizes, out)
-        return Parallel(_branches(made), shared, _branches(own) if node.own else None, node.fuse), out
-
-    def _trunk(
-        self, node: Chain | None, outs: dict[str, Sizes], names: Mapping[str, Value]
-    ) -> tuple[Steps | None, dict[str, Sizes] | None]:
-        """The shared trunk and what each branch is behind it."""
-        if node is None:
-            return None, outs
-        seen = trunk_sizes(list(outs.values()))
-        steps, out = self._steps(node, seen, names)
-        if steps is None or out is None:
-            return None, None
-        if (out["H"], out["W"]) != (seen["H"], seen["W"]):
-            raise Refused(f"a shared trunk keeps its positions, {seen['H']} x 1; this one leaves {out['H']} x {out['W']}")
-        return steps, {name: o.replace({"S": out["S"], "C": out["C"]}) for name, o in outs.items()}
-
-    def _reference(self, node: Reference, sizes: Sizes, names: Mapping[str, Value]) -> Made:
-        given: dict[str, Any] = {}
-        for name, value in node.parameters.items():
-            try:
-                given[name] = evaluate(value, names) if isinstance(value, str) else value
-            except Unknown:
-                return FAULTY
-            except Refused as refused:
-                self._fault(node.place, f"{name}: {refused}")
-        return self.node(replace(node.body, let={**node.body.let, **given}), sizes, of_map(sizes))
-
-
-def _branches(made: Mapping[str, Made]) -> Branches:
-    return Branches({name: module for name, (module, _) in made.items() if module is not None})

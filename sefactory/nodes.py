@@ -23,6 +23,12 @@ class Place:
     def __truediv__(self, name: object) -> "Place":
         return Place(self.file, (*self.path, str(name)), self.used_at)
 
+    @property
+    def module(self) -> str:
+        """The path of the module: a reference owns its path, so the paths of the files are put together."""
+        outer = (self.used_at.module,) if self.used_at else ()
+        return ".".join(name for name in (*outer, *self.path) if name)
+
     def __str__(self) -> str:
         here = " ".join(part for part in (self.file, ".".join(self.path)) if part) or "config"
         return f"{here} (used at {self.used_at})" if self.used_at else here

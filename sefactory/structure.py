@@ -134,6 +134,10 @@ class Unit(nn.Module):
             gate = _onto(gate, x_BSCHW, self.coarse)
         return APPLIES[self.apply_by](x_BSCHW, gate)
 
+    def elements(self, x: Tensor, y: Tensor) -> int:
+        """Values that the application reads."""
+        return 2 * x.numel()
+
     def extra_repr(self) -> str:
         return f"apply={self.apply_by}"
 
@@ -172,6 +176,11 @@ class Parallel(nn.Module):
         trunk = self.shared(torch.cat(strips, dim=3).unsqueeze(-1)).squeeze(-1)
         parts = trunk.split([strip.shape[3] for strip in strips], dim=3)
         return [torch.unflatten(part, 3, y.shape[3:]) for part, y in zip(parts, maps, strict=True)]
+
+    def elements(self, x: Tensor, y: Tensor) -> int:
+        """Values that the fuse reads, its branches stretched to one another."""
+        along = {"stack": 1, "concat": 1}.get(self.fuse, len(self.parallel._modules))
+        return along * y.numel()
 
     def extra_repr(self) -> str:
         return f"fuse={self.fuse}"

@@ -6,9 +6,10 @@ from torch.nn import functional as F
 
 from ..axes import GRID, Sizes
 from ..errors import Refused
+from ..precision import autocasting
 from ..registry import operator
 from ..schema import Axes, Real, Size
-from .weights import divide, inverse, learned
+from .weights import divide, inverse, normal
 
 
 class Attention(nn.Module):
@@ -68,10 +69,9 @@ class Attention(nn.Module):
 
 def attend(q_NHDT: Tensor, k_NHDT: Tensor, scale: float) -> Tensor:
     """softmax_j(scale q_i . k_j), (N, H, T, T). Half types compute it in float32: the energies overflow at real sizes."""
-    device = q_NHDT.device.type
-    if q_NHDT.dtype not in (torch.float16, torch.bfloat16) and not torch.is_autocast_enabled(device):
+    if q_NHDT.dtype not in (torch.float16, torch.bfloat16) and not autocasting(q_NHDT):
         return ((scale * q_NHDT).transpose(-2, -1) @ k_NHDT).softmax(-1)
-    with torch.autocast(device, enabled=False):
+    with torch.autocast(q_NHDT.device.type, enabled=False):
         return ((scale * q_NHDT.float()).transpose(-2, -1) @ k_NHDT.float()).softmax(-1)
 
 
@@ -103,8 +103,7 @@ def attention(
     if position is not None:
         if len(tokens) > 1:
             raise Refused(f"position is along one token axis, and tokens are {tokens}")
-        module.position = learned((2, width, position))
-        nn.init.normal_(module.position)
+        module.position = normal((2, width, position))
     return module
 
 

@@ -47,12 +47,14 @@ class Linear(nn.Module):
         """The general case as one einsum: g counts the groups, o the outputs."""
         if not self.mix:
             return x_BSCHW * spread(self.weight.squeeze(-1), self.each, self.sizes)
-        first, axes, dim = self.mix[0], self.sizes.axes, self.sizes.dim(self.mix[0])
-        x = torch.unflatten(x_BSCHW, dim, (self.groups, -1))
+        first, axes = self.mix[0], self.sizes.axes
+        kept = [axis for axis in axes if axis == first or axis not in self.mix]
+        x = torch.unflatten(x_BSCHW, self.sizes.dim(first), (self.groups, -1))
         weight = torch.unflatten(self.weight, len(self.each), (self.groups, -1))
         x_axes = "b" + "".join("g" + a if a == first else a for a in axes)
-        y_axes = "b" + "".join("go" if a == first else a for a in axes if a == first or a not in self.mix)
-        y = einsum(f"{x_axes},{self.each}go{self.mix}->{y_axes}", x, weight).flatten(dim, dim + 1)
+        y_axes = "b" + "".join("go" if a == first else a for a in kept)
+        at = 1 + kept.index(first)
+        y = einsum(f"{x_axes},{self.each}go{self.mix}->{y_axes}", x, weight).flatten(at, at + 1)
         for axis in sorted(self.mix[1:], key=axes.index):
             y = y.unsqueeze(self.sizes.dim(axis))
         return y

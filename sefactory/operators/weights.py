@@ -28,6 +28,12 @@ def learned(shape: Sequence[int], fan_in: int = 1, start: float | None = None) -
     return parameter
 
 
+def normal(shape: Sequence[int]) -> nn.Parameter:
+    """N(0, 1). On the meta device there is nothing to draw, and torch would import its whole compiler to do it."""
+    parameter = learned(shape, start=0)
+    return parameter if parameter.is_meta else nn.Parameter(torch.randn_like(parameter))
+
+
 def roles(sizes: Sizes, mix: str | None, *others: str) -> str:
     """The mixed axes: as written; else C, and where C has another role none.
 
