@@ -1,0 +1,185 @@
+"""`sefactory bench`: builds blocks, measures them side by side, writes the results after every shape."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .. import report
+from ..benchmark import Case, Comparison, Row, refused_row
+from ..describe import describe, leaf_operators
+from ..errors import ConfigError, shown
+from ..factory import build
+from ..machine import Machine, Options, environment, measure_machine
+from ..plain import plain
+from .job import block_label, chosen_block, grid, search_folders, whole
+
+SEVEN = ("senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer")
+Shape = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A block to measure: its name in the tables and its config."""
+
+    name: str
+    config: Any
+
+
+def bench(config: DictConfig) -> None:
+    """Measures the blocks at every shape of the input and writes tables and a report into Hydra's output folder.
+
+    A block that is refused is a row with its reason. Raises ConfigError for settings that no row could carry.
+    """
+    options, search = _options(config), search_folders()
+    shapes, entries = _shapes(config), _entries(config)
+    baseline = None if config.baseline is None else str(config.baseline)
+    if baseline is not None and all(entry.name != baseline for entry in entries):
+        entries.append(Entry(baseline, baseline))
+        build(baseline, shapes[0][1], height=shapes[0][2], width=shapes[0][3], search=search)
+    bench_ = _Bench(entries, shapes, options, baseline, search)
+    bench_.run()
+
+
+class _Bench:
+    """One job: rows are kept and written as they come, so that an interruption loses nothing."""
+
+    def __init__(
+        self, entries: list[Entry], shapes: list[Shape], options: Options, baseline: str | None, search: list[Path]
+    ) -> None:
+        self.entries, self.shapes, self.options = entries, shapes, options
+        self.baseline, self.search = baseline, search
+        self.folder = Path(HydraConfig.get().runtime.output_dir)
+        self.rows: list[Row] = []
+        self.facts = environment(options)
+
+    def run(self) -> None:
+        """Measures shape by shape; on Ctrl-C what there is is written and said."""
+        console, machine = Console(), _machine(self.options)
+        self.facts |= {
+            "copy_GB_per_s": round(machine.bytes_per_second / 1e9, 2),
+            "matmul_GFLOP_per_s": round(machine.flops_per_second / 1e9, 1),
+        }
+        try:
+            with _progress() as progress:
+                for shape in self.shapes:
+                    self._measure(shape, machine, progress)
+                    self._write()
+        except KeyboardInterrupt:
+            self._write()
+            console.print(f"interrupted; {len(self.rows)} rows so far are in {self.folder}", highlight=False)
+            raise
+        report.table(self.rows, console)
+        console.print(f"\nresults.json, results.csv and report.html are in {self.folder}", highlight=False, soft_wrap=True)
+
+    def _measure(self, shape: Shape, machine: Machine, progress: Progress) -> None:
+        cases, refused = [], []
+        for entry in self.entries:
+            try:
+                cases.append(_case(entry, shape, self.search))
+            except ConfigError as error:
+                refused.append(refused_row(entry.name, shape, str(error)))
+        present = self.baseline if any(case.name == self.baseline for case in cases) else None
+        comparison = Comparison(cases, shape, self.options, machine, present)
+        before = list(self.rows)
+        task = progress.add_task("x".join(map(str, shape)), total=comparison.total)
+        try:
+            for _ in comparison.run():
+                progress.advance(task)
+        finally:
+            self.rows = [*before, *comparison.rows(), *refused]
+
+    def _write(self) -> None:
+        report.write(self.rows, self.facts, self.folder)
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            self._write_combined(Path(HydraConfig.get().sweep.dir))
+
+    def _write_combined(self, folder: Path) -> None:
+        """The table of all jobs of the sweep so far: each job's rows, and the baseline's of the first."""
+        job = HydraConfig.get().job.num
+        earlier, facts = report.read(folder) if job and (folder / "results.json").is_file() else ([], self.facts)
+        own = [row for row in self.rows if row.block != self.baseline or not any(e.block == row.block for e in earlier)]
+        names = {row.block for row in own}
+        report.write([*[row for row in earlier if row.block not in names], *own], facts, folder)
+
+
+def _case(entry: Entry, shape: Shape, search: list[Path]) -> Case:
+    batch, channels, height, width = shape
+    torch.manual_seed(0)
+    block = build(entry.config, channels, height=height, width=width, search=search)
+    found = describe(block, height, width, batch)
+    return Case(entry.name, block, found.parameters, found.macs, found.elements, leaf_operators(block))
+
+
+@lru_cache(maxsize=4)
+def _machine(options: Options) -> Machine:
+    """Measured once for all jobs of a sweep."""
+    return measure_machine(options)
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _options(config: DictConfig) -> Options:
+    fields = ("device", "dtype", "threads", "compile", "channels_last", "rounds", "seconds")
+    try:
+        return Options(**{name: config[name] for name in fields})
+    except (ValueError, TypeError) as error:
+        raise ConfigError([("bench", str(error))]) from None
+
+
+def _shapes(config: DictConfig) -> list[Shape]:
+    """(B, C, H, W) of the input, from `shapes` or from `channels` and `size`."""
+    batch, given = whole("batch", config.batch), config.input
+    if "shapes" not in given:
+        return [(batch, whole("input.channels", given.channels), *grid("input.size", given.size))]
+    shapes = plain(OmegaConf.to_container(given.shapes, resolve=False), "input.shapes")
+    for i, shape in enumerate(shapes):
+        if not isinstance(shape, list) or len(shape) != 3:
+            raise ConfigError([(f"input.shapes.{i}", f"{shown(shape)}; a shape is [channels, height, width]")])
+        for size in shape:
+            whole(f"input.shapes.{i}", size)
+    return [(batch, *shape) for shape in shapes]
+
+
+def _entries(config: DictConfig) -> list[Entry]:
+    chosen, _ = chosen_block(config)
+    if config.blocks is not None and chosen is not None:
+        raise ConfigError([("blocks", "blocks= and block= at once; give a list, or one block with its overrides")])
+    if chosen is not None:
+        return [Entry(block_label(), chosen)]
+    blocks = list(SEVEN) if config.blocks is None else _list(OmegaConf.to_container(config.blocks, resolve=False))
+    entries = list(_named(plain(blocks, "blocks")))
+    names = [entry.name for entry in entries]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise ConfigError([("blocks", f"{twice} is listed twice")])
+    return entries
+
+
+def _list(blocks: Any) -> list[Any]:
+    if isinstance(blocks, list) and blocks:
+        return blocks
+    raise ConfigError([("blocks", f"{shown(blocks)}; it is a list of names, paths and mappings, such as [senet, my.yaml]")])
+
+
+def _named(blocks: list[Any]) -> Iterator[Entry]:
+    for i, block in enumerate(blocks):
+        if isinstance(block, Mapping):
+            yield Entry(f"blocks.{i}", block)
+        elif isinstance(block, str) and block.endswith((".yaml", ".yml")):
+            yield Entry(block, Path(block))
+        elif isinstance(block, str):
+            yield Entry(block, block)
+        else:
+            raise ConfigError([(f"blocks.{i}", f"{shown(block)}; a block is a name, the path of a YAML file, or a mapping")])

@@ -1,0 +1,70 @@
+"""Hydra's and OmegaConf's errors, said in our words: what was typed, what is allowed, the nearest match."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+
+from ..config import SHIPPED, Shelf, load_config
+from ..errors import ConfigError, nearest, words
+from ..overrides import apply_overrides, quoting
+from .scan import folders
+
+GROUPS = ("block", "squeeze", "excite", "gate", "input")
+COULD_NOT = re.compile(r"Could not (?:override|append|delete)[^']*'([^']+)'")
+
+
+@contextmanager
+def hydra_errors(command: str, arguments: Sequence[str]) -> Iterator[None]:
+    """Turns what Hydra raises about the command line into ConfigError."""
+    try:
+        yield
+    except MissingConfigException as error:
+        raise ConfigError([_missing(error, arguments)]) from None
+    except OverrideParseException as error:
+        raise ConfigError([(f"override {error.override}", f"is no key=value; {quoting(error.override)}")]) from None
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError([_explained(error, command, arguments)]) from None
+
+
+def _missing(error: MissingConfigException, arguments: Sequence[str]) -> tuple[str, str]:
+    group, _, name = (error.missing_cfg_file or "").partition("/")
+    if group not in GROUPS or not name:
+        return "command line", str(error).splitlines()[0]
+    known = Shelf(folders(arguments)).known(group)
+    noun = group if group in ("block", "input") else f"{group} word"
+    return f"{group}={name}", f"no {noun} named {name!r}; there are {words(known)}{nearest(name, known)}"
+
+
+def _explained(error: Exception, command: str, arguments: Sequence[str]) -> tuple[str, str]:
+    text = str(error)
+    found = COULD_NOT.search(text)
+    key = found.group(1).partition("@")[0] if found else ""
+    typed = next((a for a in arguments if a.lstrip("+~").partition("=")[0].partition("@")[0] == key), "")
+    if not typed:
+        return "command line", re.sub(r"\s*\n\s*", "; ", text.strip())[:300]
+    if key.startswith("block."):
+        return f"override {typed}", _in_block(typed, arguments)
+    keys = [*GROUPS, *(key for key in read_yaml_keys(command) if key not in ("defaults", "hydra"))]
+    return f"override {typed}", f"there is no key {key!r}; there are {words(dict.fromkeys(keys))}{nearest(key, keys)}"
+
+
+def read_yaml_keys(command: str) -> list[str]:
+    """The keys of a command's own config, read without Hydra."""
+    lines = (SHIPPED / f"{command}.yaml").read_text(encoding="utf-8").splitlines()
+    return [line.partition(":")[0] for line in lines if re.match(r"[a-z_]+:", line)]
+
+
+def _in_block(typed: str, arguments: Sequence[str]) -> str:
+    """What our own overrides say about the same change."""
+    chosen = [a.partition("=")[2] for a in arguments if a.lstrip("+").startswith("block=")]
+    if not chosen:
+        return "there is no block to change; choose one with block=NAME"
+    shelf = Shelf(folders(arguments))
+    try:
+        apply_overrides(load_config(chosen[-1].split(",")[0], shelf), [typed.replace("block.", "", 1)], shelf)
+    except ConfigError as error:
+        return error.faults[0][1]
+    return "does not fit the block; write +block.PATH=... to add something that is not there"

@@ -1,0 +1,63 @@
+"""`sefactory show`: one block as a table, or as JSON."""
+
+import json
+import sys
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from ..describe import Description, describe
+from ..errors import ConfigError, nearest, shown, words
+from ..factory import build
+from .job import chosen_block, grid, whole
+
+FORMATS = ("table", "json")
+WIDE = 160
+
+
+def show(config: DictConfig) -> None:
+    """Prints the description of the block that was chosen; `format=json` prints Description.as_dict()."""
+    settings = {key: config[key] for key in ("channels", "size", "format")}
+    if settings["format"] not in FORMATS:
+        hint = nearest(str(settings["format"]), FORMATS)
+        raise ConfigError([("format", f"{shown(settings['format'])}; allowed: one of {words(FORMATS)}{hint}")])
+    block, search = chosen_block(config)
+    if block is None:
+        raise ConfigError([("block", "no block is chosen; write block=NAME")])
+    channels, (height, width) = whole("channels", settings["channels"]), grid("size", settings["size"])
+    found = describe(build(block, channels, height=height, width=width, search=search), height, width)
+    if settings["format"] == "json":
+        print(json.dumps(found.as_dict(), indent=1))
+    else:
+        print_table(found, Console(width=None if sys.stdout.isatty() else WIDE))
+
+
+def print_table(found: Description, console: Console) -> None:
+    """Prints the tree with its totals and the values of `let`."""
+    console.print(f"[bold]{found.block}[/bold]  {_size(found.input)} -> {_size(found.output)}", highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("path", overflow="fold")
+    table.add_column("operator", overflow="fold")
+    for heading in ("S x C x H x W", "parameters", "MACs", "elements"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for line in found.lines:
+        if line.operator == "series" and line.path:
+            continue  # holds nothing itself; its steps have lines of their own
+        numbers = [_count(n) for n in (line.parameters, line.macs, line.elements)]
+        table.add_row(line.path or "(root)", line.operator, line.sizes, *numbers)
+    table.add_section()
+    table.add_row("total", "", "", *[_count(n) for n in (found.parameters, found.macs, found.elements)], style="bold")
+    console.print(table)
+    for path, names in found.let.items():
+        values = ", ".join(f"{name} = {value}" for name, value in names.items())
+        console.print(f"let{f' at {path}' if path else ''}: {values}", highlight=False, markup=False)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape[1:]))
+
+
+def _count(number: Any) -> str:
+    return f"{number:,}" if number else "-"
