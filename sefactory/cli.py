@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from .config import SHIPPED
@@ -65,23 +66,41 @@ def _application(command: str, arguments: Sequence[str]) -> int:
 
     task = _task(command)
     faults: list[ConfigError] = []
-    with explain.hydra_errors(command, arguments):
-        hydra.main(version_base="1.3", config_path=str(SHIPPED.resolve()), config_name=command)(_kept(task, faults))()
+    sweeps: set[Path] = set()
+    application = hydra.main(version_base="1.3", config_path=str(SHIPPED.resolve()), config_name=command)
+    try:
+        with explain.hydra_errors(command, arguments):
+            application(_kept(task, faults, sweeps))()
+    finally:
+        _close(command, sweeps)
     if faults:
         raise ConfigError(dict.fromkeys(fault for error in faults for fault in error.faults))
     return 0
 
 
-def _kept(task: Callable[[Any], None], faults: list[ConfigError]) -> Callable[[Any], None]:
+def _kept(task: Callable[[Any], None], faults: list[ConfigError], sweeps: set[Path]) -> Callable[[Any], None]:
     """The task with its faults kept for later: Hydra would put lines of its own before them, and end a sweep."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     def run(config: Any) -> None:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            sweeps.add(Path(HydraConfig.get().sweep.dir))
         try:
             task(config)
         except ConfigError as error:
             faults.append(error)
 
     return run
+
+
+def _close(command: str, sweeps: set[Path]) -> None:
+    """The combined table of a sweep, also of one that was interrupted."""
+    if command == "bench" and sweeps:
+        from .commands.bench import finish_sweep
+
+        for folder in sweeps:
+            finish_sweep(folder)
 
 
 def _task(command: str) -> Callable[[Any], None]:

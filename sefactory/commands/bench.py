@@ -1,6 +1,6 @@
 """`sefactory bench`: builds blocks, measures them side by side, writes the results after every shape."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .. import report
 from ..benchmark import Case, Comparison, Row, refused_row
+from ..config import Shelf, load_config
 from ..describe import describe, leaf_operators
 from ..errors import ConfigError, shown
 from ..factory import build
@@ -44,9 +45,33 @@ def bench(config: DictConfig) -> None:
     baseline = None if config.baseline is None else str(config.baseline)
     if baseline is not None and all(entry.name != baseline for entry in entries):
         entries.append(Entry(baseline, baseline))
-        build(baseline, shapes[0][1], height=shapes[0][2], width=shapes[0][3], search=search)
+        load_config(baseline, Shelf(search))
     bench_ = _Bench(entries, shapes, options, baseline, search)
     bench_.run()
+
+
+def finish(rows: Sequence[Row], folder: Path) -> None:
+    """Prints the table and where the files are."""
+    console = Console()
+    report.table(rows, console)
+    console.print(f"\nresults.json, results.csv and report.html are in {folder}", highlight=False, soft_wrap=True)
+
+
+def finish_sweep(folder: Path) -> None:
+    """Prints the combined table of a sweep, as far as it came."""
+    if (folder / "results.json").is_file():
+        finish(report.read(folder)[0], folder)
+
+
+def _sweeping() -> bool:
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
+def _summary(row: Row) -> str:
+    if why := report.reason(row):
+        return f"{row.block}  {row.shape}  {why}"
+    ratio = "" if row.forward_ratio is None else f"  x{row.forward_ratio:.2f} of the baseline"
+    return f"{row.block}  {row.shape}  {(row.forward_s or 0) * 1e6:,.0f} us{ratio}"
 
 
 class _Bench:
@@ -75,10 +100,14 @@ class _Bench:
                     self._write()
         except KeyboardInterrupt:
             self._write()
-            console.print(f"interrupted; {len(self.rows)} rows so far are in {self.folder}", highlight=False)
+            console.print(f"interrupted; what was measured is in {self.folder}", highlight=False, soft_wrap=True)
             raise
-        report.table(self.rows, console)
-        console.print(f"\nresults.json, results.csv and report.html are in {self.folder}", highlight=False, soft_wrap=True)
+        if _sweeping():
+            for row in self.rows:
+                if row.block != self.baseline:
+                    console.print(_summary(row), highlight=False, soft_wrap=True, markup=False)
+        else:
+            finish(self.rows, self.folder)
 
     def _measure(self, shape: Shape, machine: Machine, progress: Progress) -> None:
         cases, refused = [], []
@@ -99,7 +128,7 @@ class _Bench:
 
     def _write(self) -> None:
         report.write(self.rows, self.facts, self.folder)
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
+        if _sweeping():
             self._write_combined(Path(HydraConfig.get().sweep.dir))
 
     def _write_combined(self, folder: Path) -> None:
@@ -158,8 +187,8 @@ def _entries(config: DictConfig) -> list[Entry]:
         raise ConfigError([("blocks", "blocks= and block= at once; give a list, or one block with its overrides")])
     if chosen is not None:
         return [Entry(block_label(), chosen)]
-    blocks = list(SEVEN) if config.blocks is None else _list(OmegaConf.to_container(config.blocks, resolve=False))
-    entries = list(_named(plain(blocks, "blocks")))
+    blocks = list(SEVEN) if config.blocks is None else _list(config.blocks)
+    entries = list(_named(plain(blocks, "blocks"), Shelf(search_folders())))
     names = [entry.name for entry in entries]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
@@ -168,18 +197,19 @@ def _entries(config: DictConfig) -> list[Entry]:
 
 
 def _list(blocks: Any) -> list[Any]:
-    if isinstance(blocks, list) and blocks:
-        return blocks
+    listed = OmegaConf.to_container(blocks, resolve=False) if OmegaConf.is_config(blocks) else blocks
+    if isinstance(listed, list) and listed:
+        return listed
     raise ConfigError([("blocks", f"{shown(blocks)}; it is a list of names, paths and mappings, such as [senet, my.yaml]")])
 
 
-def _named(blocks: list[Any]) -> Iterator[Entry]:
+def _named(blocks: list[Any], shelf: Shelf) -> Iterator[Entry]:
     for i, block in enumerate(blocks):
         if isinstance(block, Mapping):
             yield Entry(f"blocks.{i}", block)
-        elif isinstance(block, str) and block.endswith((".yaml", ".yml")):
-            yield Entry(block, Path(block))
         elif isinstance(block, str):
-            yield Entry(block, block)
+            source = Path(block) if block.endswith((".yaml", ".yml")) else block
+            load_config(source, shelf)  # an unknown name is a mistake, not a row of every table
+            yield Entry(block, source)
         else:
             raise ConfigError([(f"blocks.{i}", f"{shown(block)}; a block is a name, the path of a YAML file, or a mapping")])

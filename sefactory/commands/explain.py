@@ -46,21 +46,23 @@ def _explained(error: Exception, command: str, arguments: Sequence[str]) -> tupl
     if not typed:
         return "command line", re.sub(r"\s*\n\s*", "; ", text.strip())[:300]
     if key.startswith("block."):
-        return f"override {typed}", _in_block(typed, arguments)
-    keys = [*GROUPS, *(key for key in read_yaml_keys(command) if key not in ("defaults", "hydra"))]
-    return f"override {typed}", f"there is no key {key!r}; there are {words(dict.fromkeys(keys))}{nearest(key, keys)}"
+        return f"override {typed}", _in_block(typed, command, arguments)
+    keys = _keys(command)
+    return f"override {typed}", f"there is no key {key!r}; there are {words(keys)}{nearest(key, keys)}"
 
 
-def read_yaml_keys(command: str) -> list[str]:
-    """The keys of a command's own config, read without Hydra."""
+def _keys(command: str) -> list[str]:
+    """The groups and keys of a command's own config, read without Hydra."""
     lines = (SHIPPED / f"{command}.yaml").read_text(encoding="utf-8").splitlines()
-    return [line.partition(":")[0] for line in lines if re.match(r"[a-z_]+:", line)]
+    found = [re.match(r"(?:  - )?([a-z_]+):", line) for line in lines]
+    return [match.group(1) for match in found if match and match.group(1) not in ("defaults", "hydra")]
 
 
-def _in_block(typed: str, arguments: Sequence[str]) -> str:
+def _in_block(typed: str, command: str, arguments: Sequence[str]) -> str:
     """What our own overrides say about the same change."""
     chosen = [a.partition("=")[2] for a in arguments if a.lstrip("+").startswith("block=")]
-    if not chosen:
+    chosen = chosen or re.findall(r"- block: (\w+)", (SHIPPED / f"{command}.yaml").read_text(encoding="utf-8"))
+    if chosen[-1:] in ([], ["null"]):
         return "there is no block to change; choose one with block=NAME"
     shelf = Shelf(folders(arguments))
     try:

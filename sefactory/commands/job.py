@@ -38,12 +38,13 @@ def chosen_block(config: DictConfig) -> tuple[Config | None, list[Path]]:
 
 
 def block_label() -> str:
-    """The block and what was changed of it, as it was typed: `cbam let.r=8`, `unit squeeze=mean`."""
-    chosen = HydraConfig.get().runtime.choices.get("block")
+    """The block and what was changed of it: `cbam let.r=8`, `unit mean/mlp/sigmoid` for slot words."""
+    choices = HydraConfig.get().runtime.choices
     typed = [text.lstrip("+") for text in HydraConfig.get().overrides.task]
-    keys = ("block.", *(f"{slot}{mark}" for slot in SLOTS for mark in "=@"), "~block.", "~")
+    chosen = "/".join(str(choices[slot]) for slot in SLOTS if any(text.startswith(f"{slot}=") for text in typed))
+    keys = ("block.", *(f"{slot}@" for slot in SLOTS), "~")
     changes = [text.replace("block.", "", 1) for text in typed if text.startswith(keys)]
-    return " ".join([str(chosen), *changes])
+    return " ".join([str(choices["block"]), *([chosen] if chosen else []), *changes])
 
 
 def whole(name: str, value: Any) -> int:

@@ -69,10 +69,16 @@ class Attention(nn.Module):
 
 def attend(q_NHDT: Tensor, k_NHDT: Tensor, scale: float) -> Tensor:
     """softmax_j(scale q_i . k_j), (N, H, T, T). Half types compute it in float32: the energies overflow at real sizes."""
-    if q_NHDT.dtype not in (torch.float16, torch.bfloat16) and not autocasting(q_NHDT):
-        return ((scale * q_NHDT).transpose(-2, -1) @ k_NHDT).softmax(-1)
-    with torch.autocast(q_NHDT.device.type, enabled=False):
-        return ((scale * q_NHDT.float()).transpose(-2, -1) @ k_NHDT.float()).softmax(-1)
+    if autocasting(q_NHDT):
+        with torch.autocast(q_NHDT.device.type, enabled=False):
+            return _weights(q_NHDT.float(), k_NHDT.float(), scale)
+    if q_NHDT.dtype in (torch.float16, torch.bfloat16):
+        return _weights(q_NHDT.float(), k_NHDT.float(), scale)
+    return _weights(q_NHDT, k_NHDT, scale)
+
+
+def _weights(q_NHDT: Tensor, k_NHDT: Tensor, scale: float) -> Tensor:
+    return ((scale * q_NHDT).transpose(-2, -1) @ k_NHDT).softmax(-1)
 
 
 @operator("attention")
