@@ -121,6 +121,11 @@ class Sizes:
         """Whether all these axes are known to have size 1."""
         return all(self[axis] == 1 for axis in axes)
 
+    @property
+    def largest(self) -> int:
+        """The largest number among the extents and their divisors."""
+        return max(extent if isinstance(extent, int) else extent.divisor for extent in self.extents)
+
     def at(self, batch: int, grid: Mapping[str, int]) -> tuple[int, ...]:
         """The shape of x_BSCHW for a batch on a grid."""
         return (batch, *(at(extent, grid) for extent in self.extents))

@@ -1,17 +1,23 @@
 """From a name, a file or a mapping to one resolved config: what it inherits, what the overrides change."""
 
+import os
 import re
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from .errors import ConfigError, nearest, shown
-from .nodes import Config
+from .errors import ConfigError, nearest, shown, words
+from .nodes import Config, Place
 from .plain import plain, read_yaml
 from .registry import find, operators
 
 NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
+MOST_ANCESTORS = 20
+MOST_FOLDERS = 200
+"""Folders that are looked through for the nearest name."""
+LONGEST_NAME = 200
 REMOVABLE = ("series", "parallel", "own")
 
 _HERE = Path(__file__).parent
@@ -21,17 +27,16 @@ SHIPPED = _HERE / "configs" if (_HERE / "configs").is_dir() else _HERE.parent / 
 
 def configs() -> list[str]:
     """The names of the shipped blocks, sorted."""
-    return sorted(_names(SHIPPED / "block"))
+    return _names(SHIPPED / "block")
 
 
 class Shelf:
     """Configs by name: beside the file that asks, then in the folders of `search`, then the shipped ones."""
 
     def __init__(self, search: Iterable[str | Path] = ()) -> None:
-        if isinstance(search, str | Path):
-            raise ConfigError([("search", f"{shown(str(search))}; it is a list of folders")])
-        self.search = [Path(folder) for folder in search]
+        self.search = [Path(folder) for folder in _folders(search)]
         self._read: dict[Path, Config] = {}
+        self._listed: dict[Path, list[str]] = {}
 
     def folders(self, group: str, near: Path | None = None) -> list[Path]:
         """Where the files of a group (block, squeeze, excite, gate) are, in the order of the look-up."""
@@ -40,19 +45,24 @@ class Shelf:
 
     def find(self, name: str, group: str = "block", near: Path | None = None) -> Path | None:
         """The file of a name, or None."""
-        if not NAME.fullmatch(name):
+        if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
             return None
         paths = (folder / f"{name}.yaml" for folder in self.folders(group, near))
         return next((path for path in paths if path.is_file()), None)
 
     def known(self, group: str = "block", near: Path | None = None) -> list[str]:
         """All names of a group."""
-        return sorted({name for folder in self.folders(group, near) for name in _names(folder)})
+        found: set[str] = set()
+        for folder in self.folders(group, near):
+            if folder not in self._listed:
+                self._listed[folder] = _names(folder)
+            found.update(self._listed[folder])
+        return sorted(found)
 
     def get(self, name: str, near: Config) -> Config | None:
         """The config of a name as the config `near` sees it."""
         path = self.find(name, near=near.folder)
-        return None if path is None else self.read(path)
+        return None if path is None else complete(self.read(path))
 
     def names(self, near: Config) -> list[str]:
         """All names that `near` can look up."""
@@ -65,8 +75,10 @@ class Shelf:
         """
         if path not in self._read:
             if path in below:
-                chain = " -> ".join(file.name for file in (*below, path))
-                raise ConfigError([(f"{path.name} defaults", f"inherits from itself: {chain}")])
+                chain = " -> ".join(file.name for file in (*below[below.index(path) :], path))
+                raise ConfigError([(f"{below[-1].name} defaults", f"{path.stem!r} inherits from itself: {chain}")])
+            if len(below) > MOST_ANCESTORS:
+                raise ConfigError([(f"{below[-1].name} defaults", f"inherits through more than {MOST_ANCESTORS} files")])
             data = read_yaml(path, path.name)
             if data is None:
                 raise ConfigError([(path.name, "the file is empty")])
@@ -78,10 +90,11 @@ class Shelf:
         if not isinstance(config.data, dict) or "defaults" not in config.data:
             return config
         own = {key: value for key, value in config.data.items() if key != "defaults"}
-        place = f"{config.label} defaults"
+        place = f"{config.label} defaults".lstrip()
         merged: Any = {}
         for name in _defaults(config.data["defaults"], place):
             if name == "_self_":
+                _check_removals(merged, own, Place(config.label))
                 merged = merge(merged, own)
                 continue
             path = self.find(name, near=config.folder)
@@ -90,7 +103,7 @@ class Shelf:
                 raise ConfigError([(place, f"no config named {shown(name)}{hint}")])
             base = self.read(path, below).data
             if not isinstance(base, dict):
-                raise ConfigError([(place, f"{name} is no mapping; only mappings can be changed by another file")])
+                raise ConfigError([(place, f"{name} is no mapping; only a mapping can be inherited")])
             merged = merge(merged, base)
         return Config(merged, config.label, config.folder)
 
@@ -103,7 +116,9 @@ def load_config(source: Any, shelf: Shelf) -> Config:
     if isinstance(source, Config):
         return source
     if isinstance(source, Path):
-        return shelf.read(source.resolve())
+        if "\0" in str(source) or not os.path.lexists(source):
+            raise ConfigError([(_cut(str(source)), f"no such file{_unsuffixed(source, shelf)}")])
+        return shelf.read(Path(os.path.realpath(source)))
     if isinstance(source, str):
         return _by_name(source, shelf)
     return shelf.inherit(Config(plain(source, ""), ""))
@@ -112,16 +127,16 @@ def load_config(source: Any, shelf: Shelf) -> Config:
 def _by_name(name: str, shelf: Shelf) -> Config:
     path = shelf.find(name)
     if path is not None and find(name):
-        raise ConfigError([(name, "is an operator and a config at once; rename the config")])
+        raise ConfigError([(name, f"is an operator and a config ({path.name}) at once; rename the config")])
     if path is not None:
         return shelf.read(path)
     if find(name):
         return Config(name, "")
     if not NAME.fullmatch(name):
-        hint = f"; pass Path({name!r}) for a file" if name.endswith((".yaml", ".yml")) else ""
+        hint = f"; pass Path({name!r}) for a file" if name.endswith((".yaml", ".yml")) and "://" not in name else ""
         raise ConfigError([(shown(name), f"is no name of a config: small letters, digits, _ and / for folders{hint}")])
     known = [*shelf.known(), *operators()]
-    raise ConfigError([(name, f"no config of this name{nearest(name, known)}")])
+    raise ConfigError([(_cut(name), f"no config of this name{nearest(name, known)}")])
 
 
 def _defaults(defaults: Any, place: str) -> list[str]:
@@ -129,7 +144,20 @@ def _defaults(defaults: Any, place: str) -> list[str]:
         raise ConfigError([(place, f"{shown(defaults)}; it is a list of names of blocks and _self_")])
     if defaults.count("_self_") != 1:
         raise ConfigError([(place, "write _self_ once, where this file's own content comes in; last is usual")])
+    twice = next((name for i, name in enumerate(defaults) if name in defaults[:i]), None)
+    if twice is not None:
+        raise ConfigError([(place, f"{shown(twice)} is listed twice")])
     return defaults
+
+
+def _check_removals(base: Any, change: Any, place: Place) -> None:
+    """Refuses a null for an element of series, parallel or own that there is not."""
+    if not (isinstance(base, dict) and isinstance(change, dict)):
+        return
+    for key, value in change.items():
+        if value is None and key not in base and place.path[-1:] in [(word,) for word in REMOVABLE]:
+            raise ConfigError([(str(place / key), f"there is none to remove; there are {words(base)}{nearest(key, base)}")])
+        _check_removals(base.get(key), value, place / key)
 
 
 def merge(base: Any, change: Any) -> Any:
@@ -141,6 +169,11 @@ def merge(base: Any, change: Any) -> Any:
     if not (isinstance(base, dict) and isinstance(change, dict)):
         return change
     return base | {key: merge(base[key], value) if key in base else value for key, value in change.items()}
+
+
+def complete(config: Config) -> Config:
+    """The config as it is built: nothing inherits or changes it any more, and what was set to null goes."""
+    return replace(config, data=without_removed(config.data))
 
 
 def without_removed(data: Any) -> Any:
@@ -156,21 +189,35 @@ def without_removed(data: Any) -> Any:
     return kept
 
 
-def resolve(source: Any, overrides: Sequence[str], shelf: Shelf) -> Config:
-    """The config with what it inherits and with the overrides applied; raises ConfigError."""
-    config = load_config(source, shelf)
-    if overrides:
-        from .overrides import apply_overrides  # hydra's parser is imported where it is used
-
-        config = apply_overrides(config, overrides, shelf)
-    return Config(without_removed(config.data), config.label, config.folder)
-
-
-@lru_cache(maxsize=256)
-def _listing(folder: Path, changed: float) -> tuple[str, ...]:
-    files = sorted(folder.rglob("*.yaml"))
-    return tuple(str(file.relative_to(folder).with_suffix("")) for file in files)
+def _folders(search: Any) -> list[Any]:
+    if isinstance(search, str | Path) or not isinstance(search, Iterable):
+        raise ConfigError([("search", f"{shown(_text(search))}; it is a list of folders")])
+    folders = list(search)
+    for folder in folders:
+        if not isinstance(folder, str | Path):
+            raise ConfigError([("search", f"{shown(folder)} is no folder")])
+        if not os.path.isdir(folder):
+            raise ConfigError([("search", f"there is no folder {_cut(str(folder))}")])
+    return folders
 
 
-def _names(folder: Path) -> tuple[str, ...]:
-    return _listing(folder, folder.stat().st_mtime) if folder.is_dir() else ()
+def _cut(path: str) -> str:
+    return path if path.isprintable() and len(path) <= LONGEST_NAME else shown(path)
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+def _unsuffixed(path: Path, shelf: Shelf) -> str:
+    """What to write where the name of a config was given as a path."""
+    return f"; the config of this name is {shown(str(path))}, no Path" if shelf.find(str(path)) else ""
+
+
+def _names(folder: Path) -> list[str]:
+    """The names of the configs in a folder and those below it, sorted."""
+    found = []
+    for parent, _, files in islice(os.walk(folder), MOST_FOLDERS):
+        paths = (Path(parent, file).relative_to(folder) for file in files if file.endswith(".yaml"))
+        found += [path.with_suffix("").as_posix() for path in paths]
+    return sorted(name for name in found if NAME.fullmatch(name))

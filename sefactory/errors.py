@@ -1,7 +1,13 @@
 """What a user's mistake becomes: where it is, what was given, what is allowed, the nearest match."""
 
+import json
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+MOST_FAULTS = 20
+MOST_WORDS = 40
+LONGEST = 60
+SYNONYMS = {"avg": "mean", "average": "mean", "gap": "mean", "mul": "multiply", "plus": "add", "add": "sum", "cat": "concat"}
 
 
 class Refused(ValueError):
@@ -21,7 +27,9 @@ class ConfigError(ValueError):
         return self.faults[0][0]
 
     def __str__(self) -> str:
-        return "\n".join(f"{path}: {text}" for path, text in self.faults)
+        lines = [f"{path}: {text}" for path, text in self.faults[:MOST_FAULTS]]
+        more = len(self.faults) - len(lines)
+        return "\n".join([*lines, f"and {more} more"] if more else lines)
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
@@ -30,26 +38,40 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     >>> nearest("senett", ["senet", "sknet"])
     "; did you mean 'senet'?"
     """
-    known = {"avg": "mean", "average": "mean", "gap": "mean", "mul": "multiply", "plus": "add", "cat": "concat"}
+    found = match(word, allowed)
+    return f"; did you mean {found!r}?" if found else ""
+
+
+def match(word: str, allowed: Iterable[str]) -> str | None:
+    """The allowed word that is nearest to a word, if one is near.
+
+    >>> match("AVG", ["mean", "max"]), match("zzz", ["mean", "max"])
+    ('mean', None)
+    """
     options = list(allowed)
-    if known.get(word.lower()) in options:
-        return f"; did you mean {known[word.lower()]!r}?"
-    close = get_close_matches(word, options, n=1, cutoff=0.6) or get_close_matches(word.lower(), options, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    lower = word[:LONGEST].lower()
+    if SYNONYMS.get(lower) in options:
+        return SYNONYMS[lower]
+    close = get_close_matches(word[:LONGEST], options, n=1) or get_close_matches(lower, options, n=1)
+    return close[0] if close else None
 
 
 def words(items: Iterable[str]) -> str:
-    """`a, b, c`, or `nothing`."""
-    return ", ".join(items) or "nothing"
+    """`a, b, c`, cut where there are many, or `nothing`."""
+    listed = list(items)
+    more = len(listed) - MOST_WORDS
+    return ", ".join(listed[:MOST_WORDS] + ([f"and {more} more"] if more > 0 else [])) or "nothing"
 
 
 def shown(value: object) -> str:
     """The value as a user wrote it, cut where it is long.
 
-    >>> shown("x" * 100)[-8:], shown(True)
-    ("xxxx...'", 'true')
+    >>> shown("a"), shown(["x", True]), shown("x" * 100)[-8:], shown(None)
+    ("'a'", '["x", true]', "xxxx...'", 'null')
     """
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:50]}...{text[-1]}"
+    try:
+        plain = isinstance(value, bool | list | dict) or value is None
+        text = json.dumps(value, ensure_ascii=False) if plain else repr(value)
+    except (TypeError, ValueError, RecursionError):
+        text = type(value).__name__
+    return text if len(text) <= LONGEST else f"{text[:50]}...{text[-1]}"

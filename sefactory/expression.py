@@ -3,10 +3,11 @@
 import ast
 import math
 import operator
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-from .errors import Refused, nearest, words
+from .errors import Refused, nearest, shown, words
 
 LONGEST = 200
 DEEPEST = 20
@@ -34,11 +35,16 @@ def _log2(x: Number) -> float:
 
 FUNCTIONS: dict[str, Callable[..., Number]] = {"max": max, "min": min, "log2": _log2, "odd": _odd}
 ARITIES = {"log2": 1, "odd": 1}
+LEAST_OF_SEVERAL = 2
+_OPERATIONS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Pow)
 _BINARY: dict[type[ast.operator], Callable[[Number, Number], Number]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
 }
+_ALPHABET = re.compile(r"[A-Za-z0-9_ .,+*/()-]*")
+_GLUED = re.compile(r"(?<![A-Za-z_0-9.])[0-9.]++(?:[eE][+-]?[0-9]++)?+[A-Za-z_]")
+"""A number with letters right behind it, of which Python's parser only warns."""
 
 
 def evaluate(text: str, names: Mapping[str, Value], whole: bool = True) -> Number:
@@ -49,26 +55,54 @@ def evaluate(text: str, names: Mapping[str, Value], whole: bool = True) -> Numbe
     >>> evaluate("max(C/32, 8)", {"C": 64}), evaluate("1/20", {}, whole=False)
     (8, 0.05)
     """
-    if whole and isinstance(bare := names.get(text.strip()), int | float) and not isinstance(bare, bool):
+    if isinstance(bare := names.get(text.strip()), int | float) and not isinstance(bare, bool):
         return bare
     body = _parse(text)
-    for node in ast.walk(body):
-        _check_name(node, text, names)
-    value = _value(body, names, whole)
-    if whole and value == 0 and _value(body, names, False) != 0:
-        raise Refused(f"{text} is {_value(body, names, False):.3g}, which floors to 0")
+    check_names(text, names)
+    try:
+        value = _value(body, names, whole)
+        exact = _value(body, names, False) if whole and value == 0 else value
+    except Refused as refused:
+        raise Refused(f"{text}: {refused}{spelled(text, names)}") from None
+    if value == 0 and exact != 0:
+        raise _vanished(text, exact, names)
     return value
 
 
-def floored(text: str, value: Number) -> int:
+def floored(text: str, value: Number, names: Mapping[str, Value]) -> int:
     """A size: the value made whole.
 
-    >>> floored("3.7", 3.7)
+    Raises Refused for a nonzero value that becomes 0.
+
+    >>> floored("3.7", 3.7, {})
     3
     """
-    if 0 < abs(value) < 1:
-        raise Refused(f"{text} is {value:.3g}, which floors to 0")
+    if 0 < value < 1:
+        raise _vanished(text, value, names)
     return math.floor(value)
+
+
+def _vanished(text: str, value: Number, names: Mapping[str, Value]) -> Refused:
+    return Refused(f"{text} = {value:.3g}, which floors to 0{spelled(text, names)}")
+
+
+def spelled(text: str, names: Mapping[str, Value]) -> str:
+    """The numbers behind the names of an expression.
+
+    >>> spelled("C/r", {"C": 8, "r": 16})
+    ' (C = 8, r = 16)'
+    """
+    numbers = {name: names.get(name) for name in sorted(references(text))}
+    known = [f"{name} = {shown(value)}" for name, value in numbers.items() if value is not None]
+    return f" ({', '.join(known)})" if known else ""
+
+
+def check_names(text: str, names: Mapping[str, object]) -> None:
+    """Refuses a name that does not exist."""
+    for name in sorted(name for name in references(text) if name not in names):
+        if name in ("H", "W"):
+            raise Refused(f"{text}: {name} is known on a fixed grid only: give height= and width=")
+        raise Refused(f"{text}: no name {name!r}; there are {words(names)}{nearest(name, names)}")
 
 
 def references(text: str) -> set[str]:
@@ -79,15 +113,19 @@ def references(text: str) -> set[str]:
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> ast.expr:
     if len(text) > LONGEST:
-        raise Refused(f"an expression of {len(text)} characters; at most {LONGEST}")
-    if "${" in text:
-        raise Refused(f"{text!r}: '${{' is refused; write the name itself")
+        raise Refused(f"an expression of {len(text)} characters; allowed: at most {LONGEST}")
     try:
+        if not _ALPHABET.fullmatch(text) or _GLUED.search(text):
+            raise SyntaxError
         body = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise Refused(f"{text!r} is not a number or an expression such as C/r or max(C/32, 8)") from None
+        raise Refused(f"{shown(text)}; allowed: a number, or an expression such as C/r or max(C/32, 8)") from None
     if _depth(body) > DEEPEST:
-        raise Refused(f"{text!r} is nested deeper than {DEEPEST}")
+        raise Refused(f"{shown(text)}; allowed: at most {DEEPEST} operations inside one another")
+    try:
+        _check_form(body)
+    except Refused as refused:
+        raise Refused(str(refused) if str(refused).startswith(f"{text} is ") else f"{text}: {refused}") from None
     return body
 
 
@@ -100,62 +138,86 @@ def _depth(node: ast.AST) -> int:
     return depth
 
 
-def _check_name(node: ast.AST, text: str, names: Mapping[str, Value]) -> None:
-    if isinstance(node, ast.Name) and node.id not in names and node.id not in FUNCTIONS:
-        if node.id in ("H", "W"):
-            raise Refused(f"{text} needs {node.id}, which only a fixed grid has: give height= and width=")
-        raise Refused(f"{text}: no name {node.id!r}; known are {words(names)}{nearest(node.id, names)}")
+def _check_form(node: ast.expr) -> None:
+    """Refuses everything but numbers, names, arithmetic and the functions."""
+    match node:
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            return
+        case ast.Name():
+            return
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return _check_form(operand)
+        case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _OPERATIONS):
+            _check_form(left)
+            return _check_form(right)
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
+            _check_call(name, len(args))
+            for arg in args:
+                _check_form(arg)
+            return
+    raise Refused(f"{ast.unparse(node)} is not allowed; an expression has numbers, names, + - * / // **, {words(FUNCTIONS)}")
+
+
+def _check_call(name: str, count: int) -> None:
+    if name not in FUNCTIONS:
+        raise Refused(f"no function {name!r}; there are {words(FUNCTIONS)}{nearest(name, FUNCTIONS)}")
+    if count != ARITIES.get(name, max(count, LEAST_OF_SEVERAL)):
+        raise Refused(f"{name} takes {'one number' if name in ARITIES else 'two numbers or more'}")
 
 
 def _value(node: ast.expr, names: Mapping[str, Value], whole: bool) -> Number:
     value = _raw(node, names, whole)
-    if isinstance(value, complex) or abs(value) > LARGEST or not math.isfinite(value):
-        raise Refused(f"{ast.unparse(node)} is larger than 2^53 or no number")
+    if isinstance(value, complex) or not math.isfinite(value):
+        raise Refused(f"{ast.unparse(node)} is no number")
+    if abs(value) > LARGEST:
+        raise Refused(f"{ast.unparse(node)} is beyond 2^53")
     return value
 
 
 def _raw(node: ast.expr, names: Mapping[str, Value], whole: bool) -> Number:
     match node:
-        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
-            return value
-        case ast.Name(id=name) if name in names:
-            return _named(name, names[name])
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
+        case ast.Name(id=name):
+            return _named(name, names.get(name))
+        case ast.UnaryOp(operand=operand):
             return -_value(operand, names, whole)
         case ast.BinOp(left=left, op=op, right=right):
             return _binary(op, _value(left, names, whole), _value(right, names, whole), whole)
-        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS and args:
-            if len(args) != ARITIES.get(name, max(len(args), 2)):
-                raise Refused(f"{ast.unparse(node)}: {name} takes {ARITIES.get(name, 'at least 2')} value(s)")
+        case ast.Call(func=ast.Name(id=name), args=args):
             return FUNCTIONS[name](*(_value(arg, names, whole) for arg in args))
-    raise Refused(
-        f"{ast.unparse(node)!r} is not allowed in an expression; allowed are numbers, names, + - * / // **, {words(FUNCTIONS)}"
-    )
+        case ast.Constant(value=int() | float() as value):
+            return value
+    raise Refused(f"{ast.unparse(node)} is no number")
 
 
 def _named(name: str, value: Value) -> Number:
+    if name in FUNCTIONS:
+        raise Refused(f"{name} is a function; write {name}(...)")
     if value is None:
         raise Unknown
     if isinstance(value, bool):
-        raise Refused(f"{name} is {str(value).lower()}, not a number")
+        raise Refused(f"{name} is {shown(value)}, not a number")
     return value
 
 
 def _binary(op: ast.operator, left: Number, right: Number, whole: bool) -> Number:
     if type(op) in _BINARY:
         return _BINARY[type(op)](left, right)
+    if right == 0 and isinstance(op, ast.Div | ast.FloorDiv):
+        raise Refused("division by zero")
     if isinstance(op, ast.Pow):
-        if abs(right) > LARGEST_EXPONENT or (left == 0 and right < 0):
-            raise Refused(f"{left} ** {right}: exponents go up to {LARGEST_EXPONENT}, and 0 has no negative power")
-        try:
-            power: Number = left**right
-        except OverflowError:
-            return math.inf
-        return power
-    if isinstance(op, ast.Div | ast.FloorDiv):
-        if right == 0:
-            raise Refused("division by zero")
-        if isinstance(op, ast.FloorDiv) or (whole and isinstance(left, int) and isinstance(right, int)):
-            return left // right
-        return left / right
-    raise Refused(f"the operation {type(op).__name__} is not allowed in an expression; allowed are + - * / // **")
+        return _power(left, right)
+    if isinstance(op, ast.FloorDiv) or (whole and isinstance(left, int) and isinstance(right, int)):
+        return left // right
+    return left / right
+
+
+def _power(base: Number, exponent: Number) -> Number:
+    if abs(exponent) > LARGEST_EXPONENT:
+        raise Refused(f"{base} ** {exponent}; exponents go up to {LARGEST_EXPONENT}")
+    if base == 0 and exponent < 0:
+        raise Refused(f"0 ** {exponent}; division by zero")
+    try:
+        power: Number = base**exponent
+    except OverflowError:
+        return math.inf
+    return power

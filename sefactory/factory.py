@@ -1,6 +1,7 @@
 """build and load: from what a user names to a block."""
 
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ import torch
 from . import operators as _operators  # registers the operators of the package
 from .axes import Sizes
 from .block import Block
-from .config import Shelf, resolve
+from .config import Shelf, complete, load_config
 from .errors import ConfigError, shown
 from .grammar import Grammar
 from .maker import Maker
+from .nodes import Config
 
 __all__ = ["build", "load"]
 _ = _operators
+
+LARGEST_SIDE = 2**31
 
 
 def build(
@@ -38,14 +42,14 @@ def build(
     """
     sizes = _incoming(channels, height, width)
     shelf = Shelf(search)
-    resolved = resolve(config, overrides, shelf)
+    resolved = _resolved(config, overrides, shelf)
     grammar = Grammar(shelf)
     root = grammar.read(resolved)
     with torch.device("meta"):  # a rehearsal: everything is checked before a weight is allocated
         maker = Maker(grammar.faults)
         module, out = maker.root(root, sizes)
     if module is None or out is None or maker.faults:
-        raise ConfigError(dict.fromkeys(maker.faults))
+        raise ConfigError(dict.fromkeys(maker.faults) or [(str(root.place), "rests on a number that is not known")])
     if torch.get_default_device().type != "meta":
         maker = Maker([])
         module, out = maker.root(root, sizes)
@@ -69,13 +73,26 @@ def load(config: Any, overrides: Sequence[str] = (), search: Iterable[str | Path
     >>> load("ecanet")["gate"]
     ['sigmoid']
     """
-    return resolve(config, overrides, Shelf(search)).data
+    return _resolved(config, overrides, Shelf(search)).data
+
+
+def _resolved(source: Any, overrides: Sequence[str], shelf: Shelf) -> Config:
+    """The config with what it inherits and with the overrides applied."""
+    config = load_config(source, shelf)
+    if overrides:
+        from .overrides import apply_overrides  # hydra's parser is imported where it is used
+
+        config = apply_overrides(config, overrides, shelf)
+    return complete(config)
 
 
 def _incoming(channels: Any, height: Any, width: Any) -> Sizes:
-    for name, value in (("channels", channels), ("height", height), ("width", width)):
-        if value is None and name != "channels":
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= 2**31:
-            raise ConfigError([(name, f"{shown(value)}; it is a whole number from 1")])
-    return Sizes.of_map(channels, height, width)
+    given = {"channels": channels} | {name: n for name, n in (("height", height), ("width", width)) if n is not None}
+    faults = [(name, f"{shown(n)}; it is a whole number from 1 to 2^31") for name, n in given.items() if not _size(n)]
+    if faults:
+        raise ConfigError(faults)
+    return Sizes.of_map(**{name: int(n) for name, n in given.items()})
+
+
+def _size(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and 0 < int(value) <= LARGEST_SIDE

@@ -1,20 +1,27 @@
 """From plain containers to a tree of nodes: which form each node has is read off its keys. No sizes yet."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from keyword import iskeyword
 from typing import Any, Protocol
 
-from .errors import Refused, nearest, shown, words
-from .expression import Unknown, Value
+from .errors import ConfigError, Refused, match, nearest, shown, words
+from .expression import FUNCTIONS, Unknown, Value
+from .header import header_faults
 from .nodes import Broken, Chain, Config, Fork, Gated, Node, Operation, Place, Reference
 from .registry import HEADER, RESERVED, SLOTS, Operator, find, operators
 from .structure import APPLIES, FUSES, OWN_NAMES
 
 MOST_NODES = 10_000
-DEEPEST_REFERENCE = 20
+MOST_FAULTS = 100
+DEEPEST = 80
+"""Names of a path, those of the files that use it included."""
 FORMS = {"unit": (*SLOTS, "apply"), "series": ("series",), "parallel": ("parallel", "shared", "own", "fuse")}
+NAMED = ("series", "parallel", "own")
 FORM_KEYS = [key for form in FORMS.values() for key in form]
+LET_VALUES = (str, int, float)
+LET_HOLDS = "let holds numbers, true or false, and expressions"
 _UNKNOWN: dict[str, Value] = dict.fromkeys(RESERVED)
 
 
@@ -58,9 +65,11 @@ class Grammar:
 
     def _node(self, data: Any, at: At) -> Node:
         self._count += 1
-        if self._count > MOST_NODES:
+        if self._count > MOST_NODES or len(self.faults) > MOST_FAULTS:
             crossed = self._count == MOST_NODES + 1
             return self._fault(at, f"the config expands to more than {MOST_NODES:,} nodes") if crossed else Broken(at.place)
+        if at.place.depth > DEEPEST:
+            return self._fault(at, f"configs nest deeper than {DEEPEST} names of a path")
         match data:
             case str():
                 return self._named(data, None, {}, at)
@@ -72,27 +81,46 @@ class Grammar:
 
     def _steps(self, data: Any, at: At) -> tuple[tuple[str, Node], ...]:
         items = data.items() if isinstance(data, dict) else enumerate(data)
-        return tuple((str(name), self._node(item, at / name)) for name, item in items)
+        return tuple((str(name), self._step(name, item, at / name)) for name, item in items)
+
+    def _step(self, name: str | int, data: Any, at: At) -> Node:
+        """A node at its name, or at its number in a list."""
+        node = self._node(data, at)
+        why = _unfit(name) if isinstance(name, str) else ""
+        return self._fault(at, f"the name {name!r} {why}; choose another") if why else node
 
     def _mapping(self, data: dict[str, Any], at: At) -> Node:
+        if not at.place.path:
+            self.faults += [(str(at.place / key), text) for key, text in header_faults(data)]
         header = ("let",) if at.place.path else HEADER
         keys = [key for key in data if key not in header]
         let = self._let(data.get("let"), at / "let")
         at = replace(at, names={**at.names, **dict.fromkeys(let)})
-        form = next((form for form, own in FORMS.items() if any(key in own for key in keys)), None)
+        forms = [form for form, own in FORMS.items() if any(key in own for key in keys)]
+        form = next((form for form in ("series", "parallel") if form in keys), forms[0] if forms else None)
         if form is None:
             return self._single(data, keys, let, at)
         wrong = [self._fault(at, _misplaced(key, form, keys)) for key in keys if key not in FORMS[form]]
         if wrong:
+            self._look_below(data, at)
             return wrong[0]
         return {"unit": self._unit, "series": self._series, "parallel": self._fork}[form](data, let, at)
 
+    def _look_below(self, data: dict[str, Any], at: At) -> None:
+        """Notes the faults below a node that is at fault itself."""
+        for key, value in data.items():
+            if (key in (*SLOTS, "shared") and isinstance(value, list)) or (key in NAMED and isinstance(value, dict)):
+                self._steps(value, at / key)
+
     def _single(self, data: dict[str, Any], keys: list[str], let: Mapping[str, Any], at: At) -> Node:
-        if len(keys) != 1:
-            known = [*operators(), *FORM_KEYS]
-            hints = "".join(nearest(key, known) for key in keys[:3] if key not in known)
-            return self._fault(at, f"a node has one operator or form, and here stand {words(keys)}{hints}")
-        return self._named(keys[0], data[keys[0]], let, at)
+        if len(keys) == 1:
+            return self._named(keys[0], data[keys[0]], let, at)
+        if not keys:
+            return self._fault(at, f"there is nothing to build beside {words(data)}")
+        strange = [key for key in keys if find(key) is None]
+        faults = [self._fault(at, f"no slot or operator {key!r}{_meant(key, at)}") for key in strange]
+        text = f"{words(keys)} stand in one mapping; a node has one operator, so make each a step of a list"
+        return faults[0] if faults else self._fault(at, text)
 
     def _let(self, let: Any, at: At) -> Mapping[str, Any]:
         if let is None:
@@ -101,12 +129,11 @@ class Grammar:
             self._fault(at, f"{shown(let)}; let is a mapping of names to numbers or expressions")
             return {}
         for name, value in let.items():
-            taken = "stands for a size of the map" if name in RESERVED else "is an operator" if find(name) else ""
-            if taken or not _plain(name):
-                self._fault(at / name, f"{name!r} {taken or 'is no plain name'}; choose another name")
-            elif not isinstance(value, str | int | float):
-                self._fault(at / name, f"{shown(value)}; let holds numbers, true or false, and expressions")
-        return let
+            if why := _taken(name):
+                self._fault(at / name, f"the name {name!r} {why}; choose another")
+            elif not isinstance(value, LET_VALUES):
+                self._fault(at / name, f"{shown(value)}; {LET_HOLDS}")
+        return {name: value for name, value in _sound(let).items() if name not in RESERVED and _plain(name)}
 
     def _unit(self, data: dict[str, Any], let: Mapping[str, Any], at: At) -> Node:
         squeeze, excite, gate = (self._chain(data.get(slot, []), at / slot) for slot in SLOTS)
@@ -121,8 +148,8 @@ class Grammar:
         """A slot or a trunk: always a list; None where it is at fault."""
         if isinstance(data, list):
             return Chain(at.place, self._steps(data, at))
-        hint = f"; write [{data}]" if isinstance(data, str) else ""
-        self._fault(at, f"{shown(data)}; {at.place.path[-1]} is a list of steps, [] for none{hint}")
+        hint = f"; write [{data}]" if isinstance(data, str) else "; put it in brackets" if data else ", [] for none"
+        self._fault(at, f"{shown(data)}; {at.place.path[-1]} is a list of steps{hint}")
         return None
 
     def _choice(self, word: Any, allowed: Mapping[str, Any], at: At) -> str | None:
@@ -135,44 +162,50 @@ class Grammar:
         steps = data["series"]
         if not isinstance(steps, list | dict) or not steps:
             return self._fault(at / "series", f"{shown(steps)}; series is a list of steps or a mapping of named steps")
-        if isinstance(steps, dict):
-            self._check_names(steps, at / "series")
         return Chain(at.place, self._steps(steps, at / "series"), named=True, let=let)
 
     def _fork(self, data: dict[str, Any], let: Mapping[str, Any], at: At) -> Node:
-        branches, own = data.get("parallel"), data.get("own", {})
-        for key, value in (("parallel", branches), ("own", own)):
-            if not isinstance(value, dict) or (key == "parallel" and not value):
-                return self._fault(at / key, f"{shown(value)}; {key} is a mapping of names to nodes")
-            self._check_names(value, at / key)
-        assert branches is not None
-        for name in own:
-            if name not in branches:
-                hint = nearest(name, branches)
-                self._fault(at / "own" / name, f"no branch {name!r} in parallel; there are {words(branches)}{hint}")
-        fuse = self._choice(data.get("fuse"), FUSES, at / "fuse")
+        missing = [key for key in ("parallel", "fuse") if key not in data]
+        for key in missing:
+            allowed = "a mapping of names to nodes" if key == "parallel" else f"one of {words(FUSES)}"
+            self._fault(at, f"{key} is missing; it is {allowed}")
+        branches, own = (self._branches(data.get(key, {}), at / key) for key in ("parallel", "own"))
+        fuse = self._choice(data["fuse"], FUSES, at / "fuse") if "fuse" in data else None
         shared = self._chain(data["shared"], at / "shared") if "shared" in data else None
-        nodes, finish = self._steps(branches, at / "parallel"), self._steps(own, at / "own")
-        if fuse is None or ("shared" in data and shared is None):
+        if branches == () and not missing:
+            self._fault(at / "parallel", "{}; parallel is a mapping of names to nodes, at least one")
+        if missing or not branches or own is None or fuse is None or ("shared" in data and shared is None):
             return Broken(at.place)
-        return Fork(at.place, nodes, shared, finish, fuse, let=let)
+        names = [name for name, _ in branches]
+        for name, _ in own:
+            if name not in names:
+                text = f"no branch {name!r} in parallel; there are {words(names)}{nearest(name, names)}"
+                self._fault(at / "own" / name, text)
+        return Fork(at.place, branches, shared, own, fuse, let=let)
 
-    def _check_names(self, data: Mapping[str, Any], at: At) -> None:
-        for name in data:
-            if name in OWN_NAMES or not _plain(name):
-                why = "belongs to torch.nn.Module" if name in OWN_NAMES else "is no plain name"
-                self._fault(at / name, f"the name {name!r} {why}; choose another")
+    def _branches(self, data: Any, at: At) -> tuple[tuple[str, Node], ...] | None:
+        """Nodes by name; None where it is at fault."""
+        if isinstance(data, dict):
+            return self._steps(data, at)
+        self._fault(at, f"{shown(data)}; {at.place.path[-1]} is a mapping of names to nodes")
+        return None
 
     def _named(self, name: str, given: Any, let: Mapping[str, Any], at: At) -> Node:
         """An operator, or another config, by name."""
-        found, config = find(name), self.library.get(name, at.files[-1])
-        if (found is not None) + (config is not None) + (name in at.names) > 1:
-            return self._fault(at, f"{name!r} is an operator, a config or a name of let at once; rename one of them")
+        found = find(name)
+        try:
+            config = self.library.get(name, at.files[-1])
+        except ConfigError as error:
+            self.faults += [(f"{path} (used at {at.place})", text) for path, text in error.faults]
+            return Broken(at.place)
+        if config and (found or name in at.names):
+            other = "an operator" if found else "a name of let"
+            return self._fault(at, f"{name!r} is {other} and a config ({config.label}) at once; rename one of them")
         if found:
             return self._operation(found, given, let, at)
         if config is None:
             known = [*operators(), *self.library.names(at.files[-1]), *(FORM_KEYS if given is not None else [])]
-            return self._fault(at, f"no operator or config named {shown(name)}{nearest(name, known)}")
+            return self._fault(at, f"no operator or config named {shown(name)}{_meant(name, at, known)}")
         return self._reference(name, config, given, let, at)
 
     def _operation(self, found: Operator, given: Any, let: Mapping[str, Any], at: At) -> Node:
@@ -180,7 +213,7 @@ class Grammar:
             arguments = found.arguments(given)
         except Refused as refused:
             return self._fault(at, str(refused))
-        faults = []
+        faults = [self._fault(at, complaint) for complaint in found.complaints(arguments)]
         for schema in found.parameters:
             try:
                 if schema.name in arguments:
@@ -192,27 +225,66 @@ class Grammar:
         return faults[0] if faults else Operation(at.place, found, arguments, let=let)
 
     def _reference(self, name: str, config: Config, given: Any, let: Mapping[str, Any], at: At) -> Node:
-        same = [file for file in at.files if (file.label, file.folder) == (config.label, config.folder)]
-        if same or len(at.files) > DEEPEST_REFERENCE:
-            chain = " -> ".join(file.label for file in (*at.files, config))
+        files = [(file.label, file.folder) for file in (*at.files, config)]
+        if files[-1] in files[:-1]:
+            chain = " -> ".join(label for label, _ in files[files.index(files[-1]) :])
             return self._fault(at, f"{name!r} includes itself: {chain}")
+        takes = f"its let has {words(config.let)}" if config.let else "it has no let"
         if not isinstance(given, dict | None):
-            return self._fault(at, f"{name}: {shown(given)}; a config takes names of its let: {words(config.let)}")
-        for key in given or {}:
+            return self._fault(at, f"the config {name!r} takes a mapping of parameters, and is given {shown(given)}; {takes}")
+        for key, value in (given or {}).items():
             if key not in config.let:
-                hint = nearest(key, config.let)
-                self._fault(at, f"{name} has no {key!r} in its let; there are {words(config.let)}{hint}")
+                self._fault(at, f"the config {name!r} has no parameter {key!r}; {takes}{nearest(key, config.let)}")
+            elif not isinstance(value, LET_VALUES):
+                self._fault(at, f"the config {name!r}: {key} is {shown(value)}; {LET_HOLDS}")
         inside = At(Place(config.label, used_at=at.place), _UNKNOWN, (*at.files, config))
-        return Reference(at.place, self._node(config.data, inside), given or {}, let=let)
+        return Reference(at.place, self._node(config.data, inside), _sound(given or {}), let=let)
+
+
+def _sound(let: Mapping[str, Any]) -> dict[str, Any]:
+    """The names with their values; None, not known, for one that is at fault."""
+    return {name: value if isinstance(value, LET_VALUES) else None for name, value in let.items()}
 
 
 def _plain(name: str) -> bool:
     return re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is not None
 
 
+def _unfit(name: str) -> str:
+    """Why a step or a branch cannot have this name; empty where it can."""
+    if name in OWN_NAMES:
+        return "belongs to torch.nn.Module"
+    return "" if _plain(name) else "is not made of letters, digits and _"
+
+
+def _taken(name: str) -> str:
+    """Why `let` cannot give this name; empty where it can."""
+    if name in RESERVED:
+        return "is a size of the map"
+    if find(name):
+        return "is an operator"
+    if name in FUNCTIONS or iskeyword(name):
+        return "is a word of expressions"
+    return "" if _plain(name) else "is not made of letters, digits and _"
+
+
+def _meant(key: str, at: At, known: Sequence[str] = ()) -> str:
+    """The nearest word, or where a name of the header or of `let` belongs."""
+    if key in HEADER:
+        return f"; {key} belongs at the root of a file"
+    if key in at.names:
+        return f"; {key} is a number, from let"
+    return nearest(key, known or [*operators(), *FORM_KEYS])
+
+
 def _misplaced(key: str, form: str, keys: list[str]) -> str:
     here = next(other for other in keys if other in FORMS[form])
+    if key in HEADER:
+        return f"{key!r} belongs at the root of a file"
     if key in SLOTS:
         return f"the slot {key!r} cannot stand beside {here!r}; say which step has it: {key}@{here}.NAME=..."
+    meant = match(key, FORMS[form]) if find(key) is None else None
+    if meant:
+        return f"no key {key!r}; did you mean {meant!r}?"
     allowed = [other for other in FORMS[form] if other not in keys]
-    return f"{key!r} cannot stand beside {here!r}; allowed there: {words(allowed)}{nearest(key, allowed)}"
+    return f"{key!r} cannot stand beside {here!r}; {f'allowed there: {words(allowed)}' if allowed else 'a node has one form'}"

@@ -9,7 +9,7 @@ from torch import nn
 from .axes import Sizes
 from .block import Part
 from .errors import Refused
-from .expression import Unknown, Value, evaluate
+from .expression import LARGEST, Unknown, Value, evaluate
 from .nodes import Broken, Chain, Fork, Gated, Node, Operation, Place, Reference
 from .operators.weights import MOST_PARAMETERS
 from .scope import LetFault, of_map, resolve_let
@@ -32,7 +32,7 @@ class Maker:
         """The whole config; one map comes in and one has to go out."""
         module, out = self.node(node, sizes, of_map(sizes))
         if out is not None and out["S"] != 1:
-            text = f"{out['S']} maps lie side by side on S at the end; reduce them, as with pool: {{over: S, by: sum}}"
+            text = f"puts {out['S']} maps side by side on S, and nothing joins them later, as pool: {{over: S, by: sum}} would"
             self._fault(self._stacked or node.place, text)
         if module is not None and (count := sum(p.numel() for p in module.parameters())) > MOST_PARAMETERS:
             self._fault(node.place, f"holds {count:,} parameters; at most {MOST_PARAMETERS:,} in a block")
@@ -86,6 +86,8 @@ class Maker:
         except ValueError as refused:
             return self._fault(node.place, f"{node.operator.name}: {refused}")
         out = getattr(module, "sizes", sizes)
+        if out.largest > LARGEST:
+            return self._fault(node.place, f"{node.operator.name}: leaves a size beyond 2^53")
         self._note_stack(node.place, sizes, out)
         return module, out
 
@@ -112,6 +114,7 @@ class Maker:
     def _gated(self, node: Gated, sizes: Sizes, names: Mapping[str, Value]) -> Made:
         slots: list[Steps] = []
         here: Sizes | None = sizes
+        before = self._stacked
         for slot in (node.squeeze, node.excite, node.gate):
             if here is None:
                 return FAULTY
@@ -124,10 +127,16 @@ class Maker:
         except Refused as refused:
             since = f"; maps lie side by side on S since {self._stacked}" if here["S"] not in (1, sizes["S"]) else ""
             return self._fault(node.place, f"{refused}{since}")
+        self._stacked = before
         return Unit(slots[0], slots[1], slots[2], node.apply, coarse), sizes
 
     def _fork(self, node: Fork, sizes: Sizes, names: Mapping[str, Value]) -> Made:
-        made = {name: self.node(branch, sizes, names) for name, branch in node.branches}
+        before, since = self._stacked, dict[str, Place | None]()
+        made: dict[str, Made] = {}
+        for name, branch in node.branches:
+            self._stacked = before
+            made[name] = self.node(branch, sizes, names)
+            since[name] = self._stacked
         outs = {name: out for name, (_, out) in made.items() if out is not None}
         if len(outs) < len(made):
             return FAULTY
@@ -137,7 +146,11 @@ class Maker:
             return self._fault(node.place / "shared", str(refused))
         if after is None:
             return FAULTY
-        own = {name: self.node(step, after[name], names) for name, step in node.own if name in after}
+        own = {}
+        for name, step in ((name, step) for name, step in node.own if name in after):
+            self._stacked = since[name]
+            own[name] = self.node(step, after[name], names)
+            since[name] = self._stacked
         ends = [own[name][1] if name in own else out for name, out in after.items()]
         known = [end for end in ends if end is not None]
         if len(known) < len(ends):
@@ -146,7 +159,10 @@ class Maker:
             out = fused(node.fuse, known)
         except Refused as refused:
             return self._fault(node.place / "fuse", str(refused))
-        self._note_stack(node.place, sizes, out)
+        several = [since[name] for name, end in zip(after, known, strict=True) if end["S"] != 1]
+        self._stacked = several[0] if several else before
+        if node.fuse == "stack":
+            self._note_stack(node.place, sizes, out)
         return Parallel(_branches(made), shared, _branches(own) if node.own else None, node.fuse), out
 
     def _trunk(
@@ -171,7 +187,7 @@ class Maker:
             except Unknown:
                 return FAULTY
             except Refused as refused:
-                self._fault(node.place, f"{name}: {refused}")
+                self._fault(node.place, f"{node.body.place.file}: {name} is {refused}")
         return self.node(replace(node.body, let={**node.body.let, **given}), sizes, of_map(sizes))
 
 

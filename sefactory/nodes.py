@@ -1,11 +1,13 @@
 """A config as a tree of nodes: what each place of it is. No sizes yet, no torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .registry import Operator
+
+MOST_USES = 4
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,22 @@ class Place:
         outer = (self.used_at.module,) if self.used_at else ()
         return ".".join(name for name in (*outer, *self.path) if name)
 
+    @property
+    def depth(self) -> int:
+        """Names of the path, those of the files that use it included."""
+        return len(self.path) + (self.used_at.depth if self.used_at else 0)
+
     def __str__(self) -> str:
         here = " ".join(part for part in (self.file, ".".join(self.path)) if part) or "config"
-        return f"{here} (used at {self.used_at})" if self.used_at else here
+        return f"{here} (used at {', '.join(self._uses())})" if self.used_at else here
+
+    def _uses(self) -> list[str]:
+        """The places where this file is used, from the nearest to the root; cut in the middle."""
+        uses, used = list[str](), self.used_at
+        while used:
+            uses.append(str(replace(used, used_at=None)))
+            used = used.used_at
+        return uses if len(uses) <= MOST_USES else [*uses[: MOST_USES - 1], "...", uses[-1]]
 
 
 @dataclass(frozen=True)

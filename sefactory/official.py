@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from .block import Block
-from .errors import ConfigError, nearest, shown, words
+from .errors import ConfigError, Refused, nearest, shown, words
+from .header import UNUSED, map_faults
 
 COUNTER = "num_batches_tracked"
 Keys = Mapping[str, "str | Sequence[str]"]
@@ -24,42 +25,47 @@ def load_official(
     Raises ConfigError naming the keys left over on either side, or the shapes that do not fit.
     """
     mapping = _mapping(block, source, keys)
-    unused = mapping.pop("unused", [])
+    unused = mapping.pop(UNUSED, [])
     ours = block.state_dict()
-    faults: list[str] = []
+    faults: list[tuple[str, str]] = []
     new, used = dict[str, Tensor](), set[str]()
     for key, tensor in ours.items():
         names = _theirs(key, mapping)
-        missing = [name for name in names if name not in state_dict]
-        if key.endswith(COUNTER) and (missing or not names):
-            continue
-        if missing or not names:
-            faults.append(f"{key} wants {words(missing)}" if missing else f"{key} has no entry in the map")
-            continue
+        if key.endswith(COUNTER):
+            names = [name for name in names if name in state_dict]
         used.update(names)
         try:
-            new[key] = _joined(key, tensor, [state_dict[name] for name in names])
-        except ValueError as error:
-            faults.append(str(error))
+            new |= _copied(key, tensor, names, state_dict)
+        except Refused as refused:
+            faults.append((f"{block.label} {key}", str(refused)))
     left = [name for name in state_dict if name not in used and not any(_under(name, entry) for entry in unused)]
-    faults += [f"left over on their side: {words(left)}"] if left else []
+    if left:
+        faults.append((f"{block.label} official", f"left over on their side: {words(map(str, left))}"))
     if faults:
-        raise ConfigError((f"{block.label} official", fault) for fault in faults)
+        raise ConfigError(faults)
     block.load_state_dict({**ours, **new})
 
 
 def _mapping(block: Block, source: str | None, keys: Keys | None) -> dict[str, Any]:
-    if keys is not None:
-        return dict(keys)
+    """The map of keys, without what is set to null."""
+    if keys is not None and source is not None:
+        raise ConfigError([(f"{block.label} official", "source= and keys= at once; give one of them")])
+    place, entries = ("keys", keys) if keys is not None else _of_source(block, source)
+    if faults := [(f"{block.label} {place}{key and '.'}{key}", text) for key, text in map_faults(entries)]:
+        raise ConfigError(faults)
+    return {ours: theirs for ours, theirs in entries.items() if theirs is not None}
+
+
+def _of_source(block: Block, source: str | None) -> tuple[str, Keys]:
     config = block.config if isinstance(block.config, Mapping) else {}
     maps = {name: entry for name, entry in (config.get("official") or {}).items() if entry is not None}
     if source is None and len(maps) == 1:
         source = next(iter(maps))
-    if source not in maps:
+    if source is None or source not in maps:
         given = "no source given" if source is None else f"no source {shown(source)}"
-        hint = nearest(source or "", maps)
-        raise ConfigError([(f"{block.label} official", f"{given}; the config has maps for {words(maps)}{hint}")])
-    return dict(maps[source])
+        held = f"the config has maps for {words(maps)}" if maps else "the config has no map; give keys="
+        raise ConfigError([(f"{block.label} official", f"{given}; {held}{nearest(source or '', maps)}")])
+    return f"official.{source}", maps[source]
 
 
 def _under(key: str, prefix: str) -> bool:
@@ -76,10 +82,28 @@ def _theirs(key: str, mapping: Keys) -> list[str]:
     return [name + key[len(entry) :] for name in ([theirs] if isinstance(theirs, str) else theirs)]
 
 
+def _copied(key: str, ours: Tensor, names: list[str], state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our tensor from theirs; nothing for a batch counter that they do not have."""
+    if not names:
+        if key.endswith(COUNTER):
+            return {}
+        raise Refused("has no entry in the map of keys")
+    for name in names:
+        if name not in state_dict:
+            raise Refused(f"there is no {name!r} on their side{nearest(name, map(str, state_dict))}")
+        if not isinstance(state_dict[name], Tensor):
+            raise Refused(f"{name!r} on their side is no tensor, but {type(state_dict[name]).__name__}")
+    return {key: _joined(key, ours, [state_dict[name] for name in names])}
+
+
 def _joined(key: str, ours: Tensor, theirs: list[Tensor]) -> Tensor:
     if key.endswith(COUNTER):
-        return torch.stack([t.reshape(()) for t in theirs]).amax()
-    joined = theirs[0] if len(theirs) == 1 else torch.cat(theirs, dim=0)
+        return torch.stack([t.amax() for t in theirs]).amax()
+    shapes = " and ".join(str(tuple(t.shape)) for t in theirs)
+    try:
+        joined = theirs[0] if len(theirs) == 1 else torch.cat(theirs, dim=0)
+    except RuntimeError:
+        raise Refused(f"theirs, {shapes}, cannot be put end to end") from None
     if [n for n in joined.shape if n != 1] != [n for n in ours.shape if n != 1]:
-        raise ValueError(f"{key} is {tuple(ours.shape)}, theirs {tuple(joined.shape)}")
+        raise Refused(f"ours is {tuple(ours.shape)}, theirs {shapes}")
     return joined.reshape(ours.shape)

@@ -1,5 +1,6 @@
 """`path=value`, `+path=value`, `~path`, `squeeze@path=word`: changes of a config in Hydra's syntax, by Hydra's own parser."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,39 +14,68 @@ from .nodes import Config
 from .plain import plain
 from .registry import SLOTS, find
 
+LONGEST = 10_000
+LONGEST_SHOWN = 100
+SEVERAL = "gives several values; an override has one"
+
 
 def apply_overrides(config: Config, overrides: Sequence[str], shelf: Shelf) -> Config:
     """The config with the overrides applied one after the other.
 
-    Raises ConfigError for one that does not parse, or whose path is not in the config.
+    Raises ConfigError with every override that does not parse, or whose path is not in the config.
     """
-    if isinstance(overrides, str) or not all(isinstance(text, str) for text in overrides):
+    listed = isinstance(overrides, Sequence) and not isinstance(overrides, str)
+    if not listed or not all(isinstance(text, str) for text in overrides):
         raise ConfigError([("overrides", f"{shown(overrides)}; it is a list of texts such as ['let.r=8']")])
-    data = plain(config.data, config.label)
+    data, faults = plain(config.data, config.label), []
     for text in overrides:
         try:
             data = _apply(data, _parse(text), shelf)
         except Refused as refused:
-            place = f"{config.label} override {text}" if config.label else f"override {text}"
-            raise ConfigError([(place, str(refused))]) from None
+            faults.append((f"{config.label} override {_cut(text)}".lstrip(), str(refused)))
+    if faults:
+        raise ConfigError(faults)
     return Config(plain(data, config.label), config.label, config.folder)
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
+
 def _parse(text: str) -> Override:
+    if len(text) > LONGEST:
+        raise Refused(f"has {len(text):,} characters; at most {LONGEST:,}")
     try:
-        override = OverridesParser.create().parse_override(text)
-    except HydraException:
-        raise Refused(f"is no path=value; {quoting(text)}") from None
+        override = _parser().parse_override(text)
+    except RecursionError:
+        raise Refused("is nested too deep") from None
+    except (HydraException, AttributeError, ValueError):
+        raise Refused(SEVERAL if _sweeps(text) else f"is no path=value; {quoting(text)}") from None
+    if not override.key_or_group:
+        raise Refused(f"is no path=value; {quoting(text)}")
     if override.is_sweep_override():
-        raise Refused("gives several values; an override has one")
+        raise Refused(SEVERAL)
+    if override.type is OverrideType.DEL and override.value() is not None:
+        raise Refused(f"'~' takes no value; write ~{override.key_or_group}")
     return override
+
+
+def _parser() -> OverridesParser:
+    """Hydra's parser without its functions, int(...) or choice(...): they work by assertions, and so not under -O."""
+    parser = OverridesParser.create()
+    parser.functions.definitions.clear()
+    return parser
+
+
+def _sweeps(text: str) -> bool:
+    return re.fullmatch(r"[^=]*=\s*(choice|range|interval|glob)\(.*", text, re.DOTALL) is not None
 
 
 def quoting(text: str) -> str:
     """What to do about an override that does not parse.
 
-    >>> quoting("let.d=max(C/4, 8)")
-    "quote a value with parentheses or commas: 'let.d=\\"max(C/4, 8)\\"'"
+    >>> print(quoting("let.d=max(C/4, 8)"))
+    quote a value with parentheses or commas: 'let.d="max(C/4, 8)"'
     """
     key, equals, value = text.partition("=")
     if equals and any(mark in value for mark in "(),"):
@@ -54,68 +84,91 @@ def quoting(text: str) -> str:
 
 
 def _apply(data: Any, override: Override, shelf: Shelf) -> Any:
-    key, package = override.key_or_group, override.package
-    if key in SLOTS and (package is not None or isinstance(override.value(), str)):
-        return _choose(data, key, package, override.value(), shelf)
+    key, package, value, type_ = override.key_or_group, override.package, override.value(), override.type
+    if type_ is OverrideType.DEL:
+        if package is not None:
+            raise Refused(f"'~' takes no '@'; {package}.{key}=[] empties the slot")
+        return _changed(data, key.split("."), _remove)
+    if key in SLOTS and (package is not None or isinstance(value, str)):
+        return _choose(data, key, package, value, shelf)
     if package is not None:
         raise Refused(f"'@' is for the slots {words(SLOTS)}")
     path = key.split(".")
-    if override.type is OverrideType.DEL:
-        return _changed(data, path, _remove)
-    value, type_ = override.value(), override.type
-    return _changed(data, path, lambda parent, name, here: _set(parent, name, here, value, type_))
+    if path[-1] in SLOTS and isinstance(value, str):
+        raise Refused(f"a slot is a list, {key}=[{value}]; a slot word is chosen by {path[-1]}@{'.'.join(path[:-1])}={value}")
+    create = type_ is not OverrideType.CHANGE
+    return _changed(data, path, lambda parent, name, here: _set(parent, name, here, value, type_), create=create)
 
 
 def _choose(data: Any, slot: str, package: str | None, word: Any, shelf: Shelf) -> Any:
     """Fills a slot with the list of a slot word."""
     if not isinstance(word, str):
-        raise Refused(f"{shown(word)} is no slot word; there are {words(shelf.known(slot))}")
+        hint = f"; a list needs no '@': {package}.{slot}=[...]" if isinstance(word, list) else ""
+        raise Refused(f"{shown(word)} is no {slot} word{hint}")
     file = shelf.find(word, slot)
     if file is None:
         known = shelf.known(slot)
-        raise Refused(f"no {slot} word {word!r}; there are {words(known)}{nearest(word, known)}")
+        hint = f"; an operator is written as a list: {slot}=[{word}]" if find(word) else nearest(word, known)
+        raise Refused(f"no {slot} word {shown(word)}; there are {words(known)}{hint}")
     steps = shelf.read(file).data
-    path = package.split(".") if package else []
-    return _changed(data, [*path, slot], lambda parent, name, here: _fill(parent, name, here, steps))
+    if not isinstance(steps, dict) or slot not in steps:
+        raise Refused(f"{file.name} is no {slot} word: it has no {slot}")
+    places = package.split(".") if package else []
+    return _changed(data, [*places, slot], lambda parent, name, here: _fill(parent, name, here, steps))
 
 
 def _fill(parent: Any, slot: str, here: tuple[str, ...], steps: Any) -> Any:
     if not isinstance(parent, dict) or not any(key in parent for key in (*SLOTS, "apply")):
-        paths = _units(parent)
-        where = f"; say where: {words(f'{slot}@{path}=...' for path in paths)}" if paths else ""
+        places = [f"{slot}@{'.'.join((*here, *path))}=..." for path in _units(parent)]
+        where = f"; say where: {words(places)}" if places else ""
         raise Refused(f"there is no slot {slot!r} {_at(here)}{where}")
     return parent | {slot: steps[slot]}
 
 
-def _units(data: Any, path: str = "") -> list[str]:
+def _units(data: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """The paths of the units below a node."""
     if isinstance(data, dict) and any(key in data for key in SLOTS):
         return [path] if path else []
     items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    return [found for key, item in items for found in _units(item, f"{path}.{key}".lstrip("."))]
+    return [found for key, item in items for found in _units(item, (*path, str(key)))]
 
 
-def _changed(data: Any, path: list[str], change: Any, here: tuple[str, ...] = ()) -> Any:
-    """A copy of `data` in which the parent of the last name of the path is changed."""
+def _changed(data: Any, path: list[str], change: Any, here: tuple[str, ...] = (), create: bool = False) -> Any:
+    """A copy of `data` in which the parent of the last name of the path is changed; `create` makes mappings on the way."""
     if len(path) == 1:
         return change(data, path[0], here)
-    key = _key(data, path[0], here)
-    inner = _changed(data[key], path[1:], change, (*here, path[0]))
+    if create and isinstance(data, dict) and path[0] not in data:
+        return data | {path[0]: _changed({}, path[1:], change, (*here, path[0]), create)}
+    key = _key(data, path[0], here, path[1:])
+    inner = _changed(data[key], path[1:], change, (*here, path[0]), create)
     return data | {key: inner} if isinstance(data, dict) else [*data[:key], inner, *data[key + 1 :]]
 
 
-def _key(data: Any, name: str, here: tuple[str, ...]) -> Any:
-    at = _at(here)
+def _key(data: Any, name: str, here: tuple[str, ...], below: Sequence[str] = ()) -> Any:
     if isinstance(data, dict):
         if name in data:
             return name
-        raise Refused(f"there is no {name!r} {at}; there are {words(data)}{nearest(name, data)}")
+        hint = f"; a path begins inside the block: {'.'.join(below)}" if not here and name == "block" and below else ""
+        raise Refused(f"there is no {name!r} {_at(here)}; there are {words(data)}{hint or nearest(name, data)}")
     if isinstance(data, list):
         if name.isdecimal() and int(name) < len(data):
             return int(name)
-        raise Refused(f"there is no {name!r} {at}; it is a list of {len(data)} steps, counted from 0")
-    hint = f"; write the step as {{{data}: {{...}}}} first" if isinstance(data, str) and find(data) else ""
-    raise Refused(f"there is no {name!r} {at}, which is {shown(data)}{hint}")
+        raise Refused(f"there is no {name!r} {_at(here)}; it is a list of {len(data)} steps, counted from 0")
+    raise Refused(f"there is no {name!r} {_at(here)}, which is {shown(data)}{_with_parameters(data, name, here, below)}")
+
+
+def _with_parameters(data: Any, name: str, here: tuple[str, ...], below: Sequence[str]) -> str:
+    """How to give parameters to an operator that is written as a bare word, or with its principal parameter alone."""
+    place, word = (".".join(here), data) if isinstance(data, str) and find(data) else (".".join(here[:-1]), here[-1])
+    operator = find(word)
+    last = below[-1] if below else name
+    if operator is None or not any(parameter.name == last for parameter in operator.parameters):
+        return ""
+    principal = operator.parameters[0].name
+    if word != data and principal == last:
+        return f"; that is {principal} itself: {'.'.join(here)}=..."
+    principal = "" if word == data else f"{principal}: {data}, "
+    return f"; write the step with its parameters: '{place}={{{word}: {{{principal}{last}: ...}}}}'"
 
 
 def _at(here: tuple[str, ...]) -> str:

@@ -2,14 +2,14 @@
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints
 
 from torch import nn
 
 from .axes import Sizes
-from .errors import Refused, nearest, words
+from .errors import Refused, match, nearest, shown, words
 from .schema import Schema
 
 SLOTS = ("squeeze", "excite", "gate")
@@ -31,23 +31,28 @@ class Operator:
     def arguments(self, given: Any) -> dict[str, Any]:
         """What a config wrote behind the name, as a mapping: one bare value is for the principal parameter.
 
-        Raises Refused for a parameter that does not exist, or one that is missing.
+        Raises Refused where there is none.
         """
-        names = [parameter.name for parameter in self.parameters]
-        if given is None:
-            given = {}
-        if not isinstance(given, Mapping):
-            if not names:
-                raise Refused(f"{self.name} takes no parameters")
-            given = {names[0]: given}
-        for name in given:
-            if name not in names:
-                allowed = f"; it takes {words(names)}" if names else "; it takes none"
-                raise Refused(f"{self.name} has no parameter {name!r}{allowed}{nearest(str(name), names)}")
-        for parameter in self.parameters:
-            if parameter.required and parameter.name not in given:
-                raise Refused(f"{self.name} needs {parameter.name}: {parameter.allowed}")
-        return dict(given)
+        if isinstance(given, Mapping):
+            return dict(given)
+        if given is not None and not self.parameters:
+            raise Refused(f"{self.name} takes no parameters, and is given {shown(given)}")
+        return {} if given is None else {self.parameters[0].name: given}
+
+    def complaints(self, given: Iterable[str]) -> list[str]:
+        """What is wrong with the names of given parameters: those that do not exist, and those that are missing."""
+        names = {parameter.name: parameter for parameter in self.parameters}
+        takes = f"it takes {words(names)}" if names else "it takes none"
+        wrong = [name for name in given if name not in names]
+        meant = {match(name, names) for name in wrong}
+        return [
+            *(f"{self.name} has no parameter {name!r}; {takes}{nearest(name, names)}" for name in wrong),
+            *(
+                f"{self.name} needs {name}, {parameter.allowed}"
+                for name, parameter in names.items()
+                if parameter.required and name not in given and name not in meant
+            ),
+        ]
 
 
 _OPERATORS: dict[str, Operator] = {}

@@ -1,7 +1,7 @@
 """What a parameter of an operator may be: its annotation is the type, the text of an error and the JSON Schema."""
 
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from .axes import AXES
 from .errors import Refused, nearest, shown, words
-from .expression import Unknown, Value, evaluate, floored
+from .expression import Unknown, Value, evaluate, floored, spelled
 
 LARGEST_SIZE = 10**9
 
@@ -38,6 +38,7 @@ class Schema:
         self.number: type | None = float if float in leaves else int if int in leaves else None
         self.optional = type(None) in leaves
         self.switch = bool in leaves
+        self.letters = str in leaves and not _choices(annotation)
         self.choices = _choices(annotation)
 
     @cached_property
@@ -65,11 +66,14 @@ class Schema:
         """
         if self.optional and (value is None or value == "none"):
             return None
-        evaluated = self._evaluated(value, names)
+        try:
+            evaluated = self._evaluated(value, names)
+        except Refused as refused:
+            raise Refused(f"{self.name} is {refused}") from None
         try:
             return self.adapter.validate_python(evaluated, strict=True)
         except ValidationError:
-            raise Refused(self._complaint(value, evaluated)) from None
+            raise Refused(self._complaint(value, evaluated, names)) from None
 
     def _evaluated(self, value: Any, names: Mapping[str, Value]) -> Any:
         if isinstance(value, list):
@@ -83,13 +87,24 @@ class Schema:
         if self.number is None:
             return value
         number = evaluate(value, names, whole=self.number is int)
-        return floored(value, number) if self.number is int else number
+        return floored(value, number, names) if self.number is int else number
 
-    def _complaint(self, value: Any, evaluated: Any) -> str:
-        given = shown(value) if value == evaluated else f"{value} = {shown(evaluated)}"
-        words_given = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
-        hints = [nearest(word, self.choices) for word in words_given if word not in self.choices and self.choices]
-        return f"{self.name} is {given}; allowed: {self.allowed}{next((hint for hint in hints if hint), '')}"
+    def _complaint(self, value: Any, evaluated: Any, names: Mapping[str, Value]) -> str:
+        given = shown(value)
+        if isinstance(value, str) and not isinstance(evaluated, str):
+            given = f"{value} = {shown(evaluated)}{'' if value in names else spelled(value, names)}"
+        beyond = isinstance(evaluated, int) and evaluated > LARGEST_SIZE and self.number is int
+        return f"{self.name} is {given}; allowed: {self.allowed}{' to 10^9' if beyond else ''}{self._hint(value)}"
+
+    def _hint(self, value: Any) -> str:
+        """The word that may have been meant."""
+        given = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
+        letters = "".join(given).upper()
+        if given and self.letters and letters != value and len(set(letters)) == len(letters) and set(letters) <= set(AXES):
+            return f"; did you mean {letters!r}?"
+        choices = (*self.choices, *(("true", "false") if self.switch else ()))
+        hints = [nearest(word, choices) for word in given if word not in choices]
+        return next((hint for hint in hints if hint), "")
 
 
 def _leaves(annotation: Any) -> list[Any]:
@@ -121,7 +136,7 @@ def _describe(schema: Mapping[str, Any]) -> str:
     if "description" in schema:
         return str(schema["description"])
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_describe(option) for option in schema["anyOf"]))
+        return _either(schema["anyOf"])
     if "enum" in schema or "const" in schema:
         return "one of " + words(schema["enum"]) if "enum" in schema else str(schema["const"])
     if schema["type"] == "array":
@@ -132,7 +147,13 @@ def _describe(schema: Mapping[str, Any]) -> str:
     return plain[schema["type"]] + _range(schema)
 
 
+def _either(options: Sequence[Mapping[str, Any]]) -> str:
+    """Alternatives in words; a list of what stands before it is `a list of them`."""
+    texts = list(dict.fromkeys(_describe(option) for option in options))
+    return ", or ".join("a list of them" if text == f"a list, each {texts[0]}" else text for text in texts)
+
+
 def _range(schema: Mapping[str, Any]) -> str:
     low, above, high = schema.get("minimum"), schema.get("exclusiveMinimum"), schema.get("maximum")
-    text = f" from {low}" if low is not None else f" above {above}" if above is not None else ""
-    return text + (f" to {high}" if high is not None and high != LARGEST_SIZE else "")
+    text = f" from {low:g}" if low is not None else f" above {above:g}" if above is not None else ""
+    return text + (f" to {high:g}" if high is not None and high != LARGEST_SIZE else "")

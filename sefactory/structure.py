@@ -46,7 +46,7 @@ def fit(apply: str, x: Sizes, gate: Sizes) -> str:
     """
     maps = 2 if apply == "scale_shift" else 1
     if apply == "scale_shift" and gate["S"] != 2:
-        raise Refused(f"scale_shift takes a scale and a shift side by side on S, and the gate holds {gate['S']} map(s)")
+        raise Refused(f"scale_shift takes two maps side by side on S, a scale and a shift, and the gate has {gate['S']}")
     coarse = ""
     for axis in x.axes:
         have, want = gate[axis], x[axis]

@@ -53,7 +53,7 @@ class Softmax(nn.Module):
 def softmax(sizes: Sizes, over: Axes) -> Softmax:
     """Weights that sum to one over the axes."""
     if sizes.flat(over):
-        raise Refused(f"softmax over {over} of size 1 would be 1 everywhere; the sizes here are {sizes}")
+        raise Refused(f"over {over} of size 1 it would be 1 everywhere; the sizes (S x C x H x W) are {sizes}")
     return Softmax(sizes.dims(over))
 
 

@@ -33,7 +33,7 @@ def slice_(sizes: Sizes, start: Index = 0, stop: Size | None = None, over: Axes 
     size = sizes.number(over)
     stop = size if stop is None else stop
     if not start < stop <= size:
-        raise Refused(f"slice [{start}, {stop}) is not inside {over} of {size}")
+        raise Refused(f"[{start}, {stop}) is not inside {over} of {size}")
     return Slice(sizes, over, start, stop)
 
 
@@ -58,7 +58,7 @@ class Stack(nn.Module):
 def stack(sizes: Sizes, parts: Size = 2, groups: Size = 1) -> Stack:
     """Cuts C into `parts` maps side by side on S (within each of `groups` groups). Needs S = 1."""
     if sizes["S"] != 1:
-        raise Refused(f"stack needs S = 1, and S holds {sizes['S']} maps")
+        raise Refused(f"needs S = 1, and S holds {sizes['S']} maps")
     return Stack(sizes, parts, groups)
 
 

@@ -140,7 +140,7 @@ class Cluster(nn.Module):
 def cluster(sizes: Sizes, count: Size = 1, bias: bool = True) -> Cluster:
     """Learned soft assignment of the positions to `count` descriptors, side by side on S. Needs S = 1."""
     if sizes["S"] != 1:
-        raise Refused(f"cluster needs S = 1, and S holds {sizes['S']} maps")
+        raise Refused(f"needs S = 1, and S holds {sizes['S']} maps")
     if sizes.flat(GRID):
-        raise Refused("cluster needs positions, and H and W are both 1")
+        raise Refused("needs positions, and H and W are both 1")
     return Cluster(sizes, count, bias)

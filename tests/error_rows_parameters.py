@@ -1,0 +1,76 @@
+"""What is wrong with the parameters of operators and with expressions."""
+
+from error_rows import yaml
+
+PARAMETERS = [
+    yaml("conv: {kernel: true}", "my.yaml: conv: kernel is true; allowed: a whole number from 1"),
+    yaml("conv: {kernel: big}", "my.yaml: conv: kernel is big: no name 'big'; there are C, H, W"),
+    yaml("conv: {kernel: [3]}", "my.yaml: conv: kernel is [3]; allowed: a whole number from 1"),
+    yaml("conv: {kernel: 7.0}", "my.yaml: conv: kernel is 7.0; allowed: a whole number from 1"),
+    yaml("conv: {kernel: null}", "my.yaml: conv: kernel is null; allowed: a whole number from 1"),
+    yaml("conv: {kernel: 0}", "my.yaml: conv: kernel is 0; allowed: a whole number from 1"),
+    yaml("conv: {kernel: -1}", "my.yaml: conv: kernel is -1; allowed: a whole number from 1"),
+    yaml("conv: {kernel: 1000000000000}", "my.yaml: conv: kernel is 1000000000000; allowed: a whole number from 1 to 10^9"),
+    yaml("conv: {kernel: {size: 3}}", 'my.yaml: conv: kernel is {"size": 3}; allowed: a whole number from 1'),
+    yaml("conv: {kernel: 4}", "my.yaml: conv: kernel 4 is even: a window that keeps the size has an odd kernel"),
+    yaml("conv: {bias: 1}", "my.yaml: conv: bias is 1; allowed: true or false"),
+    yaml("conv: {bias: ture}", "my.yaml: conv: bias is 'ture'; allowed: true or false; did you mean 'true'?"),
+    yaml("batch_norm: {momentum: 2}", "my.yaml: batch_norm: momentum is 2; allowed: a number from 0 to 1"),
+    yaml("batch_norm: {eps: 0}", "my.yaml: batch_norm: eps is 0; allowed: a number above 0"),
+    yaml("gain: {start: true}", "my.yaml: gain: start is true; allowed: a number"),
+    yaml("gain: {start: .inf}", "my.yaml gain.start: inf is no finite number"),
+    yaml("slice: {start: -1}", "my.yaml: slice: start is -1; allowed: a whole number from 0"),
+    yaml("multiscale: {kernels: 3}", "my.yaml: multiscale: kernels is 3; allowed: a list, each a whole number from 1"),
+    yaml("multiscale: {kernels: [3, x]}", "my.yaml: multiscale: kernels is x: no name 'x'; there are C, H, W"),
+    yaml("conv: {groups: 3}", "my.yaml: conv: C of 64 is not divisible by 3"),
+    yaml("stack: 3", "my.yaml: stack: C of 64 is not divisible by 3"),
+    yaml("group_norm: {groups: 5}", "my.yaml: group_norm: C of 64 is not divisible by 5"),
+    yaml("conv: {along: HW, mix: H}", "my.yaml: conv: axis H cannot be 'along' and 'mix' at once"),
+    yaml("conv: {along: SCHW}", "my.yaml: conv: along SCHW: a window has one to three axes"),
+    yaml(
+        "linear: {each: C, out: 8}",
+        "my.yaml: linear: out 8 has no axis to land on: nothing is mixed; write mix: C or mix: S",
+    ),
+    yaml(
+        "- pool: {by: [mean, max]}\n- linear: {each: C}",
+        "my.yaml 1: linear: S holds 2 maps side by side: write mix: S, or mix: '' to treat each alike",
+    ),
+    yaml("softmax: null", "my.yaml: softmax needs over, letters of SCHW, each once"),
+    yaml("mlp: {bias: true}", "my.yaml: mlp needs hidden, a whole number from 1"),
+    yaml("mlp: C/128", "my.yaml: mlp: hidden is C/128 = 0.5, which floors to 0 (C = 64)"),
+    yaml("let: {r: 128}\nmlp: C/r", "my.yaml: mlp: hidden is C/r = 0.5, which floors to 0 (C = 64, r = 128)"),
+    yaml("linear: C-100", "my.yaml: linear: out is C-100 = -36 (C = 64); allowed: a whole number from 1, or none"),
+    yaml("linear: {out: 0}", "my.yaml: linear: out is 0; allowed: a whole number from 1, or none"),
+    yaml("let: {r: 0}\nmlp: C/r", "my.yaml: mlp: hidden is C/r: division by zero (C = 64, r = 0)"),
+    yaml("let: {r: true}\nmlp: C/r", "my.yaml: mlp: hidden is C/r: r is true, not a number (C = 64, r = true)"),
+    yaml("let: {r: 16}\nmlp: C/R", "my.yaml: mlp: hidden is C/R: no name 'R'; there are C, H, W, r; did you mean 'r'?"),
+    yaml("mlp: C/", "my.yaml: mlp: hidden is 'C/'; allowed: a number, or an expression such as C/r or max(C/32, 8)"),
+    yaml("mlp: floor(C/2)", "my.yaml: mlp: hidden is floor(C/2): no function 'floor'; there are max, min, log2, odd"),
+    yaml("mlp: max(C)", "my.yaml: mlp: hidden is max(C): max takes two numbers or more"),
+    yaml("mlp: log2", "my.yaml: mlp: hidden is log2: log2 is a function; write log2(...)"),
+    yaml("mlp: log2(C-64)", "my.yaml: mlp: hidden is log2(C-64): log2 of 0 (C = 64)"),
+    yaml(
+        "mlp: C.real",
+        "my.yaml: mlp: hidden is C.real is not allowed; an expression has numbers, names, + - * / // **, max, min, log2, odd",
+    ),
+    yaml(
+        "mlp: C if C else 8",
+        (
+            "my.yaml: mlp: hidden is C if C else 8 is not allowed; an expression has numbers, names, + - * / // **, max, "
+            "min, log2, odd"
+        ),
+    ),
+    yaml("mlp: C**C**C", "my.yaml: mlp: hidden is C**C**C: C ** C is beyond 2^53 (C = 64)"),
+    yaml("mlp: 9**9**9**9", "my.yaml: mlp: hidden is 9**9**9**9: 9 ** 387420489; exponents go up to 64"),
+    yaml("linear: H", "my.yaml: linear: out is H: H is known on a fixed grid only: give height= and width="),
+    yaml("let: {a: b, b: c, c: a}\nmlp: a", "my.yaml let.a: rests on itself: a -> b -> c -> a"),
+    yaml(
+        "let: {a: C/q, b: C/0}\nmlp: a",
+        "my.yaml let.a: C/q: no name 'q'; there are C, a, b",
+        "my.yaml let.b: C/0: division by zero (C = 64)",
+    ),
+    yaml(
+        "let: {keys: kyes*2, key: 4}\nmlp: keys",
+        "my.yaml let.keys: kyes*2: no name 'kyes'; there are C, keys, key; did you mean 'keys'?",
+    ),
+]

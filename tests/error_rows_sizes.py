@@ -1,0 +1,79 @@
+"""What is wrong with the sizes of a tree."""
+
+from error_rows import yaml
+
+SIZES = [
+    yaml(
+        "softmax: S",
+        "my.yaml: softmax: over S of size 1 it would be 1 everywhere; the sizes (S x C x H x W) are 1 x 64 x H x W",
+    ),
+    yaml("linear: {mix: HW}", "my.yaml: linear: needs the size of H, which only a fixed grid has: give height= and width="),
+    yaml("gain: {each: H}", "my.yaml: gain: needs the size of H, which only a fixed grid has: give height= and width="),
+    yaml("attention: {tokens: HW, position: 7}", "my.yaml: attention: position is along one token axis, and tokens are HW"),
+    yaml("attention: {tokens: SCHW}", "my.yaml: attention: tokens SCHW leave no axis for the features"),
+    yaml("attention: {tokens: C, heads: 2}", "my.yaml: attention: heads is cut from the channels, and C is a token axis"),
+    yaml("attention: {key: 32}", "my.yaml: attention: C of 64 has no room for q and k of 1 x 32 channels each and a v"),
+    yaml("attention: {key: 4, heads: 3}", "my.yaml: attention: the width of v 40 is not divisible by 3"),
+    yaml(
+        "squeeze: [{pool: {over: HW, by: [mean, max]}}]\nexcite: [relu]\ngate: [sigmoid]",
+        (
+            "my.yaml: the gate does not fit its map: S is 2 against 1 (gate 2 x 64 x 1 x 1, map 1 x 64 x H x W); maps lie "
+            "side by side on S since my.yaml squeeze.0"
+        ),
+    ),
+    yaml(
+        "excite: [{linear: 3}]\ngate: [sigmoid]",
+        "my.yaml: the gate does not fit its map: C is 3 against 64 (gate 1 x 3 x H x W, map 1 x 64 x H x W)",
+    ),
+    yaml(
+        "squeeze: [{pool: {over: HW, by: mean}}]\napply: scale_shift",
+        "my.yaml: scale_shift takes two maps side by side on S, a scale and a shift, and the gate has 1",
+    ),
+    yaml(
+        "- conv: {stride: 2}\n- parallel: {a: [relu], b: [{conv: {stride: 2}}]}\n  fuse: sum",
+        "my.yaml 1.fuse: branches differ in H: H/2, H/4",
+    ),
+    yaml(
+        "series:\n  first: [{pool: {over: C, by: [max, mean]}}]\n  second: [relu, {conv: {mix: C}}]",
+        (
+            "my.yaml series.first.0: puts 2 maps side by side on S, and nothing joins them later, as pool: {over: S, by: "
+            "sum} would"
+        ),
+    ),
+    yaml(
+        (
+            "series:\n  stacked: {parallel: {a: [relu], b: [tanh]}, fuse: stack}\n  gated: {squeeze: [{pool: {over: HW}}], "
+            "excite: [{pool: {over: S}}], gate: [sigmoid]}"
+        ),
+        (
+            "my.yaml series.stacked: puts 2 maps side by side on S, and nothing joins them later, as pool: {over: S, by: "
+            "sum} would"
+        ),
+    ),
+    yaml(
+        "parallel: {a: [relu], b: [{pool: {by: [mean, max]}}]}\nfuse: sum",
+        "my.yaml parallel.b.0: puts 2 maps side by side on S, and nothing joins them later, as pool: {over: S, by: sum} would",
+    ),
+    yaml(
+        "parallel: {a: [{linear: 8}], b: [{linear: 4}]}\nshared: [relu]\nfuse: sum",
+        "my.yaml shared: a shared trunk needs branches of one C; they have 8, 4",
+    ),
+    yaml(
+        "parallel: {a: [relu], b: [tanh]}\nshared: [{pool: HW}]\nfuse: sum",
+        "my.yaml shared: a shared trunk keeps its positions, H*W + H*W x 1; this one leaves 1 x 1",
+    ),
+    yaml("- stack: 2\n- stack: 2", "my.yaml 1: stack: needs S = 1, and S holds 2 maps"),
+    yaml("slice: {start: 60, stop: 70}", "my.yaml: slice: [60, 70) is not inside C of 64"),
+    yaml("slice: {over: HW}", "my.yaml: slice: over HW: a slice is taken of one axis"),
+    yaml("- pool: HW\n- cluster: 2", "my.yaml 1: cluster: needs positions, and H and W are both 1"),
+    yaml("linear: 1000000000", "my.yaml: linear: would hold 64,000,000,000 parameters; at most 1,000,000,000 in a block"),
+    yaml(
+        "- linear: 10000000\n- linear: 64\n- linear: 10000000\n- linear: 64",
+        "my.yaml: holds 2,560,000,000 parameters; at most 1,000,000,000 in a block",
+    ),
+    yaml("- pam: {key: Q}", "my.yaml 0: pam.yaml: key is Q: no name 'Q'; there are C"),
+    yaml(
+        "- pam: {key: 0}",
+        "pam.yaml excite.1 (used at my.yaml 0): attention: key is key = 0; allowed: a whole number from 1, or none",
+    ),
+]

@@ -1,0 +1,195 @@
+"""One random operator with parameters that mostly fit the sizes it meets; a table of all operators of the core."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from sefactory.axes import AXES, GRID, Sizes, coarser
+
+Names = Mapping[str, int]
+Grown = tuple[Any, Sizes]
+
+ACTIVATIONS = ["sigmoid", "hard_sigmoid", "tanh", "relu", "relu6", "silu", "gelu", "hard_swish", "identity"]
+NORMS = ["batch_norm", "layer_norm", "group_norm"]
+KEEPING = [*ACTIVATIONS[:3], *NORMS, "linear_c", "mlp", "gain", "affine", "softmax", "attention"]
+CHANGING = [
+    *("activation", "activation", "pool", "pool", "pool", "window", "cluster", "linear", "linear", "linear_c", "conv", "conv"),
+    *("mlp", "multiscale", "attention", "attention", "slice", "stack", "stack", "unstack", "softmax", "gain", "affine"),
+    *NORMS,
+]
+
+
+@dataclass
+class Operators:
+    """One operator with parameters that mostly fit."""
+
+    rng: Random
+    channels: int
+
+    def any(self, sizes: Sizes, names: Names) -> Grown:
+        """Any operator."""
+        return self.named(self.rng.choice(CHANGING), sizes, names)
+
+    def keeping(self, sizes: Sizes, names: Names) -> Grown:
+        """An operator that leaves the positions alone."""
+        return self.named(self.rng.choice(KEEPING), sizes, names)
+
+    def named(self, name: str, sizes: Sizes, names: Names) -> Grown:
+        """The operator `name`; `linear_c` mixes C alone."""
+        if name in ACTIVATIONS:
+            return self.bare(name), sizes
+        grown: Grown = getattr(self, name)(sizes, names)
+        return grown
+
+    def size(self, n: int, names: Names) -> Any:
+        """A size, as a number or as an expression that is equal to it."""
+        same = [name for name, value in names.items() if value == n]
+        texts = [*same, f"max({n}, 1)", f"{2 * n}/2", f"min({n}, C*{n})", f"{n} + C - C"]
+        texts += [f"C/{self.channels // n}"] if n and self.channels % n == 0 else []
+        texts += [f"odd({n})"] if n % 2 else []
+        return n if self.rng.random() < 0.5 else self.rng.choice(texts)
+
+    def some(self, options: str, least: int = 1) -> str:
+        """Some of the letters, in any order."""
+        return "".join(self.rng.sample(options, self.rng.randint(least, len(options)))) if options else ""
+
+    def known(self, sizes: Sizes, *taken: str) -> str:
+        """The axes whose size is a number and that have no role yet."""
+        return "".join(a for a in AXES if isinstance(sizes[a], int) and a not in "".join(taken))
+
+    def divisor(self, n: int) -> int:
+        return self.rng.choice([d for d in range(1, n + 1) if n % d == 0])
+
+    def maybe(self, **options: Any) -> dict[str, Any]:
+        """Some of the options."""
+        return {name: value for name, value in options.items() if self.rng.random() < 0.5}
+
+    def width(self) -> int:
+        return self.rng.choice([1, 2, 3, 4, 6, 8, self.channels, self.channels])
+
+    def bare(self, name: str) -> Any:
+        return self.rng.choice([name, name, {name: None}, {name: {}}])
+
+    # ---- the operators ----
+
+    def activation(self, sizes: Sizes, names: Names) -> Grown:
+        return self.bare(self.rng.choice(ACTIVATIONS)), sizes
+
+    def pool(self, sizes: Sizes, names: Names) -> Grown:
+        over = self.rng.choice(["HW", "H", "W", "C", "S", "WH", self.some(AXES)])
+        by = self.rng.sample(["mean", "max", "min", "sum", "std"], self.rng.choice([1, 1, 1, 2, 3]))
+        out = sizes.replace(dict.fromkeys(over, 1))
+        out = out.replace({"S": out.number("S") * len(by)})
+        if over == "HW" and by == ["mean"]:
+            return self.rng.choice(["pool", {"pool": "HW"}, {"pool": None}]), out
+        return {"pool": {"over": over, "by": by[0] if len(by) == 1 else by, **self.maybe(eps=1e-3)}}, out
+
+    def window(self, sizes: Sizes, names: Names) -> Grown:
+        extent = self.rng.choice([1, 2, 2, 3, 4])
+        return {"window": {"extent": self.size(extent, names)}}, sizes.replace({a: coarser(sizes[a], extent) for a in GRID})
+
+    def cluster(self, sizes: Sizes, names: Names) -> Grown:
+        if sizes["S"] != 1 or sizes.flat(GRID):
+            return self.pool(sizes, names)
+        count = self.rng.randint(1, 3)
+        out = sizes.replace({"S": count, "H": 1, "W": 1})
+        return {"cluster": {"count": self.size(count, names), **self.maybe(bias=False)}}, out
+
+    def linear_c(self, sizes: Sizes, names: Names) -> Grown:
+        out = self.width()
+        return {"linear": {"mix": "C", "out": self.size(out, names), **self.maybe(bias=True)}}, sizes.replace({"C": out})
+
+    def linear(self, sizes: Sizes, names: Names) -> Grown:
+        mix = self.some(self.known(sizes), 0)[:3]
+        each = self.some(self.known(sizes, mix), 0) if self.rng.random() < 0.5 else ""
+        if not mix:
+            return {"linear": {"mix": "", "each": each, **self.maybe(bias=True)}}, sizes
+        groups = self.divisor(sizes.number(mix[0])) if self.rng.random() < 0.4 else 1
+        out = groups * self.rng.randint(1, 4)
+        given = {"mix": mix, "each": each, "out": self.size(out, names), "groups": groups, **self.maybe(bias=True)}
+        return {"linear": given}, sizes.replace({axis: out if axis == mix[0] else 1 for axis in mix})
+
+    def conv(self, sizes: Sizes, names: Names) -> Grown:
+        along = self.rng.choice(["HW", "HW", "C", "H", "W", "CW", "HC", "S", "SHW", self.some(AXES)[:3]])
+        free = self.known(sizes, along)
+        mix = self.some(free, 0)[:2]
+        each = self.some(self.known(sizes, along, mix), 0)
+        stride, groups, out = self.rng.choice([1, 1, 1, 2, 3]), 1, 1
+        given: dict[str, Any] = {"along": along, "mix": mix, "each": each, "kernel": self.rng.choice([1, 3, 3, 5])}
+        if mix:
+            groups = self.divisor(sizes.number(mix[0])) if self.rng.random() < 0.4 else 1
+            out = groups * self.rng.randint(1, 3)
+            given |= {"out": self.size(out, names), "groups": groups}
+        given |= {"stride": stride, **self.maybe(bias=True, dilation=2)}
+        changed = {axis: out if axis == mix[0] else 1 for axis in mix} | {a: coarser(sizes[a], stride) for a in along}
+        return {"conv": given}, sizes.replace(changed)
+
+    def mlp(self, sizes: Sizes, names: Names) -> Grown:
+        hidden = self.size(self.rng.choice([1, 2, 4]), names)
+        return {"mlp": hidden if self.rng.random() < 0.3 else {"hidden": hidden, **self.maybe(bias=True)}}, sizes
+
+    def multiscale(self, sizes: Sizes, names: Names) -> Grown:
+        along = self.rng.choice(["C", "HW", "W", "S"])
+        mix = self.some(self.known(sizes, along), 0)[:1]
+        kernels, fuse = self.rng.choices([1, 3, 5], k=self.rng.randint(1, 3)), self.rng.choice(["sum", "mean", "concat"])
+        out = sizes.replace({"C": sizes.number("C") * (len(kernels) if fuse == "concat" else 1)})
+        return {"multiscale": {"kernels": kernels, "along": along, "fuse": fuse, "mix": mix, **self.maybe(bias=True)}}, out
+
+    def attention(self, sizes: Sizes, names: Names) -> Grown:
+        channels = sizes.number("C")
+        tokens = [t for t in ("HW", "H", "W", "C", "S", "CH", "SW", "WH", "WC", "SHW") if not sizes.flat(t)]
+        if not tokens:
+            return self.linear_c(sizes, names)
+        token = self.rng.choice(tokens)
+        given = {"tokens": token, **self.maybe(scale=self.rng.choice([-1, 0.5, "1/4"]))}
+        shapes = [(k, h) for k in (1, 2, 3) for h in (1, 2, 4) if 2 * k * h < channels and channels % h == 0]
+        if "C" in token:
+            return {"attention": given}, sizes
+        position = self.maybe(position=self.rng.choice([1, 3, 8])) if len(token) == 1 else {}
+        if shapes and self.rng.random() < 0.5:
+            key, heads = self.rng.choice(shapes)
+            shaped = {"key": self.size(key, names), "heads": heads}
+            return {"attention": given | shaped | position}, sizes.replace({"C": channels - 2 * key * heads})
+        return {"attention": given | {"heads": self.divisor(channels)} | position}, sizes
+
+    def slice(self, sizes: Sizes, names: Names) -> Grown:
+        axis = self.rng.choice(self.known(sizes))
+        size = sizes.number(axis)
+        start = self.rng.randrange(size)
+        stop = self.rng.randint(start + 1, size)
+        given = {"over": axis, "start": start, **({"stop": self.size(stop, names)} if stop < size else {})}
+        return {"slice": given}, sizes.replace({axis: stop - start})
+
+    def stack(self, sizes: Sizes, names: Names) -> Grown:
+        if sizes["S"] != 1:
+            return self.unstack(sizes, names)
+        parts = self.divisor(sizes.number("C"))
+        groups = self.divisor(sizes.number("C") // parts)
+        return {"stack": {"parts": parts, "groups": groups}}, sizes.replace({"S": parts, "C": sizes.number("C") // parts})
+
+    def unstack(self, sizes: Sizes, names: Names) -> Grown:
+        groups = self.divisor(sizes.number("C"))
+        out = sizes.replace({"S": 1, "C": sizes.number("S") * sizes.number("C")})
+        return {"unstack": groups if self.rng.random() < 0.5 else {"groups": groups}}, out
+
+    def softmax(self, sizes: Sizes, names: Names) -> Grown:
+        over = [axes for axes in ("S", "C", "HW", "H", "W", "SC", "WHC") if not sizes.flat(axes)]
+        return ({"softmax": self.rng.choice(over)} if over else "sigmoid"), sizes
+
+    def gain(self, sizes: Sizes, names: Names) -> Grown:
+        each = self.some(self.known(sizes), 0)
+        return {"gain": {"each": each, **self.maybe(bias=True, start=0.5)}}, sizes
+
+    def affine(self, sizes: Sizes, names: Names) -> Grown:
+        return {"affine": self.maybe(scale=self.rng.choice([2, "1/3", -1.5]), shift=1)}, sizes
+
+    def batch_norm(self, sizes: Sizes, names: Names) -> Grown:
+        each = self.rng.choice(["C", self.some(self.known(sizes))])
+        return {"batch_norm": {"each": each, **self.maybe(start=0.5, momentum="1/20", eps=1e-3)}}, sizes
+
+    def layer_norm(self, sizes: Sizes, names: Names) -> Grown:
+        return self.rng.choice(["layer_norm", {"layer_norm": 1e-3}]), sizes
+
+    def group_norm(self, sizes: Sizes, names: Names) -> Grown:
+        return {"group_norm": self.divisor(sizes.number("C"))}, sizes

@@ -1,0 +1,125 @@
+"""What the laws hold for: every operator at example parameters, and every shipped config."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import sefactory as sf
+from sefactory.axes import Named, Sizes
+from sefactory.registry import find
+
+GRID = (6, 5)
+CHANNELS = 8
+OF_ONE = Sizes((1, CHANNELS, Named("H"), Named("W")))
+OF_TWO = Sizes((2, CHANNELS, Named("H"), Named("W")))
+FIXED = Sizes((2, CHANNELS, *GRID))
+
+# Name, what comes in, parameters. Several lines where an operator has several ways through its code.
+EXAMPLES: list[tuple[str, Sizes, dict[str, Any]]] = [
+    ("affine", OF_TWO, {"scale": 2.0, "shift": 0.5}),
+    ("attention", OF_TWO, {"tokens": "HW"}),
+    ("attention", OF_TWO, {"tokens": "C", "scale": -1.0}),
+    ("attention", OF_TWO, {"tokens": "H", "key": 1, "heads": 2, "position": 3}),
+    ("batch_norm", OF_TWO, {}),
+    ("batch_norm", FIXED, {"each": "HC"}),
+    ("cluster", OF_ONE, {"count": 3}),
+    ("conv", OF_TWO, {"out": 4, "stride": 2, "bias": True}),
+    ("conv", OF_TWO, {"along": "CW", "mix": "S", "out": 3}),
+    ("conv", OF_TWO, {"mix": "", "each": "CS", "dilation": 2}),
+    ("conv", OF_TWO, {"along": "CHW", "mix": "S"}),
+    ("gain", OF_TWO, {"each": "C", "bias": True, "start": 0.5}),
+    ("gelu", OF_TWO, {}),
+    ("group_norm", OF_TWO, {"groups": 2}),
+    ("hard_sigmoid", OF_TWO, {}),
+    ("hard_swish", OF_TWO, {}),
+    ("identity", OF_TWO, {}),
+    ("layer_norm", OF_TWO, {}),
+    ("linear", OF_TWO, {"out": 4, "bias": True}),
+    ("linear", OF_TWO, {"mix": "SC", "out": 4, "groups": 2}),
+    ("linear", FIXED, {"mix": "HW", "each": "S", "out": 3}),
+    ("mlp", OF_TWO, {"hidden": 2, "bias": True}),
+    ("multiscale", OF_TWO, {"kernels": [3, 5], "mix": "", "fuse": "concat"}),
+    ("multiscale", OF_TWO, {"kernels": [1, 3], "along": "HW", "fuse": "mean", "bias": True}),
+    ("pool", OF_TWO, {"over": "HW", "by": ["mean", "max", "std"]}),
+    ("pool", OF_TWO, {"over": "CS", "by": ["min", "sum"]}),
+    ("relu", OF_TWO, {}),
+    ("relu6", OF_TWO, {}),
+    ("sigmoid", OF_TWO, {}),
+    ("silu", OF_TWO, {}),
+    ("slice", OF_TWO, {"start": 2, "stop": 5}),
+    ("softmax", OF_TWO, {"over": "HW"}),
+    ("stack", OF_ONE, {"parts": 2, "groups": 2}),
+    ("tanh", OF_TWO, {}),
+    ("unstack", OF_TWO, {"groups": 2}),
+    ("window", OF_TWO, {"extent": 2}),
+]
+NARROW = {
+    **dict.fromkeys(["sknet", "sknet_linear"], ["let.G=4", "let.L=4"]),
+    **dict.fromkeys(["danet", "danet_head"], ["let.D=8"]),
+    "seaformer": ["let.heads=2", "let.key=2"],
+}
+WIDTH = 16  # of the shipped configs, the least that every r of theirs divides
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A module, the sizes it declares, and whether S stands outside of it (an operator) or inside (a block)."""
+
+    module: nn.Module
+    sizes: tuple[Sizes, Sizes]
+    bare: bool
+
+    def input(self, batch: int, grid: tuple[int, int], dtype: torch.dtype = torch.float64) -> Tensor:
+        generator = torch.Generator().manual_seed(batch)
+        return torch.randn(self._shape(0, batch, grid), generator=generator, dtype=torch.float64).to(dtype)
+
+    def output_shape(self, batch: int, grid: tuple[int, int]) -> tuple[int, ...]:
+        """What it declares to leave."""
+        return self._shape(1, batch, grid)
+
+    @property
+    def grids(self) -> list[tuple[int, int]]:
+        """Grids to run at: any, or the one it was told."""
+        fixed = isinstance(self.sizes[0]["H"], int)
+        return [GRID] if fixed else [GRID, (9, 4), (3, 11), (8, 8)]
+
+    def _shape(self, side: int, batch: int, grid: tuple[int, int]) -> tuple[int, ...]:
+        shape = self.sizes[side].at(batch, dict(zip("HW", grid, strict=True)))
+        return shape if self.bare else (shape[0], *shape[2:])
+
+
+def operator_subject(name: str, sizes: Sizes, parameters: dict[str, Any]) -> Subject:
+    found = find(name)
+    assert found is not None
+    module = found.make(sizes, **parameters)
+    return Subject(module, (sizes, getattr(module, "sizes", sizes)), bare=True)
+
+
+def config_subject(name: str) -> Subject:
+    block = sf.build(name, WIDTH, overrides=NARROW.get(name, []))
+    return Subject(block, block.sizes, bare=False)
+
+
+def named(maker: Callable[..., Subject], *arguments: Any) -> Callable[[], Subject]:
+    """A subject made anew at every call: every weight and statistic random, in float64 and eval mode."""
+
+    def make() -> Subject:
+        torch.manual_seed(0)
+        subject = maker(*arguments)
+        subject.module.double().eval()
+        for parameter in subject.module.parameters():
+            nn.init.normal_(parameter, std=0.5)
+        for key, buffer in subject.module.named_buffers():
+            if key.endswith("running_var"):
+                nn.init.uniform_(buffer, 0.5, 1.5)
+        return subject
+
+    return make
+
+
+OPERATORS = {f"{name}-{i}": named(operator_subject, name, sizes, given) for i, (name, sizes, given) in enumerate(EXAMPLES)}
+CONFIGS = {name: named(config_subject, name) for name in sf.configs()}
+SUBJECTS = {**OPERATORS, **CONFIGS}

@@ -1,0 +1,123 @@
+"""The floors of the package: every module imports from lower floors only; no name is a paper's; importing it is light."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "sefactory"
+
+# A module imports from floors above its own line in this table, never from its own or from one below it.
+# `operators.*` are the families of operators that have no line of their own: none of them knows another.
+FLOORS = [
+    {"errors"},
+    {"expression", "precision", "header", "machine", "memory"},
+    {"axes", "plain"},
+    {"scope", "schema"},
+    {"registry", "operators.weights", "structure"},
+    {"operators.*"},
+    {"operators.conv"},
+    {"operators", "nodes"},
+    {"block", "config", "grammar"},
+    {"maker", "overrides", "official"},
+    {"factory", "describe", "benchmark"},
+    {"plots"},
+    {"report"},
+    {"commands", "commands.completion", "commands.scan", "commands.job"},
+    {"commands.bench", "commands.explain", "commands.show"},
+    {"cli"},
+]
+PAPERS = set(
+    "senet sknet cbam coordatt triplet danet seaformer ecanet eca gcnet genet bam scse ese sse pam cam srm simam fca fcanet "
+    "nonlocal splat a2net squeezeandexcitation coordinateattention tripletattention selectivekernel".split()
+)
+LONGEST_FILE = 300
+MODULES = {
+    str(path.relative_to(PACKAGE).with_suffix("")).replace("/", ".").removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path != PACKAGE / "__init__.py"
+}
+
+
+def imports(name: str) -> set[str]:
+    """The modules of the package that a module imports, anywhere in it."""
+    path = MODULES[name]
+    parts = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = parts[: len(parts) + 1 - node.level] + (node.module.split(".") if node.module else [])
+            inner = {".".join([*base, alias.name]) for alias in node.names}
+            found |= {module for module in inner if module in MODULES} or {".".join(base)}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "sefactory":
+            found.add((node.module or "").removeprefix("sefactory").lstrip("."))
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.removeprefix("sefactory.") for alias in node.names if alias.name.startswith("sefactory.")}
+    return found
+
+
+def floor(name: str) -> int:
+    """The line of a module in the table."""
+    lines = [i for i, modules in enumerate(FLOORS) if name in modules]
+    family = [i for i, modules in enumerate(FLOORS) if "operators.*" in modules and name.startswith("operators.")]
+    return (lines or family)[0]
+
+
+def test_every_module_has_a_floor() -> None:
+    listed = [name for modules in FLOORS for name in modules if name != "operators.*"]
+    assert len(listed) == len(set(listed)) and set(listed) <= set(MODULES)
+    assert all(floor(name) >= 0 for name in MODULES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_from_lower_floors_alone(name: str) -> None:
+    assert not {other for other in imports(name) if floor(other) >= floor(name)}
+
+
+def names(path: Path) -> set[str]:
+    """Every class, function and file name."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    defined = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return {path.stem} | {node.name for node in ast.walk(tree) if isinstance(node, defined)}
+
+
+def words(name: str) -> set[str]:
+    """The words of a name, alone and run together.
+
+    >>> sorted(words("make_SKNet"))
+    ['make', 'makesknet', 'sk', 'sknet']
+    """
+    parts = [word.lower() for word in name.split("_") if word]
+    return {*parts, "".join(parts), *(word.lower() for word in re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", name))} - {"net"}
+
+
+@pytest.mark.parametrize("name", ["__init__", *MODULES])
+def test_no_name_is_a_papers(name: str) -> None:
+    path = MODULES.get(name, PACKAGE / "__init__.py")
+    assert not {said for said in names(path) if words(said) & PAPERS}
+
+
+def test_a_papers_name_would_be_seen() -> None:
+    said = ["SKNet", "cbam", "make_coordatt", "CoordinateAttention", "build_eca_block"]
+    assert all(words(name) & PAPERS for name in said)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_file_is_short(name: str) -> None:
+    assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+
+
+def loaded(statement: str) -> set[str]:
+    """The top-level packages that a fresh interpreter holds after a statement."""
+    code = f"{statement}; import sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_is_light() -> None:
+    heavy = {"hydra", "omegaconf", "matplotlib", "rich", "jinja2", "psutil"}
+    assert not loaded("import sefactory") & heavy
+    assert "hydra" in loaded("import sefactory as sf; sf.load('cbam', ['let.r=8'])")
