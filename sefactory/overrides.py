@@ -16,6 +16,8 @@ from .registry import SLOTS, find
 
 LONGEST = 10_000
 LONGEST_SHOWN = 100
+NUMBER_FIRST = re.compile(r"^(\+\+|\+|~|)(?=[0-9]+(?:=|$))")
+"""A step of a list at the root: a key of Hydra's cannot be a number."""
 SEVERAL = "gives several values; an override has one"
 
 
@@ -46,11 +48,12 @@ def _parse(text: str) -> Override:
     if len(text) > LONGEST:
         raise Refused(f"has {len(text):,} characters; at most {LONGEST:,}")
     try:
-        override = _parser().parse_override(text)
+        override = _parser().parse_override(NUMBER_FIRST.sub(r"\1_.", text))
     except RecursionError:
         raise Refused("is nested too deep") from None
     except (HydraException, AttributeError, ValueError):
         raise Refused(SEVERAL if _sweeps(text) else f"is no path=value; {quoting(text)}") from None
+    override.key_or_group = override.key_or_group.removeprefix("_.")
     if not override.key_or_group:
         raise Refused(f"is no path=value; {quoting(text)}")
     if override.is_sweep_override():

@@ -46,6 +46,11 @@ ARGUMENTS = [
         channels=8,
     ),
     Row(
+        "danet",
+        ("pam.yaml let.key (used at danet.yaml parallel.position.series.attend): C/8 = 0.5, which floors to 0 (C = 4)",),
+        channels=16,
+    ),
+    Row(
         "sknet",
         (
             "sknet.yaml series.split.parallel.k3.0: conv: C of 48 is not divisible by 32",

@@ -14,10 +14,7 @@ FILES = [
     yaml("gate: *nothing", "my.yaml: malformed YAML: line 1, column 7: found undefined alias 'nothing'"),
     yaml(
         "gate: [!!python/object/apply:os.system [ls]]",
-        (
-            "my.yaml: malformed YAML: line 1, column 8: the tag '!!python/object/apply:os.system' is "
-            "refused; write plain values"
-        ),
+        ("my.yaml: malformed YAML: line 1, column 8: the tag '!!python/object/apply:os.system' is refused; write plain values"),
     ),
     yaml("gate: [!mine sigmoid]", "my.yaml: malformed YAML: line 1, column 8: the tag '!mine' is refused; write plain values"),
     yaml("a: '${oc.env:HOME}'", "my.yaml a: '${' is refused; use a name of let"),

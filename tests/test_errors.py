@@ -30,6 +30,14 @@ def test_the_messages_are_the_same_without_assertions() -> None:
     assert said == {"optimized": 1, "messages": MESSAGES}
 
 
+def test_so_is_that_of_an_unquoted_function_on_the_command_line() -> None:
+    code = "from sefactory.cli import run; raise SystemExit(run(['show', 'block=cbam', 'block.let.r=max(C/4,8)']))"
+    message = "override block.let.r=max(C/4,8): is no key=value; quote a value with parentheses or commas"
+    for flags in ([], ["-O"]):
+        done = subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True)
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{message}: 'block.let.r=\"max(C/4,8)\"'\n")
+
+
 def test_the_table_is_large_and_has_no_row_twice() -> None:
     assert len({line for row in ROWS for line in row.lines}) >= 200
     assert len({repr((row.given, row.channels, row.files, row.options)) for row in ROWS}) == len(ROWS)

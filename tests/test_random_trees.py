@@ -124,3 +124,44 @@ def test_a_tree_is_the_same_for_the_same_seed() -> None:
 def test_every_operator_of_the_generator_has_a_maker() -> None:
     names = {*CHANGING, *KEEPING}
     assert all(hasattr(Operators, name) for name in names if find(name) is None)
+
+
+# ---- What the trees found: each of these once ran into torch, or raised something else ----------------------------------
+
+RUNS: list[Any] = [
+    [{"stack": 2}, {"linear": {"mix": "CS", "out": 4}}],
+    [{"stack": 2}, {"linear": {"mix": "CS", "out": 4, "groups": 2, "bias": True}}],
+    ["cbam_channel", "triplet_two"],
+    {"parallel": {"a": {"cbam_channel": {"r": 2}}, "b": "relu"}, "fuse": "sum"},
+]
+REFUSED: list[Any] = [
+    {"senet": {"r": None}},
+    [{"senet": {"r": [2]}}],
+    [{"senet": {"r": {"k": 2}}}],
+    {"let": {"r": float("nan")}, "mlp": "r"},
+    {"let": {"r": [2]}, "mlp": "r"},
+    {"let": {f"a{i}": f"a{i + 1}" for i in range(3000)} | {"a3000": 2}, "linear": "a0"},
+    ["9" * 300],
+    ["a" * 300],
+    {"series": {"type": "relu"}},
+    {"parallel": {"forward": "relu"}, "fuse": "sum"},
+    {"parallel": {}, "fuse": "sum"},
+    {"parallel": {"a": None}, "shared": ["relu"], "fuse": "sum"},
+    {"unit": {}, "relu": None},
+    {"gain": {"start": 1e300}},
+    {"softmax": None},
+    "mlp",
+]
+
+
+@pytest.mark.parametrize("config", RUNS)
+def test_what_once_failed_runs(config: Any) -> None:
+    tree = Tree(config, 32)
+    check_sizes(built(tree).double().eval(), tree)
+
+
+@pytest.mark.parametrize("config", REFUSED)
+def test_what_once_failed_is_refused_with_a_path(config: Any) -> None:
+    with pytest.raises(sf.ConfigError) as error:
+        sf.build(config, 32)
+    assert error.value.path and all(path and text for path, text in error.value.faults)

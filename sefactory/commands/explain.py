@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -24,9 +25,28 @@ def hydra_errors(command: str, arguments: Sequence[str]) -> Iterator[None]:
     except MissingConfigException as error:
         raise ConfigError([_missing(error, arguments)]) from None
     except OverrideParseException as error:
-        raise ConfigError([(f"override {error.override}", f"is no key=value; {quoting(error.override)}")]) from None
+        raise ConfigError([_unreadable(error.override)]) from None
+    except AttributeError:  # under -O, for a value with a function: Hydra's parser works by assertions
+        unread = [argument for argument in arguments if not _parses(argument)]
+        if not unread:
+            raise
+        raise ConfigError([_unreadable(argument) for argument in unread]) from None
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError([_explained(error, command, arguments)]) from None
+
+
+def _unreadable(argument: str) -> tuple[str, str]:
+    return f"override {argument}", f"is no key=value; {quoting(argument)}"
+
+
+def _parses(argument: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(argument)
+    except AttributeError:
+        return False
+    except HydraException:
+        return argument.startswith("-")
+    return True
 
 
 def _missing(error: MissingConfigException, arguments: Sequence[str]) -> tuple[str, str]:

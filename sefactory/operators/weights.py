@@ -15,11 +15,13 @@ MOST_PARAMETERS = 10**9
 def learned(shape: Sequence[int], fan_in: int = 1, start: float | None = None) -> nn.Parameter:
     """U(-a, a) with a = fan_in^-0.5 (torch's rule for linear maps), or the constant `start`.
 
-    Raises Refused above 10^9 entries, before anything is allocated.
+    Raises Refused above 10^9 entries, before anything is allocated, and for a start that the dtype cannot hold.
     """
     if math.prod(shape) > MOST_PARAMETERS:
         raise Refused(f"would hold {math.prod(shape):,} parameters; at most {MOST_PARAMETERS:,} in a block")
     parameter = nn.Parameter(torch.empty(tuple(shape)))
+    if start is not None and abs(start) > torch.finfo(parameter.dtype).max:
+        raise Refused(f"start {start:g} is beyond {str(parameter.dtype).removeprefix('torch.')}")
     with torch.no_grad():
         if start is None:
             parameter.uniform_(-(fan_in**-0.5), fan_in**-0.5)
