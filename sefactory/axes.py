@@ -4,7 +4,7 @@ Every tensor inside a block is `x_BSCHW`: batch, stack, channel, height, width. 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from .errors import Refused
@@ -75,6 +75,8 @@ class Sizes:
 
     extents: tuple[Extent, ...]
     axes: str = AXES
+    since: str = field(default="", compare=False)
+    """Where one map became several on S: the cause of a fault may lie far behind it."""
 
     @classmethod
     def of_map(cls, channels: int, height: int | None = None, width: int | None = None) -> "Sizes":
@@ -89,7 +91,7 @@ class Sizes:
 
     def replace(self, changes: Mapping[str, Extent]) -> "Sizes":
         """The same sizes with some axes changed."""
-        return Sizes(tuple(changes.get(axis, self[axis]) for axis in self.axes), self.axes)
+        return replace(self, extents=tuple(changes.get(axis, self[axis]) for axis in self.axes))
 
     def dim(self, axis: str) -> int:
         """The tensor dimension of an axis."""

@@ -26,14 +26,13 @@ class Maker:
         self.faults = faults
         self.parts: list[Part] = []
         self.let: dict[str, Mapping[str, Value]] = {}
-        self._stacked: Place | None = None
 
     def root(self, node: Node, sizes: Sizes) -> Made:
         """The whole config; one map comes in and one has to go out."""
         module, out = self.node(node, sizes, of_map(sizes))
         if out is not None and out["S"] != 1:
             text = f"puts {out['S']} maps side by side on S, and nothing joins them later, as pool: {{over: S, by: sum}} would"
-            self._fault(self._stacked or node.place, text)
+            self.faults.append((out.since or str(node.place), text))
         if module is not None and (count := sum(p.numel() for p in module.parameters())) > MOST_PARAMETERS:
             self._fault(node.place, f"holds {count:,} parameters; at most {MOST_PARAMETERS:,} in a block")
         return module, out
@@ -88,13 +87,7 @@ class Maker:
         out = getattr(module, "sizes", sizes)
         if out.largest > LARGEST:
             return self._fault(node.place, f"{node.operator.name}: leaves a size beyond 2^53")
-        self._note_stack(node.place, sizes, out)
-        return module, out
-
-    def _note_stack(self, place: Place, sizes: Sizes, out: Sizes) -> None:
-        """Remembers where one map became several: the cause of a fault may lie far behind it."""
-        if out["S"] != 1 and sizes["S"] == 1:
-            self._stacked = place
+        return module, _noted(node.place, sizes, out)
 
     def _steps(self, node: Chain, sizes: Sizes, names: Mapping[str, Value]) -> tuple[Steps | None, Sizes | None]:
         made: list[tuple[str, nn.Module]] = []
@@ -114,7 +107,6 @@ class Maker:
     def _gated(self, node: Gated, sizes: Sizes, names: Mapping[str, Value]) -> Made:
         slots: list[Steps] = []
         here: Sizes | None = sizes
-        before = self._stacked
         for slot in (node.squeeze, node.excite, node.gate):
             if here is None:
                 return FAULTY
@@ -125,18 +117,12 @@ class Maker:
         try:
             coarse = fit(node.apply, sizes, here)
         except Refused as refused:
-            since = f"; maps lie side by side on S since {self._stacked}" if here["S"] not in (1, sizes["S"]) else ""
+            since = f"; maps lie side by side on S since {here.since}" if here["S"] not in (1, sizes["S"]) else ""
             return self._fault(node.place, f"{refused}{since}")
-        self._stacked = before
         return Unit(slots[0], slots[1], slots[2], node.apply, coarse), sizes
 
     def _fork(self, node: Fork, sizes: Sizes, names: Mapping[str, Value]) -> Made:
-        before, since = self._stacked, dict[str, Place | None]()
-        made: dict[str, Made] = {}
-        for name, branch in node.branches:
-            self._stacked = before
-            made[name] = self.node(branch, sizes, names)
-            since[name] = self._stacked
+        made = {name: self.node(branch, sizes, names) for name, branch in node.branches}
         outs = {name: out for name, (_, out) in made.items() if out is not None}
         if len(outs) < len(made):
             return FAULTY
@@ -146,24 +132,21 @@ class Maker:
             return self._fault(node.place / "shared", str(refused))
         if after is None:
             return FAULTY
-        own = {}
-        for name, step in ((name, step) for name, step in node.own if name in after):
-            self._stacked = since[name]
-            own[name] = self.node(step, after[name], names)
-            since[name] = self._stacked
+        own = {name: self.node(step, after[name], names) for name, step in node.own if name in after}
         ends = [own[name][1] if name in own else out for name, out in after.items()]
-        known = [end for end in ends if end is not None]
-        if len(known) < len(ends):
+        out = self._fused(node, [end for end in ends if end is not None]) if all(ends) else None
+        if out is None:
             return FAULTY
-        try:
-            out = fused(node.fuse, known)
-        except Refused as refused:
-            return self._fault(node.place / "fuse", str(refused))
-        several = [since[name] for name, end in zip(after, known, strict=True) if end["S"] != 1]
-        self._stacked = several[0] if several else before
-        if node.fuse == "stack":
-            self._note_stack(node.place, sizes, out)
         return Parallel(_branches(made), shared, _branches(own) if node.own else None, node.fuse), out
+
+    def _fused(self, node: Fork, ends: list[Sizes]) -> Sizes | None:
+        try:
+            out = fused(node.fuse, ends)
+        except Refused as refused:
+            self._fault(node.place / "fuse", str(refused))
+            return None
+        several = next((end.since for end in ends if end["S"] != 1), "")
+        return replace(out, since=str(node.place) if node.fuse == "stack" and not several else several)
 
     def _trunk(
         self, node: Chain | None, outs: dict[str, Sizes], names: Mapping[str, Value]
@@ -177,7 +160,7 @@ class Maker:
             return None, None
         if (out["H"], out["W"]) != (seen["H"], seen["W"]):
             raise Refused(f"a shared trunk keeps its positions, {seen['H']} x 1; this one leaves {out['H']} x {out['W']}")
-        return steps, {name: o.replace({"S": out["S"], "C": out["C"]}) for name, o in outs.items()}
+        return steps, {name: out.replace({"H": o["H"], "W": o["W"]}) for name, o in outs.items()}
 
     def _reference(self, node: Reference, sizes: Sizes, names: Mapping[str, Value]) -> Made:
         given: dict[str, Any] = {}
@@ -193,6 +176,11 @@ class Maker:
 
 def _branches(made: Mapping[str, Made]) -> Branches:
     return Branches({name: module for name, (module, _) in made.items() if module is not None})
+
+
+def _noted(place: Place, sizes: Sizes, out: Sizes) -> Sizes:
+    """The sizes behind a node, with its place where one map became several."""
+    return replace(out, since=str(place)) if out["S"] != 1 and sizes["S"] == 1 else out
 
 
 def _word(node: Node) -> str:
