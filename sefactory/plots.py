@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 COLOURS = ("#3b6fb6", "#e0873a", "#4f9d69", "#c8504b", "#8467b0", "#7d5a4f", "#cf78ac", "#a3a53a", "#41a5b8", "#1f3a5f")
 REST = "#d5d9de"
 LABELLED = 16  # a panel with more blocks names only those that no other block beats in both time and size
+BARS = 24  # a panel with more says whose it shows; a sweep draws this anew after every job
 STYLE: dict[Any, Any] = {  # matplotlib types its keys, differently from version to version
     "svg.fonttype": "none",
     "figure.constrained_layout.wspace": 0.05,
@@ -202,16 +203,22 @@ def cost_split(rows: Sequence[Row]) -> str:
     shapes = by_shape(row for row in rows if row.forward_s and row.split)
     if not shapes:
         return ""
+    titles = {shape: _of_so_many(shape, len(group)) for shape, group in shapes.items()}
+    shapes = {shape: group[:BARS] for shape, group in shapes.items()}
     operators = _main_operators(row for group in shapes.values() for row in group)
     with rc_context(STYLE):
         tallest = max(len(group) for group in shapes.values())
         figure, panels = _panels(len(shapes), height=0.8 + 0.27 * tallest)
         for panel, (shape, group) in zip(panels, shapes.items(), strict=True):
             _bars(panel, group, operators)
-            panel.set(title=shape, xlim=(0, 1), ylim=(tallest - 0.4, -0.6), xticks=[])
+            panel.set(title=titles[shape], xlim=(0, 1), ylim=(tallest - 0.4, -0.6), xticks=[])
             panel.spines[["left", "bottom"]].set_visible(False)
         _legend(figure, operators)
         return _svg(figure)
+
+
+def _of_so_many(shape: str, count: int) -> str:
+    return shape if count <= BARS else f"{shape}: the {BARS} fastest of {count}"
 
 
 def _bars(panel: "Axes", group: Sequence[Row], operators: dict[str, str]) -> None:

@@ -49,13 +49,19 @@ Environment = Mapping[str, str | int | float]
 
 def write(rows: Sequence[Row], environment: Environment, folder: Path) -> None:
     """Writes results.json, results.csv and report.html; each replaces its former version at once or not at all."""
+    write_data(rows, environment, folder)
+    records, facts = read(folder)
+    _replace(folder / "report.html", page(records, facts))
+
+
+def write_data(rows: Sequence[Row], environment: Environment, folder: Path) -> None:
+    """Writes results.json and results.csv alone."""
     folder.mkdir(parents=True, exist_ok=True)
     records = [{key: _finite(value) for key, value in asdict(row).items()} for row in rows]
     facts = {key: _finite(value) for key, value in environment.items()}
     document = {"schema": SCHEMA, "environment": facts, "rows": records}
     _replace(folder / "results.json", json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
     _replace(folder / "results.csv", _csv(records))
-    _replace(folder / "report.html", page([Row(**record) for record in records], facts))
 
 
 def read(folder: Path) -> tuple[list[Row], dict[str, str | int | float]]:

@@ -277,3 +277,16 @@ def test_drawing_libraries_are_loaded_only_to_draw() -> None:
     code = "import sys, sefactory.report; print(sorted({'matplotlib', 'rich', 'jinja2'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "matplotlib" not in result.stdout and "rich" not in result.stdout
+
+
+def test_many_blocks_are_drawn_as_the_fastest_of_them() -> None:
+    bars = plots.BARS
+    drawn = plots.cost_split([row(f"block{i:02}", order=i + 1) for i in range(bars + 3)])
+    assert f"the {bars} fastest of {bars + 3}" in drawn
+    assert f"block{bars - 1:02}" in drawn and f"block{bars:02}" not in drawn
+
+
+def test_data_alone_is_written_without_a_page(tmp_path: Path) -> None:
+    report.write_data(seven(), ENVIRONMENT, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results.csv", "results.json"]
+    assert report.read(tmp_path)[0] == seven()

@@ -127,9 +127,11 @@ class _Bench:
             self.rows = [*before, *comparison.rows(), *refused]
 
     def _write(self) -> None:
-        report.write(self.rows, self.facts, self.folder)
-        if _sweeping():
+        if _sweeping():  # one report, of all jobs
+            report.write_data(self.rows, self.facts, self.folder)
             self._write_combined(Path(HydraConfig.get().sweep.dir))
+        else:
+            report.write(self.rows, self.facts, self.folder)
 
     def _write_combined(self, folder: Path) -> None:
         """The table of all jobs of the sweep so far: each job's rows, and the baseline's of the first."""
