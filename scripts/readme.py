@@ -1,37 +1,43 @@
-"""Writes the tables of README.md: operators from their signatures, configs from their files.
+"""Writes the tables of README.md and docs/operators.md: operators from their signatures, configs from their files.
 
-python scripts/readme.py            rewrites README.md
-python scripts/readme.py --check    exit code 1 where it is out of date
+python scripts/readme.py            rewrites them
+python scripts/readme.py --check    exit code 1 where one is out of date
 """
 
+import inspect
 import sys
 from pathlib import Path
 
 import sefactory as sf
-from sefactory.registry import find
+from sefactory.registry import Operator, find
 from sefactory.schema import Schema
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README, REFERENCE = ROOT / "README.md", ROOT / "docs" / "operators.md"
+
+
+def shipped() -> list[Operator]:
+    """The operators of the package, without those a user registered."""
+    found = [find(name) for name in sf.operators()]
+    return [operator for operator in found if operator and operator.make.__module__.startswith("sefactory.")]
 
 
 def operator_table() -> str:
     """One row an operator: name, parameters with their defaults, what it does."""
     rows = ["| operator | parameters | |", "| --- | --- | --- |"]
-    for name in sf.operators():
-        found = find(name)
-        if found is None or not found.make.__module__.startswith("sefactory."):
-            continue
-        parameters = ", ".join(_parameter(schema) for schema in found.parameters)
-        text = (found.make.__doc__ or "").splitlines()[0].replace("|", "\\|")
-        rows.append(f"| `{name}` | {f'`{parameters}`' if parameters else ''} | {text} |")
+    for operator in shipped():
+        parameters = ", ".join(s.name if s.required else f"{s.name}={default(s)}" for s in operator.parameters)
+        text = (operator.make.__doc__ or "").splitlines()[0].replace("|", "\\|")
+        rows.append(f"| `{operator.name}` | {f'`{parameters}`' if parameters else ''} | {text} |")
     return "\n".join(rows)
 
 
-def _parameter(schema: Schema) -> str:
-    if schema.required:
-        return schema.name
-    default = '""' if schema.default == "" else "none" if schema.default is None else schema.default
-    return f"{schema.name}={str(default).lower() if isinstance(default, bool) else default}"
+def default(schema: Schema) -> str:
+    """A default as YAML has it."""
+    if schema.default is None:
+        return "none"
+    value = '""' if schema.default == "" else schema.default
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def config_table() -> str:
@@ -45,6 +51,21 @@ def config_table() -> str:
     return "\n".join(rows)
 
 
+def reference() -> str:
+    """docs/operators.md: every operator with its formula, and what each parameter may be."""
+    parts = ["# Operators", "", "Written by scripts/readme.py from the signatures and docstrings in sefactory/operators/.", ""]
+    for operator in shipped():
+        parts += [f"## {operator.name}", "", inspect.getdoc(operator.make) or "", ""]
+        made = inspect.signature(operator.make).return_annotation
+        if inspect.isclass(made) and made.__module__.startswith("sefactory."):
+            parts += ["```text", inspect.getdoc(made) or "", "```", ""]
+        if operator.parameters:
+            parts += ["| parameter | default | allowed |", "| --- | --- | --- |"]
+            parts += [f"| `{s.name}` | {'' if s.required else f'`{default(s)}`'} | {s.allowed} |" for s in operator.parameters]
+            parts.append("")
+    return "\n".join(parts)
+
+
 def written(text: str) -> str:
     """The text with its tables made anew between their markers."""
     for name, table in (("operators", operator_table()), ("configs", config_table())):
@@ -55,11 +76,12 @@ def written(text: str) -> str:
 
 
 def main() -> int:
-    text = README.read_text(encoding="utf-8")
-    new = written(text)
+    new = {README: written(README.read_text(encoding="utf-8")), REFERENCE: reference()}
     if "--check" in sys.argv:
-        return int(new != text)
-    README.write_text(new, encoding="utf-8")
+        return int(any(not file.is_file() or file.read_text(encoding="utf-8") != text for file, text in new.items()))
+    for file, text in new.items():
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -5,6 +5,8 @@ Every tensor inside a block is `x_BSCHW`: batch, stack, channel, height, width. 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from math import gcd
 from typing import TypeAlias
 
 from .errors import Refused
@@ -17,7 +19,8 @@ GRID = "HW"
 class Named:
     """A size that data will bring: ceil(base / divisor).
 
-    `base` is the name of an axis, or (h, w) pairs: as many positions as sum(h * w), which is what a shared trunk sees.
+    `base` is the name of an axis, or (h, w) pairs: as many positions as sum(h * w), which is what a shared trunk sees;
+    one pair (extent, times) is a multiple, see `finer`.
 
     >>> str(Named("H", 4)), Named("H", 4).at({"H": 9})
     ('H/4', 3)
@@ -42,6 +45,19 @@ class Named:
             value = sum(at(h, grid) * at(w, grid) for h, w in self.base)
         return -(-value // self.divisor)
 
+    @property
+    def largest(self) -> int:
+        """The largest number in it."""
+        inner = () if isinstance(self.base, str) else (extent for pair in self.base for extent in pair)
+        return max(self.divisor, *(largest(extent) for extent in inner), 1)
+
+    @property
+    def ratio(self) -> "tuple[Extent, int]":
+        """(e, k) where this is ceil(e k / divisor)."""
+        if not isinstance(self.base, str) and len(self.base) == 1 and isinstance(self.base[0][1], int):
+            return self.base[0][0], self.base[0][1]
+        return Named(self.base), 1
+
 
 Extent: TypeAlias = int | Named
 
@@ -49,6 +65,11 @@ Extent: TypeAlias = int | Named
 def at(extent: Extent, grid: Mapping[str, int]) -> int:
     """The extent as a number on a grid."""
     return extent if isinstance(extent, int) else extent.at(grid)
+
+
+def largest(extent: Extent) -> int:
+    """The largest number in an extent."""
+    return extent if isinstance(extent, int) else extent.largest
 
 
 def _product(pair: "tuple[Extent, Extent]") -> str:
@@ -61,7 +82,58 @@ def coarser(extent: Extent, step: int) -> Extent:
     >>> coarser(7, 2), str(coarser(coarser(Named("H"), 2), 2))
     (4, 'H/4')
     """
-    return -(-extent // step) if isinstance(extent, int) else Named(extent.base, extent.divisor * step)
+    if isinstance(extent, int):
+        return -(-extent // step)
+    inner, times = extent.ratio
+    if times == 1:
+        return Named(extent.base, extent.divisor * step)
+    divisor = extent.divisor * step
+    common = gcd(times, divisor)
+    return coarser(finer(inner, times // common), divisor // common) if common > 1 else Named(extent.base, divisor)
+
+
+def finer(extent: Extent, times: int) -> Extent:
+    """extent * times.
+
+    One and the same size is spelled in one way, so that equal sizes are equal:
+
+    >>> twice = finer(Named("H"), 2)
+    >>> str(twice), str(coarser(twice, 2)), str(coarser(twice, 3)), str(coarser(twice, 6)), str(finer(twice, 3))
+    ('H*2', 'H', 'H*2/3', 'H/3', 'H*6')
+    >>> half = coarser(Named("H"), 2)
+    >>> str(finer(half, 2)), finer(half, 2).at({"H": 7}), coarser(finer(half, 2), 2) == half
+    ('H/2*2', 8, True)
+    """
+    if isinstance(extent, int):
+        return extent * times
+    inner, before = extent.ratio
+    if extent.divisor > 1:
+        inner, before = extent, 1
+    return Named(((inner, before * times),)) if before * times > 1 else extent
+
+
+def within(extent: Extent, other: Extent) -> bool:
+    """Whether an extent is at most another on every grid; where that is not certain it is not.
+
+    >>> h = Named("H")
+    >>> within(coarser(h, 4), coarser(h, 2)), within(h, finer(h, 2)), within(h, finer(coarser(h, 2), 2))
+    (True, True, True)
+    >>> within(finer(h, 2), h), within(finer(coarser(h, 4), 2), h), within(h, Named("W")), within(7, h), within(3, 7)
+    (False, False, False, False, True)
+    """
+    if isinstance(extent, int) or isinstance(other, int):
+        return isinstance(extent, int) and isinstance(other, int) and extent <= other
+    base, times = extent.ratio
+    here: Extent = other
+    lower = Fraction(1)  # other >= lower * here, for rounding goes up
+    while not isinstance(here, int):
+        if (here == extent and lower >= 1) or (here == base and lower >= Fraction(times, extent.divisor)):
+            return True
+        inner, factor = here.ratio
+        if inner == here:
+            break
+        lower, here = lower * Fraction(factor, here.divisor), inner
+    return base != extent and times <= extent.divisor and within(base, other)
 
 
 @dataclass(frozen=True)
@@ -125,8 +197,8 @@ class Sizes:
 
     @property
     def largest(self) -> int:
-        """The largest number among the extents and their divisors."""
-        return max(extent if isinstance(extent, int) else extent.divisor for extent in self.extents)
+        """The largest number among the extents, their factors and their divisors."""
+        return max(largest(extent) for extent in self.extents)
 
     def at(self, batch: int, grid: Mapping[str, int]) -> tuple[int, ...]:
         """The shape of x_BSCHW for a batch on a grid."""

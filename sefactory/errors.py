@@ -7,7 +7,16 @@ from difflib import get_close_matches
 MOST_FAULTS = 20
 MOST_WORDS = 40
 LONGEST = 60
-SYNONYMS = {"avg": "mean", "average": "mean", "gap": "mean", "mul": "multiply", "plus": "add", "add": "sum", "cat": "concat"}
+SYNONYMS = {
+    "avg": "mean",
+    "average": "mean",
+    "variance": "var",
+    "gap": "mean",
+    "mul": "multiply",
+    "plus": "add",
+    "add": "sum",
+    "cat": "concat",
+}
 
 
 class Refused(ValueError):

@@ -6,6 +6,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from types import EllipsisType
 
 from .errors import Refused, nearest, shown, words
 
@@ -15,8 +16,8 @@ LARGEST = 2**53
 LARGEST_EXPONENT = 64
 
 Number = int | float
-Value = Number | bool | None
-"""What a name stands for; None is a number that is not known yet, as everything behind a fault upstream."""
+Value = Number | bool | None | EllipsisType
+"""What a name stands for; None is a number that is not known yet, as everything behind a fault upstream, ... a node."""
 
 
 class Unknown(Exception):
@@ -98,8 +99,12 @@ def spelled(text: str, names: Mapping[str, Value]) -> str:
 
 
 def check_names(text: str, names: Mapping[str, object]) -> None:
-    """Refuses a name that does not exist."""
-    for name in sorted(name for name in references(text) if name not in names):
+    """Refuses a name that does not exist, or that stands for a node."""
+    for name in sorted(references(text)):
+        if names.get(name) is ...:
+            raise Refused(f"{text}: {name!r} is a node of let, not a number")
+        if name in names:
+            continue
         if name in ("H", "W"):
             raise Refused(f"{text}: {name} is known on a fixed grid only: give height= and width=")
         raise Refused(f"{text}: no name {name!r}; there are {words(names)}{nearest(name, names)}")
@@ -194,8 +199,8 @@ def _named(name: str, value: Value) -> Number:
         raise Refused(f"{name} is a function; write {name}(...)")
     if value is None:
         raise Unknown
-    if isinstance(value, bool):
-        raise Refused(f"{name} is {shown(value)}, not a number")
+    if isinstance(value, bool | EllipsisType):
+        raise Refused(f"{name} is {'a node of let' if value is ... else shown(value)}, not a number")
     return value
 
 

@@ -1,27 +1,23 @@
 """From plain containers to a tree of nodes: which form each node has is read off its keys. No sizes yet."""
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from keyword import iskeyword
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from .errors import ConfigError, Refused, match, nearest, shown, words
-from .expression import FUNCTIONS, Unknown, Value
+from .errors import ConfigError, Refused, nearest, shown, words
+from .expression import Unknown, Value
 from .header import header_faults
+from .naming import FORM_KEYS, FORMS, meant, misplaced, plain, taken, unfit
 from .nodes import Broken, Chain, Config, Fork, Gated, Node, Operation, Place, Reference
 from .registry import HEADER, RESERVED, SLOTS, Operator, find, operators
-from .structure import APPLIES, FUSES, OWN_NAMES
+from .structure import APPLIES, FUSES
 
 MOST_NODES = 10_000
 MOST_FAULTS = 100
 DEEPEST = 80
 """Names of a path, those of the files that use it included."""
-FORMS = {"unit": (*SLOTS, "apply"), "series": ("series",), "parallel": ("parallel", "shared", "own", "fuse")}
 NAMED = ("series", "parallel", "own")
-FORM_KEYS = [key for form in FORMS.values() for key in form]
-LET_VALUES = (str, int, float)
-LET_HOLDS = "let holds numbers, true or false, and expressions"
+LET_HOLDS = "let holds numbers, true or false, expressions, and nodes"
 _UNKNOWN: dict[str, Value] = dict.fromkeys(RESERVED)
 
 
@@ -42,6 +38,8 @@ class At:
     place: Place
     names: Mapping[str, Value]
     files: tuple[Config, ...]
+    nodes: Mapping[str, Any] = field(default_factory=dict)
+    """What the names of `let` that stand for nodes hold."""
 
     def __truediv__(self, name: object) -> "At":
         return replace(self, place=self.place / name)
@@ -86,7 +84,7 @@ class Grammar:
     def _step(self, name: str | int, data: Any, at: At) -> Node:
         """A node at its name, or at its number in a list."""
         node = self._node(data, at)
-        why = _unfit(name) if isinstance(name, str) else ""
+        why = unfit(name) if isinstance(name, str) else ""
         return self._fault(at, f"the name {name!r} {why}; choose another") if why else node
 
     def _mapping(self, data: dict[str, Any], at: At) -> Node:
@@ -94,13 +92,14 @@ class Grammar:
             self.faults += [(str(at.place / key), text) for key, text in header_faults(data)]
         header = ("let",) if at.place.path else HEADER
         keys = [key for key in data if key not in header]
-        let = self._let(data.get("let"), at / "let")
-        at = replace(at, names={**at.names, **dict.fromkeys(let)})
+        let, nodes = self._let(data.get("let"), at / "let")
+        names: dict[str, Value] = {**at.names, **dict.fromkeys(let), **dict.fromkeys(nodes, ...)}
+        at = replace(at, names=names, nodes={**{n: at.nodes[n] for n in at.nodes if n not in let}, **nodes})
         forms = [form for form, own in FORMS.items() if any(key in own for key in keys)]
         form = next((form for form in ("series", "parallel") if form in keys), forms[0] if forms else None)
         if form is None:
             return self._single(data, keys, let, at)
-        wrong = [self._fault(at, _misplaced(key, form, keys)) for key in keys if key not in FORMS[form]]
+        wrong = [self._fault(at, misplaced(key, form, keys)) for key in keys if key not in FORMS[form]]
         if wrong:
             self._look_below(data, at)
             return wrong[0]
@@ -118,22 +117,34 @@ class Grammar:
         if not keys:
             return self._fault(at, f"there is nothing to build beside {words(data)}")
         strange = [key for key in keys if find(key) is None]
-        faults = [self._fault(at, f"no slot or operator {key!r}{_meant(key, at)}") for key in strange]
+        faults = [self._fault(at, f"no slot or operator {key!r}{meant(key, at.names)}") for key in strange]
         text = f"{words(keys)} stand in one mapping; a node has one operator, so make each a step of a list"
         return faults[0] if faults else self._fault(at, text)
 
-    def _let(self, let: Any, at: At) -> Mapping[str, Any]:
-        if let is None:
-            return {}
-        if not isinstance(let, dict):
+    def _let(self, let: Any, at: At) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The names that stand for numbers, and those that stand for nodes."""
+        if not isinstance(let, dict | None):
             self._fault(at, f"{shown(let)}; let is a mapping of names to numbers or expressions")
-            return {}
-        for name, value in let.items():
-            if why := _taken(name):
+            return {}, {}
+        sound = dict[str, Any]()
+        for name, value in (let or {}).items():
+            if why := taken(name):
                 self._fault(at / name, f"the name {name!r} {why}; choose another")
-            elif not isinstance(value, LET_VALUES):
-                self._fault(at / name, f"{shown(value)}; {LET_HOLDS}")
-        return {name: value for name, value in _sound(let).items() if name not in RESERVED and _plain(name)}
+            elif value is None:
+                self._fault(at / name, f"null; {LET_HOLDS}")
+            if name not in RESERVED and plain(name):
+                sound[name] = value
+        nodes = {name: value for name, value in sound.items() if self._is_node(value, at)}
+        return {name: value for name, value in sound.items() if name not in nodes}, nodes
+
+    def _is_node(self, value: Any, at: At) -> bool:
+        """Whether a value of `let` is a node: a list, a mapping, or the name of an operator or a config."""
+        if not isinstance(value, str):
+            return isinstance(value, list | dict)
+        try:
+            return find(value) is not None or self.library.get(value, at.files[-1]) is not None
+        except ConfigError:
+            return True  # a file at fault, which says so where it is used
 
     def _unit(self, data: dict[str, Any], let: Mapping[str, Any], at: At) -> Node:
         squeeze, excite, gate = (self._chain(data.get(slot, []), at / slot) for slot in SLOTS)
@@ -193,6 +204,10 @@ class Grammar:
     def _named(self, name: str, given: Any, let: Mapping[str, Any], at: At) -> Node:
         """An operator, or another config, by name."""
         found = find(name)
+        if name in at.nodes and found is None:
+            return self._let_node(name, given, let, at)
+        if at.names.get(name) is ... and found is None:
+            return self._fault(at, f"{name!r} of let rests on itself")
         try:
             config = self.library.get(name, at.files[-1])
         except ConfigError as error:
@@ -205,8 +220,30 @@ class Grammar:
             return self._operation(found, given, let, at)
         if config is None:
             known = [*operators(), *self.library.names(at.files[-1]), *(FORM_KEYS if given is not None else [])]
-            return self._fault(at, f"no operator or config named {shown(name)}{_meant(name, at, known)}")
+            return self._fault(at, f"no operator or config named {shown(name)}{meant(name, at.names, known)}")
         return self._reference(name, config, given, let, at)
+
+    def _fits(self, name: str, key: str, value: Any, config: Config, at: At, inside: At) -> bool:
+        """Whether a parameter of a config is of its let, and a node where that holds a node."""
+        if key not in config.let:
+            takes = f"its let has {words(config.let)}" if config.let else "it has no let"
+            self._fault(at, f"the config {name!r} has no parameter {key!r}; {takes}{nearest(key, config.let)}")
+            return False
+        node = self._is_node(config.let[key], inside)
+        if value is None or self._is_node(value, at) != node:
+            wanted = "a node" if node else "a number or an expression"
+            self._fault(at, f"the config {name!r}: {key} is {shown(value)}; it stands for {wanted} there")
+            return False
+        return True
+
+    def _let_node(self, name: str, given: Any, let: Mapping[str, Any], at: At) -> Node:
+        """The node behind a name of `let`, read where it is used."""
+        if given is not None or let:
+            return self._fault(at, f"{name!r} is a node of let and takes no parameters")
+        if self.library.get(name, at.files[-1]):
+            return self._fault(at, f"{name!r} is a name of let and a config at once; rename one of them")
+        inside = replace(at, nodes={other: node for other, node in at.nodes.items() if other != name})
+        return self._node(at.nodes[name], inside)
 
     def _operation(self, found: Operator, given: Any, let: Mapping[str, Any], at: At) -> Node:
         try:
@@ -232,59 +269,9 @@ class Grammar:
         takes = f"its let has {words(config.let)}" if config.let else "it has no let"
         if not isinstance(given, dict | None):
             return self._fault(at, f"the config {name!r} takes a mapping of parameters, and is given {shown(given)}; {takes}")
-        for key, value in (given or {}).items():
-            if key not in config.let:
-                self._fault(at, f"the config {name!r} has no parameter {key!r}; {takes}{nearest(key, config.let)}")
-            elif not isinstance(value, LET_VALUES):
-                self._fault(at, f"the config {name!r}: {key} is {shown(value)}; {LET_HOLDS}")
         inside = At(Place(config.label, used_at=at.place), _UNKNOWN, (*at.files, config))
-        return Reference(at.place, self._node(config.data, inside), _sound(given or {}), let=let)
-
-
-def _sound(let: Mapping[str, Any]) -> dict[str, Any]:
-    """The names with their values; None, not known, for one that is at fault."""
-    return {name: value if isinstance(value, LET_VALUES) else None for name, value in let.items()}
-
-
-def _plain(name: str) -> bool:
-    return re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is not None
-
-
-def _unfit(name: str) -> str:
-    """Why a step or a branch cannot have this name; empty where it can."""
-    if name in OWN_NAMES:
-        return "belongs to torch.nn.Module"
-    return "" if _plain(name) else "is not made of letters, digits and _"
-
-
-def _taken(name: str) -> str:
-    """Why `let` cannot give this name; empty where it can."""
-    if name in RESERVED:
-        return "is a size of the map"
-    if find(name):
-        return "is an operator"
-    if name in FUNCTIONS or iskeyword(name):
-        return "is a word of expressions"
-    return "" if _plain(name) else "is not made of letters, digits and _"
-
-
-def _meant(key: str, at: At, known: Sequence[str] = ()) -> str:
-    """The nearest word, or where a name of the header or of `let` belongs."""
-    if key in HEADER:
-        return f"; {key} belongs at the root of a file"
-    if key in at.names:
-        return f"; {key} is a number, from let"
-    return nearest(key, known or [*operators(), *FORM_KEYS])
-
-
-def _misplaced(key: str, form: str, keys: list[str]) -> str:
-    here = next(other for other in keys if other in FORMS[form])
-    if key in HEADER:
-        return f"{key!r} belongs at the root of a file"
-    if key in SLOTS:
-        return f"the slot {key!r} cannot stand beside {here!r}; say which step has it: {key}@{here}.NAME=..."
-    meant = match(key, FORMS[form]) if find(key) is None else None
-    if meant:
-        return f"no key {key!r}; did you mean {meant!r}?"
-    allowed = [other for other in FORMS[form] if other not in keys]
-    return f"{key!r} cannot stand beside {here!r}; {f'allowed there: {words(allowed)}' if allowed else 'a node has one form'}"
+        sound = {key: value for key, value in (given or {}).items() if self._fits(name, key, value, config, at, inside)}
+        nodes = {key: value for key, value in sound.items() if self._is_node(value, at)}
+        numbers = {key: sound.get(key) for key in given or {} if key not in nodes}
+        data = {**config.data, "let": {**config.let, **nodes}} if nodes else config.data
+        return Reference(at.place, self._node(data, inside), numbers, let=let)

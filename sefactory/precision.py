@@ -1,10 +1,25 @@
-"""What autocast does to a tensor."""
+"""What autocast does to a tensor, and how to compute without it where half types would overflow."""
+
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+Found = TypeVar("Found")
+HALF = (torch.float16, torch.bfloat16)
 
 
 def autocasting(x: Tensor) -> bool:
     """Whether autocast is on for the device of a tensor; some devices (meta) have none."""
     device = x.device.type
     return torch.amp.autocast_mode.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def in_float32(compute: Callable[..., Found], *tensors: Tensor) -> Found:
+    """compute(*tensors) with autocast off and half types taken to float32."""
+    full = [t.float() if t.dtype in HALF else t for t in tensors]
+    if autocasting(tensors[0]):
+        with torch.autocast(tensors[0].device.type, enabled=False):
+            return compute(*full)
+    return compute(*full)

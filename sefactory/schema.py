@@ -1,5 +1,6 @@
 """What a parameter of an operator may be: its annotation is the type, the text of an error and the JSON Schema."""
 
+import re
 import types
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -21,6 +22,7 @@ def _letters(text: str) -> str:
 
 
 Size = Annotated[int, Field(ge=1, le=LARGEST_SIZE)]
+SizePair = Annotated[list[Size], Field(min_length=2, max_length=2)]
 Index = Annotated[int, Field(ge=0, le=LARGEST_SIZE)]
 Real = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -84,8 +86,8 @@ class Schema:
             if names[value] is None:
                 raise Unknown
             return names[value]
-        if self.number is None:
-            return value
+        if self.number is None or (self.choices and value.isidentifier() and value not in (*names, *AXES)):
+            return value  # a word: its choices answer it
         number = evaluate(value, names, whole=self.number is int)
         return floored(value, number, names) if self.number is int else number
 
@@ -94,7 +96,8 @@ class Schema:
         if isinstance(value, str) and not isinstance(evaluated, str):
             given = f"{value} = {shown(evaluated)}{'' if value in names else spelled(value, names)}"
         beyond = isinstance(evaluated, int) and evaluated > LARGEST_SIZE and self.number is int
-        return f"{self.name} is {given}; allowed: {self.allowed}{' to 10^9' if beyond else ''}{self._hint(value)}"
+        allowed = re.sub(r"(a whole number from \d+)(?! to)", r"\1 to 10^9", self.allowed) if beyond else self.allowed
+        return f"{self.name} is {given}; allowed: {allowed}{self._hint(value)}"
 
     def _hint(self, value: Any) -> str:
         """The word that may have been meant."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .axes import GRID, Named, Sizes, broadcast
+from .axes import GRID, Named, Sizes, broadcast, within
 from .errors import Refused, words
 
 FUSES: dict[str, Callable[[Sequence[Tensor]], Tensor]] = {
@@ -15,6 +15,8 @@ FUSES: dict[str, Callable[[Sequence[Tensor]], Tensor]] = {
     "mean": lambda maps: reduce(torch.add, maps) / len(maps),
     "product": lambda maps: reduce(torch.mul, maps),
     "max": lambda maps: reduce(torch.maximum, maps),
+    "min": lambda maps: reduce(torch.minimum, maps),
+    "difference": lambda maps: reduce(torch.sub, maps),
     "stack": lambda maps: _end_to_end(maps, 1),
     "concat": lambda maps: _end_to_end(maps, 2),
 }
@@ -23,6 +25,8 @@ ALONG = {"stack": "S", "concat": "C"}
 APPLIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "multiply": torch.mul,
     "add": torch.add,
+    "subtract": torch.sub,
+    "divide": torch.div,
     "scale_shift": lambda x, g: x * g[:, :1] + g[:, 1:],
 }
 
@@ -52,16 +56,10 @@ def fit(apply: str, x: Sizes, gate: Sizes) -> str:
         have, want = gate[axis], x[axis]
         if have in (1, want) or (axis == "S" and have == maps):
             continue
-        if axis not in GRID or not _coarser(have, want):
+        if axis not in GRID or not within(have, want):
             raise Refused(f"the gate does not fit its map: {axis} is {have} against {want} (gate {gate}, map {x})")
         coarse += axis
     return coarse
-
-
-def _coarser(have: object, want: object) -> bool:
-    if isinstance(have, Named) and isinstance(want, Named):
-        return have.base == want.base and have.divisor > want.divisor
-    return isinstance(have, int) and isinstance(want, int) and have < want
 
 
 def trunk_sizes(branches: Sequence[Sizes]) -> Sizes:

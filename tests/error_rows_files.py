@@ -81,7 +81,7 @@ FILES = [
         "series: {attend: other}",
         (
             "other.yaml excite.0 (used at my.yaml series.attend): attention has no parameter 'token'; it takes tokens, key, "
-            "heads, scale, position; did you mean 'tokens'?"
+            "heads, scale, position, factored, similarity; did you mean 'tokens'?"
         ),
         other="excite: [{attention: {token: HW}}]",
     ),

@@ -10,15 +10,15 @@ GRAMMAR = [
     yaml(
         "squeeze: [{pool: {by: avg}}]",
         (
-            "my.yaml squeeze.0: pool: by is 'avg'; allowed: one of mean, max, min, sum, std, or a list of them; did you mean "
-            "'mean'?"
+            "my.yaml squeeze.0: pool: by is 'avg'; allowed: one of mean, max, min, sum, std, var, l1, l2, logsumexp, or "
+            "a list of them; did you mean 'mean'?"
         ),
     ),
     yaml(
         "squeeze: [{pool: {by: [mean, maximum]}}]",
         (
-            'my.yaml squeeze.0: pool: by is ["mean", "maximum"]; allowed: one of mean, max, min, sum, std, or a list of '
-            "them; did you mean 'max'?"
+            'my.yaml squeeze.0: pool: by is ["mean", "maximum"]; allowed: one of mean, max, min, sum, std, var, l1, l2, '
+            "logsumexp, or a list of them; did you mean 'max'?"
         ),
     ),
     yaml(
@@ -39,13 +39,16 @@ GRAMMAR = [
     yaml("squeeze: [pool: mean]", "my.yaml squeeze.0: pool: over is 'mean'; allowed: letters of SCHW, each once"),
     yaml(
         "parallel: {a: [relu], b: [tanh]}\nfuse: add",
-        "my.yaml fuse: 'add'; allowed: one of sum, mean, product, max, stack, concat; did you mean 'sum'?",
+        "my.yaml fuse: 'add'; allowed: one of sum, mean, product, max, min, difference, stack, concat; did you mean 'sum'?",
     ),
     yaml(
         "parallel: {a: [relu], b: [tanh]}\nfuse: cat",
-        "my.yaml fuse: 'cat'; allowed: one of sum, mean, product, max, stack, concat; did you mean 'concat'?",
+        "my.yaml fuse: 'cat'; allowed: one of sum, mean, product, max, min, difference, stack, concat; did you mean 'concat'?",
     ),
-    yaml("parallel: {a: [relu], b: [tanh]}", "my.yaml: fuse is missing; it is one of sum, mean, product, max, stack, concat"),
+    yaml(
+        "parallel: {a: [relu], b: [tanh]}",
+        "my.yaml: fuse is missing; it is one of sum, mean, product, max, min, difference, stack, concat",
+    ),
     yaml("own: {a: [relu]}\nfuse: sum", "my.yaml: parallel is missing; it is a mapping of names to nodes"),
     yaml("parallel: [relu, tanh]\nfuse: sum", 'my.yaml parallel: ["relu", "tanh"]; parallel is a mapping of names to nodes'),
     yaml(
@@ -55,9 +58,9 @@ GRAMMAR = [
     yaml("parallel: {a: [relu]}\nshared: relu\nfuse: sum", "my.yaml shared: 'relu'; shared is a list of steps; write [relu]"),
     yaml(
         "gate: [sigmoid]\napply: mul",
-        "my.yaml apply: 'mul'; allowed: one of multiply, add, scale_shift; did you mean 'multiply'?",
+        "my.yaml apply: 'mul'; allowed: one of multiply, add, subtract, divide, scale_shift; did you mean 'multiply'?",
     ),
-    yaml("gate: [sigmoid]\napply: 3", "my.yaml apply: 3; allowed: one of multiply, add, scale_shift"),
+    yaml("gate: [sigmoid]\napply: 3", "my.yaml apply: 3; allowed: one of multiply, add, subtract, divide, scale_shift"),
     yaml("squeez: [{pool: HW}]", "my.yaml: no operator or config named 'squeez'; did you mean 'squeeze'?"),
     yaml("squeez: [{pool: HW}]\nexcite: []\ngate: [sigmoid]", "my.yaml: no key 'squeez'; did you mean 'squeeze'?"),
     yaml(
@@ -123,7 +126,7 @@ GRAMMAR = [
         "my.yaml let.if: the name 'if' is a word of expressions; choose another",
         "my.yaml let.max: the name 'max' is a word of expressions; choose another",
     ),
-    yaml("let: {r: [16]}\nmlp: {hidden: C/r}", "my.yaml let.r: [16]; let holds numbers, true or false, and expressions"),
+    yaml("let: {r: [16]}\nmlp: {hidden: C/r}", "my.yaml: mlp: hidden is C/r: 'r' is a node of let, not a number"),
     yaml("let: [16]\nrelu: null", "my.yaml let: [16]; let is a mapping of names to numbers or expressions"),
     yaml("let: {r: 16}\nseries: [r]", "my.yaml series.0: no operator or config named 'r'; r is a number, from let"),
     yaml("- seaformr: {heads: 2}", "my.yaml 0: no operator or config named 'seaformr'; did you mean 'seaformer'?"),
@@ -136,7 +139,7 @@ GRAMMAR = [
     ),
     yaml("- cam: {key: 2}", "my.yaml 0: the config 'cam' has no parameter 'key'; it has no let"),
     yaml("- pam: 4", "my.yaml 0: the config 'pam' takes a mapping of parameters, and is given 4; its let has key"),
-    yaml("- pam: {key: [4]}", "my.yaml 0: the config 'pam': key is [4]; let holds numbers, true or false, and expressions"),
+    yaml("- pam: {key: [4]}", "my.yaml 0: the config 'pam': key is [4]; it stands for a number or an expression there"),
     yaml("- senett", "my.yaml 0: no operator or config named 'senett'; did you mean 'senet'?"),
     yaml("- ../senet", "my.yaml 0: no operator or config named '../senet'; did you mean 'senet'?"),
     yaml(

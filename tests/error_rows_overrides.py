@@ -184,9 +184,11 @@ OVERRIDES = [
         says="cbam.yaml _target_: is refused: a config cannot run code; a node is the name of an operator",
     ),
     overridden("cbam", "let.r=${oc.env:HOME}", says="cbam.yaml let.r: '${' is refused; use a name of let"),
-    overridden("cbam", "let.r=null", says="cbam.yaml let.r: null; let holds numbers, true or false, and expressions"),
+    overridden("cbam", "let.r=null", says="cbam.yaml let.r: null; let holds numbers, true or false, expressions, and nodes"),
     overridden("cbam", "let.r=abc", says="cbam.yaml let.r: abc: no name 'abc'; there are C, r, k"),
-    overridden("cbam", "let.r=[1,2]", says="cbam.yaml let.r: [1, 2]; let holds numbers, true or false, and expressions"),
+    overridden(
+        "cbam", "let.r=[1,2]", says="cbam.yaml series.channel.excite.0: mlp: hidden is C/r: 'r' is a node of let, not a number"
+    ),
     overridden(
         "cbam",
         "series.spatial.gate=[sigmod]",

@@ -3,15 +3,62 @@
 from error_rows import yaml
 
 PARAMETERS = [
-    yaml("conv: {kernel: true}", "my.yaml: conv: kernel is true; allowed: a whole number from 1"),
+    yaml("conv: {kernel: true}", "my.yaml: conv: kernel is true; allowed: a whole number from 1, or a list of them"),
     yaml("conv: {kernel: big}", "my.yaml: conv: kernel is big: no name 'big'; there are C, H, W"),
-    yaml("conv: {kernel: [3]}", "my.yaml: conv: kernel is [3]; allowed: a whole number from 1"),
-    yaml("conv: {kernel: 7.0}", "my.yaml: conv: kernel is 7.0; allowed: a whole number from 1"),
-    yaml("conv: {kernel: null}", "my.yaml: conv: kernel is null; allowed: a whole number from 1"),
-    yaml("conv: {kernel: 0}", "my.yaml: conv: kernel is 0; allowed: a whole number from 1"),
-    yaml("conv: {kernel: -1}", "my.yaml: conv: kernel is -1; allowed: a whole number from 1"),
-    yaml("conv: {kernel: 1000000000000}", "my.yaml: conv: kernel is 1000000000000; allowed: a whole number from 1 to 10^9"),
-    yaml("conv: {kernel: {size: 3}}", 'my.yaml: conv: kernel is {"size": 3}; allowed: a whole number from 1'),
+    yaml("conv: {kernel: [3]}", "my.yaml: conv: kernel [3] is not one for each axis of along HW"),
+    yaml("conv: {kernel: []}", "my.yaml: conv: kernel is []; allowed: a whole number from 1, or a list of them"),
+    yaml("conv: {kernel: [3, C/65]}", "my.yaml: conv: kernel is C/65 = 0.985, which floors to 0 (C = 64)"),
+    yaml("conv: {kernel: [3, 4]}", "my.yaml: conv: kernel 4 is even: a window that keeps the size has an odd kernel"),
+    yaml(
+        "conv: {kernel: 4, padding: reflect}", "my.yaml: conv: kernel 4 is even: a window that keeps the size has an odd kernel"
+    ),
+    yaml(
+        "conv: {padding: reflct}",
+        (
+            "my.yaml: conv: padding is 'reflct'; allowed: one of zeros, circular, reflect, replicate, or a whole number from 0 "
+            "to 10000, or a list, each a whole number from 0 to 10000; did you mean 'reflect'?"
+        ),
+    ),
+    yaml(
+        "conv: {padding: -1}",
+        (
+            "my.yaml: conv: padding is -1; allowed: one of zeros, circular, reflect, replicate, or a whole number from 0 to "
+            "10000, or a list, each a whole number from 0 to 10000"
+        ),
+    ),
+    yaml("conv: {padding: H/2}", "my.yaml: conv: padding is H/2: H is known on a fixed grid only: give height= and width="),
+    yaml("conv: {padding: H}", "my.yaml: conv: padding is H: H is known on a fixed grid only: give height= and width="),
+    yaml("conv: {padding: [1, 1, 1]}", "my.yaml: conv: padding [1, 1, 1] is not one for each axis of along HW"),
+    yaml(
+        "conv: {padding: circular, dilation: 20000}",
+        "my.yaml: conv: padding circular would read 20,000 positions beyond a border; at most 10,000",
+    ),
+    yaml(
+        "attention: {similarity: cos}",
+        "my.yaml: attention: similarity is 'cos'; allowed: one of dot, cosine; did you mean 'cosine'?",
+    ),
+    yaml("attention: {factored: 1}", "my.yaml: attention: factored is 1; allowed: true or false"),
+    yaml(
+        "attention: {tokens: H, position: [3]}",
+        (
+            "my.yaml: attention: position is [3]; allowed: a whole number from 1, or a list of 2, each a whole "
+            "number from 1, or none"
+        ),
+    ),
+    yaml("cluster: {rounds: -1}", "my.yaml: cluster: rounds is -1; allowed: a whole number from 0"),
+    yaml("cluster: {rounds: 2000}", "my.yaml: cluster: rounds 2000; at most 1,000"),
+    yaml("cluster: {hard: yes please}", "my.yaml: cluster: hard is 'yes please'; allowed: true or false"),
+    yaml("conv: {kernel: 7.0}", "my.yaml: conv: kernel is 7.0; allowed: a whole number from 1, or a list of them"),
+    yaml("conv: {kernel: null}", "my.yaml: conv: kernel is null; allowed: a whole number from 1, or a list of them"),
+    yaml("conv: {kernel: 0}", "my.yaml: conv: kernel is 0; allowed: a whole number from 1, or a list of them"),
+    yaml("conv: {kernel: -1}", "my.yaml: conv: kernel is -1; allowed: a whole number from 1, or a list of them"),
+    yaml(
+        "conv: {kernel: 1000000000000}",
+        "my.yaml: conv: kernel is 1000000000000; allowed: a whole number from 1 to 10^9, or a list of them",
+    ),
+    yaml(
+        "conv: {kernel: {size: 3}}", 'my.yaml: conv: kernel is {"size": 3}; allowed: a whole number from 1, or a list of them'
+    ),
     yaml("conv: {kernel: 4}", "my.yaml: conv: kernel 4 is even: a window that keeps the size has an odd kernel"),
     yaml("conv: {bias: 1}", "my.yaml: conv: bias is 1; allowed: true or false"),
     yaml("conv: {bias: ture}", "my.yaml: conv: bias is 'ture'; allowed: true or false; did you mean 'true'?"),
@@ -73,4 +120,48 @@ PARAMETERS = [
         "let: {keys: kyes*2, key: 4}\nmlp: keys",
         "my.yaml let.keys: kyes*2: no name 'kyes'; there are C, keys, key; did you mean 'keys'?",
     ),
+    yaml("clamp: {}", "my.yaml: clamp: needs min, max or both"),
+    yaml("clamp: {min: 2, max: 1}", "my.yaml: clamp: min 2 is above max 1"),
+    yaml("clamp: {min: low}", "my.yaml: clamp: min is low: no name 'low'; there are C, H, W"),
+    yaml("dropout: {p: 1.5}", "my.yaml: dropout: p is 1.5; allowed: a number from 0 to 1"),
+    yaml("dropout: {over: hw}", "my.yaml: dropout: over is 'hw'; allowed: letters of SCHW, each once; did you mean 'HW'?"),
+    yaml("resize: {}", "my.yaml: resize: needs to or scale"),
+    yaml("resize: {to: [7, 7], scale: 2}", "my.yaml: resize: to and scale exclude each other"),
+    yaml("resize: 7", "my.yaml: resize: to is 7; allowed: a list of 2, each a whole number from 1, or none"),
+    yaml("resize: {to: [7]}", "my.yaml: resize: to is [7]; allowed: a list of 2, each a whole number from 1, or none"),
+    yaml("resize: {scale: 0}", "my.yaml: resize: scale is 0; allowed: a number from 0.001 to 1000, or none"),
+    yaml(
+        "resize: {scale: 2, mode: linear}",
+        "my.yaml: resize: mode is 'linear'; allowed: one of nearest, bilinear; did you mean 'bilinear'?",
+    ),
+    yaml("standardize: {eps: 0}", "my.yaml: standardize: eps is 0; allowed: a number above 0"),
+    yaml(
+        "pool: {by: variance}",
+        (
+            "my.yaml: pool: by is 'variance'; allowed: one of mean, max, min, sum, std, var, l1, l2, logsumexp, or a list of "
+            "them; did you mean 'var'?"
+        ),
+    ),
+    yaml("unfold: {kernel: 4}", "my.yaml: unfold: kernel 4 is even: a neighbourhood has a centre"),
+    yaml("unfold: {over: S}", "my.yaml: unfold: over S: the neighbourhood itself is laid on S"),
+    yaml("unfold: {kernel: 101}", "my.yaml: unfold: kernel 101 over HW would lay 10,201 maps on S; at most 10,000"),
+    yaml(
+        "spectrum: {frequencies: []}",
+        "my.yaml: spectrum: frequencies is []; allowed: a list, each a list of 2, each a whole number from 0",
+    ),
+    yaml(
+        "spectrum: [[0, 0, 1]]",
+        "my.yaml: spectrum: frequencies is [[0, 0, 1]]; allowed: a list, each a list of 2, each a whole number from 0",
+    ),
+    yaml("spectrum: [[0, 7]]", "my.yaml: spectrum: frequency [0, 7] is beyond a grid of 7 x 7"),
+    yaml("spectrum: {frequencies: [[2, 0]], grid: [2, 3]}", "my.yaml: spectrum: frequency [2, 0] is beyond a grid of 2 x 3"),
+    yaml(
+        "spectrum: {grid: 1001}",
+        (
+            "my.yaml: spectrum: grid is 1001; allowed: a whole number from 1 to 1000, or a list of 2, each a whole "
+            "number from 1 to 1000"
+        ),
+    ),
+    yaml("spectrum: [[0, 0], [0, 1], [1, 0]]", "my.yaml: spectrum: C of 64 is not divisible by 3"),
+    yaml("sqrt: 2", "my.yaml: sqrt takes no parameters, and is given 2"),
 ]

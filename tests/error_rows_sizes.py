@@ -9,9 +9,37 @@ SIZES = [
     ),
     yaml("linear: {mix: HW}", "my.yaml: linear: needs the size of H, which only a fixed grid has: give height= and width="),
     yaml("gain: {each: H}", "my.yaml: gain: needs the size of H, which only a fixed grid has: give height= and width="),
-    yaml("attention: {tokens: HW, position: 7}", "my.yaml: attention: position is along one token axis, and tokens are HW"),
+    yaml(
+        "attention: {tokens: HW, position: 7}",
+        "my.yaml: attention: position 7 is along one token axis, and tokens are HW; write position: [7, 7]",
+    ),
+    yaml(
+        "attention: {tokens: W, position: [7, 5]}",
+        "my.yaml: attention: position [7, 5] is along two token axes, and tokens are W",
+    ),
+    yaml("attention: {tokens: SHW, position: 7}", "my.yaml: attention: position 7 is along one token axis, and tokens are SHW"),
+    yaml("attention: {tokens: C, position: 7}", "my.yaml: attention: position is cut from the channels, and C is a token axis"),
+    yaml("attention: {tokens: C, heads: 3}", "my.yaml: attention: the width of v 64 is not divisible by 3"),
+    yaml(
+        "attention: {tokens: C, heads: 64}",
+        "my.yaml: attention: tokens C have size 1 in each of 64 heads: there is nothing to attend to",
+    ),
+    yaml(
+        "attention: {tokens: C, heads: 2, key: 8}",
+        "my.yaml: attention: C of 64 is not 3 x 2 x 8: where C is a token axis q, k and v are equally wide",
+    ),
+    yaml(
+        "conv: {padding: 0}",
+        (
+            "my.yaml: conv: padding 0 does not keep the size of H at kernel 3, dilation 1: it needs a fixed grid: give height= "
+            "and width="
+        ),
+    ),
+    yaml(
+        "conv: {along: C, kernel: 9, padding: 0, dilation: 9}",
+        "my.yaml: conv: a window of 73 does not fit C of 64 with padding 0 on both sides",
+    ),
     yaml("attention: {tokens: SCHW}", "my.yaml: attention: tokens SCHW leave no axis for the features"),
-    yaml("attention: {tokens: C, heads: 2}", "my.yaml: attention: heads is cut from the channels, and C is a token axis"),
     yaml("attention: {key: 32}", "my.yaml: attention: C of 64 has no room for q and k of 1 x 32 channels each and a v"),
     yaml("attention: {key: 4, heads: 3}", "my.yaml: attention: the width of v 40 is not divisible by 3"),
     yaml(
@@ -76,4 +104,29 @@ SIZES = [
         "- pam: {key: 0}",
         "pam.yaml excite.1 (used at my.yaml 0): attention: key is key = 0; allowed: a whole number from 1, or none",
     ),
+    yaml(
+        "resize: {scale: 0.7}",
+        "my.yaml: resize: scale 0.7 is no whole number and no 1/s: it needs a fixed grid, give height= and width=",
+    ),
+    yaml(
+        "resize: {scale: 3/2}",
+        "my.yaml: resize: scale 1.5 is no whole number and no 1/s: it needs a fixed grid, give height= and width=",
+    ),
+    yaml(
+        "squeeze: [{resize: {scale: 2}}]",
+        "my.yaml: the gate does not fit its map: H is H*2 against H (gate 1 x 64 x H*2 x W*2, map 1 x 64 x H x W)",
+    ),
+    yaml(
+        "squeeze: [{window: 4}, {resize: {scale: 2}}]",
+        "my.yaml: the gate does not fit its map: H is H/4*2 against H (gate 1 x 64 x H/4*2 x W/4*2, map 1 x 64 x H x W)",
+    ),
+    yaml(
+        "squeeze: [{resize: {to: [7, 7]}}]",
+        "my.yaml: the gate does not fit its map: H is 7 against H (gate 1 x 64 x 7 x 7, map 1 x 64 x H x W)",
+    ),
+    yaml(
+        "\n".join(["- resize: {scale: 1000}"] * 6),
+        "my.yaml 5: resize: leaves a size beyond 2^53",
+    ),
+    yaml("parallel: {a: [{resize: {scale: 2}}], b: [relu]}\nfuse: sum", "my.yaml fuse: branches differ in H: H*2, H"),
 ]

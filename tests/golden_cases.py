@@ -77,4 +77,18 @@ CASES = {
     "triplet_c16_k3": Case("triplet", TRIPLET, ["let.k=3"]),
     "triplet_c24_nospatial": Case("triplet_two", TRIPLET),
     "triplet_c32_k7": Case("triplet", TRIPLET),
+    "a2_double_c24": Case("a2net", "changzy00/pytorch-attention", ["let.m=C/2"]),
+    "fca_c32_top4_14x7": Case(
+        "fcanet",
+        "cfzd/FcaNet",
+        [
+            "let.r=4",
+            "squeeze.0.spectrum.frequencies=[[0,0],[0,1],[12,0],[0,5]]",
+            "squeeze.0.spectrum.grid=[14,7]",
+        ],
+    ),
+    "nonlocal_timm_c24": Case("nonlocal", TIMM),
+    "simam_c24": Case("simam", "ZjjConan/SimAM"),
+    "splat_c16_x2_g1": Case("resnest", "zhanghang1989/ResNeSt"),
+    "srm_c24": Case("srmnet", "hyunjaelee410/style-based-recalibration-module"),
 }

@@ -5,17 +5,19 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from sefactory.axes import AXES, GRID, Sizes, coarser
+from sefactory.axes import AXES, GRID, Sizes, coarser, finer
 
 Names = Mapping[str, int]
 Grown = tuple[Any, Sizes]
 
-ACTIVATIONS = ["sigmoid", "hard_sigmoid", "tanh", "relu", "relu6", "silu", "gelu", "hard_swish", "identity"]
+ACTIVATIONS = ["sigmoid", "hard_sigmoid", "tanh", "relu", "relu6", "silu", "gelu", "hard_swish", "identity", "softplus"]
 NORMS = ["batch_norm", "layer_norm", "group_norm"]
+STATISTICS = ["mean", "max", "min", "sum", "std", "var", "l1", "l2", "logsumexp"]
 KEEPING = [*ACTIVATIONS[:3], *NORMS, "linear_c", "mlp", "gain", "affine", "softmax", "attention"]
 CHANGING = [
     *("activation", "activation", "pool", "pool", "pool", "window", "cluster", "linear", "linear", "linear_c", "conv", "conv"),
     *("mlp", "multiscale", "attention", "attention", "slice", "stack", "stack", "unstack", "softmax", "gain", "affine"),
+    *("standardize", "elementwise", "clamp", "dropout", "resize", "resize", "unfold", "spectrum"),
     *NORMS,
 ]
 
@@ -78,7 +80,7 @@ class Operators:
 
     def pool(self, sizes: Sizes, names: Names) -> Grown:
         over = self.rng.choice(["HW", "H", "W", "C", "S", "WH", self.some(AXES)])
-        by = self.rng.sample(["mean", "max", "min", "sum", "std"], self.rng.choice([1, 1, 1, 2, 3]))
+        by = self.rng.sample(STATISTICS, self.rng.choice([1, 1, 1, 2, 3]))
         out = sizes.replace(dict.fromkeys(over, 1))
         out = out.replace({"S": out.number("S") * len(by)})
         if over == "HW" and by == ["mean"]:
@@ -94,7 +96,8 @@ class Operators:
             return self.pool(sizes, names)
         count = self.rng.randint(1, 3)
         out = sizes.replace({"S": count, "H": 1, "W": 1})
-        return {"cluster": {"count": self.size(count, names), **self.maybe(bias=False)}}, out
+        options = self.maybe(bias=False, hard=True, rounds=self.rng.choice([1, 2, "C/C"]))
+        return {"cluster": {"count": self.size(count, names), **options}}, out
 
     def linear_c(self, sizes: Sizes, names: Names) -> Grown:
         out = self.width()
@@ -116,14 +119,36 @@ class Operators:
         mix = self.some(free, 0)[:2]
         each = self.some(self.known(sizes, along, mix), 0)
         stride, groups, out = self.rng.choice([1, 1, 1, 2, 3]), 1, 1
-        given: dict[str, Any] = {"along": along, "mix": mix, "each": each, "kernel": self.rng.choice([1, 3, 3, 5])}
+        given: dict[str, Any] = {"along": along, "mix": mix, "each": each, "kernel": self.kernel(along, names)}
         if mix:
             groups = self.divisor(sizes.number(mix[0])) if self.rng.random() < 0.4 else 1
             out = groups * self.rng.randint(1, 3)
             given |= {"out": self.size(out, names), "groups": groups}
         given |= {"stride": stride, **self.maybe(bias=True, dilation=2)}
         changed = {axis: out if axis == mix[0] else 1 for axis in mix} | {a: coarser(sizes[a], stride) for a in along}
+        if self.rng.random() < 0.3:
+            given["padding"] = self.rng.choice(["zeros", "circular", "reflect", "replicate"])
+        elif self.rng.random() < 0.2:
+            changed |= self.windowed(given, sizes, along)
         return {"conv": given}, sizes.replace(changed)
+
+    def kernel(self, along: str, names: Names) -> Any:
+        """Odd: one for all axes, or one for each."""
+        if self.rng.random() < 0.7:
+            return self.rng.choice([1, 3, 3, 5])
+        return [self.size(self.rng.choice([1, 3, 5]), names) for _ in along]
+
+    def windowed(self, given: dict[str, Any], sizes: Sizes, along: str) -> dict[str, Any]:
+        """A stated padding, with even kernels too; what it leaves. Where it does not fit the package has to refuse it."""
+        kernels = [self.rng.choice([1, 2, 3, 4]) for _ in along]
+        paddings = [self.rng.choice([0, 0, 1, 2]) for _ in along]
+        given |= {"kernel": kernels, "padding": paddings}
+        left: dict[str, Any] = {}
+        for axis, k, p in zip(along, kernels, paddings, strict=True):
+            n = sizes[axis]
+            reach = given.get("dilation", 1) * (k - 1)
+            left[axis] = coarser(n if not isinstance(n, int) else max(n + 2 * p - reach, 1), given["stride"])
+        return left
 
     def mlp(self, sizes: Sizes, names: Names) -> Grown:
         hidden = self.size(self.rng.choice([1, 2, 4]), names)
@@ -143,15 +168,28 @@ class Operators:
             return self.linear_c(sizes, names)
         token = self.rng.choice(tokens)
         given = {"tokens": token, **self.maybe(scale=self.rng.choice([-1, 0.5, "1/4"]))}
+        given |= self.rng.choice(
+            [{}, {}, {"factored": True}, {"similarity": "cosine"}, {"factored": True, "similarity": "dot"}]
+        )
         shapes = [(k, h) for k in (1, 2, 3) for h in (1, 2, 4) if 2 * k * h < channels and channels % h == 0]
         if "C" in token:
-            return {"attention": given}, sizes
-        position = self.maybe(position=self.rng.choice([1, 3, 8])) if len(token) == 1 else {}
+            return self.channel_attention(given, sizes)
+        position: dict[str, Any] = {}
+        if len(token) <= 2:
+            position = self.maybe(position=self.rng.choice([1, 3, 8]) if len(token) == 1 else [self.rng.randint(1, 5), 2])
         if shapes and self.rng.random() < 0.5:
             key, heads = self.rng.choice(shapes)
             shaped = {"key": self.size(key, names), "heads": heads}
             return {"attention": given | shaped | position}, sizes.replace({"C": channels - 2 * key * heads})
         return {"attention": given | {"heads": self.divisor(channels)} | position}, sizes
+
+    def channel_attention(self, given: dict[str, Any], sizes: Sizes) -> Grown:
+        """The tokens are the channels of a head."""
+        channels = sizes.number("C")
+        if channels % 3 == 0 and channels > 3 and self.rng.random() < 0.7:
+            heads = self.rng.choice([d for d in range(1, channels // 3) if channels // 3 % d == 0])
+            return {"attention": given | {"key": channels // 3 // heads, "heads": heads}}, sizes.replace({"C": channels // 3})
+        return {"attention": given | self.maybe(heads=self.divisor(channels))}, sizes
 
     def slice(self, sizes: Sizes, names: Names) -> Grown:
         axis = self.rng.choice(self.known(sizes))
@@ -193,3 +231,49 @@ class Operators:
 
     def group_norm(self, sizes: Sizes, names: Names) -> Grown:
         return {"group_norm": self.divisor(sizes.number("C"))}, sizes
+
+    def standardize(self, sizes: Sizes, names: Names) -> Grown:
+        over = self.rng.choice(["HW", "H", "C", self.some(AXES)])
+        return {"standardize": {"over": over, **self.maybe(eps=1e-3, unbiased=False)}}, sizes
+
+    def elementwise(self, sizes: Sizes, names: Names) -> Grown:
+        """abs, square, sqrt, exp, log, of values that neither leave their domain nor grow without end."""
+        shifted = {"affine": {"shift": 1}}
+        series = [["abs"], ["tanh", "square"], ["abs", "sqrt"], ["tanh", "exp"], ["abs", shifted, "log"]]
+        return self.rng.choice(series), sizes
+
+    def clamp(self, sizes: Sizes, names: Names) -> Grown:
+        bounds = self.maybe(min=self.rng.choice([-1, 0, "-1/2", 2]), max=self.rng.choice([1, "3/2", 6]))
+        return {"clamp": bounds}, sizes  # without bounds, or with the lower one above, it is refused
+
+    def dropout(self, sizes: Sizes, names: Names) -> Grown:
+        return {"dropout": self.maybe(p=self.rng.choice([0, 0.5, 1]), over=self.some(AXES, 0))}, sizes
+
+    def resize(self, sizes: Sizes, names: Names) -> Grown:
+        mode = self.maybe(mode=self.rng.choice(["nearest", "bilinear"]))
+        large = max(sizes.at(1, {"H": 7, "W": 9})[3:]) > 20
+        step = self.rng.choice([2, 3])
+        match self.rng.choice(["to", "coarser", "coarser" if large else "finer", "free"]):
+            case "to":
+                to = [self.rng.randint(1, 8), self.rng.randint(1, 8)]
+                return {"resize": {"to": [self.size(n, names) for n in to], **mode}}, sizes.replace({"H": to[0], "W": to[1]})
+            case "coarser":
+                return {"resize": {"scale": f"1/{step}", **mode}}, sizes.replace({a: coarser(sizes[a], step) for a in GRID})
+            case "finer":
+                return {"resize": {"scale": 2, **mode}}, sizes.replace({a: finer(sizes[a], 2) for a in GRID})
+        if not all(isinstance(sizes[a], int) for a in GRID):  # a fixed grid is what this scale needs
+            return ({"resize": {"scale": 0.7, **mode}} if self.rng.random() < 0.1 else "relu"), sizes
+        return {"resize": {"scale": 0.7, **mode}}, sizes.replace({a: max(7 * sizes.number(a) // 10, 1) for a in GRID})
+
+    def unfold(self, sizes: Sizes, names: Names) -> Grown:
+        if sizes.number("S") > 4:
+            return self.pool(sizes, names)
+        over, kernel = self.rng.choice(["HW", "H", "W", "C", "WC"]), self.rng.choice([1, 3])
+        out = sizes.replace({"S": sizes.number("S") * kernel ** len(over)})
+        return {"unfold": {"over": over, "kernel": 2 if self.rng.random() < 0.05 else kernel}}, out
+
+    def spectrum(self, sizes: Sizes, names: Names) -> Grown:
+        count = self.divisor(sizes.number("C"))
+        pairs = [[self.rng.randrange(3), self.rng.randrange(3)] for _ in range(count)]
+        grid = self.rng.choice([3, 7, [3, 5], 2])  # 2 may be too coarse
+        return {"spectrum": {"frequencies": pairs, "grid": grid}}, sizes.replace({"H": 1, "W": 1})

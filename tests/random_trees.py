@@ -174,7 +174,7 @@ class Grower:
     def fork(self, sizes: Sizes, names: Names, level: int) -> Grown:
         chosen = self.rng.sample(BRANCHES, self.rng.randint(1, 3))
         made = {name: self.node(sizes, names, level) for name in chosen}
-        fuse = self.rng.choice(["sum", "mean", "product", "max", "stack", "concat"])
+        fuse = self.rng.choice(["sum", "mean", "product", "max", "min", "difference", "stack", "concat"])
         trunk = self.rng.random() < 0.3
         wanted = self.common([out for _, out in made.values()], trunk)
         branches, outs = {}, {}

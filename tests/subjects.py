@@ -19,17 +19,32 @@ FIXED = Sizes((2, CHANNELS, *GRID))
 
 # Name, what comes in, parameters. Several lines where an operator has several ways through its code.
 EXAMPLES: list[tuple[str, Sizes, dict[str, Any]]] = [
+    ("abs", OF_TWO, {}),
     ("affine", OF_TWO, {"scale": 2.0, "shift": 0.5}),
     ("attention", OF_TWO, {"tokens": "HW"}),
     ("attention", OF_TWO, {"tokens": "C", "scale": -1.0}),
     ("attention", OF_TWO, {"tokens": "H", "key": 1, "heads": 2, "position": 3}),
+    ("attention", OF_TWO, {"tokens": "HW", "key": 1, "heads": 2, "position": [3, 2], "similarity": "cosine"}),
+    ("attention", OF_TWO, {"tokens": "WH", "key": 2, "factored": True}),
+    ("attention", Sizes((2, 12, Named("H"), Named("W"))), {"tokens": "C", "key": 2, "heads": 2, "similarity": "cosine"}),
     ("batch_norm", OF_TWO, {}),
     ("batch_norm", FIXED, {"each": "HC"}),
+    ("clamp", OF_TWO, {"min": -0.5, "max": 0.7}),
+    ("clamp", OF_TWO, {"max": 0.5}),
     ("cluster", OF_ONE, {"count": 3}),
+    ("cluster", OF_ONE, {"count": 3, "rounds": 2}),
+    ("cluster", OF_ONE, {"count": 3, "rounds": 2, "hard": True}),
     ("conv", OF_TWO, {"out": 4, "stride": 2, "bias": True}),
+    ("conv", OF_TWO, {"kernel": [5, 3], "padding": "circular", "stride": 2}),
+    ("conv", OF_TWO, {"kernel": [1, 7, 5], "along": "CWH", "padding": "reflect", "mix": ""}),
+    ("conv", OF_TWO, {"kernel": 5, "padding": "replicate", "dilation": 3, "mix": "", "each": "CS"}),
+    ("conv", FIXED, {"kernel": [4, 2], "padding": [0, 3], "stride": 2, "out": 2}),
     ("conv", OF_TWO, {"along": "CW", "mix": "S", "out": 3}),
     ("conv", OF_TWO, {"mix": "", "each": "CS", "dilation": 2}),
     ("conv", OF_TWO, {"along": "CHW", "mix": "S"}),
+    ("dropout", OF_TWO, {}),
+    ("dropout", OF_TWO, {"p": 0.5, "over": "HW"}),
+    ("exp", OF_TWO, {}),
     ("gain", OF_TWO, {"each": "C", "bias": True, "start": 0.5}),
     ("gelu", OF_TWO, {}),
     ("group_norm", OF_TWO, {"groups": 2}),
@@ -40,22 +55,41 @@ EXAMPLES: list[tuple[str, Sizes, dict[str, Any]]] = [
     ("linear", OF_TWO, {"out": 4, "bias": True}),
     ("linear", OF_TWO, {"mix": "SC", "out": 4, "groups": 2}),
     ("linear", FIXED, {"mix": "HW", "each": "S", "out": 3}),
+    ("log", OF_TWO, {}),
     ("mlp", OF_TWO, {"hidden": 2, "bias": True}),
     ("multiscale", OF_TWO, {"kernels": [3, 5], "mix": "", "fuse": "concat"}),
     ("multiscale", OF_TWO, {"kernels": [1, 3], "along": "HW", "fuse": "mean", "bias": True}),
     ("pool", OF_TWO, {"over": "HW", "by": ["mean", "max", "std"]}),
     ("pool", OF_TWO, {"over": "CS", "by": ["min", "sum"]}),
+    ("pool", OF_TWO, {"over": "HW", "by": ["var", "l1", "l2", "logsumexp"]}),
+    ("pool", OF_TWO, {"over": "SCW", "by": ["logsumexp", "l2"]}),
     ("relu", OF_TWO, {}),
     ("relu6", OF_TWO, {}),
+    ("resize", OF_TWO, {"to": [4, 7]}),
+    ("resize", OF_TWO, {"scale": 2.0, "mode": "bilinear"}),
+    ("resize", OF_TWO, {"scale": 0.5}),
+    ("resize", FIXED, {"scale": 0.7, "mode": "bilinear"}),
     ("sigmoid", OF_TWO, {}),
     ("silu", OF_TWO, {}),
     ("slice", OF_TWO, {"start": 2, "stop": 5}),
     ("softmax", OF_TWO, {"over": "HW"}),
+    ("softplus", OF_TWO, {}),
+    ("spectrum", OF_TWO, {"frequencies": [[0, 0], [1, 2]], "grid": 4}),
+    ("spectrum", FIXED, {"frequencies": [[2, 1]], "grid": [7, 3]}),
+    ("sqrt", OF_TWO, {}),
+    ("square", OF_TWO, {}),
     ("stack", OF_ONE, {"parts": 2, "groups": 2}),
+    ("standardize", OF_TWO, {}),
+    ("standardize", OF_TWO, {"over": "CS", "eps": 1e-3, "unbiased": False}),
     ("tanh", OF_TWO, {}),
+    ("unfold", OF_TWO, {}),
+    ("unfold", OF_ONE, {"over": "CW", "kernel": 5}),
     ("unstack", OF_TWO, {"groups": 2}),
     ("window", OF_TWO, {"extent": 2}),
 ]
+POSITIVE = ["log", "sqrt"]  # what comes in is above 0
+# Their gradient is not that of what they compute, but of the soft form of it.
+ESTIMATED = {f"{name}-{i}" for i, (name, _, given) in enumerate(EXAMPLES) if given.get("hard")}
 NARROW = {
     **dict.fromkeys(["sknet", "sknet_linear"], ["let.G=4", "let.L=4"]),
     **dict.fromkeys(["danet", "danet_head"], ["let.D=8"]),
@@ -71,10 +105,12 @@ class Subject:
     module: nn.Module
     sizes: tuple[Sizes, Sizes]
     bare: bool
+    positive: bool = False
 
     def input(self, batch: int, grid: tuple[int, int], dtype: torch.dtype = torch.float64) -> Tensor:
         generator = torch.Generator().manual_seed(batch)
-        return torch.randn(self._shape(0, batch, grid), generator=generator, dtype=torch.float64).to(dtype)
+        x = torch.randn(self._shape(0, batch, grid), generator=generator, dtype=torch.float64)
+        return (x.abs() + 0.5 if self.positive else x).to(dtype)
 
     def output_shape(self, batch: int, grid: tuple[int, int]) -> tuple[int, ...]:
         """What it declares to leave."""
@@ -95,7 +131,7 @@ def operator_subject(name: str, sizes: Sizes, parameters: dict[str, Any]) -> Sub
     found = find(name)
     assert found is not None
     module = found.make(sizes, **parameters)
-    return Subject(module, (sizes, getattr(module, "sizes", sizes)), bare=True)
+    return Subject(module, (sizes, getattr(module, "sizes", sizes)), bare=True, positive=name in POSITIVE)
 
 
 def config_subject(name: str) -> Subject:

@@ -20,7 +20,7 @@ FLOORS = [
     {"registry", "operators.weights", "structure"},
     {"operators.*"},
     {"operators.conv"},
-    {"operators", "nodes"},
+    {"operators", "nodes", "naming"},
     {"block", "config", "grammar"},
     {"maker", "overrides", "official"},
     {"factory", "describe", "benchmark"},

@@ -1,5 +1,5 @@
 """The operators of the package; importing it registers them. One family a file, none of them knows a config."""
 
-from . import attention, conv, gate, layout, linear, norm, pool
+from . import attention, conv, gate, layout, linear, neighbourhood, norm, pool, spectrum
 
-__all__ = ["attention", "conv", "gate", "layout", "linear", "norm", "pool"]
+__all__ = ["attention", "conv", "gate", "layout", "linear", "neighbourhood", "norm", "pool", "spectrum"]

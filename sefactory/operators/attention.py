@@ -1,84 +1,119 @@
 """Weights between the indices of axes, from the data itself."""
 
+import math
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..axes import GRID, Sizes
 from ..errors import Refused
-from ..precision import autocasting
+from ..precision import in_float32
 from ..registry import operator
-from ..schema import Axes, Real, Size
+from ..schema import Axes, Real, Size, SizePair
 from .weights import divide, inverse, normal
+
+Similarity = Literal["dot", "cosine"]
 
 
 class Attention(nn.Module):
     """y_i = sum_j softmax_j(scale q_i . k_j) v_j among the tokens; every axis but tokens and features is batch.
 
     With key width d the channels are q (heads d), k (heads d), v (the rest), each cut into heads; else q = k = v = x.
-    x_BSCHW -> y_BSCHW with the width of v. position: (2, heads d, P), added to q and k, resized linearly to the tokens.
+    x_BSCHW -> y_BSCHW with the width of v. Where C is a token the tokens are the channels of a head.
+    cosine: q and k have length 1. factored: y_i = scale softmax_d(q_i) . sum_j softmax_j(k_j) v_j, linear in the tokens.
+    position: (2, heads d, P) or (2, heads d, h, w), added to q and k, resized linearly to the tokens.
     """
 
-    def __init__(self, sizes: Sizes, tokens: str, features: str, key: int | None, heads: int, scale: float) -> None:
+    def __init__(
+        self,
+        sizes: Sizes,
+        tokens: str,
+        features: str,
+        key: int | None,
+        heads: int,
+        scale: float,
+        *,
+        factored: bool = False,
+        similarity: Similarity = "dot",
+    ) -> None:
         super().__init__()
         channels = sizes.number("C")
         self.key, self.heads, self.scale = key, heads, scale
+        self.factored, self.similarity = factored, similarity
         self.width = channels if key is None else key * heads
         self.sizes = sizes if key is None else sizes.replace({"C": channels - 2 * self.width})
-        self.order = (0, *sizes.dims(sizes.others(tokens, features) + features + tokens))
+        self.features, self.tokens = sizes.dims(features), sizes.dims(tokens)
+        axes = sizes.axes.replace("C", "hC")  # C cut into heads
+        arranged = sizes.others(tokens, features) + "h" + features + tokens
+        self.order = (0, *(axes.index(axis) + 1 for axis in arranged))
         self.back = inverse(self.order)
-        self.lead = len(self.order) - len(features) - len(tokens)
-        self.features, self.tokens = len(features), len(tokens)
         self.position: nn.Parameter | None = None
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         q = k = v = x_BSCHW
         if self.key is not None:
             q, k, v = torch.split(x_BSCHW, [self.width, self.width, self.sizes.number("C")], dim=2)
-        q_NHDT, k_NHDT, v_NHDT = (self._heads(part) for part in (q, k, v))
+        q_NHDT, k_NHDT, v_NHDT = (self._flat(self._heads(part)) for part in (q, k, v))
         if self.position is not None:
-            q_NHDT, k_NHDT = self._placed(q_NHDT, k_NHDT)
-        weight_NHTT = attend(q_NHDT, k_NHDT, self.scale)
-        y_NHDT = v_NHDT @ weight_NHTT.to(v_NHDT.dtype).transpose(-2, -1)
-        v_permuted = v.permute(self.order)
-        return y_NHDT.reshape(v_permuted.shape).permute(self.back)
+            size = [x_BSCHW.shape[dim] for dim in self.tokens]
+            q_HDT, k_HDT = placed(self.position, size, self.heads)
+            q_NHDT, k_NHDT = q_NHDT + q_HDT, k_NHDT + k_HDT
+        y_NHDT = self._attended(q_NHDT, k_NHDT, v_NHDT)
+        return y_NHDT.reshape(self._heads(v).shape).permute(self.back).flatten(2, 3)
 
     def _heads(self, x_BSCHW: Tensor) -> Tensor:
-        """(batch axes, heads, features of a head, tokens)."""
-        x = x_BSCHW.permute(self.order)
-        x = x.flatten(self.lead + self.features).flatten(self.lead, self.lead + self.features - 1)
-        return torch.unflatten(x.flatten(0, self.lead - 1), 1, (self.heads, x.shape[-2] // self.heads))
+        """(batch axes, heads, feature axes of a head, token axes of a head)."""
+        return torch.unflatten(x_BSCHW, 2, (self.heads, x_BSCHW.shape[2] // self.heads)).permute(self.order)
 
-    def _placed(self, q_NHDT: Tensor, k_NHDT: Tensor) -> tuple[Tensor, Tensor]:
-        assert self.position is not None
-        placed = F.interpolate(self.position, size=q_NHDT.shape[-1], mode="linear")
-        q_HDT, k_HDT = torch.unflatten(placed, 1, q_NHDT.shape[1:3])
-        return q_NHDT + q_HDT, k_NHDT + k_HDT
+    def _flat(self, x: Tensor) -> Tensor:
+        last = x.dim() - len(self.tokens)
+        first = last - len(self.features)
+        return x.flatten(last).flatten(first, last - 1).flatten(0, first - 2)
+
+    def _attended(self, q_NHDT: Tensor, k_NHDT: Tensor, v_NHDT: Tensor) -> Tensor:
+        if not self.factored:
+            weight_NHTT = in_float32(self._weights, q_NHDT, k_NHDT).to(v_NHDT.dtype)
+            return v_NHDT @ weight_NHTT.transpose(-2, -1)
+        q_NHDT, k_NHDT = (t.to(v_NHDT.dtype) for t in in_float32(self._factors, q_NHDT, k_NHDT))
+        context_NHVD = v_NHDT @ k_NHDT.transpose(-2, -1)
+        return context_NHVD @ q_NHDT
+
+    def _weights(self, q_NHDT: Tensor, k_NHDT: Tensor) -> Tensor:
+        """softmax_j(scale q_i . k_j), (N, H, T, T). In float32 also for half types: the energies overflow at real sizes."""
+        q_NHDT, k_NHDT = self._directions(q_NHDT, k_NHDT)
+        return ((self.scale * q_NHDT).transpose(-2, -1) @ k_NHDT).softmax(-1)
+
+    def _factors(self, q_NHDT: Tensor, k_NHDT: Tensor) -> tuple[Tensor, Tensor]:
+        """scale softmax_d(q) and softmax_j(k), each (N, H, D, T)."""
+        q_NHDT, k_NHDT = self._directions(q_NHDT, k_NHDT)
+        return self.scale * q_NHDT.softmax(-2), k_NHDT.softmax(-1)
+
+    def _directions(self, q_NHDT: Tensor, k_NHDT: Tensor) -> tuple[Tensor, Tensor]:
+        if self.similarity == "dot":
+            return q_NHDT, k_NHDT
+        return F.normalize(q_NHDT, dim=-2), F.normalize(k_NHDT, dim=-2)
 
     def macs(self, x: Tensor, y: Tensor) -> int:
-        """Multiply-adds of q.k and of the weighted sum: T^2 (d_qk + d_v) for each head and batch entry."""
-        tokens = 1
-        for dim in self.order[len(self.order) - self.tokens :]:
-            tokens *= x.shape[dim]
-        query = x.numel() * self.width // x.shape[2]
-        return tokens * (query + y.numel())
+        """Multiply-adds, each head and batch entry: T^2 (d_qk + d_v); factored, of the context and q's sums: 2 T d_qk d_v."""
+        query = x.numel() // x.shape[2] * self.width
+        if self.factored:
+            features = math.prod(x.shape[dim] for dim in self.features if dim != 2)
+            return 2 * y.numel() * features * (self.width // self.heads if 2 in self.features else 1)
+        tokens = math.prod(x.shape[dim] for dim in self.tokens if dim != 2)
+        return tokens * (self.width // self.heads if 2 in self.tokens else 1) * (query + y.numel())
 
     def extra_repr(self) -> str:
-        return f"key={self.key}, heads={self.heads}, scale={self.scale:.4g}"
+        said = f"key={self.key}, heads={self.heads}, scale={self.scale:.4g}, similarity={self.similarity!r}"
+        return f"{said}, factored" if self.factored else said
 
 
-def attend(q_NHDT: Tensor, k_NHDT: Tensor, scale: float) -> Tensor:
-    """softmax_j(scale q_i . k_j), (N, H, T, T). Half types compute it in float32: the energies overflow at real sizes."""
-    if autocasting(q_NHDT):
-        with torch.autocast(q_NHDT.device.type, enabled=False):
-            return _weights(q_NHDT.float(), k_NHDT.float(), scale)
-    if q_NHDT.dtype in (torch.float16, torch.bfloat16):
-        return _weights(q_NHDT.float(), k_NHDT.float(), scale)
-    return _weights(q_NHDT, k_NHDT, scale)
-
-
-def _weights(q_NHDT: Tensor, k_NHDT: Tensor, scale: float) -> Tensor:
-    return ((scale * q_NHDT).transpose(-2, -1) @ k_NHDT).softmax(-1)
+def placed(position: Tensor, size: list[int], heads: int) -> tuple[Tensor, Tensor]:
+    """Positions of q and of k for a grid of tokens, each (heads, width of a head, tokens): (bi)linear, half-pixel centres."""
+    resized = F.interpolate(position, size=size, mode="linear" if len(size) == 1 else "bilinear", align_corners=False)
+    q_HDT, k_HDT = torch.unflatten(resized.flatten(2), 1, (heads, position.shape[1] // heads))
+    return q_HDT, k_HDT
 
 
 @operator("attention")
@@ -88,38 +123,54 @@ def attention(
     key: Size | None = None,
     heads: Size = 1,
     scale: Real | None = None,
-    position: Size | None = None,
+    position: Size | SizePair | None = None,
+    factored: bool = False,
+    similarity: Similarity = "dot",
 ) -> Attention:
     """Weights among the indices of the token axes (arXiv:1809.02983, eqs. 1-4); features are C, or H and W where C is a token.
 
-    With `key` the channels are read as q, k, v and the scale is key^-0.5; else q = k = v and it is 1.
+    With `key` the channels are read as q, k, v and the scale is key^-0.5 (1 where C is a token); else q = k = v and it is 1.
+    `factored` never makes a weight for each pair of tokens (arXiv:1812.01243); channels as tokens in heads with
+    `similarity: cosine` are cross-covariance attention (arXiv:2106.09681).
     """
     features = "".join(axis for axis in GRID if axis not in tokens) if "C" in tokens else "C"
     if not features:
         raise Refused(f"tokens {tokens} leave no axis for the features")
     if sizes.flat(tokens):
         raise Refused(f"tokens {tokens} have size 1: there is nothing to attend to")
-    channels = sizes.number("C")
-    _check_tokens_of_channels(tokens, key, heads, position)
-    width = channels if key is None else heads * key
-    if key is not None and 2 * width >= channels:
-        raise Refused(f"C of {channels} has no room for q and k of {heads} x {key} channels each and a v")
-    divide("the width of v", channels - 2 * width if key else channels, heads)
-    module = Attention(sizes, tokens, features, key, heads, _scale(scale, key))
-    if position is not None:
-        if len(tokens) > 1:
-            raise Refused(f"position is along one token axis, and tokens are {tokens}")
-        module.position = normal((2, width, position))
+    width = _width(sizes, tokens, key, heads)
+    lengths = _lengths(tokens, position)
+    scale = scale if scale is not None else 1.0 if key is None or "C" in tokens else float(key**-0.5)
+    module = Attention(sizes, tokens, features, key, heads, scale, factored=factored, similarity=similarity)
+    if lengths:
+        module.position = normal((2, width, *lengths))
     return module
 
 
-def _scale(scale: float | None, key: int | None) -> float:
-    if scale is not None:
-        return scale
-    return 1.0 if key is None else float(key**-0.5)
+def _width(sizes: Sizes, tokens: str, key: int | None, heads: int) -> int:
+    """Channels of q and of k. Raises Refused where q, k and v do not fit."""
+    channels = sizes.number("C")
+    width = channels if key is None else heads * key
+    if key is not None and 2 * width >= channels:
+        raise Refused(f"C of {channels} has no room for q and k of {heads} x {key} channels each and a v")
+    if key is not None and "C" in tokens and channels != 3 * width:
+        raise Refused(f"C of {channels} is not 3 x {heads} x {key}: where C is a token axis q, k and v are equally wide")
+    divide("the width of v", channels - 2 * width if key else channels, heads)
+    if "C" in tokens and sizes.replace({"C": width // heads}).flat(tokens):
+        raise Refused(f"tokens {tokens} have size 1 in each of {heads} heads: there is nothing to attend to")
+    return width
 
 
-def _check_tokens_of_channels(tokens: str, key: int | None, heads: int, position: int | None) -> None:
-    for name, wrong in (("key", key is not None), ("heads", heads > 1), ("position", position is not None)):
-        if "C" in tokens and wrong:
-            raise Refused(f"{name} is cut from the channels, and C is a token axis")
+def _lengths(tokens: str, position: int | list[int] | None) -> list[int]:
+    """How many positions are learned along each token axis; none at all without `position`."""
+    if position is None:
+        return []
+    if "C" in tokens:
+        raise Refused("position is cut from the channels, and C is a token axis")
+    lengths = [position] if isinstance(position, int) else position
+    if len(lengths) == len(tokens):
+        return lengths
+    if len(lengths) == 2:
+        raise Refused(f"position {lengths} is along two token axes, and tokens are {tokens}")
+    hint = f"; write position: [{position}, {position}]" if len(tokens) == 2 else ""
+    raise Refused(f"position {position} is along one token axis, and tokens are {tokens}{hint}")

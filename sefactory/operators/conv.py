@@ -1,6 +1,7 @@
 """Windows along named axes."""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -8,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..axes import Sizes, broadcast, check_roles, coarser
+from ..axes import Extent, Sizes, broadcast, check_roles, coarser
 from ..errors import Refused
 from ..registry import operator
 from ..schema import Axes, NoAxes, Real, Size
@@ -16,24 +17,30 @@ from .linear import out_size
 from .weights import divide, inverse, learned, roles
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+MOST_PADDING = 10_000
+Mode = Literal["zeros", "circular", "reflect", "replicate"]
+Padding = Annotated[int, Field(ge=0, le=MOST_PADDING)]
 
 
 class Conv(nn.Module):
-    """A same-size window along some axes, dense over the mixed ones, with weights of their own for `each`.
+    """A window along some axes, dense over the mixed ones, with weights of their own for `each`.
 
-    x_BSCHW -> y_BSCHW: `out` on the first mixed axis, 1 on the others, ceil(n / stride) along the window.
-    weight: (each..., out, in..., kernel...), the first `in` divided by groups; bias: (each..., out). Zeros outside.
+    x_BSCHW -> y_BSCHW: `out` on the first mixed axis, 1 on the others, `reached` along the window.
+    weight: (each..., out, in..., kernel...), the first `in` divided by groups; bias: (each..., out).
+    Outside are `padding` zeros on both sides of each window axis, or what `mode` finds there.
     """
 
     def __init__(
         self,
         sizes: Sizes,
-        kernel: int,
+        kernel: Sequence[int],
         along: str,
         mix: str,
         each: str,
         out: int,
         *,
+        padding: Sequence[int],
+        mode: Mode = "zeros",
         stride: int = 1,
         dilation: int = 1,
         groups: int = 1,
@@ -43,14 +50,16 @@ class Conv(nn.Module):
         super().__init__()
         inputs = (divide(f"{mix[0]} of", sizes.number(mix[0]), groups), *sizes.numbers(mix[1:])) if mix else ()
         divide("out", out, groups)
-        self.stride, self.dilation, self.padding = stride, dilation, dilation * (kernel - 1) // 2
+        self.stride, self.dilation, self.padding, self.mode = stride, dilation, tuple(padding), mode
         self.along, self.mix, self.each = along, mix, each
         self.groups = groups * math.prod(sizes.numbers(each))
-        fan_in = math.prod(inputs) * kernel ** len(along)
-        self.weight = learned((*sizes.numbers(each), out, *inputs, *[kernel] * len(along)), fan_in, start)
+        changed: dict[str, Extent] = {axis: out if axis == mix[0] else 1 for axis in mix}
+        for axis, k, p in zip(along, kernel, padding, strict=True):
+            changed[axis] = reached(sizes, axis, k, p, stride, dilation)
+        self.sizes = sizes.replace(changed)
+        fan_in = math.prod(inputs) * math.prod(kernel)
+        self.weight = learned((*sizes.numbers(each), out, *inputs, *kernel), fan_in, start)
         self.bias = learned((*sizes.numbers(each), out), fan_in, start) if bias else None
-        changed = {axis: out if axis == mix[0] else 1 for axis in mix}
-        self.sizes = sizes.replace(changed | {axis: coarser(sizes[axis], stride) for axis in along})
         self.channels = self.sizes.numbers(each + mix)
         self.shared = sizes.others(along, mix, each)
         self.order = (0, *sizes.dims(self.shared + each + mix + along))
@@ -64,7 +73,10 @@ class Conv(nn.Module):
         weight = weight.reshape(weight.shape[0], -1, *weight.shape[weight.dim() - len(window) :])
         convolve = CONVOLUTIONS[len(window)]
         bias = None if self.bias is None else self.bias.flatten()
-        y = convolve(flat, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+        padding = self.padding
+        if self.mode != "zeros":
+            flat, padding = bordered(flat, padding, self.mode), (0,) * len(window)
+        y = convolve(flat, weight, bias, self.stride, padding, self.dilation, self.groups)
         y = y.reshape(*x.shape[:lead], *self.channels, *y.shape[2:])
         return y.permute(self.back)
 
@@ -75,14 +87,52 @@ class Conv(nn.Module):
     def extra_repr(self) -> str:
         return (
             f"{tuple(self.weight.shape)}, along={self.along!r}, mix={self.mix!r}, each={self.each!r}, "
-            f"stride={self.stride}, dilation={self.dilation}, groups={self.groups}"
+            f"stride={self.stride}, dilation={self.dilation}, groups={self.groups}, padding={self.padding} {self.mode}"
         )
+
+
+def reached(sizes: Sizes, axis: str, kernel: int, padding: int, stride: int, dilation: int) -> Extent:
+    """floor((n + 2p - d(k - 1) - 1) / s) + 1, which is ceil(n / s) at the padding that keeps the size.
+
+    Raises Refused where no window fits, and where the size n is only known once data come and would change.
+    """
+    extent, reach = sizes[axis], dilation * (kernel - 1)
+    if 2 * padding == reach:
+        return coarser(extent, stride)
+    if not isinstance(extent, int):
+        raise Refused(
+            f"padding {padding} does not keep the size of {axis} at kernel {kernel}, dilation {dilation}: it needs a fixed "
+            "grid: give height= and width="
+        )
+    count = (extent + 2 * padding - reach - 1) // stride + 1
+    if count < 1:
+        raise Refused(f"a window of {reach + 1} does not fit {axis} of {extent} with padding {padding} on both sides")
+    return count
+
+
+def bordered(x: Tensor, padding: Sequence[int], mode: str) -> Tensor:
+    """The last axes of x with what lies outside of them, at any size of the map: also one that is smaller than its border."""
+    for dim, p in zip(range(x.dim() - len(padding), x.dim()), padding, strict=True):
+        n = x.shape[dim]
+        at = torch.arange(n + 2 * p, device=x.device) - p
+        x = x.index_select(dim, _inside(at, n, mode)) if p else x
+    return x
+
+
+def _inside(at: Tensor, n: int, mode: str) -> Tensor:
+    """Where an index that may lie outside of 0 ... n - 1 is read."""
+    if mode == "circular":
+        return at.remainder(n)
+    if mode == "replicate":
+        return at.clamp(0, n - 1)
+    wave = at.remainder(torch.sym_max(2 * (n - 1), 1))  # a triangle of period 2 (n - 1), 0 where n is 1
+    return (n - 1) - (wave - (n - 1)).abs()
 
 
 @operator("conv")
 def conv(
     sizes: Sizes,
-    kernel: Size = 3,
+    kernel: Size | Annotated[list[Size], Field(min_length=1)] = 3,
     along: Axes = "HW",
     mix: NoAxes | None = None,
     each: NoAxes = "",
@@ -92,22 +142,44 @@ def conv(
     groups: Size = 1,
     bias: bool = False,
     start: Real | None = None,
+    padding: Mode | Padding | Annotated[list[Padding], Field(min_length=1)] = "zeros",
 ) -> Conv:
-    """Window of odd size along the axes with same-size padding; strides coarsen the grid.
+    """Window along the axes, one size for all or one for each; strides coarsen the grid.
 
     A k x k convolution, a depthwise one (`each: C`), a 1D convolution over channels (`along: C`, arXiv:1910.03151) and
-    the rotated ones of arXiv:2010.03045 (`along: CW, mix: S`) differ in their roles only.
+    the rotated ones of arXiv:2010.03045 (`along: CW, mix: S`) differ in their roles only. `padding` in a word keeps the
+    size (kernels are odd); a number, or one for each axis, is that many zeros on both sides.
     """
-    if kernel % 2 == 0:
-        raise Refused(f"kernel {kernel} is even: a window that keeps the size has an odd kernel")
     if len(along) not in CONVOLUTIONS:
         raise Refused(f"along {along}: a window has one to three axes")
+    kernels = _each("kernel", kernel, along)
+    mode: Mode = padding if isinstance(padding, str) else "zeros"
+    paddings = _keeping(kernels, dilation, mode) if isinstance(padding, str) else _each("padding", padding, along)
     mix = roles(sizes, mix, along, each)
     check_roles({"along": along, "mix": mix, "each": each})
     if groups > 1 and not mix:
         raise Refused(f"groups {groups} cut a mixed axis, and nothing is mixed")
-    out = out_size(sizes, out, mix)
-    return Conv(sizes, kernel, along, mix, each, out, stride=stride, dilation=dilation, groups=groups, bias=bias, start=start)
+    out, given = out_size(sizes, out, mix), {"stride": stride, "dilation": dilation, "groups": groups}
+    return Conv(sizes, kernels, along, mix, each, out, padding=paddings, mode=mode, bias=bias, start=start, **given)
+
+
+def _each(name: str, given: int | list[int], along: str) -> list[int]:
+    """One number for each axis of the window."""
+    numbers = [given] * len(along) if isinstance(given, int) else given
+    if len(numbers) != len(along):
+        raise Refused(f"{name} {numbers} is not one for each axis of along {along}")
+    return numbers
+
+
+def _keeping(kernels: Sequence[int], dilation: int, mode: Mode) -> list[int]:
+    """The padding that keeps the size."""
+    for kernel in kernels:
+        if kernel % 2 == 0:
+            raise Refused(f"kernel {kernel} is even: a window that keeps the size has an odd kernel")
+    padding = [dilation * (kernel - 1) // 2 for kernel in kernels]
+    if mode != "zeros" and max(padding) > MOST_PADDING:
+        raise Refused(f"padding {mode} would read {max(padding):,} positions beyond a border; at most {MOST_PADDING:,}")
+    return padding
 
 
 class MultiScale(nn.Module):

@@ -1,15 +1,32 @@
 """Element by element: activations, gates, fixed and learned factors."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..axes import Sizes
 from ..errors import Refused
 from ..registry import operator
-from ..schema import Axes, NoAxes, Real
+from ..schema import Axes, Fraction, NoAxes, Real
 from .weights import learned, spread
+
+
+class Elementwise(nn.Module):
+    """A function of torch, by its name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def forward(self, x_BSCHW: Tensor) -> Tensor:
+        y: Tensor = getattr(torch, self.name)(x_BSCHW)
+        return y
+
+    def extra_repr(self) -> str:
+        return self.name
 
 
 def _register(name: str, module: Callable[[], nn.Module], formula: str) -> None:
@@ -30,6 +47,12 @@ _register("relu6", nn.ReLU6, "min(max(x, 0), 6)")
 _register("silu", nn.SiLU, "x / (1 + exp(-x))")
 _register("gelu", nn.GELU, "x Phi(x), exact")
 _register("hard_swish", nn.Hardswish, "x relu6(x + 3) / 6")
+_register("softplus", nn.Softplus, "log(1 + exp(x))")
+_register("abs", partial(Elementwise, "abs"), "|x|")
+_register("square", partial(Elementwise, "square"), "x^2")
+_register("sqrt", partial(Elementwise, "sqrt"), "sqrt(x), of values from 0")
+_register("exp", partial(Elementwise, "exp"), "exp(x)")
+_register("log", partial(Elementwise, "log"), "log(x), of values above 0")
 _register("identity", nn.Identity, "x")
 
 
@@ -98,3 +121,50 @@ class Affine(nn.Module):
 def affine(sizes: Sizes, scale: Real = 1, shift: Real = 0) -> Affine:
     """scale x + shift with fixed numbers."""
     return Affine(scale, shift)
+
+
+class Clamp(nn.Module):
+    """min(max(x, low), high), each bound where there is one."""
+
+    def __init__(self, low: float | None, high: float | None) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+
+    def forward(self, x_BSCHW: Tensor) -> Tensor:
+        return x_BSCHW.clamp(self.low, self.high)
+
+    def extra_repr(self) -> str:
+        return f"min={self.low}, max={self.high}"
+
+
+@operator("clamp")
+def clamp(sizes: Sizes, min: Real | None = None, max: Real | None = None) -> Clamp:
+    """x, but at least `min` and at most `max`; at least one of them is given."""
+    if min is None and max is None:
+        raise Refused("needs min, max or both")
+    if min is not None and max is not None and min > max:
+        raise Refused(f"min {min:g} is above max {max:g}")
+    return Clamp(min, max)
+
+
+class Dropout(nn.Module):
+    """In training x m / (1 - p), m = 0 with probability p and else 1, one m along all of `dims`; in eval x."""
+
+    def __init__(self, p: float, dims: tuple[int, ...]) -> None:
+        super().__init__()
+        self.p, self.dims = p, dims
+
+    def forward(self, x_BSCHW: Tensor) -> Tensor:
+        if not self.training:
+            return x_BSCHW
+        shape = [1 if dim in self.dims else size for dim, size in enumerate(x_BSCHW.shape)]
+        return x_BSCHW * F.dropout(x_BSCHW.new_ones(shape), self.p)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, dims={self.dims}"
+
+
+@operator("dropout")
+def dropout(sizes: Sizes, p: Fraction = 0.1, over: NoAxes = "") -> Dropout:
+    """Zeros with probability p in training, whole axes together (`over: HW` drops channels, as Dropout2d does); x in eval."""
+    return Dropout(p, sizes.dims(over))

@@ -1,5 +1,7 @@
 """Normalisation over axes, the batch, or groups of channels."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -98,3 +100,26 @@ def group_norm(sizes: Sizes, groups: Size = 1, eps: Positive = 1e-5, start: Real
     """Group normalisation (arXiv:1803.08494): groups of channels with their positions, affine for each channel."""
     divide("C of", sizes.number("C"), groups)
     return GroupNorm(sizes.number("C"), groups, start, eps)
+
+
+class Standardize(nn.Module):
+    """(x - mean) / sqrt(var + eps) over some axes of each sample; without parameters. One value alone becomes 0."""
+
+    def __init__(self, dims: tuple[int, ...], eps: float, unbiased: bool) -> None:
+        super().__init__()
+        self.dims, self.eps, self.unbiased = dims, eps, unbiased
+
+    def forward(self, x_BSCHW: Tensor) -> Tensor:
+        centred = x_BSCHW - x_BSCHW.mean(self.dims, keepdim=True)
+        count = math.prod([x_BSCHW.shape[dim] for dim in self.dims])
+        var = centred.square().sum(self.dims, keepdim=True) / max(count - int(self.unbiased), 1)
+        return centred / torch.sqrt(var + self.eps)
+
+    def extra_repr(self) -> str:
+        return f"dims={self.dims}, eps={self.eps}, unbiased={self.unbiased}"
+
+
+@operator("standardize")
+def standardize(sizes: Sizes, over: Axes = "HW", eps: Positive = 1e-5, unbiased: bool = True) -> Standardize:
+    """(x - mean) / sqrt(var + eps) over the axes of each sample, no parameters."""
+    return Standardize(sizes.dims(over), eps, unbiased)

@@ -11,9 +11,12 @@ from torch.nn import functional as F
 
 from ..axes import GRID, Sizes, coarser
 from ..errors import Refused
+from ..precision import in_float32
 from ..registry import operator
-from ..schema import Axes, Positive, Size
+from ..schema import Axes, Index, Positive, Size
 from .weights import learned
+
+MOST_ROUNDS = 1000
 
 
 def _mean(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
@@ -35,12 +38,26 @@ def _sum(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
 def _var(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
     """Unbiased; 0 where there is one value only."""
     square = (x - x.mean(dims, keepdim=True)).square().sum(dims, keepdim=True)
-    count = math.prod(x.shape[dim] for dim in dims)
+    count = math.prod([x.shape[dim] for dim in dims])
     return square / max(count - 1, 1)
 
 
 def _std(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
     return torch.sqrt(_var(x, dims, eps) + eps)
+
+
+def _l1(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
+    return x.abs().sum(dims, keepdim=True)
+
+
+def _l2(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
+    """Its gradient at 0 is 0."""
+    norm: Tensor = torch.linalg.vector_norm(x, dim=dims, keepdim=True)
+    return norm
+
+
+def _logsumexp(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
+    return x.logsumexp(dims, keepdim=True)
 
 
 STATISTICS: dict[str, Callable[[Tensor, tuple[int, ...], float], Tensor]] = {
@@ -49,14 +66,19 @@ STATISTICS: dict[str, Callable[[Tensor, tuple[int, ...], float], Tensor]] = {
     "min": _min,
     "sum": _sum,
     "std": _std,
+    "var": _var,
+    "l1": _l1,
+    "l2": _l2,
+    "logsumexp": _logsumexp,
 }
-Statistic = Literal["mean", "max", "min", "sum", "std"]
+Statistic = Literal["mean", "max", "min", "sum", "std", "var", "l1", "l2", "logsumexp"]
 
 
 class Pool(nn.Module):
     """Each statistic of x over some axes, side by side on S: the first over all maps, then the second, ...
 
-    x_BSCHW -> y_BSCHW with those axes 1 and S multiplied by the number of statistics. std is sqrt(unbiased var + eps).
+    x_BSCHW -> y_BSCHW with those axes 1 and S multiplied by the number of statistics. var is unbiased, std is
+    sqrt(var + eps), l1 is sum |x|, l2 is sqrt(sum x^2).
     """
 
     def __init__(self, sizes: Sizes, over: str, by: Sequence[str], eps: float) -> None:
@@ -110,37 +132,67 @@ def window(sizes: Sizes, extent: Size = 2) -> Window:
 class Cluster(nn.Module):
     """a_kn = softmax_n(w_k x_n + b_k), y_k = sum_n a_kn x_n: k weighted means of the positions (arXiv:1904.11492, eq. 4).
 
-    x_B1CHW -> y_BSC11 with S = count. weight: (count, C); bias: (count).
+    x_B1CHW -> y_BSC11 with S = count. weight: (count, C); bias: (count). Then, `rounds` times (arXiv:1907.13426):
+    r_kn = softmax_k(y_k . x_n), y_k = sum_n r_kn x_n / sum_n r_kn. `hard` makes every assignment one-hot at its maximum,
+    over n first and over k in the rounds, with the gradient of the soft one.
     """
 
-    def __init__(self, sizes: Sizes, count: int, bias: bool) -> None:
+    def __init__(self, sizes: Sizes, count: int, bias: bool, rounds: int = 0, hard: bool = False) -> None:
         super().__init__()
         channels = sizes.number("C")
+        self.rounds, self.hard = rounds, hard
         self.weight = learned((count, channels), channels)
         self.bias = learned((count,), channels) if bias else None
         self.sizes = sizes.replace({"S": count, "H": 1, "W": 1})
 
     def forward(self, x_B1CHW: Tensor) -> Tensor:
         x_BCN = x_B1CHW.flatten(3).squeeze(1)
-        logits_BKN = self.weight @ x_BCN
-        if self.bias is not None:
-            logits_BKN = logits_BKN + self.bias[:, None]
-        y_BKC = logits_BKN.softmax(-1) @ x_BCN.transpose(1, 2)
-        return y_BKC[..., None, None]
+        given = (x_BCN, self.weight) if self.bias is None else (x_BCN, self.weight, self.bias)
+        if self.hard or self.rounds:  # a maximum, and energies of x with itself, are no matter for half types
+            return in_float32(self._refined, *given)[..., None, None].to(x_BCN.dtype)
+        return self._means(*given)[..., None, None]
+
+    def _means(self, x_BCN: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        logits_BKN = weight @ x_BCN
+        if bias is not None:
+            logits_BKN = logits_BKN + bias[:, None]
+        return self._assigned(logits_BKN, -1) @ x_BCN.transpose(1, 2)
+
+    def _refined(self, x_BCN: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        y_BKC = self._means(x_BCN, weight, bias)
+        for _ in range(self.rounds):
+            r_BKN = self._assigned(y_BKC @ x_BCN, 1)
+            total_BK1 = r_BKN.sum(-1, keepdim=True)
+            some = total_BK1 > torch.finfo(total_BK1.dtype).tiny  # a centre without positions stays where it is
+            moved_BKC = r_BKN @ x_BCN.transpose(1, 2) / torch.where(some, total_BK1, 1)
+            y_BKC = torch.where(some, moved_BKC, y_BKC)
+        return y_BKC
+
+    def _assigned(self, logits_BKN: Tensor, dim: int) -> Tensor:
+        soft = logits_BKN.softmax(dim)
+        if not self.hard:
+            return soft
+        one_hot = torch.zeros_like(soft).scatter(dim, logits_BKN.argmax(dim, keepdim=True), 1.0)
+        return one_hot + (soft - soft.detach())
 
     def macs(self, x: Tensor, y: Tensor) -> int:
-        """Multiply-adds of the assignment and of the weighted means."""
-        return 2 * self.weight.shape[0] * x.numel()
+        """Multiply-adds of the assignment and of the weighted means, once and in every round."""
+        return 2 * (1 + self.rounds) * self.weight.shape[0] * x.numel()
 
     def extra_repr(self) -> str:
-        return f"{tuple(self.weight.shape)}"
+        return f"{tuple(self.weight.shape)}, rounds={self.rounds}, hard={self.hard}"
 
 
 @operator("cluster")
-def cluster(sizes: Sizes, count: Size = 1, bias: bool = True) -> Cluster:
-    """Learned soft assignment of the positions to `count` descriptors, side by side on S. Needs S = 1."""
+def cluster(sizes: Sizes, count: Size = 1, bias: bool = True, rounds: Index = 0, hard: bool = False) -> Cluster:
+    """Learned soft assignment of the positions to `count` descriptors, side by side on S. Needs S = 1.
+
+    `rounds` of expectation maximisation refine them; `hard` assignments are one-hot, with the gradient of the soft ones.
+    """
     if sizes["S"] != 1:
         raise Refused(f"needs S = 1, and S holds {sizes['S']} maps")
     if sizes.flat(GRID):
         raise Refused("needs positions, and H and W are both 1")
-    return Cluster(sizes, count, bias)
+    if rounds > MOST_ROUNDS:
+        raise Refused(f"rounds {rounds}; at most {MOST_ROUNDS:,}")
+    return Cluster(sizes, count, bias, rounds, hard)

@@ -155,6 +155,10 @@ ACTIVATIONS: dict[str, Any] = {
     "silu": lambda x: x / (1 + (-x).exp()),
     "gelu": lambda x: x * (1 + torch.erf(x / math.sqrt(2))) / 2,
     "hard_swish": lambda x: x * (x + 3).clamp(0, 6) / 6,
+    "softplus": lambda x: (1 + x.exp()).log(),
+    "abs": lambda x: torch.where(x < 0, -x, x),
+    "square": lambda x: x * x,
+    "exp": lambda x: math.e**x,
     "identity": lambda x: x,
 }
 
@@ -164,3 +168,10 @@ def test_activations(name: str) -> None:
     x = map_of() * 4
     assert (x > 6).any() and (x < -3).any()
     same(made(name, x)(x), ACTIVATIONS[name](x), 2e-6 if name.startswith("hard") else 1e-12)
+
+
+def test_sqrt_and_log_are_those_of_torch() -> None:
+    x = map_of().abs() + 0.1
+    same(made("sqrt", x)(x), x**0.5)
+    same(made("log", x)(x).exp(), x)
+    assert made("sqrt", x)(-x).isnan().all() and made("log", x)(-x).isnan().all()

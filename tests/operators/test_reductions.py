@@ -1,5 +1,6 @@
 """pool, window, cluster and attention against plain torch."""
 
+import math
 from itertools import combinations
 from typing import Any
 
@@ -19,10 +20,17 @@ def dims(axes: str) -> tuple[int, ...]:
 def statistic(name: str, x: Tensor, over: tuple[int, ...]) -> Tensor:
     if name == "std":
         return (x.var(over, correction=1, keepdim=True) + EPS).sqrt()
+    if name == "var":
+        return x.var(over, correction=1, keepdim=True)
+    if name in ("l1", "l2"):
+        power = int(name[1])
+        return x.abs().pow(power).sum(over, keepdim=True).pow(1 / power)
+    if name == "logsumexp":
+        return x.exp().sum(over, keepdim=True).log()
     return {"mean": x.mean, "max": x.amax, "min": x.amin, "sum": x.sum}[name](over, keepdim=True)
 
 
-@pytest.mark.parametrize("by", ["mean", "max", "min", "sum", "std"])
+@pytest.mark.parametrize("by", ["mean", "max", "min", "sum", "std", "var", "l1", "l2", "logsumexp"])
 @pytest.mark.parametrize("over", AXES)
 def test_pool(over: str, by: str) -> None:
     x = map_of()
@@ -33,7 +41,7 @@ def test_pool(over: str, by: str) -> None:
 
 
 @pytest.mark.parametrize("over", ["HW", "C", "W", "S", "SC"])
-@pytest.mark.parametrize("by", [["mean", "max"], ["max", "mean"], ["std", "min", "sum"], ["mean", "mean"]])
+@pytest.mark.parametrize("by", [["mean", "max"], ["max", "mean"], ["std", "min", "sum"], ["mean", "mean"], ["l2", "var"]])
 def test_several_statistics_lie_on_s_each_over_all_maps_before_the_next(over: str, by: list[str]) -> None:
     x = map_of()
     module = made("pool", x, over=over, by=by)
@@ -48,6 +56,18 @@ def test_several_statistics_lie_on_s_each_over_all_maps_before_the_next(over: st
 def test_the_std_of_one_value_is_the_root_of_eps() -> None:
     x = map_of(h=1, w=1)
     same(made("pool", x, by="std", eps=1e-4)(x), torch.full_like(x, 1e-2))
+
+
+def test_the_var_of_one_value_is_0_and_the_gradient_of_l2_at_0_is_0() -> None:
+    x = torch.zeros(1, 1, 2, 1, 1, dtype=torch.float64, requires_grad=True)
+    assert not made("pool", x, by="var")(x).any()
+    made("pool", x, by="l2")(x).sum().backward()
+    assert x.grad is not None and not x.grad.any()
+
+
+def test_logsumexp_does_not_overflow() -> None:
+    x = torch.full((1, 1, 1, 2, 2), 1000.0)
+    torch.testing.assert_close(made("pool", x, by="logsumexp").float()(x), torch.full((1, 1, 1, 1, 1), 1000 + math.log(4)))
 
 
 def test_max_shares_its_gradient_among_ties_and_the_order_of_axes_is_no_matter() -> None:

@@ -1,0 +1,59 @@
+"""Which names may stand where in a config, and what was meant by one that may not."""
+
+import re
+from collections.abc import Container, Sequence
+from keyword import iskeyword
+
+from .errors import match, nearest, words
+from .expression import FUNCTIONS
+from .registry import HEADER, RESERVED, SLOTS, find, operators
+from .structure import OWN_NAMES
+
+FORMS = {"unit": (*SLOTS, "apply"), "series": ("series",), "parallel": ("parallel", "shared", "own", "fuse")}
+FORM_KEYS = [key for form in FORMS.values() for key in form]
+
+
+def plain(name: str) -> bool:
+    """Letters, digits and _."""
+    return re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is not None
+
+
+def unfit(name: str) -> str:
+    """Why a step or a branch cannot have this name; empty where it can."""
+    if name in OWN_NAMES:
+        return "belongs to torch.nn.Module"
+    return "" if plain(name) else "is not made of letters, digits and _"
+
+
+def taken(name: str) -> str:
+    """Why `let` cannot give this name; empty where it can."""
+    if name in RESERVED:
+        return "is a size of the map"
+    if find(name):
+        return "is an operator"
+    if name in FUNCTIONS or iskeyword(name):
+        return "is a word of expressions"
+    return "" if plain(name) else "is not made of letters, digits and _"
+
+
+def meant(key: str, let: Container[str], known: Sequence[str] = ()) -> str:
+    """The nearest word, or where a name of the header or of `let` belongs."""
+    if key in HEADER:
+        return f"; {key} belongs at the root of a file"
+    if key in let:
+        return f"; {key} is a number, from let"
+    return nearest(key, known or [*operators(), *FORM_KEYS])
+
+
+def misplaced(key: str, form: str, keys: list[str]) -> str:
+    """Why a key cannot stand in a mapping of this form."""
+    here = next(other for other in keys if other in FORMS[form])
+    if key in HEADER:
+        return f"{key!r} belongs at the root of a file"
+    if key in SLOTS:
+        return f"the slot {key!r} cannot stand beside {here!r}; say which step has it: {key}@{here}.NAME=..."
+    meant = match(key, FORMS[form]) if find(key) is None else None
+    if meant:
+        return f"no key {key!r}; did you mean {meant!r}?"
+    allowed = [other for other in FORMS[form] if other not in keys]
+    return f"{key!r} cannot stand beside {here!r}; {f'allowed there: {words(allowed)}' if allowed else 'a node has one form'}"
