@@ -197,7 +197,6 @@ def test_the_gate_and_shift_of_both_fusions_start_at_half_and_nothing() -> None:
     torch.testing.assert_close(sf.build("gcnet_mul_add", 32)(x), x * 0.5)
 
 
-NONLOCAL_START = {"excite.3.weight"}
 ZERO_STARTS = {
     "series.attend.parallel.axial.0.parallel.row.4.weight",
     "series.attend.parallel.axial.0.parallel.column.4.weight",
@@ -207,6 +206,7 @@ ZEROS = [
     ("seaformer", ZERO_STARTS),
     ("gcnet", {"excite.3.weight"}),
     ("gcnet_timm", set()),
+    ("nonlocal", {"excite.3.weight"}),
     ("gcnet_mul_add", {"excite.0.parallel.mul.3.weight", "excite.0.parallel.add.3.weight"}),
     ("pam", {"gate.0.weight"}),
     ("cam", {"gate.0.weight"}),
@@ -226,7 +226,7 @@ def test_a_norm_starts_as_the_identity(name: str) -> None:
     block = sf.build(name, 32)
     state = block.state_dict()
     for key in [key.removesuffix(".running_mean") for key in state if key.endswith("running_mean")]:
-        start = 0 if f"{key}.weight" in ZERO_STARTS | NONLOCAL_START and name in ("seaformer", "nonlocal") else 1
+        start = 0 if f"{key}.weight" in dict(ZEROS).get(name, set()) else 1
         assert (state[f"{key}.weight"] == start).all() and not state[f"{key}.bias"].any()
         assert not state[f"{key}.running_mean"].any() and (state[f"{key}.running_var"] == 1).all()
 
