@@ -32,7 +32,8 @@ FLOORS = [
 ]
 PAPERS = set(
     "senet sknet cbam coordatt triplet danet seaformer ecanet eca gcnet genet bam scse ese sse pam cam srm simam fca fcanet "
-    "nonlocal splat a2net srmnet resnest lka ela sge lct sanet squeezeandexcitation coordinateattention tripletattention selectivekernel".split()
+    "nonlocal splat a2net srmnet resnest lka ela sge lct sanet squeezeandexcitation coordinateattention tripletattention "
+    "selectivekernel".split()
 )
 LONGEST_FILE = 300
 MODULES = {
