@@ -207,6 +207,13 @@ def test_overrides_are_a_sweep_too(run: Run, tmp_path: Path) -> None:
     assert code == 0 and names == {f"{block} let.r={r}" for block in ("senet", "cbam") for r in (8, 16)}
 
 
+def test_jobs_that_differ_in_the_measurement_alone_keep_their_rows(run: Run, tmp_path: Path) -> None:
+    settings = [text for text in SMALL if not text.startswith("batch=")]
+    code, _, _ = run("bench", "-m", "block=cbam", "batch=1,2", "dtype=float32,float64", *settings)
+    rows = {(row["block"], row["batch"]) for row in _rows(_written(tmp_path, "multirun")) if row["block"] != "senet"}
+    assert code == 0 and rows == {(f"cbam dtype={dtype}", batch) for dtype in ("float32", "float64") for batch in (1, 2)}
+
+
 def _interrupting(after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C after so many timings."""
     original, seen = Comparison.run, []

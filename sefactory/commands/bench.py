@@ -67,6 +67,12 @@ def _sweeping() -> bool:
     return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
+def _earlier() -> list[Row]:
+    """The rows of the jobs before this one of a sweep."""
+    folder, job = Path(HydraConfig.get().sweep.dir), HydraConfig.get().job.num
+    return report.read(folder)[0] if job and (folder / "results.json").is_file() else []
+
+
 def _summary(row: Row) -> str:
     if why := report.reason(row):
         return f"{row.block}  {row.shape}  {why}"
@@ -85,6 +91,7 @@ class _Bench:
         self.folder = Path(HydraConfig.get().runtime.output_dir)
         self.rows: list[Row] = []
         self.facts = environment(options)
+        self.earlier = _earlier() if _sweeping() else []
 
     def run(self) -> None:
         """Measures shape by shape; on Ctrl-C what there is is written and said."""
@@ -134,12 +141,10 @@ class _Bench:
             report.write(self.rows, self.facts, self.folder)
 
     def _write_combined(self, folder: Path) -> None:
-        """The table of all jobs of the sweep so far: each job's rows, and the baseline's of the first."""
-        job = HydraConfig.get().job.num
-        earlier, facts = report.read(folder) if job and (folder / "results.json").is_file() else ([], self.facts)
-        own = [row for row in self.rows if row.block != self.baseline or not any(e.block == row.block for e in earlier)]
-        names = {row.block for row in own}
-        report.write([*[row for row in earlier if row.block not in names], *own], facts, folder)
+        """The table of all jobs of the sweep so far: those before this one, and what this one adds."""
+        present = {(row.block, row.shape) for row in self.earlier}
+        own = [row for row in self.rows if row.block != self.baseline or (row.block, row.shape) not in present]
+        report.write([*self.earlier, *own], self.facts, folder)
 
 
 def _case(entry: Entry, shape: Shape, search: list[Path]) -> Case:

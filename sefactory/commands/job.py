@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from ..config import SHIPPED, Shelf, without_removed
+from ..config import SHIPPED, Shelf
 from ..errors import ConfigError, shown
 from ..nodes import Config
 from ..plain import plain
 from ..registry import SLOTS
+
+MEASURED = ("device", "dtype", "threads", "compile", "channels_last")
 
 
 def search_folders() -> list[Path]:
@@ -32,17 +35,21 @@ def chosen_block(config: DictConfig) -> tuple[Config | None, list[Path]]:
     if name is None:
         words = [f"{slot}=" for slot in SLOTS if slot in config.block]
         raise ConfigError([("block", f"{' '.join(words) or 'an override'} without a block; choose one, such as block=unit")])
-    data = without_removed(plain(OmegaConf.to_container(config.block, resolve=False), f"{name}.yaml"))
+    data = plain(OmegaConf.to_container(config.block, resolve=False), f"{name}.yaml")
     file = Shelf(search).find(name)
     return Config(data, f"{name}.yaml", file.parent if file else None), search
 
 
 def block_label() -> str:
-    """The block and what was changed of it: `cbam let.r=8`, `unit mean/mlp/sigmoid` for slot words."""
+    """The block and what was changed of it: `cbam let.r=8`, `unit mean/mlp/sigmoid` for slot words.
+
+    In a sweep also how it was measured, `cbam dtype=bfloat16`: two jobs may differ in that alone.
+    """
     choices = HydraConfig.get().runtime.choices
     typed = [text.lstrip("+") for text in HydraConfig.get().overrides.task]
     chosen = "/".join(str(choices[slot]) for slot in SLOTS if any(text.startswith(f"{slot}=") for text in typed))
-    keys = ("block.", *(f"{slot}@" for slot in SLOTS), "~")
+    measured = [f"{key}=" for key in MEASURED] if HydraConfig.get().mode == RunMode.MULTIRUN else []
+    keys = ("block.", *(f"{slot}@" for slot in SLOTS), "~", *measured)
     changes = [text.replace("block.", "", 1) for text in typed if text.startswith(keys)]
     return " ".join([str(choices["block"]), *([chosen] if chosen else []), *changes])
 
