@@ -1,26 +1,30 @@
 """Axes by name and the sizes that the factory threads through a config. No torch here.
 
-Every tensor inside a block is `x_BSCHW`: batch, stack, channel, height, width. A squeezed axis stays with size 1.
+Every tensor inside a block is `x_BSCHW`: batch, stack, channel, height, width; `x_BSCDHW` where the grid has a depth, and
+H = 1 where it has no height. A squeezed axis stays with size 1.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from math import gcd
+from math import gcd, prod
 from typing import TypeAlias
 
 from .errors import Refused
 
-AXES = "SCHW"
-GRID = "HW"
+AXES = "SCDHW"
+GRIDS = {"W": "SCHW", "HW": "SCHW", "DHW": "SCDHW"}
+"""The axes that data have, and those of the tensors inside."""
+GRID_WORD = "grid"
+FIXING = {"W": "width=", "H": "width=", "HW": "height= and width=", "DHW": "depth=, height= and width="}
 
 
 @dataclass(frozen=True)
 class Named:
     """A size that data will bring: ceil(base / divisor).
 
-    `base` is the name of an axis, or (h, w) pairs: as many positions as sum(h * w), which is what a shared trunk sees;
-    one pair (extent, times) is a multiple, see `finer`.
+    `base` is the name of an axis, or products (h, w): as many positions as sum(h * w), which is what a shared trunk
+    sees; one pair (extent, times) is a multiple, see `finer`.
 
     >>> str(Named("H", 4)), Named("H", 4).at({"H": 9})
     ('H/4', 3)
@@ -28,11 +32,11 @@ class Named:
     'x'
     """
 
-    base: "str | tuple[tuple[Extent, Extent], ...]"
+    base: "str | tuple[tuple[Extent, ...], ...]"
     divisor: int = 1
 
     def __str__(self) -> str:
-        text = self.base if isinstance(self.base, str) else " + ".join(_product(pair) for pair in self.base)
+        text = self.base if isinstance(self.base, str) else " + ".join(map(_product, self.base))
         if self.divisor == 1:
             return text
         return f"({text})/{self.divisor}" if " " in text else f"{text}/{self.divisor}"
@@ -42,7 +46,7 @@ class Named:
         if isinstance(self.base, str):
             value = grid[self.base]
         else:
-            value = sum(at(h, grid) * at(w, grid) for h, w in self.base)
+            value = sum(prod(at(extent, grid) for extent in extents) for extents in self.base)
         return -(-value // self.divisor)
 
     @property
@@ -54,8 +58,9 @@ class Named:
     @property
     def ratio(self) -> "tuple[Extent, int]":
         """(e, k) where this is ceil(e k / divisor)."""
-        if not isinstance(self.base, str) and len(self.base) == 1 and isinstance(self.base[0][1], int):
-            return self.base[0][0], self.base[0][1]
+        match self.base:
+            case ((extent, int(times)),):
+                return extent, times
         return Named(self.base), 1
 
 
@@ -72,8 +77,8 @@ def largest(extent: Extent) -> int:
     return extent if isinstance(extent, int) else extent.largest
 
 
-def _product(pair: "tuple[Extent, Extent]") -> str:
-    return "*".join(str(extent) for extent in pair if extent != 1) or "1"
+def _product(extents: "tuple[Extent, ...]") -> str:
+    return "*".join(str(extent) for extent in extents if extent != 1) or "1"
 
 
 def coarser(extent: Extent, step: int) -> Extent:
@@ -146,14 +151,50 @@ class Sizes:
     """
 
     extents: tuple[Extent, ...]
-    axes: str = AXES
+    grid: str = "HW"
+    """The axes that `grid` stands for; H without W is what a shared trunk sees of a map of one dimension."""
     since: str = field(default="", compare=False)
     """Where one map became several on S: the cause of a fault may lie far behind it."""
 
     @classmethod
-    def of_map(cls, channels: int, height: int | None = None, width: int | None = None) -> "Sizes":
-        """The sizes of a map from outside: S = 1, and H and W by name unless they are told."""
-        return cls((1, channels, height or Named("H"), width or Named("W")))
+    def of_map(cls, channels: int, told: Mapping[str, int] | None = None, grid: str = "HW") -> "Sizes":
+        """The sizes of a map from outside: S = 1, and the axes of the grid by name unless they are told.
+
+        >>> str(Sizes.of_map(8, {"H": 4})), str(Sizes.of_map(8, grid="W")), str(Sizes.of_map(8, grid="DHW"))
+        ('1 x 8 x 4 x W', '1 x 8 x 1 x W', '1 x 8 x D x H x W')
+        """
+        side = {axis: (told or {}).get(axis) or Named(axis) for axis in grid}
+        return cls((1, channels, *(side.get(axis, 1) for axis in GRIDS[grid][2:])), grid)
+
+    @property
+    def axes(self) -> str:
+        """The axes of x_BSCHW behind its batch."""
+        return "SCHW" if len(self.extents) == len("SCHW") else AXES
+
+    @property
+    def space(self) -> str:
+        """The axes behind the channels: those of the grid, and H of size 1 where the grid has only W."""
+        return self.axes[2:]
+
+    def letters(self, text: str) -> str:
+        """Axes as a config writes them, as letters.
+
+        Raises Refused for an axis that is not there, or that is there twice.
+
+        >>> Sizes.of_map(8).letters("Cgrid"), Sizes.of_map(8, grid="W").letters("grid")
+        ('CHW', 'W')
+        """
+        found = text.replace(GRID_WORD, self.grid)
+        if absent := [axis for axis in found if axis not in self.axes]:
+            raise Refused(f"{text}, and the grid {self.grid} has no {absent[0]}: build with grid='DHW'")
+        if len(set(found)) < len(found):
+            raise Refused(f"{text}, which names an axis twice: grid is {self.grid}")
+        return found
+
+    @property
+    def fixing(self) -> str:
+        """The arguments of build that fix the grid."""
+        return FIXING[self.grid]
 
     def __getitem__(self, axis: str) -> Extent:
         return self.extents[self.axes.index(axis)]
@@ -185,7 +226,7 @@ class Sizes:
         extent = self[axis]
         if isinstance(extent, int):
             return extent
-        raise Refused(f"needs the size of {axis}, which only a fixed grid has: give height= and width=")
+        raise Refused(f"needs the size of {axis}, which only a fixed grid has: give {self.fixing}")
 
     def numbers(self, axes: str) -> tuple[int, ...]:
         """The sizes of several such axes."""

@@ -66,13 +66,15 @@ class Row:
     backward. `rounds` counts the timings behind forward_s; train_s has as many or one fewer. Ratios are to the
     baseline at the same shape. `split` maps operator to forward seconds, always of the uncompiled module, in eval mode.
     `refused` says why a block was not built, `error` (prefixed "forward: " or "training: ") what it raised.
+    An axis that the input lacks is None.
     """
 
     block: str
     shape: str
     batch: int
     channels: int
-    height: int
+    depth: int | None
+    height: int | None
     width: int
     parameters: int | None = None
     macs: int | None = None
@@ -97,7 +99,19 @@ class Row:
 
 def refused_row(block: str, shape: Shape, reason: str) -> Row:
     """The row of a block that cannot be built at this shape."""
-    return Row(block, "x".join(map(str, shape)), *shape, refused=reason)
+    return Row(block, "x".join(map(str, shape)), *sides(shape), refused=reason)
+
+
+def sides(shape: Shape) -> tuple[int, int, int | None, int | None, int]:
+    """Batch, channels, depth, height, width of an input.
+
+    >>> sides((2, 64, 7))
+    (2, 64, None, None, 7)
+    """
+    batch, channels, *outer, width = shape
+    height = outer[-1] if outer else None
+    depth = outer[0] if len(outer) > 1 else None
+    return batch, channels, depth, height, width
 
 
 def floor(case: Case, x: Tensor, y: Tensor, machine: Machine, train: bool) -> float:
@@ -151,7 +165,7 @@ class Comparison:
         return Row(
             subject.case.name,
             "x".join(map(str, self._shape)),
-            *self._shape,
+            *sides(self._shape),
             parameters=subject.case.parameters,
             macs=subject.case.macs,
             elements=subject.case.elements,

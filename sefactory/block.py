@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .axes import GRID, Sizes
+from .axes import Sizes
 from .errors import ConfigError
 from .expression import Value
 from .precision import autocasting
@@ -23,8 +23,9 @@ class Part:
 
 
 class Block(nn.Module):
-    """(B, C, H, W) -> (B, C', H', W'). It shares the names of its root node, so that no path of the config has a prefix.
+    """(B, C, H, W) -> (B, C', H', W'), or with the axes of its grid.
 
+    It shares the names of its root node, so that no path of the config has a prefix.
     `config` is the resolved config, `sizes` what comes in and what goes out, `label` its name in messages, `parts` are
     its nodes from the root down, `let` the values of the names at each path that has a `let`.
     Raises ConfigError for an input of the wrong rank, width, grid or dtype.
@@ -47,10 +48,14 @@ class Block(nn.Module):
         self._node = (node,)  # in a tuple: its children are registered here, under their own names
         owners = (module for module in node.modules() if module._parameters)
         self._owner = next(((module, next(iter(module._parameters))) for module in owners), None)
-        self._fixed = {2 + i: sizes[0].number(axis) for i, axis in enumerate(GRID) if isinstance(sizes[0][axis], int)}
+        self._rank, self._flat = 2 + len(sizes[0].grid), sizes[0].grid == "W"
+        self._fixed = {2 + i: sizes[0].number(axis) for i, axis in enumerate(sizes[0].grid) if isinstance(sizes[0][axis], int)}
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         self._check(x_BCHW)
+        if self._flat:  # one dimension is a map of height 1
+            y_B1C1W: Tensor = self._node[0](x_BCHW[:, None, :, None])
+            return y_B1C1W.squeeze(3).squeeze(1)
         y_BSCHW: Tensor = self._node[0](x_BCHW.unsqueeze(1))
         return y_BSCHW.squeeze(1)
 
@@ -67,7 +72,7 @@ class Block(nn.Module):
 
     def _check(self, x: Tensor) -> None:
         channels = self.sizes[0].number("C")
-        if not isinstance(x, Tensor) or x.dim() != 4 or x.shape[1] != channels:
+        if not isinstance(x, Tensor) or x.dim() != self._rank or x.shape[1] != channels:
             self._refuse(x, f"{tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}")
         for dim, size in self._fixed.items():
             if x.shape[dim] != size:
@@ -83,9 +88,10 @@ class Block(nn.Module):
         return None if parameter is None else parameter.dtype
 
     def _refuse(self, x: object, given: str) -> None:
-        _, channels, height, width = self.sizes[0].extents
+        sizes = self.sizes[0]
+        shape = ", ".join(["B", *(str(sizes[axis]) for axis in f"C{sizes.grid}")])
         dtype = str(self._dtype() or "floating point").removeprefix("torch.")
-        raise ConfigError([(self.label, f"expected an input (B, {channels}, {height}, {width}) of {dtype}, got {given}")])
+        raise ConfigError([(self.label, f"expected an input ({shape}) of {dtype}, got {given}")])
 
     def extra_repr(self) -> str:
         return f"{self.label}: {self.sizes[0]} -> {self.sizes[1]}"

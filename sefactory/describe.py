@@ -49,17 +49,18 @@ class Description:
         return asdict(self)
 
 
-def describe(block: Block, height: int, width: int, batch: int = 1) -> Description:
-    """The table of a block for maps of (batch, C, height, width). Nothing is computed: sizes run on the meta device.
+def describe(block: Block, *size: int, batch: int = 1) -> Description:
+    """The table of a block for maps of (batch, C, *size). Nothing is computed: sizes run on the meta device.
 
     >>> from sefactory import build
     >>> found = describe(build("senet", 64), 7, 7)
     >>> found.parameters, found.macs
     (580, 512)
     """
-    x = torch.empty(batch, block.sizes[0].number("C"), height, width, device="meta")
-    work, y = _work(block.node, x.unsqueeze(1))
-    grid = {"H": height, "W": width}
+    sizes = block.sizes[0]
+    grid = dict(zip(sizes.grid, size, strict=True))
+    x = torch.empty(sizes.at(batch, grid), device="meta")
+    work, y = _work(block.node, x)
     paths = [part.path for part in block.parts]
     held = {path: [0, 0, 0] for path in paths}
     for name, parameter in block.node.named_parameters():
@@ -72,8 +73,8 @@ def describe(block: Block, height: int, width: int, batch: int = 1) -> Descripti
         for part in block.parts
     )
     parameters, macs, elements = (sum(column) for column in zip(*held.values(), strict=True))
-    output = tuple(y.squeeze(1).shape)
-    return Description(block.label, tuple(x.shape), output, lines, parameters, macs, elements, block.let)
+    given, left = ((batch, t.shape[2], *t.shape[-len(grid) :]) for t in (x, y))
+    return Description(block.label, given, left, lines, parameters, macs, elements, block.let)
 
 
 def leaf_operators(block: Block) -> dict[str, str]:

@@ -15,6 +15,9 @@ DEEPEST = 20
 LARGEST = 2**53
 LARGEST_EXPONENT = 64
 
+SIDES = {"D": "depth", "H": "height", "W": "width"}
+"""The axes of a grid, and the arguments that fix them."""
+
 Number = int | float
 Value = Number | bool | None | EllipsisType
 """What a name stands for; None is a number that is not known yet, as everything behind a fault upstream, ... a node."""
@@ -105,8 +108,10 @@ def check_names(text: str, names: Mapping[str, object]) -> None:
             raise Refused(f"{text}: {name!r} is a node of let, not a number")
         if name in names:
             continue
-        if name in ("H", "W"):
-            raise Refused(f"{text}: {name} is known on a fixed grid only: give height= and width=")
+        if name in SIDES:
+            missing = [f"{SIDES[axis]}=" for axis in SIDES if axis in references(text) and axis not in names]
+            kind = " of DHW" if name == "D" else ""
+            raise Refused(f"{text}: {name} is known on a fixed grid{kind} only: give {' and '.join(missing)}")
         raise Refused(f"{text}: no name {name!r}; there are {words(names)}{nearest(name, names)}")
 
 

@@ -1,6 +1,6 @@
 """build and load: from what a user names to a block."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from . import operators as _operators  # registers the operators of the package
-from .axes import Sizes
+from .axes import GRIDS, Sizes
 from .block import Block
 from .config import Shelf, complete, load_config
-from .errors import ConfigError, shown
+from .errors import ConfigError, nearest, shown, words
+from .expression import SIDES
 from .grammar import Grammar
 from .maker import Maker
 from .nodes import Config
@@ -26,6 +27,8 @@ def build(
     config: Any,
     channels: int,
     *,
+    grid: str = "HW",
+    depth: int | None = None,
     height: int | None = None,
     width: int | None = None,
     overrides: Sequence[str] = (),
@@ -33,17 +36,18 @@ def build(
 ) -> Block:
     """The block of a config, for maps of `channels`: (B, C, H, W) -> (B, C', H', W').
 
-    `config` is a name, a Path, a mapping, a list or a DictConfig; `height` and `width` are for operators that need a
-    fixed grid; `overrides` are `path=value` in Hydra's syntax; `search` are further folders of configs.
+    `config` is a name, a Path, a mapping, a list or a DictConfig. `grid` is W for sequences (B, C, W), HW, or DHW for
+    volumes (B, C, D, H, W); `depth`, `height` and `width` are for operators that need a fixed grid. `overrides` are
+    `path=value` in Hydra's syntax; `search` are further folders of configs.
     Raises ConfigError with every fault found, before a weight is allocated.
 
     >>> build("senet", 64, overrides=["let.r=8"])(torch.zeros(2, 64, 7, 7)).shape
     torch.Size([2, 64, 7, 7])
     """
-    sizes = _incoming(channels, height, width)
+    sizes = _incoming(channels, grid, {"D": depth, "H": height, "W": width})
     shelf = Shelf(search)
     resolved = _resolved(config, overrides, shelf)
-    grammar = Grammar(shelf)
+    grammar = Grammar(shelf, sizes.axes[1:])
     root = grammar.read(resolved)
     with torch.device("meta"):  # a rehearsal: everything is checked before a weight is allocated
         maker = Maker(grammar.faults)
@@ -86,12 +90,16 @@ def _resolved(source: Any, overrides: Sequence[str], shelf: Shelf) -> Config:
     return complete(config)
 
 
-def _incoming(channels: Any, height: Any, width: Any) -> Sizes:
-    given = {"channels": channels} | {name: n for name, n in (("height", height), ("width", width)) if n is not None}
+def _incoming(channels: Any, grid: Any, told: Mapping[str, Any]) -> Sizes:
+    if not isinstance(grid, str) or grid not in GRIDS:
+        raise ConfigError([("grid", f"{shown(grid)}; it is one of {words(GRIDS)}{nearest(str(grid), GRIDS)}")])
+    told = {axis: n for axis, n in told.items() if n is not None}
+    given = {"channels": channels} | {SIDES[axis]: n for axis, n in told.items()}
     faults = [(name, f"{shown(n)}; it is a whole number from 1 to 2^31") for name, n in given.items() if not _size(n)]
+    faults += [(SIDES[axis], f"a grid of {grid} has no {SIDES[axis]}") for axis in told if axis not in grid]
     if faults:
         raise ConfigError(faults)
-    return Sizes.of_map(**{name: int(n) for name, n in given.items()})
+    return Sizes.of_map(int(channels), {axis: int(n) for axis, n in told.items()}, grid)
 
 
 def _size(value: Any) -> bool:

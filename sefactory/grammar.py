@@ -18,7 +18,6 @@ DEEPEST = 80
 """Names of a path, those of the files that use it included."""
 NAMED = ("series", "parallel", "own")
 LET_HOLDS = "let holds numbers, true or false, expressions, and nodes"
-_UNKNOWN: dict[str, Value] = dict.fromkeys(RESERVED)
 
 
 class Library(Protocol):
@@ -48,14 +47,15 @@ class At:
 class Grammar:
     """Reads one config, and what it refers to, into nodes; faults are gathered in `faults`, none is raised."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, axes: str = "CHW") -> None:
         self.library = library
+        self.sizes: dict[str, Value] = dict.fromkeys(axes)
         self.faults: list[tuple[str, str]] = []
         self._count = 0
 
     def read(self, config: Config) -> Node:
         """The root node of a config."""
-        return self._node(config.data, At(Place(config.label), _UNKNOWN, (config,)))
+        return self._node(config.data, At(Place(config.label), self.sizes, (config,)))
 
     def _fault(self, at: At, text: str) -> Broken:
         self.faults.append((str(at.place), text))
@@ -269,7 +269,7 @@ class Grammar:
         takes = f"its let has {words(config.let)}" if config.let else "it has no let"
         if not isinstance(given, dict | None):
             return self._fault(at, f"the config {name!r} takes a mapping of parameters, and is given {shown(given)}; {takes}")
-        inside = At(Place(config.label, used_at=at.place), _UNKNOWN, (*at.files, config))
+        inside = At(Place(config.label, used_at=at.place), self.sizes, (*at.files, config))
         sound = {key: value for key, value in (given or {}).items() if self._fits(name, key, value, config, at, inside)}
         nodes = {key: value for key, value in sound.items() if self._is_node(value, at)}
         numbers = {key: sound.get(key) for key in given or {} if key not in nodes}

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
-Shape = tuple[int, int, int, int]  # B, C, H, W
+Shape = tuple[int, ...]
+"""B, C, then the axes of the grid."""
+_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 DTYPES = {
     "float32": torch.float32,
     "float64": torch.float64,
@@ -113,9 +115,9 @@ class Loaded:
 
 def load(module: nn.Module, x: Tensor, options: Options) -> Loaded:
     """A copy of the module on the device of x and in its dtype. TypeError where it does not return one tensor."""
-    layout = torch.channels_last if options.channels_last else torch.preserve_format
-    module = copy.deepcopy(module).eval()
-    module.to(device=x.device, dtype=x.dtype, memory_format=layout)  # type: ignore[call-overload]
+    module = copy.deepcopy(module).eval().to(device=x.device, dtype=x.dtype)
+    for parameter in module.parameters() if options.channels_last else ():
+        parameter.data = parameter.data.to(memory_format=_LAST.get(parameter.dim(), torch.preserve_format))
     call = _compiled(module) if options.compile else module
     with torch.no_grad():
         y = call(x)
@@ -138,9 +140,9 @@ def _compiled(module: nn.Module) -> Callable[[Tensor], Tensor]:
 
 def standard_input(shape: Shape, options: Options) -> Tensor:
     """Standard normal values, the same on every device."""
-    x_BCHW = torch.randn(shape, generator=torch.Generator().manual_seed(options.seed))
-    layout = torch.channels_last if options.channels_last else torch.contiguous_format
-    return x_BCHW.to(options.device, DTYPES[options.dtype], memory_format=layout).requires_grad_()
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(options.seed))
+    layout = _LAST.get(len(shape), torch.contiguous_format) if options.channels_last else torch.contiguous_format
+    return x.to(options.device, DTYPES[options.dtype], memory_format=layout).requires_grad_()
 
 
 def clear(leaves: Sequence[Tensor]) -> None:

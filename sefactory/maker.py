@@ -33,6 +33,8 @@ class Maker:
         if out is not None and out["S"] != 1:
             text = f"puts {out['S']} maps side by side on S, and nothing joins them later, as pool: {{over: S, by: sum}} would"
             self.faults.append((out.since or str(node.place), text))
+        if out is not None and any(out[axis] != 1 for axis in out.space if axis not in out.grid):
+            self._fault(node.place, f"leaves sizes of {out} (S x C x H x W), and a grid of W has no H")
         if module is not None and (count := sum(p.numel() for p in module.parameters())) > MOST_PARAMETERS:
             self._fault(node.place, f"holds {count:,} parameters; at most {MOST_PARAMETERS:,} in a block")
         return module, out
@@ -158,9 +160,10 @@ class Maker:
         steps, out = self._steps(node, seen, names)
         if steps is None or out is None:
             return None, None
-        if (out["H"], out["W"]) != (seen["H"], seen["W"]):
-            raise Refused(f"a shared trunk keeps its positions, {seen['H']} x 1; this one leaves {out['H']} x {out['W']}")
-        return steps, {name: out.replace({"H": o["H"], "W": o["W"]}) for name, o in outs.items()}
+        left, kept = (" x ".join(str(sizes[axis]) for axis in seen.space) for sizes in (out, seen))
+        if left != kept:
+            raise Refused(f"a shared trunk keeps its positions, {kept}; this one leaves {left}")
+        return steps, {name: replace(out.replace({a: o[a] for a in o.space}), grid=o.grid) for name, o in outs.items()}
 
     def _reference(self, node: Reference, sizes: Sizes, names: Mapping[str, Value]) -> Made:
         given: dict[str, Any] = {}

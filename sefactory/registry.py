@@ -4,7 +4,8 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_type_hints
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 from torch import nn
 
@@ -17,7 +18,8 @@ HEADER = ("paper", "let", "official", "defaults")
 KEYWORDS = (*SLOTS, "apply", "series", "parallel", "shared", "own", "fuse", *HEADER)
 RESERVED = ("C", "H", "W")
 
-Make = TypeVar("Make", bound=Callable[..., nn.Module])
+Given = ParamSpec("Given")
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -68,23 +70,46 @@ def find(name: str) -> Operator | None:
     return _OPERATORS.get(name)
 
 
-def operator(name: str) -> Callable[[Make], Make]:
+def operator(name: str) -> Callable[[Callable[Given, Module]], Callable[Given, Module]]:
     """Registers `make(sizes, parameter: type = default, ...) -> nn.Module` under a short name.
 
-    The module maps x_BSCHW to y_BSCHW; where it changes a size it says so in `module.sizes`. `make` raises ValueError to
-    refuse sizes or parameters. Raises ValueError for a name that is a keyword of the grammar, taken, or not a plain word.
+    The module maps x_BSCHW to y_BSCHW; where it changes a size it says so in `module.sizes`. Parameters annotated as Axes
+    arrive as letters, also where `grid` was written or is the default. `make` raises ValueError to refuse sizes or
+    parameters. Raises ValueError for a name that is a keyword of the grammar, taken, or not a plain word.
     """
 
-    def register(make: Make) -> Make:
+    def register(make: Callable[Given, Module]) -> Callable[Given, Module]:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in KEYWORDS:
             raise ValueError(f"an operator cannot be named {name!r}: it must match [a-z][a-z0-9_]* and be no keyword")
         taken = _OPERATORS.get(name)
         if taken and (taken.make.__module__, taken.make.__qualname__) != (make.__module__, make.__qualname__):
             raise ValueError(f"operator {name!r} is already registered by {taken.make.__module__}")
-        _OPERATORS[name] = Operator(name, make, _parameters(name, make))
-        return make
+        parameters = _parameters(name, make)
+        made = _lettered(make, [schema.name for schema in parameters if schema.axes])
+        _OPERATORS[name] = Operator(name, made, parameters)
+        return made
 
     return register
+
+
+def _lettered(make: Callable[Given, Module], names: list[str]) -> Callable[Given, Module]:
+    """`make` with the axes of these parameters as letters."""
+    signature = inspect.signature(make)
+
+    @wraps(make)
+    def made(*args: Given.args, **given: Given.kwargs) -> Module:
+        bound = signature.bind(*args, **given)
+        bound.apply_defaults()
+        sizes: Sizes = bound.args[0]
+        for name in names:
+            if (text := bound.arguments[name]) is not None:
+                try:
+                    bound.arguments[name] = sizes.letters(text)
+                except Refused as refused:
+                    raise Refused(f"{name} is {refused}") from None
+        return make(*bound.args, **bound.kwargs)
+
+    return made
 
 
 def _parameters(name: str, make: Callable[..., nn.Module]) -> tuple[Schema, ...]:

@@ -4,8 +4,8 @@
 
 results.json is {"schema": 1, "environment": {...}, "rows": [{...}, ...]}, strict JSON (null for what was not measured):
 
-    block, shape                             name, and "BxCxHxW"
-    batch, channels, height, width           of the input
+    block, shape                             name, and "BxCxHxW", or with the axes of its grid
+    batch, channels, depth, height, width    of the input, null for an axis that it lacks
     parameters                               count
     macs                                     multiply-adds of one forward: convolutions, linear maps, attention
     elements                                 element-wise, pooling and norm work of one forward, in elements

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from .axes import AXES
+from .axes import AXES, GRID_WORD
 from .errors import Refused, nearest, shown, words
 from .expression import Unknown, Value, evaluate, floored, spelled
 
@@ -16,19 +16,21 @@ LARGEST_SIZE = 10**9
 
 
 def _letters(text: str) -> str:
-    if len(set(text)) != len(text) or set(text) - set(AXES):
+    letters = text.replace(GRID_WORD, "", 1)
+    if len(set(letters)) != len(letters) or set(letters) - set(AXES):
         raise ValueError
     return text
 
 
 Size = Annotated[int, Field(ge=1, le=LARGEST_SIZE)]
-SizePair = Annotated[list[Size], Field(min_length=2, max_length=2)]
+Sides = Annotated[list[Size], Field(min_length=1, max_length=3)]
 Index = Annotated[int, Field(ge=0, le=LARGEST_SIZE)]
 Real = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Axes = Annotated[str, AfterValidator(_letters), Field(description=f"letters of {AXES}, each once", pattern=f"^[{AXES}]+$")]
-NoAxes = Annotated[str, AfterValidator(_letters), Field(description=f"letters of {AXES}, each once", pattern=f"^[{AXES}]*$")]
+_AXES = f"letters of {AXES}, each once, or {GRID_WORD}"
+Axes = Annotated[str, AfterValidator(_letters), Field(description=_AXES, pattern=f"^([{AXES}]|{GRID_WORD})+$")]
+NoAxes = Annotated[str, AfterValidator(_letters), Field(description=_AXES, pattern=f"^([{AXES}]|{GRID_WORD})*$")]
 
 
 class Schema:
@@ -40,7 +42,7 @@ class Schema:
         self.number: type | None = float if float in leaves else int if int in leaves else None
         self.optional = type(None) in leaves
         self.switch = bool in leaves
-        self.letters = str in leaves and not _choices(annotation)
+        self.axes = _letters in _validators(annotation)
         self.choices = _choices(annotation)
 
     @cached_property
@@ -103,7 +105,7 @@ class Schema:
         """The word that may have been meant."""
         given = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
         letters = "".join(given).upper()
-        if given and self.letters and letters != value and len(set(letters)) == len(letters) and set(letters) <= set(AXES):
+        if given and self.axes and letters != value and len(set(letters)) == len(letters) and set(letters) <= set(AXES):
             return f"; did you mean {letters!r}?"
         choices = (*self.choices, *(("true", "false") if self.switch else ()))
         hints = [nearest(word, choices) for word in given if word not in choices]
@@ -120,6 +122,12 @@ def _leaves(annotation: Any) -> list[Any]:
     if origin in (Union, types.UnionType, list):
         return [leaf for argument in get_args(annotation) for leaf in _leaves(argument)]
     return [annotation]
+
+
+def _validators(annotation: Any) -> list[Any]:
+    """The functions by which pydantic checks an annotation."""
+    own = [getattr(entry, "func", None) for entry in getattr(annotation, "__metadata__", ())]
+    return own + [validator for argument in get_args(annotation) for validator in _validators(argument)]
 
 
 def _choices(annotation: Any) -> tuple[str, ...]:
@@ -145,6 +153,8 @@ def _describe(schema: Mapping[str, Any]) -> str:
     if schema["type"] == "array":
         if "prefixItems" in schema or schema.get("minItems") == schema.get("maxItems") is not None:
             return f"a list of {schema['minItems']}, each {_describe(schema['items'])}"
+        if "maxItems" in schema:
+            return f"a list of {schema['minItems']} to {schema['maxItems']}, each {_describe(schema['items'])}"
         return f"a list, each {_describe(schema['items'])}"
     plain = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "null": "none"}
     return plain[schema["type"]] + _range(schema)

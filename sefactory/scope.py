@@ -12,12 +12,12 @@ LONGEST_CHAIN = 100
 
 
 def of_map(sizes: Sizes) -> dict[str, Value]:
-    """C, and H and W where the grid is fixed.
+    """C, and the axes of the grid that are known.
 
-    >>> of_map(Sizes.of_map(64, height=14))
+    >>> of_map(Sizes.of_map(64, {"H": 14}))
     {'C': 64, 'H': 14}
     """
-    return {axis: size for axis in "CHW" if isinstance(size := sizes[axis], int)}
+    return {axis: size for axis in sizes.axes[1:] if isinstance(size := sizes[axis], int)}
 
 
 class LetFault(Refused):

@@ -1,13 +1,15 @@
 """The three ways to compose, the unit y = apply(x, gate(excite(squeeze(x))))."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
+from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .axes import GRID, Named, Sizes, broadcast, within
+from .axes import Extent, Named, Sizes, broadcast, within
 from .errors import Refused, words
 
 FUSES: dict[str, Callable[[Sequence[Tensor]], Tensor]] = {
@@ -56,7 +58,7 @@ def fit(apply: str, x: Sizes, gate: Sizes) -> str:
         have, want = gate[axis], x[axis]
         if have in (1, want) or (axis == "S" and have == maps):
             continue
-        if axis not in GRID or not within(have, want):
+        if axis not in x.space or not within(have, want):
             raise Refused(f"the gate does not fit its map: {axis} is {have} against {want} (gate {gate}, map {x})")
         coarse += axis
     return coarse
@@ -70,9 +72,12 @@ def trunk_sizes(branches: Sequence[Sizes]) -> Sizes:
     for axis in "SC":
         if len(found := {branch[axis] for branch in branches}) > 1:
             raise Refused(f"a shared trunk needs branches of one {axis}; they have {words(map(str, found))}")
-    pairs = tuple((branch["H"], branch["W"]) for branch in branches)
-    areas = [h * w for h, w in pairs if isinstance(h, int) and isinstance(w, int)]
-    return branches[0].replace({"H": sum(areas) if len(areas) == len(pairs) else Named(pairs), "W": 1})
+    first = branches[0]
+    spaces = tuple(tuple(branch[axis] for axis in first.space) for branch in branches)
+    areas = [prod(known) for space in spaces if len(known := [n for n in space if isinstance(n, int)]) == len(space)]
+    positions: Extent = sum(areas) if len(areas) == len(spaces) else Named(spaces)
+    seen = first.replace({**dict.fromkeys(first.space, 1), "H": positions})
+    return replace(seen, grid="H") if first.grid == "W" else seen
 
 
 def _own_names() -> frozenset[str]:
@@ -142,7 +147,8 @@ class Unit(nn.Module):
 
 def _onto(gate: Tensor, x: Tensor, coarse: str) -> Tensor:
     """The gate on the grid of x along the coarse axes, nearest."""
-    size = [x.shape[i - 2] if axis in coarse else gate.shape[i - 2] for i, axis in enumerate(GRID)]
+    space = "HW" if x.dim() == 5 else "DHW"
+    size = [x.shape[i] if axis in coarse else gate.shape[i] for i, axis in enumerate(space, 3)]
     y = F.interpolate(gate.flatten(0, 1), size=size, mode="nearest")
     return torch.unflatten(y, 0, gate.shape[:2])
 
@@ -171,7 +177,10 @@ class Parallel(nn.Module):
 
     def _through_trunk(self, maps: list[Tensor]) -> list[Tensor]:
         strips = [y.flatten(3) for y in maps]
-        trunk = self.shared(torch.cat(strips, dim=3).unsqueeze(-1)).squeeze(-1)
+        joined = torch.cat(strips, dim=3).unsqueeze(-1)
+        if maps[0].dim() > joined.dim():  # the positions lie on H, behind a depth of 1
+            joined = joined.unsqueeze(3)
+        trunk = self.shared(joined).flatten(3)
         parts = trunk.split([strip.shape[3] for strip in strips], dim=3)
         return [torch.unflatten(part, 3, y.shape[3:]) for part, y in zip(parts, maps, strict=True)]
 

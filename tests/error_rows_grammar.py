@@ -28,15 +28,19 @@ GRAMMAR = [
     ),
     yaml(
         "squeeze: [{pool: {over: hw}}]",
-        "my.yaml squeeze.0: pool: over is 'hw'; allowed: letters of SCHW, each once; did you mean 'HW'?",
+        "my.yaml squeeze.0: pool: over is 'hw'; allowed: letters of SCDHW, each once, or grid; did you mean 'HW'?",
     ),
-    yaml("squeeze: [{pool: {over: HB}}]", "my.yaml squeeze.0: pool: over is 'HB'; allowed: letters of SCHW, each once"),
+    yaml(
+        "squeeze: [{pool: {over: HB}}]", "my.yaml squeeze.0: pool: over is 'HB'; allowed: letters of SCDHW, each once, or grid"
+    ),
     yaml(
         "squeeze: [{pool: {over: [H, W]}}]",
-        'my.yaml squeeze.0: pool: over is ["H", "W"]; allowed: letters of SCHW, each once; did you mean \'HW\'?',
+        'my.yaml squeeze.0: pool: over is ["H", "W"]; allowed: letters of SCDHW, each once, or grid; did you mean \'HW\'?',
     ),
-    yaml("squeeze: [{pool: {over: HH}}]", "my.yaml squeeze.0: pool: over is 'HH'; allowed: letters of SCHW, each once"),
-    yaml("squeeze: [pool: mean]", "my.yaml squeeze.0: pool: over is 'mean'; allowed: letters of SCHW, each once"),
+    yaml(
+        "squeeze: [{pool: {over: HH}}]", "my.yaml squeeze.0: pool: over is 'HH'; allowed: letters of SCDHW, each once, or grid"
+    ),
+    yaml("squeeze: [pool: mean]", "my.yaml squeeze.0: pool: over is 'mean'; allowed: letters of SCDHW, each once, or grid"),
     yaml(
         "parallel: {a: [relu], b: [tanh]}\nfuse: add",
         "my.yaml fuse: 'add'; allowed: one of sum, mean, product, max, min, difference, stack, concat; did you mean 'sum'?",

@@ -26,8 +26,8 @@ PARAMETERS = [
             "10000, or a list, each a whole number from 0 to 10000"
         ),
     ),
-    yaml("conv: {padding: H/2}", "my.yaml: conv: padding is H/2: H is known on a fixed grid only: give height= and width="),
-    yaml("conv: {padding: H}", "my.yaml: conv: padding is H: H is known on a fixed grid only: give height= and width="),
+    yaml("conv: {padding: H/2}", "my.yaml: conv: padding is H/2: H is known on a fixed grid only: give height="),
+    yaml("conv: {padding: H}", "my.yaml: conv: padding is H: H is known on a fixed grid only: give height="),
     yaml("conv: {padding: [1, 1, 1]}", "my.yaml: conv: padding [1, 1, 1] is not one for each axis of along HW"),
     yaml(
         "conv: {padding: circular, dilation: 20000}",
@@ -39,9 +39,9 @@ PARAMETERS = [
     ),
     yaml("attention: {factored: 1}", "my.yaml: attention: factored is 1; allowed: true or false"),
     yaml(
-        "attention: {tokens: H, position: [3]}",
+        "attention: {tokens: H, position: []}",
         (
-            "my.yaml: attention: position is [3]; allowed: a whole number from 1, or a list of 2, each a whole "
+            "my.yaml: attention: position is []; allowed: a whole number from 1, or a list of 1 to 3, each a whole "
             "number from 1, or none"
         ),
     ),
@@ -82,7 +82,7 @@ PARAMETERS = [
         "- pool: {by: [mean, max]}\n- linear: {each: C}",
         "my.yaml 1: linear: S holds 2 maps side by side: write mix: S, or mix: '' to treat each alike",
     ),
-    yaml("softmax: null", "my.yaml: softmax needs over, letters of SCHW, each once"),
+    yaml("softmax: null", "my.yaml: softmax needs over, letters of SCDHW, each once, or grid"),
     yaml("mlp: {bias: true}", "my.yaml: mlp needs hidden, a whole number from 1"),
     yaml("mlp: C/128", "my.yaml: mlp: hidden is C/128 = 0.5, which floors to 0 (C = 64)"),
     yaml("let: {r: 128}\nmlp: C/r", "my.yaml: mlp: hidden is C/r = 0.5, which floors to 0 (C = 64, r = 128)"),
@@ -109,7 +109,7 @@ PARAMETERS = [
     ),
     yaml("mlp: C**C**C", "my.yaml: mlp: hidden is C**C**C: C ** C is beyond 2^53 (C = 64)"),
     yaml("mlp: 9**9**9**9", "my.yaml: mlp: hidden is 9**9**9**9: 9 ** 387420489; exponents go up to 64"),
-    yaml("linear: H", "my.yaml: linear: out is H: H is known on a fixed grid only: give height= and width="),
+    yaml("linear: H", "my.yaml: linear: out is H: H is known on a fixed grid only: give height="),
     yaml("let: {a: b, b: c, c: a}\nmlp: a", "my.yaml let.a: rests on itself: a -> b -> c -> a"),
     yaml(
         "let: {a: C/q, b: C/0}\nmlp: a",
@@ -124,11 +124,14 @@ PARAMETERS = [
     yaml("clamp: {min: 2, max: 1}", "my.yaml: clamp: min 2 is above max 1"),
     yaml("clamp: {min: low}", "my.yaml: clamp: min is low: no name 'low'; there are C, H, W"),
     yaml("dropout: {p: 1.5}", "my.yaml: dropout: p is 1.5; allowed: a number from 0 to 1"),
-    yaml("dropout: {over: hw}", "my.yaml: dropout: over is 'hw'; allowed: letters of SCHW, each once; did you mean 'HW'?"),
+    yaml(
+        "dropout: {over: hw}",
+        "my.yaml: dropout: over is 'hw'; allowed: letters of SCDHW, each once, or grid; did you mean 'HW'?",
+    ),
     yaml("resize: {}", "my.yaml: resize: needs to or scale"),
     yaml("resize: {to: [7, 7], scale: 2}", "my.yaml: resize: to and scale exclude each other"),
-    yaml("resize: 7", "my.yaml: resize: to is 7; allowed: a list of 2, each a whole number from 1, or none"),
-    yaml("resize: {to: [7]}", "my.yaml: resize: to is [7]; allowed: a list of 2, each a whole number from 1, or none"),
+    yaml("resize: 7", "my.yaml: resize: to is 7; allowed: a list of 1 to 3, each a whole number from 1, or none"),
+    yaml("resize: {to: [7]}", "my.yaml: resize: to [7] is not one size for each axis of the grid HW"),
     yaml("resize: {scale: 0}", "my.yaml: resize: scale is 0; allowed: a number from 0.001 to 1000, or none"),
     yaml(
         "resize: {scale: 2, mode: linear}",
@@ -147,18 +150,18 @@ PARAMETERS = [
     yaml("unfold: {kernel: 101}", "my.yaml: unfold: kernel 101 over HW would lay 10,201 maps on S; at most 10,000"),
     yaml(
         "spectrum: {frequencies: []}",
-        "my.yaml: spectrum: frequencies is []; allowed: a list, each a list of 2, each a whole number from 0",
+        "my.yaml: spectrum: frequencies is []; allowed: a list, each a list of 1 to 3, each a whole number from 0, or none",
     ),
     yaml(
         "spectrum: [[0, 0, 1]]",
-        "my.yaml: spectrum: frequencies is [[0, 0, 1]]; allowed: a list, each a list of 2, each a whole number from 0",
+        "my.yaml: spectrum: frequency [0, 0, 1] is not one number for each axis of the grid HW",
     ),
     yaml("spectrum: [[0, 7]]", "my.yaml: spectrum: frequency [0, 7] is beyond a grid of 7 x 7"),
     yaml("spectrum: {frequencies: [[2, 0]], grid: [2, 3]}", "my.yaml: spectrum: frequency [2, 0] is beyond a grid of 2 x 3"),
     yaml(
         "spectrum: {grid: 1001}",
         (
-            "my.yaml: spectrum: grid is 1001; allowed: a whole number from 1 to 1000, or a list of 2, each a whole "
+            "my.yaml: spectrum: grid is 1001; allowed: a whole number from 1 to 1000, or a list of 1 to 3, each a whole "
             "number from 1 to 1000"
         ),
     ),

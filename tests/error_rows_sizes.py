@@ -15,9 +15,12 @@ SIZES = [
     ),
     yaml(
         "attention: {tokens: W, position: [7, 5]}",
-        "my.yaml: attention: position [7, 5] is along two token axes, and tokens are W",
+        "my.yaml: attention: position [7, 5] is along 2 token axes, and tokens are W",
     ),
-    yaml("attention: {tokens: SHW, position: 7}", "my.yaml: attention: position 7 is along one token axis, and tokens are SHW"),
+    yaml(
+        "attention: {tokens: SHW, position: 7}",
+        "my.yaml: attention: position 7 is along one token axis, and tokens are SHW; write position: [7, 7, 7]",
+    ),
     yaml("attention: {tokens: C, position: 7}", "my.yaml: attention: position is cut from the channels, and C is a token axis"),
     yaml("attention: {tokens: C, heads: 3}", "my.yaml: attention: the width of v 64 is not divisible by 3"),
     yaml(
@@ -93,7 +96,7 @@ SIZES = [
     yaml("- stack: 2\n- stack: 2", "my.yaml 1: stack: needs S = 1, and S holds 2 maps"),
     yaml("slice: {start: 60, stop: 70}", "my.yaml: slice: [60, 70) is not inside C of 64"),
     yaml("slice: {over: HW}", "my.yaml: slice: over HW: a slice is taken of one axis"),
-    yaml("- pool: HW\n- cluster: 2", "my.yaml 1: cluster: needs positions, and H and W are both 1"),
+    yaml("- pool: HW\n- cluster: 2", "my.yaml 1: cluster: needs positions, and the map has only one"),
     yaml("linear: 1000000000", "my.yaml: linear: would hold 64,000,000,000 parameters; at most 1,000,000,000 in a block"),
     yaml(
         "- linear: 10000000\n- linear: 64\n- linear: 10000000\n- linear: 64",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from sefactory.axes import AXES, GRID, Sizes, coarser, finer
+from sefactory.axes import Sizes, coarser, finer
 
 Names = Mapping[str, int]
 Grown = tuple[Any, Sizes]
@@ -58,7 +58,13 @@ class Operators:
 
     def known(self, sizes: Sizes, *taken: str) -> str:
         """The axes whose size is a number and that have no role yet."""
-        return "".join(a for a in AXES if isinstance(sizes[a], int) and a not in "".join(taken))
+        return "".join(a for a in sizes.axes if isinstance(sizes[a], int) and a not in "".join(taken))
+
+    def letters(self, sizes: Sizes, *options: str) -> tuple[str, str]:
+        """Axes as they are written, and what they stand for."""
+        deep = ["D", "DHW", "WD"] if "D" in sizes.axes else []
+        found = self.rng.choice([*options, *deep, sizes.grid, self.some(sizes.axes)])
+        return ("grid" if found == sizes.grid and self.rng.random() < 0.6 else found), found
 
     def divisor(self, n: int) -> int:
         return self.rng.choice([d for d in range(1, n + 1) if n % d == 0])
@@ -79,23 +85,24 @@ class Operators:
         return self.bare(self.rng.choice(ACTIVATIONS)), sizes
 
     def pool(self, sizes: Sizes, names: Names) -> Grown:
-        over = self.rng.choice(["HW", "H", "W", "C", "S", "WH", self.some(AXES)])
+        written, over = self.letters(sizes, "HW", "H", "W", "C", "S", "WH")
         by = self.rng.sample(STATISTICS, self.rng.choice([1, 1, 1, 2, 3]))
         out = sizes.replace(dict.fromkeys(over, 1))
         out = out.replace({"S": out.number("S") * len(by)})
-        if over == "HW" and by == ["mean"]:
-            return self.rng.choice(["pool", {"pool": "HW"}, {"pool": None}]), out
-        return {"pool": {"over": over, "by": by[0] if len(by) == 1 else by, **self.maybe(eps=1e-3)}}, out
+        if over == sizes.grid and by == ["mean"]:
+            return self.rng.choice(["pool", {"pool": "grid"}, {"pool": None}]), out
+        return {"pool": {"over": written, "by": by[0] if len(by) == 1 else by, **self.maybe(eps=1e-3)}}, out
 
     def window(self, sizes: Sizes, names: Names) -> Grown:
         extent = self.rng.choice([1, 2, 2, 3, 4])
-        return {"window": {"extent": self.size(extent, names)}}, sizes.replace({a: coarser(sizes[a], extent) for a in GRID})
+        out = sizes.replace({a: coarser(sizes[a], extent) for a in sizes.grid})
+        return {"window": {"extent": self.size(extent, names)}}, out
 
     def cluster(self, sizes: Sizes, names: Names) -> Grown:
-        if sizes["S"] != 1 or sizes.flat(GRID):
+        if sizes["S"] != 1 or sizes.flat(sizes.space):
             return self.pool(sizes, names)
         count = self.rng.randint(1, 3)
-        out = sizes.replace({"S": count, "H": 1, "W": 1})
+        out = sizes.replace({**dict.fromkeys(sizes.space, 1), "S": count})
         options = self.maybe(bias=False, hard=True, rounds=self.rng.choice([1, 2, "C/C"]))
         return {"cluster": {"count": self.size(count, names), **options}}, out
 
@@ -114,12 +121,13 @@ class Operators:
         return {"linear": given}, sizes.replace({axis: out if axis == mix[0] else 1 for axis in mix})
 
     def conv(self, sizes: Sizes, names: Names) -> Grown:
-        along = self.rng.choice(["HW", "HW", "C", "H", "W", "CW", "HC", "S", "SHW", self.some(AXES)[:3]])
+        written, along = self.letters(sizes, "HW", "C", "H", "W", "CW", "HC", "S", "SHW", sizes.grid)
+        written, along = (along[:3], along[:3]) if len(along) > 3 else (written, along)
         free = self.known(sizes, along)
         mix = self.some(free, 0)[:2]
         each = self.some(self.known(sizes, along, mix), 0)
         stride, groups, out = self.rng.choice([1, 1, 1, 2, 3]), 1, 1
-        given: dict[str, Any] = {"along": along, "mix": mix, "each": each, "kernel": self.kernel(along, names)}
+        given: dict[str, Any] = {"along": written, "mix": mix, "each": each, "kernel": self.kernel(along, names)}
         if mix:
             groups = self.divisor(sizes.number(mix[0])) if self.rng.random() < 0.4 else 1
             out = groups * self.rng.randint(1, 3)
@@ -155,28 +163,30 @@ class Operators:
         return {"mlp": hidden if self.rng.random() < 0.3 else {"hidden": hidden, **self.maybe(bias=True)}}, sizes
 
     def multiscale(self, sizes: Sizes, names: Names) -> Grown:
-        along = self.rng.choice(["C", "HW", "W", "S"])
+        written, along = self.letters(sizes, "C", "HW", "W", "S", "C")
+        written, along = (along[:3], along[:3]) if len(along) > 3 else (written, along)
         mix = self.some(self.known(sizes, along), 0)[:1]
         kernels, fuse = self.rng.choices([1, 3, 5], k=self.rng.randint(1, 3)), self.rng.choice(["sum", "mean", "concat"])
         out = sizes.replace({"C": sizes.number("C") * (len(kernels) if fuse == "concat" else 1)})
-        return {"multiscale": {"kernels": kernels, "along": along, "fuse": fuse, "mix": mix, **self.maybe(bias=True)}}, out
+        given = {"kernels": kernels, "along": written, "fuse": fuse, "mix": mix, **self.maybe(bias=True)}
+        return {"multiscale": given}, out
 
     def attention(self, sizes: Sizes, names: Names) -> Grown:
         channels = sizes.number("C")
-        tokens = [t for t in ("HW", "H", "W", "C", "S", "CH", "SW", "WH", "WC", "SHW") if not sizes.flat(t)]
+        tokens = [t for t in ("HW", "H", "W", "C", "S", "CH", "SW", "WH", "WC", "SHW", sizes.grid) if not sizes.flat(t)]
         if not tokens:
             return self.linear_c(sizes, names)
         token = self.rng.choice(tokens)
-        given = {"tokens": token, **self.maybe(scale=self.rng.choice([-1, 0.5, "1/4"]))}
+        written = "grid" if token == sizes.grid and self.rng.random() < 0.6 else token
+        given = {"tokens": written, **self.maybe(scale=self.rng.choice([-1, 0.5, "1/4"]))}
         given |= self.rng.choice(
             [{}, {}, {"factored": True}, {"similarity": "cosine"}, {"factored": True, "similarity": "dot"}]
         )
         shapes = [(k, h) for k in (1, 2, 3) for h in (1, 2, 4) if 2 * k * h < channels and channels % h == 0]
         if "C" in token:
             return self.channel_attention(given, sizes)
-        position: dict[str, Any] = {}
-        if len(token) <= 2:
-            position = self.maybe(position=self.rng.choice([1, 3, 8]) if len(token) == 1 else [self.rng.randint(1, 5), 2])
+        lengths = [self.rng.randint(1, 5) for _ in token]
+        position = self.maybe(position=self.rng.choice([1, 3, 8]) if len(token) == 1 else lengths)
         if shapes and self.rng.random() < 0.5:
             key, heads = self.rng.choice(shapes)
             shaped = {"key": self.size(key, names), "heads": heads}
@@ -212,8 +222,9 @@ class Operators:
         return {"unstack": groups if self.rng.random() < 0.5 else {"groups": groups}}, out
 
     def softmax(self, sizes: Sizes, names: Names) -> Grown:
-        over = [axes for axes in ("S", "C", "HW", "H", "W", "SC", "WHC") if not sizes.flat(axes)]
-        return ({"softmax": self.rng.choice(over)} if over else "sigmoid"), sizes
+        over = [axes for axes in ("S", "C", "HW", "H", "W", "SC", "WHC", sizes.grid) if not sizes.flat(axes)]
+        chosen = self.rng.choice(over) if over else ""
+        return ({"softmax": "grid" if chosen == sizes.grid else chosen} if over else "sigmoid"), sizes
 
     def gain(self, sizes: Sizes, names: Names) -> Grown:
         each = self.some(self.known(sizes), 0)
@@ -233,7 +244,7 @@ class Operators:
         return {"group_norm": self.divisor(sizes.number("C"))}, sizes
 
     def standardize(self, sizes: Sizes, names: Names) -> Grown:
-        over = self.rng.choice(["HW", "H", "C", self.some(AXES)])
+        over, _ = self.letters(sizes, "HW", "H", "C")
         return {"standardize": {"over": over, **self.maybe(eps=1e-3, unbiased=False)}}, sizes
 
     def elementwise(self, sizes: Sizes, names: Names) -> Grown:
@@ -247,33 +258,33 @@ class Operators:
         return {"clamp": bounds}, sizes  # without bounds, or with the lower one above, it is refused
 
     def dropout(self, sizes: Sizes, names: Names) -> Grown:
-        return {"dropout": self.maybe(p=self.rng.choice([0, 0.5, 1]), over=self.some(AXES, 0))}, sizes
+        return {"dropout": self.maybe(p=self.rng.choice([0, 0.5, 1]), over=self.some(sizes.axes, 0))}, sizes
 
     def resize(self, sizes: Sizes, names: Names) -> Grown:
         mode = self.maybe(mode=self.rng.choice(["nearest", "bilinear"]))
-        large = max(sizes.at(1, {"H": 7, "W": 9})[3:]) > 20
-        step = self.rng.choice([2, 3])
+        large = max(sizes.at(1, {"D": 4, "H": 7, "W": 9})[3:]) > 20
+        step, grid = self.rng.choice([2, 3]), sizes.grid
         match self.rng.choice(["to", "coarser", "coarser" if large else "finer", "free"]):
             case "to":
-                to = [self.rng.randint(1, 8), self.rng.randint(1, 8)]
-                return {"resize": {"to": [self.size(n, names) for n in to], **mode}}, sizes.replace({"H": to[0], "W": to[1]})
+                to = {axis: self.rng.randint(1, 8) for axis in grid}
+                return {"resize": {"to": [self.size(n, names) for n in to.values()], **mode}}, sizes.replace(to)
             case "coarser":
-                return {"resize": {"scale": f"1/{step}", **mode}}, sizes.replace({a: coarser(sizes[a], step) for a in GRID})
+                return {"resize": {"scale": f"1/{step}", **mode}}, sizes.replace({a: coarser(sizes[a], step) for a in grid})
             case "finer":
-                return {"resize": {"scale": 2, **mode}}, sizes.replace({a: finer(sizes[a], 2) for a in GRID})
-        if not all(isinstance(sizes[a], int) for a in GRID):  # a fixed grid is what this scale needs
+                return {"resize": {"scale": 2, **mode}}, sizes.replace({a: finer(sizes[a], 2) for a in grid})
+        if not all(isinstance(sizes[a], int) for a in grid):  # a fixed grid is what this scale needs
             return ({"resize": {"scale": 0.7, **mode}} if self.rng.random() < 0.1 else "relu"), sizes
-        return {"resize": {"scale": 0.7, **mode}}, sizes.replace({a: max(7 * sizes.number(a) // 10, 1) for a in GRID})
+        return {"resize": {"scale": 0.7, **mode}}, sizes.replace({a: max(7 * sizes.number(a) // 10, 1) for a in grid})
 
     def unfold(self, sizes: Sizes, names: Names) -> Grown:
         if sizes.number("S") > 4:
             return self.pool(sizes, names)
-        over, kernel = self.rng.choice(["HW", "H", "W", "C", "WC"]), self.rng.choice([1, 3])
+        over, kernel = self.rng.choice(["HW", "H", "W", "C", "WC", sizes.grid]), self.rng.choice([1, 3])
         out = sizes.replace({"S": sizes.number("S") * kernel ** len(over)})
         return {"unfold": {"over": over, "kernel": 2 if self.rng.random() < 0.05 else kernel}}, out
 
     def spectrum(self, sizes: Sizes, names: Names) -> Grown:
         count = self.divisor(sizes.number("C"))
-        pairs = [[self.rng.randrange(3), self.rng.randrange(3)] for _ in range(count)]
-        grid = self.rng.choice([3, 7, [3, 5], 2])  # 2 may be too coarse
-        return {"spectrum": {"frequencies": pairs, "grid": grid}}, sizes.replace({"H": 1, "W": 1})
+        frequencies = [[self.rng.randrange(3) for _ in sizes.grid] for _ in range(count)]
+        grid = self.rng.choice([3, 7, [3, 5, 4][: len(sizes.grid)], 2])  # 2 may be too coarse
+        return {"spectrum": {"frequencies": frequencies, "grid": grid}}, sizes.replace(dict.fromkeys(sizes.space, 1))

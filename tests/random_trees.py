@@ -8,7 +8,7 @@ from typing import Any
 
 from random_operators import Grown, Names, Operators
 
-from sefactory.axes import GRID, Sizes, broadcast
+from sefactory.axes import Sizes, broadcast
 from sefactory.structure import trunk_sizes
 
 WHOLE_MAPS = ["senet", "sknet", "cbam", "cbam_channel", "coordatt", "triplet", "triplet_two", "pam", "cam", "ecanet", "gcnet"]
@@ -43,8 +43,8 @@ class Tree:
 
     config: Any
     channels: int
-    height: int | None = None
-    width: int | None = None
+    told: dict[str, int] = field(default_factory=dict)
+    grid: str = "HW"
     spoilt: bool = False
 
 
@@ -52,9 +52,10 @@ def random_tree(seed: int) -> Tree:
     """The tree of a seed."""
     rng = Random(seed)
     fixed = rng.random() < 0.3
-    grid = (rng.randint(2, 7), rng.randint(1, 6)) if fixed else (None, None)
-    tree = Tree(None, rng.choice([1, 2, 3, 4, 6, 8, 8, 12]), *grid)
-    sizes = Sizes.of_map(tree.channels, tree.height, tree.width)
+    grid = rng.choice(["HW", "HW", "HW", "W", "DHW"])
+    told = {axis: rng.randint(1, 6) for axis in grid} if fixed else {}
+    tree = Tree(None, rng.choice([1, 2, 3, 4, 6, 8, 8, 12]), told, grid)
+    sizes = Sizes.of_map(tree.channels, told, grid)
     grower = Grower(rng, tree.channels, deepest=rng.randint(1, 5))
     tree.config = grower.root(sizes)
     if rng.random() < 0.2:
@@ -225,7 +226,7 @@ class Grower:
         if self.rng.random() < 0.03:
             return []
         found: list[Any] = []
-        if stretch and (axes := "".join(a for a in GRID if here[a] not in (1, wanted[a]))):
+        if stretch and (axes := "".join(a for a in wanted.space if here[a] not in (1, wanted[a]))):
             found.append({"pool": {"over": axes, "by": self.rng.choice(["mean", "max", "std"])}})
         c, s = wanted.number("C"), wanted.number("S")
         if here["S"] == s and here["C"] == c:

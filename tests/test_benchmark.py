@@ -345,7 +345,7 @@ def test_environment_names_what_results_depend_on(monkeypatch: pytest.MonkeyPatc
 def test_refused_row() -> None:
     row = refused_row("a", (8, 256, 56, 48), "the gate does not fit")
     assert (row.block, row.shape, row.refused, row.error) == ("a", "8x256x56x48", "the gate does not fit", None)
-    assert (row.batch, row.channels, row.height, row.width) == (8, 256, 56, 48)
+    assert (row.batch, row.channels, row.depth, row.height, row.width) == (8, 256, None, 56, 48)
     assert row.forward_s is row.parameters is None and row.rounds == 0
 
 

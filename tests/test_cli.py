@@ -67,6 +67,18 @@ def test_show_json_is_the_description(run: Run, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_sides_of_a_size_say_which_grid(run: Run, tmp_path: Path) -> None:
+    for size, shape in (("[5]", [2, 64, 5]), ("[4,5]", [2, 64, 4, 5]), ("[3,4,5]", [2, 64, 3, 4, 5])):
+        code, out, _ = run("show", "block=cbam", "channels=64", f"size={size}", "format=json")
+        assert code == 0 and json.loads(out)["output"] == [1, *shape[1:]]
+        quick = ("rounds=1", "seconds=0.0001", f"hydra.run.dir={tmp_path / str(len(shape))}", "channels_last=true")
+        code, _, _ = run("bench", "blocks=[cbam]", "input=single", f"input.size={size}", "input.channels=64", *quick)
+        rows = json.loads((tmp_path / str(len(shape)) / "results.json").read_text())["rows"]
+        assert code == 0 and [row["shape"] for row in rows] == 2 * ["x".join(map(str, shape))]
+        assert all(row["error"] is None and row["forward_s"] for row in rows)
+        assert [rows[0][key] for key in ("depth", "height", "width")] == [*([None] * (5 - len(shape))), *shape[2:]]
+
+
 def test_one_override_changes_each_of_the_seven(run: Run) -> None:
     changes = {
         "senet": "let.r=8",
@@ -99,7 +111,7 @@ MISTAKES = [
     ),
     (["show", "format=xml"], "format: 'xml'; allowed: one of table, json"),
     (["show", "channels=0"], "channels: 0; it is a whole number from 1"),
-    (["show", "size=[1,2,3]"], "size: [1, 2, 3]; it is a number, or [height, width]"),
+    (["show", "size=[1,2,3,4]"], "size: [1, 2, 3, 4]; it is a number, [height, width], [width] or [depth, height, width]"),
     (
         ["show", "block=unit", "squeeze=meen"],
         "squeeze=meen: no squeeze word named 'meen'; there are channels, cluster, columns, conv, linear, max, mean, "
@@ -122,7 +134,10 @@ MISTAKES = [
     (["bench", "blocks=[3]"], "blocks.0: 3; a block is a name, the path of a YAML file, or a mapping"),
     (["bench", "blocks=[nope.yaml]", *SMALL], "nope.yaml: no such file"),
     (["bench", "input=foo"], "input=foo: no input named 'foo'; there are mobilenet_v2, resnet50, single, tiny"),
-    (["bench", "input.shapes=[[1,2]]"], "input.shapes.0: [1, 2]; a shape is [channels, height, width]"),
+    (
+        ["bench", "input.shapes=[[1]]"],
+        "input.shapes.0: [1]; a shape is [channels, height, width], or has one side or three behind the channels",
+    ),
     (["bench", "dtype=float8"], "bench: dtype: 'float8' is none of float32, float64, bfloat16, float16"),
     (["bench", "batch=x"], "batch: 'x'; it is a whole number from 1"),
     (["show", "--config-dir", "nope"], "--config-dir nope: no such folder"),

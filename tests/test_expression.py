@@ -206,7 +206,7 @@ def test_names_of_an_expression() -> None:
 
 
 def test_names_of_a_map() -> None:
-    assert of_map(Sizes.of_map(64)) == {"C": 64} and of_map(Sizes.of_map(64, 7, 5)) == {"C": 64, "H": 7, "W": 5}
+    assert of_map(Sizes.of_map(64)) == {"C": 64} and of_map(Sizes.of_map(64, {"H": 7, "W": 5})) == {"C": 64, "H": 7, "W": 5}
 
 
 def test_let_in_any_order() -> None:

@@ -11,7 +11,11 @@ import sefactory as sf
 BASE = {
     "let": {"r": 16, "k": 7},
     "series": {
-        "a": {"squeeze": [{"pool": {"over": "HW", "by": "mean"}}], "excite": [{"mlp": {"hidden": "C/r"}}], "gate": ["sigmoid"]},
+        "a": {
+            "squeeze": [{"pool": {"over": "grid", "by": "mean"}}],
+            "excite": [{"mlp": {"hidden": "C/r"}}],
+            "gate": ["sigmoid"],
+        },
         "b": [{"conv": {"kernel": "k", "dilation": 2, "bias": False}}, "batch_norm", "relu"],
     },
 }
@@ -53,7 +57,7 @@ MLP = "series.a.excite.0.mlp"
         ("series.a=null", "series", {"b": [{"conv": {"kernel": "k", "dilation": 2, "bias": False}}, "batch_norm", "relu"]}),
         ("series.a.gate=[]", "series.a.gate", []),
         ("+series.a.apply=add", "series.a.apply", "add"),
-        ("squeeze@series.a=max", "series.a.squeeze", [{"pool": {"over": "HW", "by": "max"}}]),
+        ("squeeze@series.a=max", "series.a.squeeze", [{"pool": {"over": "grid", "by": "max"}}]),
         ("+squeeze@series.a=none", "series.a.squeeze", []),
         ("gate@series.a=tanh", "series.a.gate", ["tanh"]),
         ("series.a.squeeze=[{pool: W}]", "series.a.squeeze", [{"pool": "W"}]),
@@ -77,7 +81,7 @@ def test_they_apply_one_after_the_other() -> None:
     overrides = ["let.r=8", "+let.m=r", "++let.r=4", "squeeze@series.a=max", "~series.b", "+series.b=[relu]", "series.b.0=tanh"]
     loaded = sf.load(BASE, overrides=overrides)
     assert loaded["let"] == {"r": 4, "k": 7, "m": "r"} and loaded["series"]["b"] == ["tanh"]
-    assert loaded["series"]["a"]["squeeze"] == [{"pool": {"over": "HW", "by": "max"}}]
+    assert loaded["series"]["a"]["squeeze"] == [{"pool": {"over": "grid", "by": "max"}}]
 
 
 def test_an_order_is_kept() -> None:
@@ -95,7 +99,7 @@ def test_a_mapping_merges_and_a_list_is_replaced() -> None:
 def test_a_whole_slot_at_the_root() -> None:
     loaded = sf.load("unit", overrides=["squeeze=mean_max", "excite=[{pool: {over: S}}]", "gate=hard_sigmoid"])
     assert loaded["excite"] == [{"pool": {"over": "S"}}] and loaded["gate"] == ["hard_sigmoid"]
-    assert loaded["squeeze"] == [{"pool": {"over": "HW", "by": ["mean", "max"]}}]
+    assert loaded["squeeze"] == [{"pool": {"over": "grid", "by": ["mean", "max"]}}]
 
 
 def test_words_of_a_users_folder(tmp_path: Path) -> None:

@@ -14,14 +14,14 @@ import sefactory as sf
 from sefactory.registry import find
 
 COUNT, CHUNKS = 2000, 20
-GRIDS = [(7, 5), (4, 9)]
+GRIDS = [{"D": 3, "H": 7, "W": 5}, {"D": 2, "H": 4, "W": 9}]
 LARGE = 10**6  # parameters; a spoilt size can ask for more than is worth allocating in a test
 
 Seen = list[tuple[str, tuple[int, ...], tuple[int, ...]]]
 
 
-def grids(tree: Tree) -> list[tuple[int, int]]:
-    return [(tree.height or h, tree.width or w) for h, w in GRIDS]
+def grids(tree: Tree) -> list[dict[str, int]]:
+    return [{axis: tree.told.get(axis, grid[axis]) for axis in tree.grid} for grid in GRIDS]
 
 
 def watched(block: sf.Block) -> Seen:
@@ -40,24 +40,25 @@ def check_sizes(block: sf.Block, tree: Tree) -> None:
     """Every node takes and leaves what it declared, and everything is finite."""
     declared = {part.path: part.sizes for part in block.parts}
     seen = watched(block)
-    for batch, (height, width) in enumerate(grids(tree), start=1):
+    for batch, grid in enumerate(grids(tree), start=1):
         seen.clear()
-        x = torch.randn(batch, tree.channels, height, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        y, grid = block(x), {"H": height, "W": width}
-        shape = block.sizes[1].at(batch, grid)
-        assert shape[1] == 1 and tuple(y.shape) == (shape[0], *shape[2:])
+        shape = (batch, tree.channels, *grid.values())
+        y = block(torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+        inside = block.sizes[1].at(batch, grid)
+        assert inside[1] == 1 and tuple(y.shape) == (inside[0], inside[2], *inside[-len(grid) :])
         assert tree.spoilt or y.isfinite().all()
         for path, incoming, outgoing in seen:
             assert (incoming, outgoing) == tuple(sizes.at(batch, grid) for sizes in declared[path]), path
 
 
 def built(tree: Tree) -> sf.Block:
-    return sf.build(tree.config, tree.channels, height=tree.height, width=tree.width)
+    depth, height, width = (tree.told.get(axis) for axis in "DHW")
+    return sf.build(tree.config, tree.channels, grid=tree.grid, depth=depth, height=height, width=width)
 
 
 def check_training(block: sf.Block, tree: Tree) -> None:
     """It also trains: forward on a batch of two, and backward."""
-    x = torch.randn(2, tree.channels, *grids(tree)[0], dtype=torch.float64, requires_grad=True)
+    x = torch.randn(2, tree.channels, *grids(tree)[0].values(), dtype=torch.float64, requires_grad=True)
     block.train()(x).sum().backward()
     assert x.grad is not None and x.grad.shape == x.shape
 

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from sefactory import plots, report
-from sefactory.benchmark import Row, refused_row
+from sefactory.benchmark import Row, refused_row, sides
 
 ENVIRONMENT = {"torch": "2.13.0", "cores": 2, "load": 0.5, "cpu": "<Some> & Co"}
 NAMES = ("senet", "sknet", "cbam", "coordatt", "triplet", "seaformer", "danet")
@@ -28,7 +28,7 @@ def row(name: str, shape: tuple[int, int, int, int] = SHAPES[0], order: int = 1)
     return Row(
         name,
         "x".join(map(str, shape)),
-        *shape,
+        *sides(shape),
         parameters=811_264 * order,
         macs=1_234_000_000 * order,
         elements=20_600_000,

@@ -18,13 +18,11 @@ from ..benchmark import Case, Comparison, Row, refused_row
 from ..config import Shelf, load_config
 from ..describe import describe, leaf_operators
 from ..errors import ConfigError, shown
-from ..factory import build
-from ..machine import Machine, Options, environment, measure_machine
+from ..machine import Machine, Options, Shape, environment, measure_machine
 from ..plain import plain
-from .job import block_label, chosen_block, grid, search_folders, whole
+from .job import GRID_OF, block_label, built, chosen_block, search_folders, size, whole
 
 SEVEN = ("senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer")
-Shape = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -148,10 +146,10 @@ class _Bench:
 
 
 def _case(entry: Entry, shape: Shape, search: list[Path]) -> Case:
-    batch, channels, height, width = shape
+    batch, channels, *sides = shape
     torch.manual_seed(0)
-    block = build(entry.config, channels, height=height, width=width, search=search)
-    found = describe(block, height, width, batch)
+    block = built(entry.config, channels, sides, search)
+    found = describe(block, *sides, batch=batch)
     return Case(entry.name, block, found.parameters, found.macs, found.elements, leaf_operators(block))
 
 
@@ -175,16 +173,17 @@ def _options(config: DictConfig) -> Options:
 
 
 def _shapes(config: DictConfig) -> list[Shape]:
-    """(B, C, H, W) of the input, from `shapes` or from `channels` and `size`."""
+    """B, C and the sides of the inputs, from `shapes` or from `channels` and `size`."""
     batch, given = whole("batch", config.batch), config.input
     if "shapes" not in given:
-        return [(batch, whole("input.channels", given.channels), *grid("input.size", given.size))]
+        return [(batch, whole("input.channels", given.channels), *size("input.size", given.size))]
     shapes = plain(OmegaConf.to_container(given.shapes, resolve=False), "input.shapes")
     for i, shape in enumerate(shapes):
-        if not isinstance(shape, list) or len(shape) != 3:
-            raise ConfigError([(f"input.shapes.{i}", f"{shown(shape)}; a shape is [channels, height, width]")])
-        for size in shape:
-            whole(f"input.shapes.{i}", size)
+        if not isinstance(shape, list) or len(shape) - 1 not in GRID_OF:
+            said = "a shape is [channels, height, width], or has one side or three behind the channels"
+            raise ConfigError([(f"input.shapes.{i}", f"{shown(shape)}; {said}")])
+        for side in shape:
+            whole(f"input.shapes.{i}", side)
     return [(batch, *shape) for shape in shapes]
 
 

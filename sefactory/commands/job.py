@@ -1,5 +1,6 @@
 """What a Hydra job was asked for: the block, its name in tables, the folders of configs."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from ..axes import GRIDS
+from ..block import Block
 from ..config import SHIPPED, Shelf
 from ..errors import ConfigError, shown
+from ..factory import build
 from ..nodes import Config
 from ..plain import plain
 from ..registry import SLOTS
 
+GRID_OF = {len(grid): grid for grid in GRIDS}
 MEASURED = ("device", "dtype", "threads", "compile", "channels_last")
 
 
@@ -61,11 +66,19 @@ def whole(name: str, value: Any) -> int:
     return value
 
 
-def grid(name: str, value: Any) -> tuple[int, int]:
-    """A number, or [height, width]; raises ConfigError."""
+def size(name: str, value: Any) -> tuple[int, ...]:
+    """Of a square map a number, else its sides: [height, width], [width], or [depth, height, width]; raises ConfigError."""
     given = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-    if isinstance(given, list) and len(given) == 2:
-        return whole(name, given[0]), whole(name, given[1])
-    if isinstance(given, list):
-        raise ConfigError([(name, f"{shown(given)}; it is a number, or [height, width]")])
-    return whole(name, given), whole(name, given)
+    if not isinstance(given, list):
+        return whole(name, given), whole(name, given)
+    if len(given) not in GRID_OF:
+        raise ConfigError([(name, f"{shown(given)}; it is a number, [height, width], [width] or [depth, height, width]")])
+    return tuple(whole(name, side) for side in given)
+
+
+def built(config: Any, channels: int, sides: Sequence[int], search: Iterable[Path]) -> Block:
+    """The block for maps of these sides; how many there are says which grid it has."""
+    grid = GRID_OF[len(sides)]
+    told = dict(zip(grid, sides, strict=True))
+    depth, height, width = (told.get(axis) for axis in "DHW")
+    return build(config, channels, grid=grid, depth=depth, height=height, width=width, search=search)

@@ -10,8 +10,7 @@ from rich.table import Table
 
 from ..describe import Description, describe
 from ..errors import ConfigError, nearest, shown, words
-from ..factory import build
-from .job import chosen_block, grid, whole
+from .job import built, chosen_block, size, whole
 
 FORMATS = ("table", "json")
 WIDE = 160
@@ -26,21 +25,22 @@ def show(config: DictConfig) -> None:
     block, search = chosen_block(config)
     if block is None:
         raise ConfigError([("block", "no block is chosen; write block=NAME")])
-    channels, (height, width) = whole("channels", settings["channels"]), grid("size", settings["size"])
-    found = describe(build(block, channels, height=height, width=width, search=search), height, width)
+    channels, sides = whole("channels", settings["channels"]), size("size", settings["size"])
+    made = built(block, channels, sides, search)
+    found = describe(made, *sides)
     if settings["format"] == "json":
         print(json.dumps(found.as_dict(), indent=1))
     else:
-        print_table(found, Console(width=None if sys.stdout.isatty() else WIDE))
+        print_table(found, made.sizes[0].axes, Console(width=None if sys.stdout.isatty() else WIDE))
 
 
-def print_table(found: Description, console: Console) -> None:
+def print_table(found: Description, axes: str, console: Console) -> None:
     """Prints the tree with its totals and the values of `let`."""
     console.print(f"[bold]{found.block}[/bold]  {_size(found.input)} -> {_size(found.output)}", highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("path", overflow="fold")
     table.add_column("operator", overflow="fold")
-    for heading in ("S x C x H x W", "parameters", "MACs", "elements"):
+    for heading in (" x ".join(axes), "parameters", "MACs", "elements"):
         table.add_column(heading, justify="right", no_wrap=True)
     for line in found.lines:
         if line.operator == "series" and line.path:

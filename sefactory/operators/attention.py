@@ -7,14 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..axes import GRID, Sizes
+from ..axes import Sizes
 from ..errors import Refused
 from ..precision import in_float32
 from ..registry import operator
-from ..schema import Axes, Real, Size, SizePair
+from ..schema import Axes, Real, Sides, Size
 from .weights import divide, inverse, normal
 
 Similarity = Literal["dot", "cosine"]
+LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 class Attention(nn.Module):
@@ -23,7 +24,7 @@ class Attention(nn.Module):
     With key width d the channels are q (heads d), k (heads d), v (the rest), each cut into heads; else q = k = v = x.
     x_BSCHW -> y_BSCHW with the width of v. Where C is a token the tokens are the channels of a head.
     cosine: q and k have length 1. factored: y_i = scale softmax_d(q_i) . sum_j softmax_j(k_j) v_j, linear in the tokens.
-    position: (2, heads d, P) or (2, heads d, h, w), added to q and k, resized linearly to the tokens.
+    position: (2, heads d, P), one length for each token axis, added to q and k, resized linearly to the tokens.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class Attention(nn.Module):
 
 def placed(position: Tensor, size: list[int], heads: int) -> tuple[Tensor, Tensor]:
     """Positions of q and of k for a grid of tokens, each (heads, width of a head, tokens): (bi)linear, half-pixel centres."""
-    resized = F.interpolate(position, size=size, mode="linear" if len(size) == 1 else "bilinear", align_corners=False)
+    resized = F.interpolate(position, size=size, mode=LINEAR[len(size)], align_corners=False)
     q_HDT, k_HDT = torch.unflatten(resized.flatten(2), 1, (heads, position.shape[1] // heads))
     return q_HDT, k_HDT
 
@@ -119,11 +120,11 @@ def placed(position: Tensor, size: list[int], heads: int) -> tuple[Tensor, Tenso
 @operator("attention")
 def attention(
     sizes: Sizes,
-    tokens: Axes = "HW",
+    tokens: Axes = "grid",
     key: Size | None = None,
     heads: Size = 1,
     scale: Real | None = None,
-    position: Size | SizePair | None = None,
+    position: Size | Sides | None = None,
     factored: bool = False,
     similarity: Similarity = "dot",
 ) -> Attention:
@@ -133,10 +134,10 @@ def attention(
     `factored` never makes a weight for each pair of tokens (arXiv:1812.01243); channels as tokens in heads with
     `similarity: cosine` are cross-covariance attention (arXiv:2106.09681).
     """
-    features = "".join(axis for axis in GRID if axis not in tokens) if "C" in tokens else "C"
+    features = "".join(axis for axis in sizes.space if axis not in tokens) if "C" in tokens else "C"
     if not features:
         raise Refused(f"tokens {tokens} leave no axis for the features")
-    if sizes.flat(tokens):
+    if sizes.flat(tokens) and not set(tokens) <= set(sizes.space) - set(sizes.grid):  # an axis that data lack is no mistake
         raise Refused(f"tokens {tokens} have size 1: there is nothing to attend to")
     width = _width(sizes, tokens, key, heads)
     lengths = _lengths(tokens, position)
@@ -170,7 +171,7 @@ def _lengths(tokens: str, position: int | list[int] | None) -> list[int]:
     lengths = [position] if isinstance(position, int) else position
     if len(lengths) == len(tokens):
         return lengths
-    if len(lengths) == 2:
-        raise Refused(f"position {lengths} is along two token axes, and tokens are {tokens}")
-    hint = f"; write position: [{position}, {position}]" if len(tokens) == 2 else ""
+    if len(lengths) > 1:
+        raise Refused(f"position {lengths} is along {len(lengths)} token axes, and tokens are {tokens}")
+    hint = f"; write position: [{', '.join(len(tokens) * [str(position)])}]"
     raise Refused(f"position {position} is along one token axis, and tokens are {tokens}{hint}")

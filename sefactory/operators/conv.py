@@ -102,7 +102,7 @@ def reached(sizes: Sizes, axis: str, kernel: int, padding: int, stride: int, dil
     if not isinstance(extent, int):
         raise Refused(
             f"padding {padding} does not keep the size of {axis} at kernel {kernel}, dilation {dilation}: it needs a fixed "
-            "grid: give height= and width="
+            f"grid: give {sizes.fixing}"
         )
     count = (extent + 2 * padding - reach - 1) // stride + 1
     if count < 1:
@@ -133,7 +133,7 @@ def _inside(at: Tensor, n: int, mode: str) -> Tensor:
 def conv(
     sizes: Sizes,
     kernel: Size | Annotated[list[Size], Field(min_length=1)] = 3,
-    along: Axes = "HW",
+    along: Axes = "grid",
     mix: NoAxes | None = None,
     each: NoAxes = "",
     out: Size | None = None,

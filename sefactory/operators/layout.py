@@ -8,10 +8,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..axes import GRID, Extent, Sizes, coarser, finer
+from ..axes import Extent, Sizes, coarser, finer
 from ..errors import Refused
 from ..registry import operator
-from ..schema import Axes, Index, Size, SizePair
+from ..schema import Axes, Index, Sides, Size
 from .weights import divide
 
 Scale = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
@@ -95,39 +95,44 @@ def unstack(sizes: Sizes, groups: Size = 1) -> Unstack:
 class Resize(nn.Module):
     """x interpolated to another grid, nearest or bilinear between half-pixel centres (align_corners=False).
 
-    x_BSCHW -> y_BSCHW with H, W as `to` says, or finer or coarser by a whole factor: n * times, ceil(n / step).
+    x_BSCHW -> y_BSCHW with the grid as `to` says, or finer or coarser by a whole factor: n * times, ceil(n / step).
     """
 
     def __init__(self, sizes: Sizes, grid: dict[str, Extent], times: int, step: int, mode: str) -> None:
         super().__init__()
-        self.sizes, self.times, self.step, self.mode = sizes.replace(grid), times, step, mode
-        self.fixed = [extent if isinstance(extent, int) else None for extent in grid.values()]
+        self.sizes, self.times, self.step = sizes.replace(grid), times, step
+        self.mode = "trilinear" if mode == "bilinear" and len(sizes.space) == 3 else mode
+        extents = [self.sizes[axis] for axis in sizes.space]
+        self.fixed = [extent if isinstance(extent, int) else None for extent in extents]
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        have = x_BSCHW.shape[-2:]
+        have = x_BSCHW.shape[3:]
         size = [-(-n * self.times // self.step) if fixed is None else fixed for n, fixed in zip(have, self.fixed, strict=True)]
         y = F.interpolate(x_BSCHW.flatten(0, 1), size=size, mode=self.mode)
         return torch.unflatten(y, 0, x_BSCHW.shape[:2])
 
     def extra_repr(self) -> str:
-        return f"{self.sizes['H']} x {self.sizes['W']}, mode={self.mode!r}"
+        return f"{' x '.join(str(self.sizes[axis]) for axis in self.sizes.space)}, mode={self.mode!r}"
 
 
 @operator("resize")
 def resize(
-    sizes: Sizes, to: SizePair | None = None, scale: Scale | None = None, mode: Literal["nearest", "bilinear"] = "nearest"
+    sizes: Sizes, to: Sides | None = None, scale: Scale | None = None, mode: Literal["nearest", "bilinear"] = "nearest"
 ) -> Resize:
     """Interpolates to the grid `to: [h, w]`, or by `scale`: 2 doubles it, 1/2 gives ceil(H/2) x ceil(W/2)."""
     if (to is None) == (scale is None):
         raise Refused("needs to or scale" if to is None else "to and scale exclude each other")
+    grid = sizes.grid
+    if to is not None and len(to) != len(grid):
+        raise Refused(f"to {to} is not one size for each axis of the grid {grid}")
     if to is not None:
-        return Resize(sizes, {"H": to[0], "W": to[1]}, 1, 1, mode)
+        return Resize(sizes, dict(zip(grid, to, strict=True)), 1, 1, mode)
     assert scale is not None
     times, step = round(scale), round(1 / scale)
     if times >= 1 and times == scale:
-        return Resize(sizes, {axis: finer(sizes[axis], times) for axis in GRID}, times, 1, mode)
+        return Resize(sizes, {axis: finer(sizes[axis], times) for axis in grid}, times, 1, mode)
     if step >= 1 and math.isclose(step * scale, 1, rel_tol=1e-9):
-        return Resize(sizes, {axis: coarser(sizes[axis], step) for axis in GRID}, 1, step, mode)
-    if not all(isinstance(sizes[axis], int) for axis in GRID):
-        raise Refused(f"scale {scale:g} is no whole number and no 1/s: it needs a fixed grid, give height= and width=")
-    return Resize(sizes, {axis: max(math.floor(sizes.number(axis) * scale), 1) for axis in GRID}, 1, 1, mode)
+        return Resize(sizes, {axis: coarser(sizes[axis], step) for axis in grid}, 1, step, mode)
+    if not all(isinstance(sizes[axis], int) for axis in grid):
+        raise Refused(f"scale {scale:g} is no whole number and no 1/s: it needs a fixed grid, give {sizes.fixing}")
+    return Resize(sizes, {axis: max(math.floor(sizes.number(axis) * scale), 1) for axis in grid}, 1, 1, mode)

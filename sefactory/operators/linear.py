@@ -34,7 +34,10 @@ class Linear(nn.Module):
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         if self.mix == "C" and not self.each:
             weight = self.weight[..., None, None]
-            y_NCHW = F.conv2d(x_BSCHW.flatten(0, 1), weight, self.bias, groups=self.groups)
+            x_NCHW = x_BSCHW.flatten(0, 1) if x_BSCHW.dim() == 5 else x_BSCHW.flatten(0, 1).flatten(2, 3)
+            y_NCHW = F.conv2d(x_NCHW, weight, self.bias, groups=self.groups)
+            if x_BSCHW.dim() > 5:
+                y_NCHW = torch.unflatten(y_NCHW, 2, x_BSCHW.shape[3:5])
             return torch.unflatten(y_NCHW, 0, x_BSCHW.shape[:2])
         y_BSCHW = self._contract(x_BSCHW)
         if self.bias is None:

@@ -43,7 +43,7 @@ class Unfold(nn.Module):
 
 
 @operator("unfold")
-def unfold(sizes: Sizes, over: Axes = "HW", kernel: Size = 3) -> Unfold:
+def unfold(sizes: Sizes, over: Axes = "grid", kernel: Size = 3) -> Unfold:
     """The neighbourhood of every position along the axes, kernel^n of them side by side on S, zeros outside."""
     if kernel % 2 == 0:
         raise Refused(f"kernel {kernel} is even: a neighbourhood has a centre")

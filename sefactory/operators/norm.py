@@ -120,6 +120,6 @@ class Standardize(nn.Module):
 
 
 @operator("standardize")
-def standardize(sizes: Sizes, over: Axes = "HW", eps: Positive = 1e-5, unbiased: bool = True) -> Standardize:
+def standardize(sizes: Sizes, over: Axes = "grid", eps: Positive = 1e-5, unbiased: bool = True) -> Standardize:
     """(x - mean) / sqrt(var + eps) over the axes of each sample, no parameters."""
     return Standardize(sizes.dims(over), eps, unbiased)

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..axes import GRID, Sizes, coarser
+from ..axes import Sizes, coarser
 from ..errors import Refused
 from ..precision import in_float32
 from ..registry import operator
@@ -98,7 +98,7 @@ class Pool(nn.Module):
 @operator("pool")
 def pool(
     sizes: Sizes,
-    over: Axes = "HW",
+    over: Axes = "grid",
     by: Statistic | Annotated[list[Statistic], Field(min_length=1)] = "mean",
     eps: Positive = 1e-5,
 ) -> Pool:
@@ -111,21 +111,31 @@ class Window(nn.Module):
 
     def __init__(self, sizes: Sizes, extent: int) -> None:
         super().__init__()
-        self.extent = extent
-        self.sizes = sizes.replace({axis: coarser(sizes[axis], extent) for axis in GRID})
+        self.extents = [extent if axis in sizes.grid else 1 for axis in sizes.space]
+        self.sizes = sizes.replace({axis: coarser(sizes[axis], extent) for axis in sizes.grid})
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        e = self.extent
-        y = F.avg_pool2d(x_BSCHW.flatten(1, 2), 2 * e - 1, e, e - 1, count_include_pad=False)
-        return torch.unflatten(y, 1, x_BSCHW.shape[1:3])
+        *depth, e, f = self.extents
+        y = _windows(x_BSCHW.flatten(1, -3), e, f)
+        y = torch.unflatten(y, 1, x_BSCHW.shape[1:-2])
+        for e in depth:  # the mean of a window is that of its slices: also where a window is larger than the map
+            y = torch.unflatten(_windows(y.flatten(1, 2).flatten(3), e, 1), 3, y.shape[-2:])
+            y = torch.unflatten(y, 1, x_BSCHW.shape[1:3])
+        return y
 
     def extra_repr(self) -> str:
-        return f"extent={self.extent}"
+        return f"extents={self.extents}"
+
+
+def _windows(x: Tensor, *extents: int) -> Tensor:
+    """Means over windows of the last two axes."""
+    window, border = [2 * e - 1 for e in extents], [e - 1 for e in extents]
+    return F.avg_pool2d(x, window, extents, border, count_include_pad=False)
 
 
 @operator("window")
 def window(sizes: Sizes, extent: Size = 2) -> Window:
-    """Mean over windows of 2 extent - 1 at stride extent: the grid becomes ceil(H/extent) x ceil(W/extent)."""
+    """Mean over windows of 2 extent - 1 at stride extent: every axis of the grid becomes ceil(n/extent)."""
     return Window(sizes, extent)
 
 
@@ -143,14 +153,16 @@ class Cluster(nn.Module):
         self.rounds, self.hard = rounds, hard
         self.weight = learned((count, channels), channels)
         self.bias = learned((count,), channels) if bias else None
-        self.sizes = sizes.replace({"S": count, "H": 1, "W": 1})
+        self.sizes = sizes.replace({**dict.fromkeys(sizes.space, 1), "S": count})
 
     def forward(self, x_B1CHW: Tensor) -> Tensor:
         x_BCN = x_B1CHW.flatten(3).squeeze(1)
         given = (x_BCN, self.weight) if self.bias is None else (x_BCN, self.weight, self.bias)
         if self.hard or self.rounds:  # a maximum, and energies of x with itself, are no matter for half types
-            return in_float32(self._refined, *given)[..., None, None].to(x_BCN.dtype)
-        return self._means(*given)[..., None, None]
+            y_BKC = in_float32(self._refined, *given).to(x_BCN.dtype)
+        else:
+            y_BKC = self._means(*given)
+        return y_BKC[..., None, None] if x_B1CHW.dim() == 5 else y_BKC[..., None, None, None]
 
     def _means(self, x_BCN: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         logits_BKN = weight @ x_BCN
@@ -191,8 +203,8 @@ def cluster(sizes: Sizes, count: Size = 1, bias: bool = True, rounds: Index = 0,
     """
     if sizes["S"] != 1:
         raise Refused(f"needs S = 1, and S holds {sizes['S']} maps")
-    if sizes.flat(GRID):
-        raise Refused("needs positions, and H and W are both 1")
+    if sizes.flat(sizes.space):
+        raise Refused("needs positions, and the map has only one")
     if rounds > MOST_ROUNDS:
         raise Refused(f"rounds {rounds}; at most {MOST_ROUNDS:,}")
     return Cluster(sizes, count, bias, rounds, hard)

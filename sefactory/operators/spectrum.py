@@ -1,6 +1,7 @@
 """Frequencies of a map as descriptors."""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -13,47 +14,51 @@ from ..registry import operator
 from ..schema import Index
 from .weights import divide
 
-Pair = Annotated[list[Index], Field(min_length=2, max_length=2)]
+Frequency = Annotated[list[Index], Field(min_length=1, max_length=3)]
 Bins = Annotated[int, Field(ge=1, le=1000)]
-BinPair = Annotated[list[Bins], Field(min_length=2, max_length=2)]
+Grid = Annotated[list[Bins], Field(min_length=1, max_length=3)]
 
 
 class Spectrum(nn.Module):
     """y_c = sum_hw a_chw D_u(h) D_v(w), a the adaptive mean of the map to a grid: an orthonormal DCT-II coefficient (u, v).
 
-    x_BSCHW -> y_BSC11; the channels are cut into as many equal groups as there are frequencies, in the order written.
+    x_BSCHW -> y_BSC11; the channels are cut into as many equal groups as there are frequencies, in the order written. A
+    frequency and the grid have one number for each axis of the map's grid.
     The basis is computed at each call, so nothing of it is in the state (arXiv:2012.11879, equations 5 and 10).
     """
 
-    def __init__(self, sizes: Sizes, frequencies: list[list[int]], grid: tuple[int, int]) -> None:
+    def __init__(self, sizes: Sizes, frequencies: Sequence[Sequence[int]], grid: Sequence[int]) -> None:
         super().__init__()
-        self.rows, self.columns = [u for u, _ in frequencies], [v for _, v in frequencies]
-        self.grid = grid
-        self.sizes = sizes.replace({"H": 1, "W": 1})
+        self.count, self.grid = len(frequencies), tuple(grid)
+        columns = dict(zip(sizes.grid, zip(grid, zip(*frequencies, strict=True), strict=True), strict=True))
+        # An axis that data lack has one position: the mean of it, at frequency 0, is x.
+        self.bases = [columns.get(axis, (1, (0,) * self.count)) for axis in sizes.space]
+        self.sizes = sizes.replace(dict.fromkeys(sizes.space, 1))
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        x_BSFCHW = torch.unflatten(x_BSCHW, 2, (len(self.rows), -1))
-        rows_FH = _basis(self.rows, self.grid[0], x_BSCHW, dim=-2)
-        columns_FW = _basis(self.columns, self.grid[1], x_BSCHW, dim=-1)
-        x_BSFCH = einsum("bsfchw,fw->bsfch", x_BSFCHW, columns_FW)
-        return einsum("bsfch,fh->bsfc", x_BSFCH, rows_FH).flatten(2)[..., None, None]
+        y = torch.unflatten(x_BSCHW, 2, (self.count, -1))
+        for bins, frequencies in reversed(self.bases):  # the last axis goes first
+            basis_FN = _basis(frequencies, bins, y)
+            y = einsum("bsfc...n,fn->bsfc...", y, basis_FN)
+        return torch.unflatten(y.flatten(2), 2, (-1, *(1 for _ in self.bases)))
 
     def macs(self, x: Tensor, y: Tensor) -> int:
-        """Multiply-adds of the two contractions."""
-        return x.numel() + x.numel() // x.shape[-1]
+        """Multiply-adds of the contractions, axis after axis."""
+        shape = x.shape[3:]
+        return sum(x.numel() // math.prod(shape[len(shape) - done :]) for done in range(len(shape)))
 
     def extra_repr(self) -> str:
-        return f"{len(self.rows)} frequencies on {self.grid[0]} x {self.grid[1]}"
+        return f"{self.count} frequencies on {' x '.join(map(str, self.grid))}"
 
 
-def _basis(frequencies: list[int], bins: int, x: Tensor, dim: int) -> Tensor:
-    """D_u of the adaptive means, on the positions themselves: (frequencies, size), in the dtype of x."""
+def _basis(frequencies: Sequence[int], bins: int, x: Tensor) -> Tensor:
+    """D_u of the adaptive means, on the positions of the last axis themselves: (frequencies, size), in the dtype of x."""
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     n_N = torch.arange(bins, device=x.device, dtype=dtype)
     cosines_UN = torch.cos(math.pi / bins * n_N[:, None] * (n_N + 0.5)).unbind()
     # D_u(i) = sqrt((1 if u = 0 else 2) / n) cos(pi u (i + 1/2) / n)
     chosen_FN = torch.stack([cosines_UN[u] * math.sqrt((2 if u else 1) / bins) for u in frequencies])
-    return (chosen_FN @ _means(bins, x.shape[dim], n_N)).to(x.dtype)
+    return (chosen_FN @ _means(bins, x.shape[-1], n_N)).to(x.dtype)
 
 
 def _means(bins: int, size: int, like: Tensor) -> Tensor:
@@ -67,13 +72,20 @@ def _means(bins: int, size: int, like: Tensor) -> Tensor:
 @operator("spectrum")
 def spectrum(
     sizes: Sizes,
-    frequencies: Annotated[list[Pair], Field(min_length=1)] = [[0, 0]],  # noqa: B006  (read only)
-    grid: Bins | BinPair = 7,
+    frequencies: Annotated[list[Frequency], Field(min_length=1)] | None = None,
+    grid: Bins | Grid = 7,
 ) -> Spectrum:
-    """DCT coefficients [[u, v], ...] of the adaptive mean to a grid, one for each of as many equal groups of channels."""
+    """DCT coefficients [[u, v], ...] of the adaptive mean to a grid, one for each of as many equal groups of channels.
+
+    Without frequencies it is the one of zeros, the mean by a constant.
+    """
+    bins = [grid] * len(sizes.grid) if isinstance(grid, int) else grid
+    frequencies = [[0] * len(sizes.grid)] if frequencies is None else frequencies
+    for numbers, name in ((bins, "grid"), *((frequency, "frequency") for frequency in frequencies)):
+        if len(numbers) != len(sizes.grid):
+            raise Refused(f"{name} {numbers} is not one number for each axis of the grid {sizes.grid}")
     divide("C of", sizes.number("C"), len(frequencies))
-    height, width = (grid, grid) if isinstance(grid, int) else grid
-    for u, v in frequencies:
-        if u >= height or v >= width:
-            raise Refused(f"frequency [{u}, {v}] is beyond a grid of {height} x {width}")
-    return Spectrum(sizes, frequencies, (height, width))
+    for frequency in frequencies:
+        if any(u >= n for u, n in zip(frequency, bins, strict=True)):
+            raise Refused(f"frequency {frequency} is beyond a grid of {' x '.join(map(str, bins))}")
+    return Spectrum(sizes, frequencies, bins)
