@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from examples import CHANNELS, example, leaves, node, refusal
 from readme import default, shipped
 
 import sefactory as sf
-from sefactory.registry import Operator
+from sefactory.config import Shelf
+from sefactory.registry import SLOTS, Operator
 
 ROOT = Path(__file__).parent.parent
 SOURCE, PAGE = ROOT / "scripts" / "page", ROOT / "docs" / "vocabulary.md"
-CHANNELS, GRID = 64, (12, 10)
-SEVERAL = "maps side by side on S, and nothing joins them"
 
 
 def data(name: str) -> Any:
@@ -28,49 +28,6 @@ def data(name: str) -> Any:
 
 
 RECIPES, FAMILIES, FORMS, TRAPS = data("recipes"), data("operators"), data("forms"), data("traps")
-
-
-def node(config: Any, channels: int = CHANNELS, grid: bool = False) -> sf.Block:
-    """A block of one node; maps that lie on S at its end are laid on C."""
-    size = dict(zip(("height", "width"), GRID, strict=True)) if grid else {}
-    try:
-        return sf.build(config, channels, **size)
-    except sf.ConfigError as error:
-        if SEVERAL not in str(error):
-            raise
-    return sf.build({"series": {"node": config, "end": ["unstack"]}}, channels, **size)
-
-
-def leaves(block: sf.Block) -> str:
-    """The sizes behind the node of such a block."""
-    ends = {part.path: part.sizes[1] for part in block.parts}
-    return str(ends.get("series.node", block.sizes[1]) if "series.end" in ends else block.sizes[1])
-
-
-def example(config: Any, sizes: str) -> tuple[str, dict[str, tuple[int, ...]]]:
-    """The sizes that a node leaves of `sizes`, and its tensors by their names."""
-    stack, channels, *grid = sizes.split(" x ")
-    names = ("height", "width")
-    size = {name: int(n) for name, n in zip(names, grid, strict=True) if n.isdecimal() and n != "1"}
-    before = [{"stack": int(stack)}] if stack != "1" else []
-    before += [{"pool": axes}] if (axes := "".join(a for a, n in zip("HW", grid, strict=True) if n == "1")) else []
-    series = {**({"before": before} if before else {}), "node": config, "end": ["unstack"]}
-    block = sf.build({"series": series}, int(stack) * int(channels), **size)
-    here = "series.node"
-    part = next(part for part in block.parts if part.path == here)
-    if str(part.sizes[0]) != sizes:
-        raise ValueError(f"{config}: {part.sizes[0]} comes in, not {sizes}")
-    state = {key.removeprefix(f"{here}."): tuple(t.shape) for key, t in block.state_dict().items()}
-    return str(part.sizes[1]), state
-
-
-def refusal(config: Any, sizes: str) -> str:
-    """What the library says of a node that it refuses, without the path."""
-    try:
-        example(config, sizes)
-    except sf.ConfigError as error:
-        return "; ".join(text for _, text in error.faults)
-    raise ValueError(f"{config} is not refused")
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
@@ -128,7 +85,10 @@ def _long(row: dict[str, Any]) -> Iterator[str]:
     yield from (f"**{row['title']}** -> {_built(row)}", "")
     yield from ("```py", row["torch"].strip(), "```", "", "```yaml", row["yaml"].strip(), "```", "")
     if "keys" in row:
-        pairs = (f"`{ours}` <- `{', '.join([theirs] if isinstance(theirs, str) else theirs)}`" for ours, theirs in row["keys"].items())
+        pairs = (
+            f"`{ours}` <- `{', '.join([theirs] if isinstance(theirs, str) else theirs)}`"
+            for ours, theirs in row["keys"].items()
+        )
         yield from (f"Weights: {'; '.join(pairs)}.", "")
     if "state" in row:
         yield from (f"Weights: `{row['state']}`.", "")
@@ -153,9 +113,8 @@ def operators() -> Iterator[str]:
 
 def _operator(operator: Operator, entry: dict[str, Any]) -> Iterator[str]:
     yield from (f"#### {operator.name}", "", inspect.getdoc(operator.make) or "", "")
-    made = inspect.signature(operator.make).return_annotation
-    if inspect.isclass(made) and made.__module__.startswith("sefactory."):
-        yield from ("```text", inspect.getdoc(made) or "", "```", "")
+    if formula := entry.get("formula") or _formula(operator):
+        yield from ("```text", formula.strip(), "```", "")
     meanings = entry["parameters"]
     rows = [
         (code(s.name), "required" if s.required else code(default(s)), s.allowed, meanings[s.name]) for s in operator.parameters
@@ -163,10 +122,19 @@ def _operator(operator: Operator, entry: dict[str, Any]) -> Iterator[str]:
     yield from (*table(("parameter", "default", "allowed", "what it is"), rows), "")
     yield from (*table(("example", "in", "out", "state dict"), map(_example, entry["examples"])), "")
     if "refused" in entry:
-        refused = ((code(r["yaml"]), _in(r), refusal(yaml.safe_load(r["yaml"]), _in(r)).replace("|", "\\|")) for r in entry["refused"])
+        refused = (
+            (code(r["yaml"]), _in(r), refusal(yaml.safe_load(r["yaml"]), _in(r)).replace("|", "\\|")) for r in entry["refused"]
+        )
         yield from (*table(("refused", "in", "message"), refused), "")
     if "notes" in entry:
         yield from (*(f"- {note}" for note in entry["notes"]), "")
+
+
+def _formula(operator: Operator) -> str:
+    """What the class of its module says of itself."""
+    made = inspect.signature(operator.make).return_annotation
+    ours = inspect.isclass(made) and made.__module__.startswith("sefactory.")
+    return (inspect.getdoc(made) or "") if ours else ""
 
 
 def _in(row: dict[str, Any]) -> str:
@@ -186,6 +154,29 @@ def configs() -> Iterator[str]:
         yield from (f"`{name}`", "", "```yaml", text.strip(), "```", "")
 
 
+def names() -> Iterator[str]:
+    """All shipped configs with their parameters."""
+    let = {name: sf.load(name).get("let", {}) for name in sf.configs()}
+    told = (
+        f"`{name}` ({', '.join(f'{key}: {value}' for key, value in given.items())})" if given else f"`{name}`"
+        for name, given in let.items()
+    )
+    yield f"{', '.join(told)}."
+
+
+def words() -> Iterator[str]:
+    """What the slot words stand for."""
+    shelf = Shelf()
+    rows = []
+    for slot in SLOTS:
+        for word in shelf.known(slot):
+            file = shelf.find(word, slot)
+            assert file
+            lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+            rows.append((slot, code(word), code(" ".join(lines).removeprefix(f"{slot}: "))))
+    yield from table(("slot", "word", "stands for"), rows)
+
+
 def traps() -> Iterator[str]:
     """A list."""
     yield from (f"- {entry['trap']}" for entry in TRAPS)
@@ -197,6 +188,8 @@ INSERTS: dict[str, Callable[[], Iterator[str]]] = {
     "recipes": recipes,
     "operators": operators,
     "configs": configs,
+    "names": names,
+    "words": words,
     "traps": traps,
 }
 

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from examples import CHANNELS, GRID, leaves, node
 from torch import Tensor, nn
 from torch.nn import functional as F
 from vocabulary import RECIPES
 
 import sefactory as sf
 
-SHAPE = (2, 64, 12, 10)
+SHAPE = (2, CHANNELS, *GRID)
 ROWS = [row for group in RECIPES for row in group["rows"]]
 LEARNED = (nn.Module, nn.Parameter)
 
@@ -95,20 +96,12 @@ def _keys(row: dict[str, Any], block: sf.Block, theirs: dict[str, Tensor]) -> di
     return dict(zip(ours, theirs, strict=True))
 
 
-def _loaded(row: dict[str, Any], snippet: Snippet) -> tuple[sf.Block, bool]:
-    """The right side with the weights of the left, and whether several maps come out, then laid end to end on C."""
-    config, several = yaml.safe_load(row["yaml"]), False
-    size = dict(zip(("height", "width"), SHAPE[2:], strict=True)) if row.get("grid") else {}
-    try:
-        block = sf.build(config, SHAPE[1], **size)
-    except sf.ConfigError as error:
-        assert "maps side by side on S, and nothing joins them" in str(error), error
-        block, several = sf.build({"series": {"node": config, "end": ["unstack"]}}, SHAPE[1], **size), True
-    state = snippet.state()
-    if "state" in row:
-        state = eval(row["state"], snippet.names)
+def _loaded(row: dict[str, Any], snippet: Snippet) -> sf.Block:
+    """The right side with the weights of the left; several maps at its end are laid on C."""
+    block = node(yaml.safe_load(row["yaml"]), grid=row.get("grid", False))
+    state = eval(row["state"], snippet.names) if "state" in row else snippet.state()
     sf.load_official(block, state, keys=_keys(row, block, state))
-    return block, several
+    return block
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.get("title", row["torch"])[:60])
@@ -119,10 +112,10 @@ def test_the_yaml_is_the_torch(row: dict[str, Any]) -> None:
         x = torch.randn(SHAPE)
         snippet = Snippet(row["torch"], x.abs() if row.get("positive") else x)
         snippet.scramble()
-        block, several = _loaded(row, snippet)
+        block = _loaded(row, snippet)
         for training in (False,) if row.get("random") else (False, True):
             y, expected = block.train(training)(snippet.names["x"]), snippet(training)
-            assert several == (expected.dim() == 5), (y.shape, expected.shape)
+            assert (expected.dim() == 5) == (not leaves(block).startswith("1 x ")), (y.shape, expected.shape)
             torch.testing.assert_close(y, expected.reshape(y.shape), rtol=1e-9, atol=1e-9)
     finally:
         torch.set_default_dtype(torch.float32)

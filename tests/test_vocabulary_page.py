@@ -9,14 +9,14 @@ import pytest
 import torch
 import vocabulary
 import yaml
+from examples import CHANNELS, GRID, node
 from torch.nn import functional as F
 
 import sefactory as sf
-from sefactory import cli
-from sefactory.registry import find
+from sefactory import cli, registry
 
 TEXT = vocabulary.PAGE.read_text(encoding="utf-8")
-X = torch.randn(2, vocabulary.CHANNELS, *vocabulary.GRID, generator=torch.Generator().manual_seed(0))
+X = torch.randn(2, CHANNELS, *GRID, generator=torch.Generator().manual_seed(0))
 ENTRIES = {entry["name"]: entry for family in vocabulary.FAMILIES for entry in family.get("operators", ())}
 FUNCTIONS = {name: code for family in vocabulary.FAMILIES for name, code in family.get("functions", {}).items()}
 
@@ -57,20 +57,20 @@ def test_every_yaml_builds_and_runs(tmp_path: Path) -> None:
         (tmp_path / "it.yaml").write_text(text)
         config = sf.load(tmp_path / "it.yaml")
         try:
-            block = vocabulary.node(config)
+            block = node(config)
         except sf.ConfigError as error:
             assert "fixed grid" in str(error), f"{text}\n{error}"
-            block = vocabulary.node(config, grid=True)
+            block = node(config, grid=True)
         assert block.eval()(X).isfinite().all()
 
 
 def test_the_python_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(_folder(tmp_path))
-    monkeypatch.setattr("sefactory.registry._OPERATORS", dict(__import__("sefactory.registry").registry._OPERATORS))
+    monkeypatch.setattr(registry, "_OPERATORS", dict(registry._OPERATORS))
     blocks = _blocks("python")
     assert len(blocks) >= 3
     exec("\n".join(blocks), {"__name__": "page"})
-    assert find("binned_mean")
+    assert registry.find("binned_mean")
 
 
 def test_the_command_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,12 +89,12 @@ def test_the_command_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_is_that_of_torch(name: str) -> None:
     x = X.abs()
-    assert torch.equal(sf.build(name, vocabulary.CHANNELS)(x), eval(FUNCTIONS[name], {"torch": torch, "F": F, "x": x}))
+    assert torch.equal(sf.build(name, CHANNELS)(x), eval(FUNCTIONS[name], {"torch": torch, "F": F, "x": x}))
 
 
 @pytest.mark.parametrize("name", vocabulary.FORMS["fuses"])
 def test_a_fuse_has_its_formula(name: str) -> None:
-    block = vocabulary.node({"parallel": {"a": ["relu"], "b": ["tanh"]}, "fuse": name})
+    block = node({"parallel": {"a": ["relu"], "b": ["tanh"]}, "fuse": name})
     x = X.unsqueeze(1)
     expected = eval(vocabulary.FORMS["fuses"][name], {"torch": torch, "a": x.relu(), "b": x.tanh()})
     torch.testing.assert_close(block(X), expected.flatten(1, 2))
@@ -105,7 +105,7 @@ def test_an_application_has_its_formula(name: str) -> None:
     several = {"parallel": {"a": ["exp"], "b": ["tanh"]}, "fuse": "stack"} if name == "scale_shift" else "exp"
     x = X.unsqueeze(1)
     g = torch.cat([x.exp(), x.tanh()], 1) if name == "scale_shift" else x.exp()
-    y = vocabulary.node({"excite": [several], "apply": name})(X)
+    y = node({"excite": [several], "apply": name})(X)
     torch.testing.assert_close(y, eval(vocabulary.FORMS["applies"][name], {"x": x, "g": g}).squeeze(1))
 
 
