@@ -1,10 +1,9 @@
-"""Writes the tables of README.md and docs/operators.md: operators from their signatures, configs from their files.
+"""Writes the tables of README.md: operators from their signatures, configs from their files.
 
 python scripts/readme.py            rewrites them
 python scripts/readme.py --check    exit code 1 where one is out of date
 """
 
-import inspect
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from sefactory.registry import Operator, find
 from sefactory.schema import Schema
 
 ROOT = Path(__file__).parent.parent
-README, REFERENCE = ROOT / "README.md", ROOT / "docs" / "operators.md"
+README = ROOT / "README.md"
 
 
 def shipped() -> list[Operator]:
@@ -51,21 +50,6 @@ def config_table() -> str:
     return "\n".join(rows)
 
 
-def reference() -> str:
-    """docs/operators.md: every operator with its formula, and what each parameter may be."""
-    parts = ["# Operators", "", "Written by scripts/readme.py from the signatures and docstrings in sefactory/operators/.", ""]
-    for operator in shipped():
-        parts += [f"## {operator.name}", "", inspect.getdoc(operator.make) or "", ""]
-        made = inspect.signature(operator.make).return_annotation
-        if inspect.isclass(made) and made.__module__.startswith("sefactory."):
-            parts += ["```text", inspect.getdoc(made) or "", "```", ""]
-        if operator.parameters:
-            parts += ["| parameter | default | allowed |", "| --- | --- | --- |"]
-            parts += [f"| `{s.name}` | {'' if s.required else f'`{default(s)}`'} | {s.allowed} |" for s in operator.parameters]
-            parts.append("")
-    return "\n".join(parts)
-
-
 def written(text: str) -> str:
     """The text with its tables made anew between their markers."""
     for name, table in (("operators", operator_table()), ("configs", config_table())):
@@ -76,12 +60,10 @@ def written(text: str) -> str:
 
 
 def main() -> int:
-    new = {README: written(README.read_text(encoding="utf-8")), REFERENCE: reference()}
+    old = README.read_text(encoding="utf-8")
     if "--check" in sys.argv:
-        return int(any(not file.is_file() or file.read_text(encoding="utf-8") != text for file, text in new.items()))
-    for file, text in new.items():
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        return int(old != written(old))
+    README.write_text(written(old), encoding="utf-8")
     return 0
 
 

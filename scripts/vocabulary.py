@@ -1,0 +1,216 @@
+"""Writes docs/vocabulary.md from scripts/page: prose with marks, and tables of what the library answers.
+
+python scripts/vocabulary.py            rewrites it
+python scripts/vocabulary.py --check    exit code 1 where it is out of date
+"""
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from examples import CHANNELS, example, leaves, node, refusal
+from readme import default, shipped
+
+import sefactory as sf
+from sefactory.config import Shelf
+from sefactory.registry import SLOTS, Operator
+
+ROOT = Path(__file__).parent.parent
+SOURCE, PAGE = ROOT / "scripts" / "page", ROOT / "docs" / "vocabulary.md"
+
+
+def data(name: str) -> Any:
+    """A file of scripts/page."""
+    return yaml.safe_load((SOURCE / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+RECIPES, FAMILIES, FORMS, TRAPS = data("recipes"), data("operators"), data("forms"), data("traps")
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """A table in Markdown."""
+    lines = [list(head), *rows]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def code(text: str) -> str:
+    """Code inside a cell of a table."""
+    return f"`{text.strip()}`".replace("|", "\\|") if text else ""
+
+
+def fuses() -> Iterator[str]:
+    """The fuses with their formulas and sizes."""
+    rows = []
+    for name, formula in FORMS["fuses"].items():
+        block = node({"parallel": {"a": ["relu"], "b": [{"pool": "HW"}]}, "fuse": name})
+        rows.append((code(name), code(formula), leaves(block)))
+    yield from table(("fuse", "formula", "1 x 64 x H x W and 1 x 64 x 1 x 1 become"), rows)
+
+
+def applies() -> Iterator[str]:
+    """The applications with their formulas."""
+    yield from table(("apply", "formula, x the map and g the gate"), ((code(n), code(f)) for n, f in FORMS["applies"].items()))
+
+
+def recipes() -> Iterator[str]:
+    """Groups of recipes: short ones in a table, long ones as pairs of code."""
+    for group in RECIPES:
+        yield from (f"### {group['group']}", "", group["text"], "")
+        short = [row for row in group["rows"] if "title" not in row]
+        if short:
+            yield from table(("PyTorch", "YAML", "leaves", ""), map(_short, short))
+            yield ""
+        for row in group["rows"]:
+            if "title" in row:
+                yield from _long(row)
+
+
+def _remarks(row: dict[str, Any]) -> list[str]:
+    return [text for text in ("fixed grid" if row.get("grid") else "", row.get("note", "")) if text]
+
+
+def _built(row: dict[str, Any]) -> str:
+    return leaves(node(yaml.safe_load(row["yaml"]), grid=row.get("grid", False)))
+
+
+def _short(row: dict[str, Any]) -> tuple[str, ...]:
+    return code(row["torch"]), code(row["yaml"]), _built(row), "; ".join(_remarks(row))
+
+
+def _long(row: dict[str, Any]) -> Iterator[str]:
+    yield from (f"**{row['title']}** -> {_built(row)}", "")
+    yield from ("```py", row["torch"].strip(), "```", "", "```yaml", row["yaml"].strip(), "```", "")
+    if "keys" in row:
+        pairs = (
+            f"`{ours}` <- `{', '.join([theirs] if isinstance(theirs, str) else theirs)}`"
+            for ours, theirs in row["keys"].items()
+        )
+        yield from (f"Weights: {'; '.join(pairs)}.", "")
+    if "state" in row:
+        yield from (f"Weights: `{row['state']}`.", "")
+    if remarks := _remarks(row):
+        text = "; ".join(remarks)
+        yield from (f"{text[0].upper()}{text[1:]}.", "")
+
+
+def operators() -> Iterator[str]:
+    """Families of operators."""
+    known = {operator.name: operator for operator in shipped()}
+    for family in FAMILIES:
+        yield from (f"### {family['family']}", "")
+        yield from (family["text"], "") if "text" in family else ()
+        for entry in family.get("operators", ()):
+            yield from _operator(known[entry["name"]], entry)
+        if "functions" in family:
+            rows = ((code(n), str(inspect.getdoc(known[n].make)), code(f)) for n, f in family["functions"].items())
+            yield from table(("word", "formula", "in torch"), rows)
+            yield ""
+
+
+def _operator(operator: Operator, entry: dict[str, Any]) -> Iterator[str]:
+    yield from (f"#### {operator.name}", "", inspect.getdoc(operator.make) or "", "")
+    if formula := entry.get("formula") or _formula(operator):
+        yield from ("```text", formula.strip(), "```", "")
+    meanings = entry["parameters"]
+    rows = [
+        (code(s.name), "required" if s.required else code(default(s)), s.allowed, meanings[s.name]) for s in operator.parameters
+    ]
+    yield from (*table(("parameter", "default", "allowed", "what it is"), rows), "")
+    yield from (*table(("example", "in", "out", "state dict"), map(_example, entry["examples"])), "")
+    if "refused" in entry:
+        refused = (
+            (code(r["yaml"]), _in(r), refusal(yaml.safe_load(r["yaml"]), _in(r)).replace("|", "\\|")) for r in entry["refused"]
+        )
+        yield from (*table(("refused", "in", "message"), refused), "")
+    if "notes" in entry:
+        yield from (*(f"- {note}" for note in entry["notes"]), "")
+
+
+def _formula(operator: Operator) -> str:
+    """What the class of its module says of itself."""
+    made = inspect.signature(operator.make).return_annotation
+    ours = inspect.isclass(made) and made.__module__.startswith("sefactory.")
+    return (inspect.getdoc(made) or "") if ours else ""
+
+
+def _in(row: dict[str, Any]) -> str:
+    return str(row.get("in", f"1 x {CHANNELS} x H x W"))
+
+
+def _example(row: dict[str, Any]) -> tuple[str, ...]:
+    out, state = example(yaml.safe_load(row["yaml"]), _in(row))
+    tensors = (f"`{key}` {shape}" for key, shape in state.items() if not key.endswith("num_batches_tracked"))
+    return code(row["yaml"]), _in(row), out, ", ".join(tensors)
+
+
+def configs() -> Iterator[str]:
+    """Shipped configs as they are."""
+    for name in FORMS["whole"]:
+        text = (ROOT / "configs" / "block" / f"{name}.yaml").read_text(encoding="utf-8")
+        yield from (f"`{name}`", "", "```yaml", text.strip(), "```", "")
+
+
+def names() -> Iterator[str]:
+    """All shipped configs with their parameters."""
+    let = {name: sf.load(name).get("let", {}) for name in sf.configs()}
+    told = (
+        f"`{name}` ({', '.join(f'{key}: {value}' for key, value in given.items())})" if given else f"`{name}`"
+        for name, given in let.items()
+    )
+    yield f"{', '.join(told)}."
+
+
+def words() -> Iterator[str]:
+    """What the slot words stand for."""
+    shelf = Shelf()
+    rows = []
+    for slot in SLOTS:
+        for word in shelf.known(slot):
+            file = shelf.find(word, slot)
+            assert file
+            lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+            rows.append((slot, code(word), code(" ".join(lines).removeprefix(f"{slot}: "))))
+    yield from table(("slot", "word", "stands for"), rows)
+
+
+def traps() -> Iterator[str]:
+    """A list."""
+    yield from (f"- {entry['trap']}" for entry in TRAPS)
+
+
+INSERTS: dict[str, Callable[[], Iterator[str]]] = {
+    "fuses": fuses,
+    "applies": applies,
+    "recipes": recipes,
+    "operators": operators,
+    "configs": configs,
+    "names": names,
+    "words": words,
+    "traps": traps,
+}
+
+
+def page() -> str:
+    """The whole page."""
+    text = (SOURCE / "page.md").read_text(encoding="utf-8")
+    for name, insert in INSERTS.items():
+        before, after = text.split(f"<!-- insert: {name} -->")
+        text = before + "\n".join(insert()).strip() + after
+    return text
+
+
+def main() -> int:
+    new = page()
+    if "--check" in sys.argv:
+        return int(not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != new)
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
