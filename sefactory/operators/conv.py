@@ -59,7 +59,7 @@ class Conv(nn.Module):
         self.sizes = sizes.replace(changed)
         fan_in = math.prod(inputs) * math.prod(kernel)
         self.weight = learned((*sizes.numbers(each), out, *inputs, *kernel), fan_in, start)
-        self.bias = learned((*sizes.numbers(each), out), fan_in, start) if bias else None
+        self.bias = learned((*sizes.numbers(each), out), fan_in, None if start is None else 0) if bias else None
         self.channels = self.sizes.numbers(each + mix)
         self.shared = sizes.others(along, mix, each)
         self.order = (0, *sizes.dims(self.shared + each + mix + along))

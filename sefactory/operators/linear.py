@@ -28,7 +28,7 @@ class Linear(nn.Module):
         fan_in = math.prod(inputs)
         self.mix, self.each, self.groups = mix, each, groups
         self.weight = learned((*sizes.numbers(each), out, *inputs), fan_in, start)
-        self.bias = learned((*sizes.numbers(each), out), fan_in, start) if bias else None
+        self.bias = learned((*sizes.numbers(each), out), fan_in, None if start is None else 0) if bias else None
         self.sizes = sizes.replace({axis: out if axis == mix[0] else 1 for axis in mix})
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ def linear(
 ) -> Linear:
     """Dense map of the mixed axis (default C), or of several together: the outputs land on the first, the others become 1.
 
-    `each` axes have weights of their own, `groups` cuts the first mixed axis, `start` fills the weights with a constant.
+    `each` axes have weights of their own, `groups` cuts the first mixed axis, `start` fills the weights with a constant, and terms with 0.
     """
     mix = roles(sizes, mix, each)
     check_roles({"mix": mix, "each": each})
