@@ -220,7 +220,9 @@ class Grammar:
             return self._operation(found, given, let, at)
         if config is None:
             known = [*operators(), *self.library.names(at.files[-1]), *(FORM_KEYS if given is not None else [])]
-            return self._fault(at, f"no operator or config named {shown(name)}{meant(name, at.names, known)}")
+            step = at.place.path[-1] if at.place.path else ""
+            names = f"; the keys here are names of steps: write a list, or step: {{{step}: {name}}}" if find(step) else ""
+            return self._fault(at, f"no operator or config named {shown(name)}{names or meant(name, at.names, known)}")
         return self._reference(name, config, given, let, at)
 
     def _fits(self, name: str, key: str, value: Any, config: Config, at: At, inside: At) -> bool:

@@ -13,6 +13,28 @@ FORMS = {"unit": (*SLOTS, "apply"), "series": ("series",), "parallel": ("paralle
 FORM_KEYS = [key for form in FORMS.values() for key in form]
 
 
+_POOL = "pool with by: {}"
+_RESHAPE = "nothing: operators name their axes, and nothing is reshaped"
+ELSEWHERE = {
+    **{word: _POOL.format(word) for word in ("mean", "max", "min", "sum", "std", "var")},
+    **dict.fromkeys(("avgpool", "adaptiveavgpool", "gap"), _POOL.format("mean")),
+    **dict.fromkeys(("maxpool", "adaptivemaxpool", "gmp"), _POOL.format("max")),
+    **dict.fromkeys(("flatten", "view", "reshape", "permute", "transpose", "unsqueeze", "rearrange"), _RESHAPE),
+    **dict.fromkeys(("cat", "concat"), "parallel with fuse: concat"),
+    **dict.fromkeys(("chunk", "split"), "slice, or stack for equal parts"),
+    **dict.fromkeys(("add", "residual"), "a unit with apply: add"),
+    **dict.fromkeys(("mul", "multiply"), "a unit, or parallel with fuse: product"),
+    **dict.fromkeys(("upsample", "interpolate"), "resize"),
+    **dict.fromkeys(("channelshuffle", "shuffle"), "stack with groups, then unstack"),
+    **dict.fromkeys(("depthwise", "dwconv", "depthwiseconv"), "conv with each: C"),
+    **dict.fromkeys(("leakyrelu", "prelu"), "parallel of identity and affine with fuse: max"),
+    "matmul": "attention, or fuse: product with a pool by sum",
+    "instancenorm": "standardize",
+    "swish": "silu",
+}
+"""What a name of other libraries is called here."""
+
+
 def plain(name: str) -> bool:
     """Letters, digits and _."""
     return re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is not None
@@ -41,7 +63,9 @@ def meant(key: str, let: Container[str], known: Sequence[str] = ()) -> str:
     if key in HEADER:
         return f"; {key} belongs at the root of a file"
     if key in let:
-        return f"; {key} is a number, from let"
+        return f"; {key} is a name of let that holds no node"
+    if found := ELSEWHERE.get(re.sub(r"_|[123]d$", "", key.lower())):
+        return f"; here it is {found}"
     return nearest(key, known or [*operators(), *FORM_KEYS])
 
 

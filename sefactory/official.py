@@ -20,8 +20,9 @@ def load_official(
     """Copies the authors' tensors into the block, all of them or, where anything does not fit, none.
 
     `source` names a map of the config's `official:`; `keys` is a map given here: {ours: theirs}, keys or prefixes, a
-    list on the right is concatenated along dim 0, `unused: [...]` names entries of theirs without a place. Shapes may
-    differ by axes of size 1. Batch counters are carried along (the largest of a list) where theirs has them.
+    list on the right is concatenated along dim 0, or lies side by side where ours has an axis more. `unused: [...]`
+    names entries of theirs without a place. Shapes may differ by axes of size 1. Batch counters are carried along (the
+    largest of a list) where theirs has them.
     Raises ConfigError naming the keys left over on either side, or the shapes that do not fit.
     """
     mapping = _mapping(block, source, keys)
@@ -100,10 +101,18 @@ def _joined(key: str, ours: Tensor, theirs: list[Tensor]) -> Tensor:
     if key.endswith(COUNTER):
         return torch.stack([t.amax() for t in theirs]).amax()
     shapes = " and ".join(str(tuple(t.shape)) for t in theirs)
+    alike = len(theirs) > 1 and len({t.shape for t in theirs}) == 1
+    if alike and _essential(ours.shape) == _essential((len(theirs), *theirs[0].shape)):
+        return torch.stack(theirs).reshape(ours.shape)
     try:
         joined = theirs[0] if len(theirs) == 1 else torch.cat(theirs, dim=0)
     except RuntimeError:
         raise Refused(f"theirs, {shapes}, cannot be put end to end") from None
-    if [n for n in joined.shape if n != 1] != [n for n in ours.shape if n != 1]:
+    if _essential(joined.shape) != _essential(ours.shape):
         raise Refused(f"ours is {tuple(ours.shape)}, theirs {shapes}")
     return joined.reshape(ours.shape)
+
+
+def _essential(shape: Sequence[int]) -> list[int]:
+    """A shape without its axes of size 1."""
+    return [n for n in shape if n != 1]

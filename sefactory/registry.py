@@ -48,13 +48,18 @@ class Operator:
         wrong = [name for name in given if name not in names]
         meant = {match(name, names) for name in wrong}
         return [
-            *(f"{self.name} has no parameter {name!r}; {takes}{nearest(name, names)}" for name in wrong),
+            *(f"{self.name} has no parameter {name!r}; {takes}{_cut_off(name) or nearest(name, names)}" for name in wrong),
             *(
                 f"{self.name} needs {name}, {parameter.allowed}"
                 for name, parameter in names.items()
                 if parameter.required and name not in given and name not in meant
             ),
         ]
+
+
+def _cut_off(name: str) -> str:
+    """The hint for what is the rest of an expression: in braces YAML cuts at a comma."""
+    return "; quote an expression that has a comma" if name.count(")") > name.count("(") else ""
 
 
 _OPERATORS: dict[str, Operator] = {}

@@ -5,7 +5,7 @@ from error_rows import yaml
 GRAMMAR = [
     yaml(
         "squeeze: [avgpool]\ngate: [sigmoid]",
-        "my.yaml squeeze.0: no operator or config named 'avgpool'; did you mean 'pool'?",
+        "my.yaml squeeze.0: no operator or config named 'avgpool'; here it is pool with by: mean",
     ),
     yaml(
         "squeeze: [{pool: {by: avg}}]",
@@ -132,7 +132,9 @@ GRAMMAR = [
     ),
     yaml("let: {r: [16]}\nmlp: {hidden: C/r}", "my.yaml: mlp: hidden is C/r: 'r' is a node of let, not a number"),
     yaml("let: [16]\nrelu: null", "my.yaml let: [16]; let is a mapping of names to numbers or expressions"),
-    yaml("let: {r: 16}\nseries: [r]", "my.yaml series.0: no operator or config named 'r'; r is a number, from let"),
+    yaml(
+        "let: {r: 16}\nseries: [r]", "my.yaml series.0: no operator or config named 'r'; r is a name of let that holds no node"
+    ),
     yaml("- seaformr: {heads: 2}", "my.yaml 0: no operator or config named 'seaformr'; did you mean 'seaformer'?"),
     yaml(
         "- seaformer: {head: 2}",
@@ -145,6 +147,27 @@ GRAMMAR = [
     yaml("- pam: 4", "my.yaml 0: the config 'pam' takes a mapping of parameters, and is given 4; its let has key"),
     yaml("- pam: {key: [4]}", "my.yaml 0: the config 'pam': key is [4]; it stands for a number or an expression there"),
     yaml("- senett", "my.yaml 0: no operator or config named 'senett'; did you mean 'senet'?"),
+    yaml(
+        "- flatten",
+        "my.yaml 0: no operator or config named 'flatten'; here it is nothing: operators name their axes, and nothing is "
+        "reshaped",
+    ),
+    yaml("- AdaptiveMaxPool2d", "my.yaml 0: no operator or config named 'AdaptiveMaxPool2d'; here it is pool with by: max"),
+    yaml(
+        "series: {linear: C/2}",
+        "my.yaml series.linear: no operator or config named 'C/2'; the keys here are names of steps: write a list, or step: "
+        "{linear: C/2}",
+    ),
+    yaml(
+        "- {linear: {out: max(C/16, 8)}}",
+        "my.yaml 0: linear has no parameter '8)'; it takes out, mix, each, groups, bias, start; quote an expression that has "
+        "a comma",
+        "my.yaml 0: linear: out is 'max(C/16'; allowed: a number, or an expression such as C/r or max(C/32, 8)",
+    ),
+    yaml(
+        "linear: {each: H, mix: '', out: 8}",
+        "my.yaml: linear: out 8 has no axis to land on: nothing is mixed; write mix: C or mix: S",
+    ),
     yaml("- ../senet", "my.yaml 0: no operator or config named '../senet'; did you mean 'senet'?"),
     yaml(
         "gate: [sigmod]\nexcite: [{mlp: {hiden: C/4}}]",

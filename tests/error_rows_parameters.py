@@ -76,7 +76,7 @@ PARAMETERS = [
     yaml("conv: {along: SCHW}", "my.yaml: conv: along SCHW: a window has one to three axes"),
     yaml(
         "linear: {each: C, out: 8}",
-        "my.yaml: linear: out 8 has no axis to land on: nothing is mixed; write mix: C or mix: S",
+        "my.yaml: linear: out 8 has no axis to land on: nothing is mixed; write groups: C instead of each: C",
     ),
     yaml(
         "- pool: {by: [mean, max]}\n- linear: {each: C}",

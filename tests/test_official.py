@@ -74,6 +74,18 @@ def test_a_list_is_put_end_to_end() -> None:
     assert torch.equal(block.state_dict()["bias"], torch.cat([parts[f"{n}.bias"] for n in "qkv"]))
 
 
+def test_a_list_lies_side_by_side_where_ours_has_an_axis_more() -> None:
+    each = [{"stack": 2}, {"linear": {"each": "S", "mix": "C", "out": 3, "bias": True}}, {"gain": {"each": "S"}}, "unstack"]
+    block, theirs = sf.build(each, 8), {}
+    for name in "ab":
+        theirs |= {f"{name}.weight": torch.randn(3, 4), f"{name}.bias": torch.randn(3), f"{name}.gamma": torch.randn(())}
+    sf.load_official(block, theirs, keys={"1": ["a", "b"], "2.weight": ["a.gamma", "b.gamma"]})
+    for i, name in enumerate("ab"):
+        assert torch.equal(block.state_dict()["1.weight"][i], theirs[f"{name}.weight"])
+        assert torch.equal(block.state_dict()["1.bias"][i], theirs[f"{name}.bias"])
+        assert torch.equal(block.state_dict()["2.weight"][i], theirs[f"{name}.gamma"])
+
+
 def test_unused_names_entries_and_prefixes_of_theirs() -> None:
     block, state = sf.build(SE, 8), mlp()
     extra = {"head.weight": torch.ones(1), "head.deep.bias": torch.ones(1), "step": torch.ones(1)}

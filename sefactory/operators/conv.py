@@ -159,7 +159,7 @@ def conv(
     check_roles({"along": along, "mix": mix, "each": each})
     if groups > 1 and not mix:
         raise Refused(f"groups {groups} cut a mixed axis, and nothing is mixed")
-    out, given = out_size(sizes, out, mix), {"stride": stride, "dilation": dilation, "groups": groups}
+    out, given = out_size(sizes, out, mix, each), {"stride": stride, "dilation": dilation, "groups": groups}
     return Conv(sizes, kernels, along, mix, each, out, padding=paddings, mode=mode, bias=bias, start=start, **given)
 
 

@@ -70,12 +70,13 @@ class Linear(nn.Module):
         return f"{tuple(self.weight.shape)}, mix={self.mix!r}, each={self.each!r}, groups={self.groups}"
 
 
-def out_size(sizes: Sizes, out: int | None, mix: str) -> int:
+def out_size(sizes: Sizes, out: int | None, mix: str, each: str) -> int:
     """The outputs of a learned map: as given, else as many as come in."""
     if mix:
         return sizes.number(mix[0]) if out is None else out
     if out not in (None, 1):
-        raise Refused(f"out {out} has no axis to land on: nothing is mixed; write mix: C or mix: S")
+        meant = "groups: C instead of each: C" if "C" in each else "mix: C or mix: S"
+        raise Refused(f"out {out} has no axis to land on: nothing is mixed; write {meant}")
     return 1
 
 
@@ -91,11 +92,12 @@ def linear(
 ) -> Linear:
     """Dense map of the mixed axis (default C), or of several together: the outputs land on the first, the others become 1.
 
-    `each` axes have weights of their own, `groups` cuts the first mixed axis, `start` fills the weights with a constant, and terms with 0.
+    `each` axes have weights of their own, `groups` cuts the first mixed axis. `start` fills the weights with a constant,
+    and the terms with 0.
     """
     mix = roles(sizes, mix, each)
     check_roles({"mix": mix, "each": each})
-    return Linear(sizes, out_size(sizes, out, mix), mix, each, groups, bias, start)
+    return Linear(sizes, out_size(sizes, out, mix, each), mix, each, groups, bias, start)
 
 
 @operator("mlp")
