@@ -228,7 +228,7 @@ class Operators:
 
     def gain(self, sizes: Sizes, names: Names) -> Grown:
         each = self.some(self.known(sizes), 0)
-        return {"gain": {"each": each, **self.maybe(bias=True, start=0.5)}}, sizes
+        return {"gain": {"each": each, **self.maybe(bias=True, start=0.5, bias_start=1)}}, sizes
 
     def affine(self, sizes: Sizes, names: Names) -> Grown:
         return {"affine": self.maybe(scale=self.rng.choice([2, "1/3", -1.5]), shift=1)}, sizes

@@ -83,11 +83,11 @@ def softmax(sizes: Sizes, over: Axes) -> Softmax:
 class Gain(nn.Module):
     """w x + b, one w (and b) for each index of the `each` axes. weight, bias: (each...)."""
 
-    def __init__(self, sizes: Sizes, each: str, bias: bool, start: float) -> None:
+    def __init__(self, sizes: Sizes, each: str, bias: bool, start: float, bias_start: float) -> None:
         super().__init__()
         self.each, self.map_sizes = each, sizes
         self.weight = learned(sizes.numbers(each), start=start)
-        self.bias = learned(sizes.numbers(each), start=0) if bias else None
+        self.bias = learned(sizes.numbers(each), start=bias_start) if bias else None
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         y = x_BSCHW * spread(self.weight, self.each, self.map_sizes)
@@ -98,9 +98,12 @@ class Gain(nn.Module):
 
 
 @operator("gain")
-def gain(sizes: Sizes, each: NoAxes = "", bias: bool = False, start: Real = 0) -> Gain:
-    """Learned factor (and term) for each index of the named axes, shared along the rest; the factor begins at `start`."""
-    return Gain(sizes, each, bias, start)
+def gain(sizes: Sizes, each: NoAxes = "", bias: bool = False, start: Real = 0, bias_start: Real = 0) -> Gain:
+    """Learned factor (and term) for each index of the named axes, shared along the rest.
+
+    The factor begins at `start`, the term at `bias_start`.
+    """
+    return Gain(sizes, each, bias, start, bias_start)
 
 
 class Affine(nn.Module):
