@@ -128,6 +128,8 @@ PARAMETERS = [
         "dropout: {over: hw}",
         "my.yaml: dropout: over is 'hw'; allowed: letters of SCDHW, each once, or grid; did you mean 'HW'?",
     ),
+    yaml("window: {kernel: 4}", "my.yaml: window: kernel 4 is even: a window has a centre, or is as wide as its stride, 2"),
+    yaml("window: {extent: 3, kernel: 1}", "my.yaml: window: kernel 1 leaves out what lies between windows at stride 3"),
     yaml("resize: {}", "my.yaml: resize: needs to or scale"),
     yaml("resize: {to: [7, 7], scale: 2}", "my.yaml: resize: to and scale exclude each other"),
     yaml("resize: 7", "my.yaml: resize: to is 7; allowed: a list of 1 to 3, each a whole number from 1, or none"),
@@ -135,7 +137,7 @@ PARAMETERS = [
     yaml("resize: {scale: 0}", "my.yaml: resize: scale is 0; allowed: a number from 0.001 to 1000, or none"),
     yaml(
         "resize: {scale: 2, mode: linear}",
-        "my.yaml: resize: mode is 'linear'; allowed: one of nearest, bilinear; did you mean 'bilinear'?",
+        "my.yaml: resize: mode is 'linear'; allowed: one of nearest, bilinear, area; did you mean 'bilinear'?",
     ),
     yaml("standardize: {eps: 0}", "my.yaml: standardize: eps is 0; allowed: a number above 0"),
     yaml(

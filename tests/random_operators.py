@@ -96,7 +96,9 @@ class Operators:
     def window(self, sizes: Sizes, names: Names) -> Grown:
         extent = self.rng.choice([1, 2, 2, 3, 4])
         out = sizes.replace({a: coarser(sizes[a], extent) for a in sizes.grid})
-        return {"window": {"extent": self.size(extent, names)}}, out
+        kernel = self.rng.choice([extent, 2 * extent - 1, 7, 4])  # 4 may be refused
+        given = self.maybe(kernel=kernel, by=self.rng.choice(["mean", "max"]), borders=True)
+        return {"window": {"extent": self.size(extent, names), **given}}, out
 
     def cluster(self, sizes: Sizes, names: Names) -> Grown:
         if sizes["S"] != 1 or sizes.flat(sizes.space):
@@ -261,7 +263,7 @@ class Operators:
         return {"dropout": self.maybe(p=self.rng.choice([0, 0.5, 1]), over=self.some(sizes.axes, 0))}, sizes
 
     def resize(self, sizes: Sizes, names: Names) -> Grown:
-        mode = self.maybe(mode=self.rng.choice(["nearest", "bilinear"]))
+        mode = self.maybe(mode=self.rng.choice(["nearest", "bilinear", "area"]))
         large = max(sizes.at(1, {"D": 4, "H": 7, "W": 9})[3:]) > 20
         step, grid = self.rng.choice([2, 3]), sizes.grid
         match self.rng.choice(["to", "coarser", "coarser" if large else "finer", "free"]):

@@ -68,6 +68,7 @@ EXAMPLES: list[tuple[str, Sizes, dict[str, Any]]] = [
     ("resize", OF_TWO, {"to": [4, 7]}),
     ("resize", OF_TWO, {"scale": 2.0, "mode": "bilinear"}),
     ("resize", OF_TWO, {"scale": 0.5}),
+    ("resize", OF_TWO, {"to": [2, 9], "mode": "area"}),
     ("resize", FIXED, {"scale": 0.7, "mode": "bilinear"}),
     ("sigmoid", OF_TWO, {}),
     ("silu", OF_TWO, {}),
@@ -86,6 +87,8 @@ EXAMPLES: list[tuple[str, Sizes, dict[str, Any]]] = [
     ("unfold", OF_ONE, {"over": "CW", "kernel": 5}),
     ("unstack", OF_TWO, {"groups": 2}),
     ("window", OF_TWO, {"extent": 2}),
+    ("window", OF_TWO, {"extent": 2, "kernel": 2, "by": "max"}),
+    ("window", OF_TWO, {"extent": 1, "kernel": 5, "borders": True}),
 ]
 POSITIVE = ["log", "sqrt"]  # what comes in is above 0
 # Their gradient is not that of what they compute, but of the soft form of it.

@@ -73,7 +73,7 @@ def test_the_python_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     blocks = _blocks("python")
     assert len(blocks) >= 3
     exec("\n".join(blocks), {"__name__": "page"})
-    assert registry.find("binned_mean")
+    assert registry.find("quantile")
 
 
 def test_the_command_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

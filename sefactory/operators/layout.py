@@ -93,7 +93,7 @@ def unstack(sizes: Sizes, groups: Size = 1) -> Unstack:
 
 
 class Resize(nn.Module):
-    """x interpolated to another grid, nearest or bilinear between half-pixel centres (align_corners=False).
+    """x on another grid: nearest, bilinear between half-pixel centres (align_corners=False), or area, the adaptive mean.
 
     x_BSCHW -> y_BSCHW with the grid as `to` says, or finer or coarser by a whole factor: n * times, ceil(n / step).
     """
@@ -117,7 +117,7 @@ class Resize(nn.Module):
 
 @operator("resize")
 def resize(
-    sizes: Sizes, to: Sides | None = None, scale: Scale | None = None, mode: Literal["nearest", "bilinear"] = "nearest"
+    sizes: Sizes, to: Sides | None = None, scale: Scale | None = None, mode: Literal["nearest", "bilinear", "area"] = "nearest"
 ) -> Resize:
     """Interpolates to the grid `to: [h, w]`, or by `scale`: 2 doubles it, 1/2 gives ceil(H/2) x ceil(W/2)."""
     if (to is None) == (scale is None):

@@ -107,36 +107,54 @@ def pool(
 
 
 class Window(nn.Module):
-    """Mean over windows of 2e - 1 at stride e, borders not counted (gather without parameters, arXiv:1810.12348)."""
+    """Mean or maximum over windows of `kernel` at stride `extent`, without what lies outside (arXiv:1810.12348 at 2e - 1).
 
-    def __init__(self, sizes: Sizes, extent: int) -> None:
+    x_BSCHW -> y_BSCHW with every axis of the grid ceil(n / extent). Odd windows are centred; those as wide as the stride
+    lie side by side. With `borders` the zeros outside are counted in the mean.
+    """
+
+    def __init__(self, sizes: Sizes, extent: int, kernel: int, by: str, borders: bool) -> None:
         super().__init__()
-        self.extents = [extent if axis in sizes.grid else 1 for axis in sizes.space]
+        self.by, self.borders = by, borders
+        self.windows = [(kernel, extent) if axis in sizes.grid else (1, 1) for axis in sizes.space]
         self.sizes = sizes.replace({axis: coarser(sizes[axis], extent) for axis in sizes.grid})
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        *depth, e, f = self.extents
-        y = _windows(x_BSCHW.flatten(1, -3), e, f)
+        *depth, h, w = self.windows
+        y = self._pooled(x_BSCHW.flatten(1, -3), h, w)
         y = torch.unflatten(y, 1, x_BSCHW.shape[1:-2])
-        for e in depth:  # the mean of a window is that of its slices: also where a window is larger than the map
-            y = torch.unflatten(_windows(y.flatten(1, 2).flatten(3), e, 1), 3, y.shape[-2:])
+        for d in depth:  # what is over a window is over its slices: also where a window is larger than the map
+            y = torch.unflatten(self._pooled(y.flatten(1, 2).flatten(3), d, (1, 1)), 3, y.shape[-2:])
             y = torch.unflatten(y, 1, x_BSCHW.shape[1:3])
         return y
 
+    def _pooled(self, x: Tensor, *windows: tuple[int, int]) -> Tensor:
+        """Over windows of the last two axes."""
+        kernel, stride = [k for k, _ in windows], [e for _, e in windows]
+        tiles = all(k == e for k, e in windows)
+        border = [0 if tiles else k // 2 for k in kernel]
+        if self.by == "max":
+            return F.max_pool2d(x, kernel, stride, border, ceil_mode=tiles)
+        return F.avg_pool2d(x, kernel, stride, border, ceil_mode=tiles, count_include_pad=self.borders)
+
     def extra_repr(self) -> str:
-        return f"extents={self.extents}"
-
-
-def _windows(x: Tensor, *extents: int) -> Tensor:
-    """Means over windows of the last two axes."""
-    window, border = [2 * e - 1 for e in extents], [e - 1 for e in extents]
-    return F.avg_pool2d(x, window, extents, border, count_include_pad=False)
+        return f"windows={self.windows}, by={self.by!r}, borders={self.borders}"
 
 
 @operator("window")
-def window(sizes: Sizes, extent: Size = 2) -> Window:
-    """Mean over windows of 2 extent - 1 at stride extent: every axis of the grid becomes ceil(n/extent)."""
-    return Window(sizes, extent)
+def window(
+    sizes: Sizes, extent: Size = 2, kernel: Size | None = None, by: Literal["mean", "max"] = "mean", borders: bool = False
+) -> Window:
+    """Mean or maximum over windows at stride extent: every axis of the grid becomes ceil(n/extent).
+
+    The windows are 2 extent - 1 wide, or `kernel`: an odd number, or as wide as the stride.
+    """
+    kernel = 2 * extent - 1 if kernel is None else kernel
+    if kernel % 2 == 0 and kernel != extent:
+        raise Refused(f"kernel {kernel} is even: a window has a centre, or is as wide as its stride, {extent}")
+    if kernel < extent:
+        raise Refused(f"kernel {kernel} leaves out what lies between windows at stride {extent}")
+    return Window(sizes, extent, kernel, by, borders)
 
 
 class Cluster(nn.Module):

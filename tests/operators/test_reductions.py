@@ -77,6 +77,24 @@ def test_max_shares_its_gradient_among_ties_and_the_order_of_axes_is_no_matter()
     same(x.grad, torch.full_like(x, 0.25))
 
 
+@pytest.mark.parametrize("by", ["mean", "max"])
+@pytest.mark.parametrize(("extent", "kernel"), [(1, 1), (1, 5), (2, 2), (2, 3), (2, 7), (3, 3), (4, 4), (3, 5)])
+@pytest.mark.parametrize("grid", [(4, 5), (9, 2), (1, 1), (7, 12)])
+def test_windows_of_any_width(extent: int, kernel: int, by: str, grid: tuple[int, int]) -> None:
+    x, border = map_of(h=grid[0], w=grid[1]), 0 if kernel == extent else kernel // 2
+    rows, columns = ([slice(max(i - border, 0), i - border + kernel) for i in range(0, n, extent)] for n in grid)
+    inside = [[x[..., row, column].flatten(3) for column in columns] for row in rows]
+    for borders in (False, True):
+        module = made("window", x, extent=extent, kernel=kernel, by=by, borders=borders)
+
+        def over(part: Tensor, counted: bool = borders and border > 0) -> Tensor:
+            return part.amax(3) if by == "max" else part.sum(3) / (kernel**2 if counted else part.shape[3])
+
+        y = module(x)
+        same(y, torch.stack([torch.stack([over(part) for part in line], -1) for line in inside], -2))
+        declared(module, x, y)
+
+
 @pytest.mark.parametrize("extent", [1, 2, 3, 4, 7])
 @pytest.mark.parametrize("grid", [(4, 5), (9, 2), (1, 1)])
 def test_window(extent: int, grid: tuple[int, int]) -> None:
