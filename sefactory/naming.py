@@ -76,7 +76,9 @@ def misplaced(key: str, form: str, keys: list[str]) -> str:
         return f"{key!r} belongs at the root of a file"
     if key in SLOTS:
         return f"the slot {key!r} cannot stand beside {here!r}; say which step has it: {key}@{here}.NAME=..."
-    meant = match(key, FORMS[form]) if find(key) is None else None
+    meant = match(key, [*FORMS[form], *HEADER]) if find(key) is None else None
+    if meant in HEADER:
+        return f"no key {key!r}; at the root of a file there is {meant!r}"
     if meant:
         return f"no key {key!r}; did you mean {meant!r}?"
     allowed = [other for other in FORMS[form] if other not in keys]

@@ -43,7 +43,8 @@ def load_official(
     if left:
         faults.append((f"{block.label} official", f"left over on their side: {words(map(str, left))}"))
     if faults:
-        raise ConfigError(faults)
+        idle = [entry for entry in mapping if not any(_under(key, entry) for key in ours)]
+        raise ConfigError([*faults, *((f"{block.label} official", f"{entry} covers nothing of this block") for entry in idle)])
     block.load_state_dict({**ours, **new})
 
 

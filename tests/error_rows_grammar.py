@@ -152,6 +152,7 @@ GRAMMAR = [
         "my.yaml 0: no operator or config named 'flatten'; here it is nothing: operators name their axes, and nothing is "
         "reshaped",
     ),
+    yaml("offical: {}\ngate: [sigmoid]", "my.yaml: no key 'offical'; at the root of a file there is 'official'"),
     yaml("- AdaptiveMaxPool2d", "my.yaml 0: no operator or config named 'AdaptiveMaxPool2d'; here it is pool with by: max"),
     yaml(
         "series: {linear: C/2}",

@@ -67,6 +67,13 @@ def test_show_json_is_the_description(run: Run, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_block_beside_the_folder_of_blocks_is_found_out(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("gate: [sigmoid]")
+    code, _, err = run("show", "--config-dir", str(tmp_path), "block=mine")
+    path = tmp_path / "mine.yaml"
+    assert (code, err) == (2, f"block=mine: {path} is not in a folder block, where the command line looks; move it there\n")
+
+
 def test_the_sides_of_a_size_say_which_grid(run: Run, tmp_path: Path) -> None:
     for size, shape in (("[5]", [2, 64, 5]), ("[4,5]", [2, 64, 4, 5]), ("[3,4,5]", [2, 64, 3, 4, 5])):
         code, out, _ = run("show", "block=cbam", "channels=64", f"size={size}", "format=json")

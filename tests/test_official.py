@@ -55,7 +55,10 @@ def test_a_map_of_prefixes_or_keys_the_longest_wins(options: dict[str, Any]) -> 
 
 def test_a_prefix_ends_at_a_dot() -> None:
     message = refusal([*["relu"] * 10, {"gain": {}}], {"one": torch.ones(())}, keys={"1": "one"})
-    assert message == "block 10.weight: has no entry in the map of keys\nblock official: left over on their side: one"
+    assert (
+        message
+        == "block 10.weight: has no entry in the map of keys\nblock official: left over on their side: one\nblock official: 1 covers nothing of this block"
+    )
 
 
 def test_one_source_need_not_be_named() -> None:
@@ -72,6 +75,11 @@ def test_a_list_is_put_end_to_end() -> None:
     sf.load_official(block, parts, keys={"weight": [f"{n}.weight" for n in "qkv"], "bias": [f"{n}.bias" for n in "qkv"]})
     assert torch.equal(block.state_dict()["weight"], torch.cat([parts[f"{n}.weight"] for n in "qkv"]))
     assert torch.equal(block.state_dict()["bias"], torch.cat([parts[f"{n}.bias"] for n in "qkv"]))
+
+
+def test_an_entry_that_covers_nothing_is_named_where_something_does_not_fit() -> None:
+    message = refusal(SE, mlp(), keys={"excite.9": "fc"})
+    assert message.splitlines()[-1] == "block official: excite.9 covers nothing of this block"
 
 
 def test_a_list_lies_side_by_side_where_ours_has_an_axis_more() -> None:

@@ -53,7 +53,10 @@ def _missing(error: MissingConfigException, arguments: Sequence[str]) -> tuple[s
     group, _, name = (error.missing_cfg_file or "").partition("/")
     if group not in GROUPS or not name:
         return "command line", str(error).splitlines()[0]
-    known = Shelf(folders(arguments)).known(group)
+    shelf = Shelf(folders(arguments))
+    known = shelf.known(group)
+    if path := shelf.find(name, group):
+        return f"{group}={name}", f"{path} is not in a folder {group}, where the command line looks; move it there"
     noun = group if group in ("block", "input") else f"{group} word"
     return f"{group}={name}", f"no {noun} named {name!r}; there are {words(known)}{nearest(name, known)}"
 
