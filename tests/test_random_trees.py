@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import sefactory as sf
 from sefactory.registry import find
 
-COUNT, CHUNKS = 2000, 20
+COUNT, CHUNKS = 5000, 50
 GRIDS = [{"D": 3, "H": 7, "W": 5}, {"D": 2, "H": 4, "W": 9}]
 LARGE = 10**6  # parameters; a spoilt size can ask for more than is worth allocating in a test
 
