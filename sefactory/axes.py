@@ -271,6 +271,11 @@ def broadcast(all_sizes: Sequence[Sizes], along: str = "") -> Sizes:
             continue
         found = {sizes[axis] for sizes in all_sizes} - {1}
         if len(found) > 1:
-            raise Refused(f"branches differ in {axis}: {', '.join(str(sizes[axis]) for sizes in all_sizes)}")
+            hint = (
+                ""
+                if any(isinstance(extent, int) for extent in found)
+                else f"; on a fixed grid, {first.fixing}, they may be equal"
+            )
+            raise Refused(f"branches differ in {axis}: {', '.join(str(sizes[axis]) for sizes in all_sizes)}{hint}")
         merged[axis] = found.pop() if found else 1
     return first.replace(merged)

@@ -88,6 +88,8 @@ class Shelf:
     def inherit(self, config: Config, below: tuple[Path, ...] = ()) -> Config:
         """The config merged onto those its `defaults` name, as Hydra does it: mappings merge, everything else is replaced."""
         if not isinstance(config.data, dict) or "defaults" not in config.data:
+            if config.folder:  # a mapping may have inherited before it came here
+                _check_removals({}, config.data, Place(config.label))
             return config
         own = {key: value for key, value in config.data.items() if key != "defaults"}
         place = f"{config.label} defaults".lstrip()
@@ -151,13 +153,19 @@ def _defaults(defaults: Any, place: str) -> list[str]:
 
 
 def _check_removals(base: Any, change: Any, place: Place) -> None:
-    """Refuses a null for an element of series, parallel or own that there is not."""
-    if not (isinstance(base, dict) and isinstance(change, dict)):
+    """Refuses a null for an element of series, parallel or own that nothing inherited has."""
+    if not isinstance(change, dict | list):
         return
-    for key, value in change.items():
-        if value is None and key not in base and place.path[-1:] in [(word,) for word in REMOVABLE]:
-            raise ConfigError([(str(place / key), f"there is none to remove; there are {words(base)}{nearest(key, base)}")])
-        _check_removals(base.get(key), value, place / key)
+    inherited = base if isinstance(base, dict) else {}
+    for key, value in change.items() if isinstance(change, dict) else enumerate(change):
+        if value is None and key not in inherited and place.path[-1:] in [(word,) for word in REMOVABLE]:
+            have = (
+                f"there are {words(inherited)}{nearest(str(key), inherited)}"
+                if inherited
+                else "write identity for what passes on"
+            )
+            raise ConfigError([(str(place / key), f"null, and there is none to remove; {have}")])
+        _check_removals(inherited.get(key), value, place / key)
 
 
 def merge(base: Any, change: Any) -> Any:

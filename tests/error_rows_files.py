@@ -71,7 +71,7 @@ FILES = [
     ),
     yaml(
         "defaults: [cbam, _self_]\nseries: {spacial: null}",
-        "my.yaml series.spacial: there is none to remove; there are channel, spatial; did you mean 'spatial'?",
+        "my.yaml series.spacial: null, and there is none to remove; there are channel, spatial; did you mean 'spatial'?",
     ),
     yaml(
         "defaults: [cbam, _self_]\nseries: {spatial: {squeez: []}}",

@@ -153,6 +153,14 @@ GRAMMAR = [
         "reshaped",
     ),
     yaml("offical: {}\ngate: [sigmoid]", "my.yaml: no key 'offical'; at the root of a file there is 'official'"),
+    yaml(
+        "parallel: {a: {conv: 3}, skip: null}\nfuse: sum",
+        "my.yaml parallel.skip: null, and there is none to remove; write identity for what passes on",
+    ),
+    yaml(
+        "- series: {c: {conv: 3}, relu: null}",
+        "my.yaml 0.series.relu: null, and there is none to remove; write identity for what passes on",
+    ),
     yaml("- AdaptiveMaxPool2d", "my.yaml 0: no operator or config named 'AdaptiveMaxPool2d'; here it is pool with by: max"),
     yaml(
         "series: {linear: C/2}",

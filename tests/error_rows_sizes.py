@@ -62,7 +62,7 @@ SIZES = [
     ),
     yaml(
         "- conv: {stride: 2}\n- parallel: {a: [relu], b: [{conv: {stride: 2}}]}\n  fuse: sum",
-        "my.yaml 1.fuse: branches differ in H: H/2, H/4",
+        "my.yaml 1.fuse: branches differ in H: H/2, H/4; on a fixed grid, height= and width=, they may be equal",
     ),
     yaml(
         "series:\n  first: [{pool: {over: C, by: [max, mean]}}]\n  second: [relu, {conv: {mix: C}}]",
@@ -131,5 +131,8 @@ SIZES = [
         "\n".join(["- resize: {scale: 1000}"] * 6),
         "my.yaml 5: resize: leaves a size beyond 2^53",
     ),
-    yaml("parallel: {a: [{resize: {scale: 2}}], b: [relu]}\nfuse: sum", "my.yaml fuse: branches differ in H: H*2, H"),
+    yaml(
+        "parallel: {a: [{resize: {scale: 2}}], b: [relu]}\nfuse: sum",
+        "my.yaml fuse: branches differ in H: H*2, H; on a fixed grid, height= and width=, they may be equal",
+    ),
 ]

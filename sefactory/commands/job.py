@@ -41,7 +41,9 @@ def chosen_block(config: DictConfig) -> tuple[Config | None, list[Path]]:
         words = [f"{slot}=" for slot in SLOTS if slot in config.block]
         raise ConfigError([("block", f"{' '.join(words) or 'an override'} without a block; choose one, such as block=unit")])
     data = plain(OmegaConf.to_container(config.block, resolve=False), f"{name}.yaml")
-    file = Shelf(search).find(name)
+    shelf = Shelf(search)
+    if file := shelf.find(name):
+        shelf.read(file)  # what is wrong in the file by itself, Hydra may have covered up
     return Config(data, f"{name}.yaml", file.parent if file else None), search
 
 
