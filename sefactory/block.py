@@ -25,7 +25,8 @@ class Part:
 class Block(nn.Module):
     """(B, C, H, W) -> (B, C', H', W'), or with the axes of its grid.
 
-    It shares the names of its root node, so that no path of the config has a prefix.
+    It shares the names of its root node, so that no path of the config has a prefix. channels_last
+    in is channels_last out.
     `config` is the resolved config, `sizes` what comes in and what goes out, `label` its name in messages, `parts` are
     its nodes from the root down, `let` the values of the names at each path that has a `let`.
     Raises ConfigError for an input of the wrong rank, width, grid or dtype.
@@ -57,7 +58,8 @@ class Block(nn.Module):
             y_B1C1W: Tensor = self._node[0](x_BCHW[:, None, :, None])
             return y_B1C1W.squeeze(3).squeeze(1)
         y_BSCHW: Tensor = self._node[0](x_BCHW.unsqueeze(1))
-        return y_BSCHW.squeeze(1)
+        y_BCHW = y_BSCHW.squeeze(1)
+        return y_BCHW if x_BCHW.is_contiguous() else _laid_out(y_BCHW, x_BCHW)
 
     @property
     def node(self) -> nn.Module:
@@ -95,3 +97,9 @@ class Block(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.label}: {self.sizes[0]} -> {self.sizes[1]}"
+
+
+def _laid_out(y: Tensor, x: Tensor) -> Tensor:
+    """y with the channels last in memory where those of x are: an operator may have laid it out anew on the way."""
+    # moved and not asked for its memory format, which is not implemented inside of vmap
+    return y.movedim(1, -1).contiguous().movedim(-1, 1) if x.movedim(1, -1).is_contiguous() else y

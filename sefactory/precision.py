@@ -23,3 +23,8 @@ def in_float32(compute: Callable[..., Found], *tensors: Tensor) -> Found:
         with torch.autocast(tensors[0].device.type, enabled=False):
             return compute(*full)
     return compute(*full)
+
+
+def total(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """The sum over some axes, which stay with size 1; of half types in float32, since float16 ends at 65504."""
+    return x.sum(dims, keepdim=True, dtype=torch.float32 if x.dtype in HALF else None)

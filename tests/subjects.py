@@ -137,12 +137,12 @@ def operator_subject(name: str, sizes: Sizes, parameters: dict[str, Any]) -> Sub
     return Subject(module, (sizes, getattr(module, "sizes", sizes)), bare=True, positive=name in POSITIVE)
 
 
-def config_subject(name: str) -> Subject:
-    block = sf.build(name, WIDTH, overrides=NARROW.get(name, []))
+def config_subject(name: str, width: int = WIDTH) -> Subject:
+    block = sf.build(name, width, overrides=NARROW.get(name, []) if width == WIDTH else [])
     return Subject(block, block.sizes, bare=False)
 
 
-def named(maker: Callable[..., Subject], *arguments: Any) -> Callable[[], Subject]:
+def named(maker: Callable[..., Subject], *arguments: Any, std: float = 0.5) -> Callable[[], Subject]:
     """A subject made anew at every call: every weight and statistic random, in float64 and eval mode."""
 
     def make() -> Subject:
@@ -150,7 +150,7 @@ def named(maker: Callable[..., Subject], *arguments: Any) -> Callable[[], Subjec
         subject = maker(*arguments)
         subject.module.double().eval()
         for parameter in subject.module.parameters():
-            nn.init.normal_(parameter, std=0.5)
+            nn.init.normal_(parameter, std=std)
         for key, buffer in subject.module.named_buffers():
             if key.endswith("running_var"):
                 nn.init.uniform_(buffer, 0.5, 1.5)

@@ -67,6 +67,27 @@ def test_autocast_takes_another_dtype() -> None:
         sf.build("ecanet", 8)(torch.zeros(1, 8, 2, 2, dtype=torch.bfloat16))
 
 
+# ---- Layout ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["senet", "sknet", "a2net"])  # the last two lay maps out anew on their way
+def test_channels_last_in_is_channels_last_out(name: str) -> None:
+    block = sf.build(name, 32).eval()
+    x = torch.randn(2, 32, 5, 6, requires_grad=True)
+    y = block(x.to(memory_format=torch.channels_last))
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(y, block(x))
+    assert block(x).is_contiguous()
+    (gradient,) = torch.autograd.grad(y.square().sum(), [x])
+    torch.testing.assert_close(gradient, torch.autograd.grad(block(x).square().sum(), [x])[0])
+
+
+def test_channels_last_inside_of_vmap() -> None:
+    block = sf.build("sknet", 32).eval()
+    x = torch.randn(3, 2, 5, 6, 32).movedim(-1, 2)
+    torch.testing.assert_close(torch.func.vmap(block)(x), torch.stack([block(part) for part in x]))
+
+
 # ---- The root node: the block shares its dictionaries ----------------------------------------------------------------
 
 X = torch.randn(4, 8, 5, 6, generator=torch.Generator().manual_seed(0))

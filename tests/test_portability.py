@@ -1,41 +1,46 @@
-"""torch.export with dynamic batch, height and width for every shipped config; torch.compile for the seven."""
+"""The cheap form of portable.py; scripts/deployment.py runs the whole of it for the configs as shipped."""
 
-from typing import Any
+import os
+import shutil
+from pathlib import Path
 
+import portable
 import pytest
-import torch
-from torch import Tensor
-from torch.export import Dim, export
+from subjects import CONFIGS, SUBJECTS, operator_subject
 
-import sefactory as sf
+from sefactory.axes import Named, Sizes
 
 SEVEN = ["senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer"]
-COARSE = {"genet": 8, "genet_minus": 8, "genet_plus": 8}  # a gate of one position is no case of a coarse one
-CHANNELS = 64
+COMPILERS = [os.environ.get("CXX", "g++"), "clang++"]
 
 
-@pytest.mark.parametrize("name", sf.configs())
+@pytest.mark.parametrize("name", SUBJECTS)
 def test_export_with_a_dynamic_grid(name: str) -> None:
-    block, least = sf.build(name, CHANNELS).eval(), COARSE.get(name, 1)
-    dims: Any = {0: Dim("B"), 2: Dim("H", min=least), 3: Dim("W", min=least)}
-    exported = export(block, (torch.randn(3, CHANNELS, 12, 10),), dynamic_shapes=(dims,)).module()
-    for shape in ((2, CHANNELS, 9, 15), (1, CHANNELS, 16, 16)):
-        x = torch.randn(shape)
-        torch.testing.assert_close(exported(x), block(x), rtol=1e-5, atol=1e-5)
+    portable.exported(SUBJECTS[name])
 
 
-def gradients(block: Any, x: Tensor, cotangent: Tensor) -> list[Tensor]:
-    x = x.clone().requires_grad_()
-    y = block(x)
-    return [y.detach(), *torch.autograd.grad((y * cotangent).sum(), [x])]
+def test_the_smallest_grid_that_is_exported() -> None:
+    assert {name: least for name, make in CONFIGS.items() if (least := portable.least_grid(make())) > 1} == {
+        "genet": 8,
+        "genet_minus": 8,
+        "genet_plus": 4,
+    }
+    sizes = Sizes((1, 8, Named("H"), Named("W")))
+    assert portable.least_grid(operator_subject("window", sizes, {"extent": 3})) == 6
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_compile_without_a_graph_break(name: str) -> None:
+    portable.aot_eager(SUBJECTS[name])
+
+
+@pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="inductor needs a C++ compiler, and there is none")
+@pytest.mark.parametrize("name", SEVEN)
+def test_compile_to_native_code(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    portable.inductor_in_training(SUBJECTS[name])
 
 
 @pytest.mark.parametrize("name", SEVEN)
-def test_compile_without_a_graph_break(name: str) -> None:
-    torch._dynamo.reset()
-    block = sf.build(name, CHANNELS).eval()
-    compiled = torch.compile(block, fullgraph=True, backend="aot_eager")
-    x = 0.3 * torch.randn(2, CHANNELS, 6, 7)
-    cotangent = torch.randn_like(block(x))
-    for found, expected in zip(gradients(compiled, x, cotangent), gradients(block, x, cotangent), strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+def test_onnxruntime_at_sizes_that_the_export_did_not_see(name: str) -> None:
+    portable.in_onnxruntime(SUBJECTS[name])

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..axes import Sizes
+from ..precision import total
 from ..registry import operator
 from ..schema import Axes, Fraction, Positive, Real, Size
 from .weights import divide, inverse, learned
@@ -112,8 +113,8 @@ class Standardize(nn.Module):
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         centred = x_BSCHW - x_BSCHW.mean(self.dims, keepdim=True)
         count = math.prod([x_BSCHW.shape[dim] for dim in self.dims])
-        var = centred.square().sum(self.dims, keepdim=True) / max(count - int(self.unbiased), 1)
-        return centred / torch.sqrt(var + self.eps)
+        var = total(centred.square(), self.dims) / max(count - int(self.unbiased), 1)
+        return centred / torch.sqrt(var + self.eps).to(centred.dtype)
 
     def extra_repr(self) -> str:
         return f"dims={self.dims}, eps={self.eps}, unbiased={self.unbiased}"

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..axes import Sizes, coarser
 from ..errors import Refused
-from ..precision import in_float32
+from ..precision import in_float32, total
 from ..registry import operator
 from ..schema import Axes, Index, Positive, Size
 from .weights import learned
@@ -37,9 +37,9 @@ def _sum(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
 
 def _var(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
     """Unbiased; 0 where there is one value only."""
-    square = (x - x.mean(dims, keepdim=True)).square().sum(dims, keepdim=True)
+    square = total((x - x.mean(dims, keepdim=True)).square(), dims)
     count = math.prod([x.shape[dim] for dim in dims])
-    return square / max(count - 1, 1)
+    return (square / max(count - 1, 1)).to(x.dtype)
 
 
 def _std(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
