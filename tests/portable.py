@@ -88,7 +88,7 @@ def _values(make: Make, dtype: torch.dtype, train: bool, backend: str = "") -> l
     return [*gradients(subject, subject.input(3, GRID, dtype), called), *module.buffers()]
 
 
-def _compiled(make: Make, backend: str, modes: tuple[bool, ...] = (False, True)) -> None:
+def compiled(make: Make, backend: str, modes: tuple[bool, ...] = (False, True)) -> None:
     """Within 1e-4 of float64, plus ten times what eager mode itself is off: a gradient may be 0 but for rounding."""
     for train in modes:
         torch._dynamo.reset()
@@ -102,17 +102,12 @@ def _compiled(make: Make, backend: str, modes: tuple[bool, ...] = (False, True))
 
 def aot_eager(make: Make) -> None:
     """torch.compile(fullgraph=True, backend="aot_eager"): output, gradients, statistics as in eager mode, eval and training."""
-    _compiled(make, "aot_eager")
+    compiled(make, "aot_eager")
 
 
 def inductor(make: Make) -> None:
     """The same with the code that torch.compile generates."""
-    _compiled(make, "inductor")
-
-
-def inductor_in_training(make: Make) -> None:
-    """The half of it that has a backward pass, batch statistics, and half of the compile time."""
-    _compiled(make, "inductor", modes=(True,))
+    compiled(make, "inductor")
 
 
 PROPERTIES: dict[str, Callable[[Make], None]] = {

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from pathlib import Path
 
 import portable
 import pytest
@@ -11,6 +10,7 @@ from subjects import CONFIGS, SUBJECTS, operator_subject
 from sefactory.axes import Named, Sizes
 
 SEVEN = ["senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer"]
+TRAINING = (True,)  # the half with a backward pass of batch statistics
 COMPILERS = [os.environ.get("CXX", "g++"), "clang++"]
 
 
@@ -31,14 +31,20 @@ def test_the_smallest_grid_that_is_exported() -> None:
 
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_compile_without_a_graph_break(name: str) -> None:
-    portable.aot_eager(SUBJECTS[name])
+    portable.compiled(SUBJECTS[name], "aot_eager", (False, True) if name in CONFIGS else TRAINING)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where inductor keeps its code: nothing of an earlier run, and the compiled headers once for all."""
+    return str(tmp_path_factory.mktemp("inductor"))
 
 
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="inductor needs a C++ compiler, and there is none")
 @pytest.mark.parametrize("name", SEVEN)
-def test_compile_to_native_code(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    portable.inductor_in_training(SUBJECTS[name])
+def test_compile_to_native_code(name: str, cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", cache)
+    portable.compiled(SUBJECTS[name], "inductor", TRAINING)
 
 
 @pytest.mark.parametrize("name", SEVEN)
