@@ -10,7 +10,7 @@ from torch.export import Dim, export
 import sefactory as sf
 
 SEVEN = ["senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer"]
-COARSE = {"genet": 8, "genet_minus": 8, "genet_plus": 8}  # a gate of one position is no case of a coarse one
+COARSE = {"genet": 8, "genet_minus": 8, "genet_plus": 8, "scnet": 8}  # a gate of one position is no case of a coarse one
 CHANNELS = 64
 
 
