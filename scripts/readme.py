@@ -6,6 +6,7 @@ python scripts/readme.py --check    exit code 1 where one is out of date
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import sefactory as sf
 from sefactory.registry import Operator, find
@@ -45,9 +46,20 @@ def config_table() -> str:
     for name in sf.configs():
         config = sf.load(name)
         count = sum(p.numel() for p in sf.build(name, 256).parameters())
-        let = ", ".join(f"{key}: {value}" for key, value in config.get("let", {}).items())
+        let = names(config)
         rows.append(f"| `{name}` | {count:,} | {f'`{let}`' if let else ''} | {config.get('paper', '')} |")
     return "\n".join(rows)
+
+
+def names(config: Any) -> str:
+    """The names of a let: numbers, switches and expressions as YAML has them, nodes by their name alone."""
+
+    def told(value: Any) -> str:
+        if isinstance(value, dict | list):
+            return "a node"
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    return ", ".join(f"{key}: {told(value)}" for key, value in config.get("let", {}).items())
 
 
 def written(text: str) -> str:

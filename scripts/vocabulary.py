@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from examples import CHANNELS, example, leaves, node, refusal
 from readme import default, shipped
+from readme import names as named
 
 import sefactory as sf
 from sefactory.config import Shelf
@@ -156,11 +157,8 @@ def configs() -> Iterator[str]:
 
 def names() -> Iterator[str]:
     """All shipped configs with their parameters."""
-    let = {name: sf.load(name).get("let", {}) for name in sf.configs()}
-    told = (
-        f"`{name}` ({', '.join(f'{key}: {value}' for key, value in given.items())})" if given else f"`{name}`"
-        for name, given in let.items()
-    )
+    let = {name: named(sf.load(name)) for name in sf.configs()}
+    told = (f"`{name}` ({given})" if given else f"`{name}`" for name, given in let.items())
     yield f"{', '.join(told)}."
 
 

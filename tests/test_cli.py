@@ -160,7 +160,7 @@ def test_mistakes(run: Run, tmp_path: Path, arguments: list[str], message: str) 
 def test_an_unknown_block_lists_the_blocks(run: Run) -> None:
     for arguments in (["show", "block=cbamm"], ["bench", "block=cbamm"]):
         code, _, err = run(*arguments)
-        assert code == 2 and err.startswith("block=cbamm: no block named 'cbamm'; there are a2net, bam, cam, cbam, ")
+        assert code == 2 and err.startswith("block=cbamm: no block named 'cbamm'; there are a2net, bam, bisenet_arm, ")
         assert err.endswith("; did you mean 'cbam'?\n") and err.count("\n") == 1
     code, _, err = run("bench", "blocks=[cbamm]")
     assert code == 2 and "cbamm" in err and "did you mean 'cbam'?" in err

@@ -33,7 +33,8 @@ FLOORS = [
 PAPERS = set(
     "senet sknet cbam coordatt triplet danet seaformer ecanet eca gcnet genet bam scse ese sse pam cam srm simam fca fcanet "
     "nonlocal splat a2net srmnet resnest lka ela sge lct sanet squeezeandexcitation coordinateattention tripletattention "
-    "selectivekernel".split()
+    "selectivekernel epsanet msca lsk lska mdta xca mcanet nafnet scnet parnet rcab focalnet gnconv convnextv2 dynconv bisenet "
+    "segformer involution restormer hornet segnext xcit caa gam grn".split()
 )
 LONGEST_FILE = 300
 MODULES = {

@@ -131,14 +131,29 @@ class Window(nn.Module):
     def _pooled(self, x: Tensor, *windows: tuple[int, int]) -> Tensor:
         """Over windows of the last two axes."""
         kernel, stride = [k for k, _ in windows], [e for _, e in windows]
-        tiles = all(k == e for k, e in windows)
-        border = [0 if tiles else k // 2 for k in kernel]
+        if all(k == e for k, e in windows):
+            return _tiled(x, kernel, self.by)
+        border = [k // 2 for k in kernel]
         if self.by == "max":
-            return F.max_pool2d(x, kernel, stride, border, ceil_mode=tiles)
-        return F.avg_pool2d(x, kernel, stride, border, ceil_mode=tiles, count_include_pad=self.borders)
+            return F.max_pool2d(x, kernel, stride, border)
+        return F.avg_pool2d(x, kernel, stride, border, count_include_pad=self.borders)
 
     def extra_repr(self) -> str:
         return f"windows={self.windows}, by={self.by!r}, borders={self.borders}"
+
+
+def _tiled(x: Tensor, kernel: list[int], by: str) -> Tensor:
+    """Over windows side by side; the last ones hold what is left. (ceil_mode does not export with a dynamic grid.)"""
+    left = [-n % k for n, k in zip(x.shape[-2:], kernel, strict=True)]
+    whole = F.pad(x, (0, left[1], 0, left[0]), value=-math.inf if by == "max" else 0.0)
+    if by == "max":
+        return F.max_pool2d(whole, kernel)
+    y = F.avg_pool2d(whole, kernel)
+    for dim, k in zip((-2, -1), kernel, strict=True):
+        first = torch.arange(y.shape[dim], device=x.device) * k
+        inside = (x.shape[dim] - first).clamp(max=k)
+        y = y * (k / inside).to(y.dtype).reshape([-1, *[1] * (-1 - dim)])
+    return y
 
 
 @operator("window")

@@ -20,7 +20,7 @@ KINDS = {
 """The kind of a mutant by the name of the parameter; another one's is its name where that is listed, else `size`."""
 OWN_KINDS = ("eps", "momentum", "fuse")
 SETS = ("S", "C", "H", "W", "CH", "CW", "HW", "CHW", "SC")
-UNSEEN_BY_NATURE = "start"
+UNSEEN_BY_NATURE = ("start", "bias_start")
 """Initial values: the authors' weights overwrite them."""
 
 Values = Iterator[Any]
@@ -51,7 +51,7 @@ def current(operator: Operator, schema: Schema, arguments: dict[str, Any]) -> An
 
 def alternatives(operator: Operator, schema: Schema, value: Any) -> Values:
     """Other values for a parameter that has this one."""
-    if schema.name == UNSEEN_BY_NATURE and operator.name != "slice":
+    if schema.name in UNSEEN_BY_NATURE and operator.name != "slice":
         return
     found = _found(operator, schema, value)
     yield from (other for i, other in enumerate(found) if other != value and other not in found[:i])
