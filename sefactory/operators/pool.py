@@ -151,8 +151,8 @@ def _tiled(x: Tensor, kernel: list[int], by: str) -> Tensor:
     y = F.avg_pool2d(whole, kernel)
     for dim, k in zip((-2, -1), kernel, strict=True):
         first = torch.arange(y.shape[dim], device=x.device) * k
-        inside = (x.shape[dim] - first).clamp(max=k)
-        y = y * (k / inside).to(y.dtype).reshape([-1, *[1] * (-1 - dim)])
+        inside = (x.shape[dim] - first).clamp(max=k).to(y.dtype)
+        y = y * (k / inside).reshape([-1, *[1] * (-1 - dim)])
     return y
 
 
