@@ -24,6 +24,7 @@ def test_the_smallest_grid_that_is_exported() -> None:
         "genet": 8,
         "genet_minus": 8,
         "genet_plus": 4,
+        "scnet": 8,
     }
     sizes = Sizes((1, 8, Named("H"), Named("W")))
     assert portable.least_grid(operator_subject("window", sizes, {"extent": 3})) == 6
