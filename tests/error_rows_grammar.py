@@ -23,8 +23,8 @@ GRAMMAR = [
     ),
     yaml(
         "squeeze: [{pool: {ovr: HW, bye: mean}}]",
-        "my.yaml squeeze.0: pool has no parameter 'ovr'; it takes over, by, eps; did you mean 'over'?",
-        "my.yaml squeeze.0: pool has no parameter 'bye'; it takes over, by, eps; did you mean 'by'?",
+        "my.yaml squeeze.0: pool has no parameter 'ovr'; it takes over, by, eps, unbiased; did you mean 'over'?",
+        "my.yaml squeeze.0: pool has no parameter 'bye'; it takes over, by, eps, unbiased; did you mean 'by'?",
     ),
     yaml(
         "squeeze: [{pool: {over: hw}}]",

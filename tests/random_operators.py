@@ -91,7 +91,7 @@ class Operators:
         out = out.replace({"S": out.number("S") * len(by)})
         if over == sizes.grid and by == ["mean"]:
             return self.rng.choice(["pool", {"pool": "grid"}, {"pool": None}]), out
-        return {"pool": {"over": written, "by": by[0] if len(by) == 1 else by, **self.maybe(eps=1e-3)}}, out
+        return {"pool": {"over": written, "by": by[0] if len(by) == 1 else by, **self.maybe(eps=1e-3, unbiased=False)}}, out
 
     def window(self, sizes: Sizes, names: Names) -> Grown:
         extent = self.rng.choice([1, 2, 2, 3, 4])

@@ -61,6 +61,7 @@ EXAMPLES: list[tuple[str, Sizes, dict[str, Any]]] = [
     ("multiscale", OF_TWO, {"kernels": [1, 3], "along": "HW", "fuse": "mean", "bias": True}),
     ("pool", OF_TWO, {"over": "HW", "by": ["mean", "max", "std"]}),
     ("pool", OF_TWO, {"over": "CS", "by": ["min", "sum"]}),
+    ("pool", OF_TWO, {"over": "HW", "by": ["var", "std"], "unbiased": False}),
     ("pool", OF_TWO, {"over": "HW", "by": ["var", "l1", "l2", "logsumexp"]}),
     ("pool", OF_TWO, {"over": "SCW", "by": ["logsumexp", "l2"]}),
     ("relu", OF_TWO, {}),

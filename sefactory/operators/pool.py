@@ -19,54 +19,48 @@ from .weights import learned
 MOST_ROUNDS = 1000
 
 
-def _mean(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
+def _mean(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     return x.mean(dims, keepdim=True)
 
 
-def _max(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
+def _max(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     return x.amax(dims, keepdim=True)
 
 
-def _min(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
+def _min(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     return x.amin(dims, keepdim=True)
 
 
-def _sum(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
+def _sum(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     return x.sum(dims, keepdim=True)
 
 
-def _var(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
-    """Unbiased; 0 where there is one value only."""
+def _var(x: Tensor, dims: tuple[int, ...], unbiased: bool) -> Tensor:
+    """0 where there is one value only."""
     square = total((x - x.mean(dims, keepdim=True)).square(), dims)
     count = math.prod([x.shape[dim] for dim in dims])
-    return (square / max(count - 1, 1)).to(x.dtype)
+    return (square / max(count - int(unbiased), 1)).to(x.dtype)
 
 
-def _std(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
-    return torch.sqrt(_var(x, dims, eps) + eps)
-
-
-def _l1(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
+def _l1(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     return x.abs().sum(dims, keepdim=True)
 
 
-def _l2(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
+def _l2(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     """Its gradient at 0 is 0."""
     norm: Tensor = torch.linalg.vector_norm(x, dim=dims, keepdim=True)
     return norm
 
 
-def _logsumexp(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
+def _logsumexp(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     return x.logsumexp(dims, keepdim=True)
 
 
-STATISTICS: dict[str, Callable[[Tensor, tuple[int, ...], float], Tensor]] = {
+STATISTICS: dict[str, Callable[[Tensor, tuple[int, ...]], Tensor]] = {
     "mean": _mean,
     "max": _max,
     "min": _min,
     "sum": _sum,
-    "std": _std,
-    "var": _var,
     "l1": _l1,
     "l2": _l2,
     "logsumexp": _logsumexp,
@@ -77,19 +71,25 @@ Statistic = Literal["mean", "max", "min", "sum", "std", "var", "l1", "l2", "logs
 class Pool(nn.Module):
     """Each statistic of x over some axes, side by side on S: the first over all maps, then the second, ...
 
-    x_BSCHW -> y_BSCHW with those axes 1 and S multiplied by the number of statistics. var is unbiased, std is
-    sqrt(var + eps), l1 is sum |x|, l2 is sqrt(sum x^2).
+    x_BSCHW -> y_BSCHW with those axes 1 and S multiplied by the number of statistics. var divides by n - 1, or by n
+    where it is biased; std is sqrt(var + eps), l1 is sum |x|, l2 is sqrt(sum x^2).
     """
 
-    def __init__(self, sizes: Sizes, over: str, by: Sequence[str], eps: float) -> None:
+    def __init__(self, sizes: Sizes, over: str, by: Sequence[str], eps: float, unbiased: bool) -> None:
         super().__init__()
-        self.dims, self.by, self.eps = sizes.dims(over), tuple(by), eps
+        self.dims, self.by, self.eps, self.unbiased = sizes.dims(over), tuple(by), eps, unbiased
         reduced = sizes.replace(dict.fromkeys(over, 1))
         self.sizes = reduced.replace({"S": reduced.number("S") * len(by)})
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        found = [STATISTICS[name](x_BSCHW, self.dims, self.eps) for name in self.by]
+        found = [self._statistic(name, x_BSCHW) for name in self.by]
         return found[0] if len(found) == 1 else torch.cat(found, dim=1)
+
+    def _statistic(self, name: str, x_BSCHW: Tensor) -> Tensor:
+        if name in STATISTICS:
+            return STATISTICS[name](x_BSCHW, self.dims)
+        var = _var(x_BSCHW, self.dims, self.unbiased)
+        return var if name == "var" else torch.sqrt(var + self.eps)
 
     def extra_repr(self) -> str:
         return f"dims={self.dims}, by={self.by}"
@@ -101,9 +101,10 @@ def pool(
     over: Axes = "grid",
     by: Statistic | Annotated[list[Statistic], Field(min_length=1)] = "mean",
     eps: Positive = 1e-5,
+    unbiased: bool = True,
 ) -> Pool:
     """Reduces the axes to 1 by one statistic, or by several that land side by side on S."""
-    return Pool(sizes, over, [by] if isinstance(by, str) else by, eps)
+    return Pool(sizes, over, [by] if isinstance(by, str) else by, eps, unbiased)
 
 
 class Window(nn.Module):

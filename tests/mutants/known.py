@@ -49,8 +49,8 @@ EQUIVALENT = [
     ),
     Known(
         r"(?!srm_).*",
-        r".*\.pool\.eps: .*",
-        "eps is read by std alone; these are mean, max and sum.",
+        r".*\.pool\.(eps|unbiased): .*",
+        "Both are read by std and var alone; these are mean, max and sum.",
     ),
     Known(
         "cbam_.*",

@@ -214,3 +214,9 @@ def test_half_precision_computes_the_energies_in_float32() -> None:
 
 def test_the_channels_of_the_statements_are_enough() -> None:
     assert C % 3 == 0 and C % 2 == 0
+
+
+def test_a_biased_variance_divides_by_all_values() -> None:
+    x = map_of()
+    same(made("pool", x, by="var", unbiased=False)(x), x.var((3, 4), unbiased=False, keepdim=True))
+    same(made("pool", x, by="std", eps=0.1, unbiased=False)(x), (x.var((3, 4), unbiased=False, keepdim=True) + 0.1).sqrt())
