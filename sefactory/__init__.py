@@ -4,7 +4,10 @@ from .block import Block
 from .config import configs
 from .errors import ConfigError
 from .factory import build, load
-from .insertion import fold, insert
+from .network.hooks import fold
+from .network.host import host, place
+from .network.insertion import insert
+from .network.layer import layer
 from .official import load_official
 from .registry import operator, operators
 
@@ -14,9 +17,12 @@ __all__ = [
     "build",
     "configs",
     "fold",
+    "host",
     "insert",
+    "layer",
     "load",
     "load_official",
     "operator",
     "operators",
+    "place",
 ]

@@ -5,11 +5,11 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from .block import Block, Part
-from .errors import ConfigError
-from .operators.gate import Affine, Gain
-from .operators.norm import BatchNorm, GroupNorm, LayerNorm
-from .structure import Unit
+from ..block import Block, Part
+from ..errors import ConfigError
+from ..operators.gate import Affine, Gain
+from ..operators.norm import BatchNorm, GroupNorm, LayerNorm
+from ..structure import Unit
 
 CHILD = "inserted"
 """The name under which a module of the network holds what was inserted behind or before it."""

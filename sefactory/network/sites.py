@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from .errors import ConfigError, nearest, shown, words
+from ..errors import ConfigError, nearest, shown, words
 
 CLASS = re.compile(r"[A-Z]\w*")
 STAGE = re.compile(r"stage:(-?[1-9]\d*)")
