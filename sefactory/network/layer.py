@@ -65,7 +65,7 @@ class Layer:
     def _warn(self, idle: list[str]) -> None:
         if idle and not self._warned:
             self._warned = True
-            warnings.warn(f"{self.name}: {words(idle)} say nothing of this block", stacklevel=3)
+            warnings.warn(f"{self.name} has nothing for {words(idle)}", stacklevel=3)
 
     @property
     def name(self) -> str:

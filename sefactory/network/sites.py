@@ -105,7 +105,7 @@ def trace(model: nn.Module, example: Tensor) -> dict[str, Calls]:
     Sizes run on the meta device; where a network cannot, the forward is run as it is. Raises ConfigError where that fails.
     """
     try:
-        return _watched(model, lambda: functional_call(model, _on_meta(model), (example.to("meta"),)))
+        return _watched(model, lambda: functional_call(model, on_meta(model), (example.to("meta"),)))
     except Exception:  # networks that make tensors of their own, look at values, ...
         pass
     try:
@@ -115,7 +115,8 @@ def trace(model: nn.Module, example: Tensor) -> dict[str, Calls]:
         raise ConfigError([("input_size", f"the network does not run on {tuple(example.shape)}: {text}")]) from None
 
 
-def _on_meta(model: nn.Module) -> dict[str, Tensor]:
+def on_meta(model: nn.Module) -> dict[str, Tensor]:
+    """Its parameters and buffers without memory."""
     named = [*model.named_parameters(), *model.named_buffers()]
     return {key: torch.empty_like(tensor, device="meta") for key, tensor in named}
 
