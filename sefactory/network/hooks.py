@@ -101,12 +101,12 @@ def _without_former(
 ) -> None:
     """A checkpoint of the network as it was before: the replaced module's tensors have no place any more."""
     own = module.state_dict()
-    if any(f"{prefix}{key}" in state for key in own if key not in former):
-        return
-    if held := [f"{prefix}{key}" for key in former if f"{prefix}{key}" in state]:
-        for key in held:
-            del state[key]
-        state.update({f"{prefix}{key}": tensor for key, tensor in own.items()})
+    held = {key: state[f"{prefix}{key}"] for key in dict.fromkeys([*own, *former]) if f"{prefix}{key}" in state}
+    if any(key not in former for key in held) or all(key in own and own[key].shape == held[key].shape for key in held):
+        return  # the block's own keys, or none
+    for key in held:
+        del state[f"{prefix}{key}"]
+    state.update({f"{prefix}{key}": tensor for key, tensor in own.items()})
 
 
 def fold(model: nn.Module) -> list[tuple[str, str]]:

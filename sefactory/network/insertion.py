@@ -13,8 +13,8 @@ from ..block import Block
 from ..describe import describe
 from ..errors import ConfigError, nearest, shown, words
 from ..factory import build
-from ..official import load_official
 from .blend import CHILD, Blend
+from .carry import carry_over, width_override
 from .hooks import put
 from .report import START, WHERE, Place, Report, Start, Where
 from .sites import Calls, Shape, example_of, one_shape, select, trace
@@ -54,7 +54,8 @@ def insert(
     Widths are read off one forward, of `example` or of zeros of `input_size` (C, H, W). `start: identity` leaves the
     output of the network as it is: y = former + mix (block(x) - former) with a learned mix that starts at 0; `own` is the
     block by itself. The network's own checkpoints load strictly as before. `carry` names a key map of the config's
-    `official:` by which a replaced module's weights go into the block. `grid` is W where maps are (B, C, W).
+    `official:` by which a replaced module's weights go into the block, whose `let.r` then follows from their width.
+    `grid` is W where maps are (B, C, W).
     Raises ConfigError, and then nothing of the network is changed.
     """
     entry = Entry(config, at, where, start, overrides, grid, carry)
@@ -76,15 +77,15 @@ def insert_all(
     places = [(path, entry) for entry in entries for path in _selected(model, entry, traced)]
     _check_sites(model, [path for path, _ in places])
     made = [_made(model, path, entry, traced.get(path, Calls()), search) for path, entry in places]
-    before = list(model.state_dict())
+    before = model.state_dict(keep_vars=True)
     for (path, entry), (block, _) in zip(places, made, strict=True):
         put(model, path, block, entry.where, entry.start)
-    after = set(model.state_dict())
+    after = model.state_dict(keep_vars=True)
     return Report(
         tuple(_placed(path, entry, *found) for (path, entry), found in zip(places, made, strict=True)),
-        kept=tuple(key for key in before if key in after),
-        new=tuple(key for key in model.state_dict() if key not in set(before)),
-        missing=tuple(key for key in before if key not in after),
+        kept=tuple(key for key in before if after.get(key) is before[key]),
+        new=tuple(key for key in after if before.get(key) is not after[key]),
+        missing=tuple(key for key in before if after.get(key) is not before[key]),
     )
 
 
@@ -96,7 +97,7 @@ def _selected(model: nn.Module, entry: Entry, traced: Mapping[str, Calls]) -> li
 def _made(model: nn.Module, path: str, entry: Entry, calls: Calls, search: Iterable[str | Path]) -> tuple[Block, Shape]:
     """The block for one place, and the shape of what comes into it."""
     shape, left = _shapes(path, calls, entry.where)
-    block = _block(entry, path, shape, search)
+    block = _block(model, entry, path, shape, search)
     _check_shape(path, block, shape, left)
     return _matched(model, path, block, entry.carry), shape
 
@@ -137,14 +138,17 @@ def _shapes(path: str, calls: Calls, where: Where) -> tuple[Shape, Shape]:
     return taken, taken if where == "before" else left
 
 
-def _block(entry: Entry, path: str, shape: Shape, search: Iterable[str | Path]) -> Block:
+def _block(model: nn.Module, entry: Entry, path: str, shape: Shape, search: Iterable[str | Path]) -> Block:
     """The block for one place; on the grid of the trace where it needs a fixed one."""
     sequence = GRID_OF.get(len(shape)) == "W"
     if len(shape) not in GRID_OF or (sequence and entry.grid != "W"):
         hint = "; say grid: W for (B, C, W)" if sequence else ""
         raise ConfigError([(path, f"holds {shape}, no map (B, C, H, W){hint}")])
-    axes = GRID_OF[len(shape)]
-    make = partial(build, entry.config, shape[1], grid=axes, overrides=entry.overrides, search=search)
+    axes, overrides = GRID_OF[len(shape)], [*entry.overrides]
+    if entry.carry is not None:
+        former = model.get_submodule(path)
+        overrides += width_override(entry.config, entry.overrides, search, former, shape[1], entry.carry)
+    make = partial(build, entry.config, shape[1], grid=axes, overrides=overrides, search=search)
     try:
         return make()
     except ConfigError as free:
@@ -171,7 +175,7 @@ def _matched(model: nn.Module, path: str, block: Block, carry: str | None) -> Bl
     if tensor is not None:
         block.to(tensor.device, tensor.dtype)
     if carry is not None:
-        load_official(block, former.state_dict(), source=carry)
+        carry_over(path, block, former, carry)
     return block.train(former.training)
 
 
