@@ -9,6 +9,7 @@ from ..block import Block, Part
 from ..errors import ConfigError
 from ..operators.gate import Affine, Gain
 from ..operators.norm import BatchNorm, GroupNorm, LayerNorm
+from ..registry import SLOTS
 from ..structure import Unit
 
 CHILD = "inserted"
@@ -71,10 +72,12 @@ def folded(blend: Blend) -> Block:
     if not isinstance(unit, Unit) or unit.apply_by not in ("multiply", "add"):
         what = f"a unit that applies by {unit.apply_by}" if isinstance(unit, Unit) else "no single unit"
         raise ConfigError([(block.label, f"is {what}: a mix can be folded into the gate of one unit that multiplies or adds")])
+    if not any(slot in block.config for slot in SLOTS):
+        raise ConfigError([(block.label, "is another config by name: write its unit out, or its file's name alone")])
     scale, shift = (mix, 1 - mix) if unit.apply_by == "multiply" else (mix, 0.0)
     name = str(len(unit.gate._modules))
     unit.gate.add_module(name, Affine(scale, shift))
     block.config = {**block.config, "gate": [*block.config.get("gate", []), {"affine": {"scale": scale, "shift": shift}}]}
-    behind = [part.sizes[1] for part in block.parts if part.path.split(".")[0] in ("squeeze", "excite", "gate")]
-    block.parts = (*block.parts, Part(f"gate.{name}", "affine", (behind[-1], behind[-1])))
+    steps = [part for part in block.parts if part.path.count(".") == 1 and part.path.split(".")[0] in SLOTS]
+    block.parts = (*block.parts, Part(f"gate.{name}", "affine", (steps[-1].sizes[1], steps[-1].sizes[1])))
     return block
