@@ -33,10 +33,23 @@ class Blend(nn.Module):
         return y
 
 
-def starts_as_identity(block: Block, x_BCHW: Tensor) -> bool:
-    """Whether the block, as it is made, leaves its map alone (a residual with a zero start)."""
+def starting(block: Block, beside: bool) -> Block | Blend:
+    """A fresh block as it is, where it leaves its map alone (a residual with a zero start), else its blend."""
+    if not beside and _is_identity(block):
+        return block
+    waken(block)
+    return Blend(block, beside)
+
+
+def _is_identity(block: Block) -> bool:
+    sizes = block.sizes[0]
+    shape = [2, sizes.number("C"), *(n if isinstance(n := sizes[axis], int) else 7 for axis in sizes.grid)]
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=next(block.parameters(), torch.empty(0)).dtype)
+    block.eval()
     with torch.no_grad():
-        return torch.equal(block(x_BCHW), x_BCHW)
+        same = torch.equal(block(x), x)
+    block.train()
+    return same
 
 
 def waken(block: Block) -> list[str]:

@@ -4,24 +4,22 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..block import Block
 from ..errors import ConfigError
-from .blend import CHILD, Blend, folded, starts_as_identity, waken
-from .report import Start, Where
+from .blend import CHILD, Blend, folded
+from .report import Where
 
 
-def put(model: nn.Module, path: str, block: Block, where: Where, start: Start) -> None:
-    """Puts a block behind, before or in place of the module at a path; no key of the network changes its name."""
+def put(model: nn.Module, path: str, child: Block | Blend, where: Where) -> None:
+    """Puts a block or blend behind, before or in place of the module at a path; no key of the network changes its name."""
     former = model.get_submodule(path)
-    if where == "replace" and start == "own":
+    if where == "replace" and isinstance(child, Block):
         parent, _, name = path.rpartition(".")
-        _on_load(block, partial(_without_former, tuple(former.state_dict())))
-        setattr(model.get_submodule(parent), name, block)
+        _on_load(child, partial(_without_former, tuple(former.state_dict())))
+        setattr(model.get_submodule(parent), name, child)
         return
-    child = _starting(block, former, where, start)
     if type(former).forward is nn.Sequential.forward and where != "replace":
         steps = list(former._modules.items())
         former._modules.clear()
@@ -37,24 +35,6 @@ def put(model: nn.Module, path: str, block: Block, where: Where, start: Start) -
 
 def _on_load(module: nn.Module, hook: Callable[..., None]) -> None:
     module.register_load_state_dict_pre_hook(hook)
-
-
-def _starting(block: Block, former: nn.Module, where: Where, start: Start) -> nn.Module:
-    """The block, or its blend with what was there."""
-    if start == "own":
-        return block
-    tensor = next(block.parameters(), torch.empty(0))
-    sizes = block.sizes[0]
-    shape = [2, sizes.number("C"), *(n if isinstance(n := sizes[axis], int) else 7 for axis in sizes.grid)]
-    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(tensor.device, tensor.dtype)
-    mode = block.training
-    identity = where != "replace" and starts_as_identity(block.eval(), x)
-    block.train(mode)
-    if identity:
-        return block
-    waken(block)
-    blend = Blend(block, where == "replace").train(mode)
-    return blend.to(tensor.device, tensor.dtype)
 
 
 def _run_after(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..axes import GRIDS
@@ -13,7 +14,7 @@ from ..block import Block
 from ..describe import describe
 from ..errors import ConfigError, nearest, shown, words
 from ..factory import build
-from .blend import CHILD, Blend
+from .blend import CHILD, Blend, starting
 from .carry import carry_over, width_override
 from .hooks import put
 from .report import START, WHERE, Place, Report, Start, Where
@@ -78,8 +79,8 @@ def insert_all(
     _check_sites(model, [path for path, _ in places])
     made = [_made(model, path, entry, traced.get(path, Calls()), search) for path, entry in places]
     before = model.state_dict(keep_vars=True)
-    for (path, entry), (block, _) in zip(places, made, strict=True):
-        put(model, path, block, entry.where, entry.start)
+    for (path, entry), (child, _) in zip(places, made, strict=True):
+        put(model, path, child, entry.where)
     after = model.state_dict(keep_vars=True)
     return Report(
         tuple(_placed(path, entry, *found) for (path, entry), found in zip(places, made, strict=True)),
@@ -94,12 +95,17 @@ def _selected(model: nn.Module, entry: Entry, traced: Mapping[str, Calls]) -> li
     return [path for pattern in patterns for path in select(model, pattern, traced)]
 
 
-def _made(model: nn.Module, path: str, entry: Entry, calls: Calls, search: Iterable[str | Path]) -> tuple[Block, Shape]:
-    """The block for one place, and the shape of what comes into it."""
+def _made(model: nn.Module, path: str, entry: Entry, calls: Calls, search: Iterable[str | Path]) -> tuple[Block | Blend, Shape]:
+    """What goes to one place, and the shape of what comes into it."""
     shape, left = _shapes(path, calls, entry.where)
-    block = _block(model, entry, path, shape, search)
-    _check_shape(path, block, shape, left)
-    return _matched(model, path, block, entry.carry), shape
+    with torch.device("cpu"):  # how a block begins is seen from its values, whatever the network is on
+        block = _block(model, entry, path, shape, search)
+        _check_shape(path, block, shape, left)
+        child = starting(block, entry.where == "replace") if entry.start == "identity" else block
+    _match(model, path, child)
+    if entry.carry is not None:
+        carry_over(path, block, model.get_submodule(path), entry.carry)
+    return child, shape
 
 
 def _check_words(entry: Entry) -> None:
@@ -167,19 +173,18 @@ def _check_shape(path: str, block: Block, shape: Shape, left: Shape) -> None:
         raise ConfigError([(path, f"{block.label} makes {found} of {shape}, and the network needs {left} there")])
 
 
-def _matched(model: nn.Module, path: str, block: Block, carry: str | None) -> Block:
-    """The block with the device, dtype and mode of its place, and with the replaced module's weights where asked for."""
+def _match(model: nn.Module, path: str, child: nn.Module) -> None:
+    """Gives a block the device, dtype and mode of its place."""
     former = model.get_submodule(path)
     tensor = next(former.parameters(), None)
     tensor = next(model.parameters(), None) if tensor is None else tensor
     if tensor is not None:
-        block.to(tensor.device, tensor.dtype)
-    if carry is not None:
-        carry_over(path, block, former, carry)
-    return block.train(former.training)
+        child.to(tensor.device, tensor.dtype)
+    child.train(former.training)
 
 
-def _placed(path: str, entry: Entry, block: Block, shape: Shape) -> Place:
+def _placed(path: str, entry: Entry, child: Block | Blend, shape: Shape) -> Place:
+    block = child.block if isinstance(child, Blend) else child
     found = describe(block, *shape[2:], batch=shape[0])
     name = block.label.removesuffix(".yaml")
     return Place(path, entry.where, name, shape, entry.start, found.parameters, found.macs)
