@@ -187,4 +187,5 @@ def _placed(path: str, entry: Entry, child: Block | Blend, shape: Shape) -> Plac
     block = child.block if isinstance(child, Blend) else child
     found = describe(block, *shape[2:], batch=shape[0])
     name = block.label.removesuffix(".yaml")
-    return Place(path, entry.where, name, shape, entry.start, found.parameters, found.macs)
+    parameters = sum(parameter.numel() for parameter in child.parameters())  # a mix is one of them
+    return Place(path, entry.where, name, shape, entry.start, parameters, found.macs)
