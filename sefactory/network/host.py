@@ -11,6 +11,7 @@ from ..errors import ConfigError, nearest, shown, words
 from ..plain import plain
 from .insertion import Entry, insert_all
 from .report import START, WHERE, Report
+from .sites import PATTERN, is_pattern
 from .zoo import network
 
 KEYS = ("paper", "host", "input", "place")
@@ -55,9 +56,9 @@ def _entry_faults(entry: Any) -> list[str]:
     for key, allowed in (("where", WHERE), ("start", START)):
         if key in entry and entry[key] not in allowed:
             faults.append(f"{key} is {shown(entry[key])}; allowed: one of {words(allowed)}{nearest(str(entry[key]), allowed)}")
-    at = entry.get("at", "")
-    if not isinstance(at, str) and not (isinstance(at, list) and at and all(isinstance(item, str) for item in at)):
-        faults.append(f"at is {shown(at)}; it is a pattern of module paths, a class, stage:N, or a list of them")
+    at = entry.get("at")
+    if "at" in entry and not is_pattern(at):
+        faults.append(f"at is {shown(at)}; it is {PATTERN}")
     return faults
 
 

@@ -18,7 +18,7 @@ from .blend import CHILD, Blend, starting
 from .carry import carry_over, width_override
 from .hooks import put
 from .report import START, WHERE, Place, Report, Start, Where
-from .sites import Calls, Shape, example_of, one_shape, select, trace
+from .sites import PATTERN, Calls, Shape, example_of, is_pattern, one_shape, select, trace
 
 GRID_OF = {2 + len(grid): grid for grid in GRIDS}
 
@@ -97,7 +97,7 @@ def _selected(model: nn.Module, entry: Entry, traced: Mapping[str, Calls]) -> li
 
 def _made(model: nn.Module, path: str, entry: Entry, calls: Calls, search: Iterable[str | Path]) -> tuple[Block | Blend, Shape]:
     """What goes to one place, and the shape of what comes into it."""
-    shape, left = _shapes(path, calls, entry.where)
+    shape, left = _shapes(path, calls, entry)
     with torch.device("cpu"):  # how a block begins is seen from its values, whatever the network is on
         block = _block(model, entry, path, shape, search)
         _check_shape(path, block, shape, left)
@@ -113,6 +113,14 @@ def _check_words(entry: Entry) -> None:
     for name, given, allowed in (("where", entry.where, WHERE), ("start", entry.start, START)):
         if given not in allowed:
             faults.append((name, f"{shown(given)}; allowed: one of {words(allowed)}{nearest(str(given), allowed)}"))
+    if not is_pattern(entry.at):
+        faults.append(("at", f"{shown(entry.at)}; it is {PATTERN}"))
+    if entry.grid is not None and entry.grid not in GRIDS:
+        faults.append(("grid", f"{shown(entry.grid)}; it is one of {words(GRIDS)}{nearest(str(entry.grid), GRIDS)}"))
+    if not isinstance(entry.overrides, list | tuple) or not all(isinstance(item, str) for item in entry.overrides):
+        faults.append(("overrides", f"{shown(entry.overrides)}; they are a list of path=value"))
+    if not isinstance(entry.carry, str | None):
+        faults.append(("carry", f"{shown(entry.carry)}; it is the name of a key map of the config"))
     if entry.carry is not None and entry.where != "replace":
         faults.append(("carry", f"takes the weights of a replaced module, and where is {shown(entry.where)}"))
     if faults:
@@ -127,7 +135,7 @@ def _check_sites(model: nn.Module, paths: Sequence[str]) -> None:
         above = [model.get_submodule(".".join(names[:i])) for i in range(1, len(names) + 1)]
         if paths.count(path) > 1:
             faults.append((path, "is selected twice"))
-        elif CHILD in above[-1]._modules:
+        elif hasattr(above[-1], CHILD):
             faults.append((path, "has a block already"))
         elif any(isinstance(module, Block | Blend) for module in above):
             faults.append((path, "is part of a block"))
@@ -135,13 +143,15 @@ def _check_sites(model: nn.Module, paths: Sequence[str]) -> None:
         raise ConfigError(faults)
 
 
-def _shapes(path: str, calls: Calls, where: Where) -> tuple[Shape, Shape]:
+def _shapes(path: str, calls: Calls, entry: Entry) -> tuple[Shape, Shape]:
     """What comes into the block, and what has to come out of it."""
     left = one_shape(path, calls.left, "its result")
-    if where == "after":
+    if entry.where == "after":
         return left, left
     taken = one_shape(path, calls.taken, "its argument")
-    return taken, taken if where == "before" else left
+    if entry.where == "replace" and entry.start == "own" and not all(calls.alone):
+        raise ConfigError([(path, "is called with more than one argument, and a block takes one")])
+    return taken, taken if entry.where == "before" else left
 
 
 def _block(model: nn.Module, entry: Entry, path: str, shape: Shape, search: Iterable[str | Path]) -> Block:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -14,16 +15,28 @@ from torch.func import functional_call
 from ..errors import ConfigError, nearest, shown, words
 
 CLASS = re.compile(r"[A-Z]\w*")
-STAGE = re.compile(r"stage:(-?[1-9]\d*)")
+STAGE = re.compile(r"stage:(-?\d{1,9})")
+NEAREST = 3
+PATTERN = "a pattern of module paths, a class, stage:N, or a list of them"
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Calls:
-    """What went through a module in one forward: the shapes of its first argument and of its result, call by call."""
+    """What went through a module in one forward: the shapes of its first argument and of its result, call by call.
+
+    `alone` tells whether there was no other argument.
+    """
 
     taken: list[Shape | None] = field(default_factory=list)
+    alone: list[bool] = field(default_factory=list)
     left: list[Shape | None] = field(default_factory=list)
+
+
+def is_pattern(at: Any) -> bool:
+    """Whether this is a pattern or a list of some."""
+    patterns = [at] if isinstance(at, str) else at
+    return isinstance(patterns, list | tuple) and all(isinstance(item, str) and item for item in patterns) and bool(patterns)
 
 
 def select(model: nn.Module, pattern: str, traced: Mapping[str, Calls]) -> list[str]:
@@ -47,10 +60,9 @@ def select(model: nn.Module, pattern: str, traced: Mapping[str, Calls]) -> list[
         found = [path for path in modules if fits(path.split("."), pattern.split("."))]
     if not found:
         raise ConfigError([(f"at {pattern}", f"no module of the network has this {_nearest(pattern, modules)}")])
-    paths: dict[int, str] = {}
     for path in found:
-        if (first := paths.setdefault(id(modules[path]), path)) != path:
-            raise ConfigError([(f"at {pattern}", f"one module stands at {first} and {path}; select it once")])
+        if len(paths := [other for other, module in modules.items() if module is modules[path]]) > 1:
+            raise ConfigError([(f"at {pattern}", f"one module stands at {' and '.join(paths)}; give each place its own")])
     return found
 
 
@@ -72,17 +84,19 @@ def _nearest(pattern: str, modules: Mapping[str, nn.Module]) -> str:
     if CLASS.fullmatch(pattern):
         classes = {type(module).__name__ for module in modules.values()}
         return f"class; there are {words(sorted(classes))}{nearest(pattern, classes)}"
-    plain = pattern.replace("*", "")
-    deep = [path for path in modules if path.count(".") == pattern.count(".")]
-    near = nearest(plain, deep) or nearest(plain, modules)
-    return f"path{near}" if near else f"path; its parts are {words(path for path in modules if '.' not in path)}"
+    if "*" in pattern:  # as one would write it: `layer1.*.bn2`
+        paths = {".".join("*" if name.isdigit() else name for name in path.split(".")) for path in modules}
+    else:
+        paths = set(modules)
+    near = get_close_matches(pattern, sorted(paths), n=NEAREST)
+    return f"path; near are {words(near)}" if near else f"path; its parts are {words(p for p in modules if '.' not in p)}"
 
 
 def _stage(model: nn.Module, number: int, traced: Mapping[str, Calls], pattern: str) -> str:
     """The module behind which a stage ends: as the network itself says it (timm's feature_info), or where its grid shrinks."""
     info = getattr(model, "feature_info", None)
     ends = [str(entry["module"]) for entry in info if entry.get("module")] if info else list(_ends(traced))
-    if not -len(ends) <= number <= len(ends):
+    if not 1 <= abs(number) <= len(ends):
         raise ConfigError([(f"at {pattern}", f"the network has {len(ends)} stages, which end at {words(ends)}")])
     return ends[number if number < 0 else number - 1]
 
@@ -128,7 +142,8 @@ def _watched(model: nn.Module, run: Callable[[], Any]) -> dict[str, Calls]:
 
         def note(module: nn.Module, args: Any, kwargs: Any, result: Any, path: str = path) -> None:
             calls = seen.setdefault(path, Calls())
-            first = args[0] if args else next(iter(kwargs.values()), None)
+            first = args[0] if args else None
+            calls.alone.append(len(args) + len(kwargs) == 1)
             calls.taken.append(tuple(first.shape) if isinstance(first, Tensor) else None)
             calls.left.append(tuple(result.shape) if isinstance(result, Tensor) else None)
 
