@@ -98,6 +98,23 @@ class Block(nn.Module):
     def extra_repr(self) -> str:
         return f"{self.label}: {self.sizes[0]} -> {self.sizes[1]}"
 
+    def _replicate_for_data_parallel(self) -> "Block":
+        """A replica with a root node of its own, which shares the replica's names and not those of the original."""
+        replica: Block = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
+        node: nn.Module = self.node._replicate_for_data_parallel()
+        node._modules, node._parameters, node._buffers = replica._modules, replica._parameters, replica._buffers
+        replica._node, replica.__class__ = (node,), _Replica
+        return replica
+
+
+class _Replica(Block):
+    """What DataParallel runs: it sets a replica's tensors as plain attributes, which a root that holds some needs too."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if isinstance(value, Tensor):
+            setattr(self.node, name, value)
+
 
 def _laid_out(y: Tensor, x: Tensor) -> Tensor:
     """y with the channels last in memory where those of x are: an operator may have laid it out anew on the way."""

@@ -180,7 +180,7 @@ GRAMMAR = [
     yaml("- ../senet", "my.yaml 0: no operator or config named '../senet'; did you mean 'senet'?"),
     yaml(
         "gate: [sigmod]\nexcite: [{mlp: {hiden: C/4}}]",
-        "my.yaml excite.0: mlp has no parameter 'hiden'; it takes hidden, bias; did you mean 'hidden'?",
+        "my.yaml excite.0: mlp has no parameter 'hiden'; it takes hidden, bias, activation; did you mean 'hidden'?",
         "my.yaml gate.0: no operator or config named 'sigmod'; did you mean 'sigmoid'?",
     ),
 ]

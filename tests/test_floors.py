@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "sefactory"
 # A module imports from floors above its own line in this table, never from its own or from one below it.
 # `operators.*` are the families of operators that have no line of their own: none of them knows another.
 FLOORS = [
-    {"errors"},
+    {"errors", "network"},
     {"expression", "precision", "header", "machine", "memory"},
     {"axes", "plain"},
     {"scope", "schema"},
@@ -24,9 +24,16 @@ FLOORS = [
     {"block", "config", "grammar"},
     {"maker", "overrides", "official"},
     {"factory", "describe", "benchmark"},
+    {"network.sites", "network.blend"},
+    {"network.report", "network.cost"},
+    {"network.hooks"},
+    {"network.carry"},
+    {"network.insertion"},
+    {"network.layer", "network.zoo"},
+    {"network.host"},
     {"plots"},
     {"report"},
-    {"commands", "commands.completion", "commands.scan", "commands.job"},
+    {"commands", "commands.completion", "commands.scan", "commands.job", "commands.networks"},
     {"commands.bench", "commands.explain", "commands.show"},
     {"cli"},
 ]

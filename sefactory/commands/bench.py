@@ -1,8 +1,8 @@
 """`sefactory bench`: builds blocks, measures them side by side, writes the results after every shape."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ..errors import ConfigError, shown
 from ..machine import Machine, Options, Shape, environment, measure_machine
 from ..plain import plain
 from .job import GRID_OF, block_label, built, chosen_block, search_folders, size, whole
+from .networks import chosen_host, host_case, host_label, listed_hosts, plain_case, shapes_of
 
 SEVEN = ("senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer")
 
@@ -39,13 +40,42 @@ def bench(config: DictConfig) -> None:
     A block that is refused is a row with its reason. Raises ConfigError for settings that no row could carry.
     """
     options, search = _options(config), search_folders()
+    hosts = _hosts(config, search)
+    if hosts:
+        _bench_networks(hosts, config, options, search)
+        return
     shapes, entries = _shapes(config), _entries(config)
     baseline = None if config.baseline is None else str(config.baseline)
     if baseline is not None and all(entry.name != baseline for entry in entries):
         entries.append(Entry(baseline, baseline))
         load_config(baseline, Shelf(search))
-    bench_ = _Bench(entries, shapes, options, baseline, search)
+    bench_ = _Bench(entries, shapes, options, baseline, partial(_case, search=search))
     bench_.run()
+
+
+def _hosts(config: DictConfig, search: list[Path]) -> dict[str, dict[str, Any]]:
+    """The networks to measure, by name; none where blocks are."""
+    chosen = chosen_host(config)
+    if chosen is not None and config.hosts is not None:
+        raise ConfigError([("hosts", "hosts= and host= at once; give a list, or one host with its overrides")])
+    if chosen is None and config.hosts is None:
+        return {}
+    return {host_label(): chosen} if chosen is not None else listed_hosts(config.hosts, search)
+
+
+def _bench_networks(hosts: dict[str, dict[str, Any]], config: DictConfig, options: Options, search: list[Path]) -> None:
+    """Each network with its blocks beside the same one without; those are the baseline."""
+    shapes = shapes_of(list(hosts.values()), whole("batch", config.batch))
+    without = {data["host"]: data for data in hosts.values()}
+    entries = [Entry(name, name) for name in (*without, *hosts)]
+
+    def case(entry: Entry, shape: Shape) -> Case:
+        if entry.name in hosts:
+            return host_case(entry.name, hosts[entry.name], shape, search)
+        return plain_case(without[entry.name], shape)
+
+    baseline = str(config.baseline) if str(config.baseline) in [entry.name for entry in entries] else next(iter(without))
+    _Bench(entries, shapes, options, baseline, case).run()
 
 
 def finish(rows: Sequence[Row], folder: Path) -> None:
@@ -82,10 +112,15 @@ class _Bench:
     """One job: rows are kept and written as they come, so that an interruption loses nothing."""
 
     def __init__(
-        self, entries: list[Entry], shapes: list[Shape], options: Options, baseline: str | None, search: list[Path]
+        self,
+        entries: list[Entry],
+        shapes: list[Shape],
+        options: Options,
+        baseline: str | None,
+        case: Callable[[Entry, Shape], Case],
     ) -> None:
         self.entries, self.shapes, self.options = entries, shapes, options
-        self.baseline, self.search = baseline, search
+        self.baseline, self.case = baseline, case
         self.folder = Path(HydraConfig.get().runtime.output_dir)
         self.rows: list[Row] = []
         self.facts = environment(options)
@@ -118,7 +153,7 @@ class _Bench:
         cases, refused = [], []
         for entry in self.entries:
             try:
-                cases.append(_case(entry, shape, self.search))
+                cases.append(self.case(entry, shape))
             except ConfigError as error:
                 refused.append(refused_row(entry.name, shape, str(error)))
         present = self.baseline if any(case.name == self.baseline for case in cases) else None

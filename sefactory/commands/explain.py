@@ -13,7 +13,7 @@ from ..errors import ConfigError, nearest, words
 from ..overrides import apply_overrides, quoting
 from .scan import folders
 
-GROUPS = ("block", "squeeze", "excite", "gate", "input")
+GROUPS = ("block", "squeeze", "excite", "gate", "input", "host")
 COULD_NOT = re.compile(r"Could not (?:override|append|delete)[^']*'([^']+)'")
 
 
@@ -57,7 +57,7 @@ def _missing(error: MissingConfigException, arguments: Sequence[str]) -> tuple[s
     known = shelf.known(group)
     if path := shelf.find(name, group):
         return f"{group}={name}", f"{path} is not in a folder {group}, where the command line looks; move it there"
-    noun = group if group in ("block", "input") else f"{group} word"
+    noun = group if group in ("block", "input", "host") else f"{group} word"
     return f"{group}={name}", f"no {noun} named {name!r}; there are {words(known)}{nearest(name, known)}"
 
 

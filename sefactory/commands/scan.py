@@ -47,8 +47,8 @@ def _file(file: Path, relative: Path) -> list[str]:
         return ["a folder of configs cannot configure Hydra; put such settings on the command line"]
     data = read_yaml(file, str(file))
     packages = PACKAGE.findall(file.read_text(encoding="utf-8"))
-    wrong = [package for package in packages if not re.fullmatch(r"(_group_|block|input)([.][A-Za-z0-9_.]+)?", package)]
-    texts = [f"the package {package!r} is refused; allowed are block, input and what is below them" for package in wrong]
+    wrong = [package for package in packages if not re.fullmatch(r"(_group_|block|input|host)([.][A-Za-z0-9_.]+)?", package)]
+    texts = [f"the package {package!r} is refused; allowed are block, input, host and what is below them" for package in wrong]
     if isinstance(data, dict) and "hydra" in data:
         texts.append("the key 'hydra' is refused: a folder of configs cannot configure Hydra")
     return texts + _defaults(data)

@@ -1,4 +1,4 @@
-"""`sefactory show`: one block as a table, or as JSON."""
+"""`sefactory show`: one block, or the blocks of a network, as a table or as JSON."""
 
 import json
 import sys
@@ -10,7 +10,8 @@ from rich.table import Table
 
 from ..describe import Description, describe
 from ..errors import ConfigError, nearest, shown, words
-from .job import built, chosen_block, size, whole
+from .job import built, chosen_block, search_folders, size, whole
+from .networks import chosen_host, show_host
 
 FORMATS = ("table", "json")
 WIDE = 160
@@ -22,6 +23,10 @@ def show(config: DictConfig) -> None:
     if settings["format"] not in FORMATS:
         hint = nearest(str(settings["format"]), FORMATS)
         raise ConfigError([("format", f"{shown(settings['format'])}; allowed: one of {words(FORMATS)}{hint}")])
+    host = chosen_host(config)
+    if host is not None:
+        show_host(host, settings["format"], search_folders())
+        return
     block, search = chosen_block(config)
     if block is None:
         raise ConfigError([("block", "no block is chosen; write block=NAME")])

@@ -1,6 +1,8 @@
 """Dense maps of named axes."""
 
 import math
+from collections.abc import Callable
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, einsum, nn
@@ -100,8 +102,13 @@ def linear(
     return Linear(sizes, out_size(sizes, out, mix, each), mix, each, groups, bias, start)
 
 
+Activation = Literal["relu", "relu6", "silu", "gelu", "hard_swish", "tanh"]
+_MODULES: tuple[Callable[[], nn.Module], ...] = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.Tanh)
+ACTIVATIONS = dict(zip(get_args(Activation), _MODULES, strict=True))
+
+
 @operator("mlp")
-def mlp(sizes: Sizes, hidden: Size, bias: bool = False) -> nn.Sequential:
-    """w2 relu(w1 x + b1) + b2 over C, back to the incoming width (arXiv:1709.01507, equation 3)."""
+def mlp(sizes: Sizes, hidden: Size, bias: bool = False, activation: Activation = "relu") -> nn.Sequential:
+    """w2 f(w1 x + b1) + b2 over C, back to the incoming width, f the activation (arXiv:1709.01507, equation 3)."""
     down = linear(sizes, hidden, "C", bias=bias)
-    return nn.Sequential(down, nn.ReLU(), linear(down.sizes, sizes.number("C"), "C", bias=bias))
+    return nn.Sequential(down, ACTIVATIONS[activation](), linear(down.sizes, sizes.number("C"), "C", bias=bias))

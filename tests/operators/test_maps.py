@@ -1,5 +1,6 @@
 """linear, conv, mlp and multiscale against einsums over roles and axes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -79,6 +80,24 @@ def test_mlp() -> None:
     (w1, b1), (w2, b2) = ((module[i].weight, module[i].bias) for i in (0, 2))
     hidden = (x.movedim(2, -1) @ w1.T + b1).clamp(min=0)
     same(module(x), (hidden @ w2.T + b2).movedim(-1, 2))
+
+
+@pytest.mark.parametrize(
+    ("activation", "function"),
+    [
+        ("relu", lambda x: x.clamp(min=0)),
+        ("relu6", lambda x: x.clamp(0, 6)),
+        ("silu", lambda x: x / (1 + (-x).exp())),
+        ("gelu", lambda x: x * (1 + torch.erf(x / 2**0.5)) / 2),
+        ("hard_swish", lambda x: x * (x + 3).clamp(0, 6) / 6),
+        ("tanh", torch.tanh),
+    ],
+)
+def test_the_activation_of_an_mlp(activation: str, function: Callable[[Tensor], Tensor]) -> None:
+    x = 4 * map_of()
+    module = made("mlp", x, hidden=3, activation=activation)
+    assert list(module.state_dict()) == ["0.weight", "2.weight"]
+    same(module(x), (function(x.movedim(2, -1) @ module[0].weight.T) @ module[2].weight.T).movedim(-1, 2))
 
 
 # Parameters; the einsum of one offset of the window.

@@ -1,0 +1,1 @@
+"""Blocks in real networks: where they go, how they start, and networks by name."""

@@ -1,0 +1,90 @@
+"""show host=... and bench hosts=[...]: whole networks on the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sefactory import cli
+
+SMALL = {
+    "host": "timm:resnet18",
+    "input": [3, 32, 32],
+    "place": [{"at": "layer4.*.bn2", "block": "cbam", "overrides": ["let.r=8"]}],
+}
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = cli.run(list(arguments))
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sefactory"])
+    (tmp_path / "my" / "host").mkdir(parents=True)
+    (tmp_path / "my" / "host" / "small.yaml").write_text(json.dumps(SMALL))
+    return tmp_path
+
+
+def test_show_prints_where_the_blocks_went(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "show", "--config-dir", "my", "host=small")
+    assert (code, err) == (0, "")
+    lines = [line.split() for line in out.splitlines()]
+    assert ["layer4.0.bn2", "after", "cbam", "identity", "512", "x", "1", "x", "1"] == lines[2][:9]
+    assert ["blocks", "+132,424"] == lines[4][:2] and ["network", "before", "11,689,512"] == lines[5][:3]
+    assert lines[6] == "122 keys kept, 22 new, 0 missing".split()
+
+
+def test_show_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(
+        capsys,
+        "show",
+        "--config-dir",
+        "my",
+        "host=small",
+        "format=json",
+        "host.place.0.block=ecanet",
+        "~host.place.0.overrides",
+    )
+    found = json.loads(out)
+    assert code == 0 and found["parameters"] == 11_689_512 and found["parameters_added"] == 10
+    assert [place["path"] for place in found["places"]] == ["layer4.0.bn2", "layer4.1.bn2"]
+
+
+def test_bench_measures_networks_with_and_without(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = ("batch=1", "rounds=1", "seconds=0.0001", "hydra.run.dir=out")
+    code, out, _ = run(capsys, "bench", "--config-dir", "my", "hosts=[small]", *quick)
+    rows = {row["block"]: row for row in json.loads(Path("out/results.json").read_text())["rows"]}
+    assert code == 0 and set(rows) == {"timm:resnet18", "small"} and "timm:resnet18" in out
+    assert rows["timm:resnet18"]["forward_ratio"] == 1.0 and rows["small"]["forward_ratio"] > 0
+    assert rows["small"]["parameters"] - rows["timm:resnet18"]["parameters"] == 132_424 + 2  # and two mixes
+    assert rows["small"]["macs"] > rows["timm:resnet18"]["macs"] > 0 and rows["small"]["shape"] == "1x3x32x32"
+
+
+MISTAKES = [
+    (
+        ["show", "host=small", "block=cbam"],
+        "host: host= and block= at once; the host's config names its blocks, as host.place.0.block does",
+    ),
+    (["bench", "hosts=small"], "hosts: 'small'; it is a list of names, paths and mappings"),
+    (["bench", "hosts=[smal]"], "'smal': no host of this name; did you mean 'small'?"),
+    (["bench", "hosts=[small]", "host=small"], "hosts: hosts= and host= at once; give a list, or one host with its overrides"),
+    (["show", "host=small", "host.host=timm:resnet181"], "host: timm has no network 'resnet181'; did you mean 'resnet18'?"),
+    (
+        ["show", "host=small", "host.place.0.block=cbamm"],
+        "host: cbamm (for layer4.0.bn2, C = 512): no config of this name; did you mean 'cbam'?",
+    ),
+    (
+        ["show", "host=small", "host.place.0.at=layer5.*"],
+        "host: at layer5.*: no module of the network has this path; did you mean 'layer4.1'?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), MISTAKES)
+def test_a_mistake_is_a_line(folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str) -> None:
+    code, _, err = run(capsys, arguments[0], "--config-dir", "my", *arguments[1:])
+    assert (code, err) == (2, f"{says}\n")
