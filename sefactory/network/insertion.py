@@ -160,6 +160,9 @@ def _block(model: nn.Module, entry: Entry, path: str, shape: Shape, search: Iter
     if len(shape) not in GRID_OF or (sequence and entry.grid != "W"):
         hint = "; say grid: W for (B, C, W)" if sequence else ""
         raise ConfigError([(path, f"holds {shape}, no map (B, C, H, W){hint}")])
+    if len(shape) == 4 and shape[1] == shape[2] != shape[3]:
+        said = "looks like (B, H, W, C), and a block takes (B, C, H, W); if it is none, trace with an input_size of other sides"
+        raise ConfigError([(path, f"holds {shape}, which {said}")])
     axes, overrides = GRID_OF[len(shape)], [*entry.overrides]
     if entry.carry is not None:
         former = model.get_submodule(path)

@@ -307,3 +307,23 @@ def test_the_odd_network_takes_blocks_elsewhere() -> None:
     sf.insert(model, "simam", "strip", grid="W", input_size=SIZE)
     sf.insert(model, "coordatt", "masked", where="replace", input_size=SIZE)  # beside it: a mask goes to it as before
     assert torch.equal(model(x), before)
+
+
+class ChannelsLast(nn.Sequential):
+    """A map whose channels are its last axis."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.Sequential.forward(self, x).permute(0, 2, 3, 1)
+
+
+def test_a_map_with_its_channels_last_is_told() -> None:
+    model = nn.Sequential(ChannelsLast(nn.Conv2d(3, 8, 1)))
+    with pytest.raises(sf.ConfigError) as error:
+        sf.insert(model, "ecanet", "0", input_size=(3, 6, 6))
+    assert str(error.value) == (
+        "0: holds (1, 6, 6, 8), which looks like (B, H, W, C), and a block takes (B, C, H, W); if it is none, trace with an "
+        "input_size of other sides"
+    )
+    square = nn.Sequential(nn.Conv2d(3, 8, 1))  # as many channels as rows, but other sides
+    sf.insert(square, "ecanet", "0", input_size=(3, 9, 7))
+    assert square(torch.zeros(1, 3, 8, 8)).shape == (1, 8, 8, 8)
