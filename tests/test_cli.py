@@ -108,13 +108,13 @@ MISTAKES = [
     (["benhc"], "sefactory: no command 'benhc'; there are show, bench, completion; did you mean 'bench'?"),
     (
         ["show", "chanels=8"],
-        "override chanels=8: there is no key 'chanels'; there are block, squeeze, excite, gate, channels, size, format; "
+        "override chanels=8: there is no key 'chanels'; there are block, squeeze, excite, gate, host, channels, size, format; "
         "did you mean 'channels'?",
     ),
     (
         ["bench", "round=1"],
-        "override round=1: there is no key 'round'; there are input, block, squeeze, excite, gate, blocks, baseline, batch, "
-        "device, dtype, threads, compile, channels_last, rounds, seconds; did you mean 'rounds'?",
+        "override round=1: there is no key 'round'; there are input, block, squeeze, excite, gate, host, blocks, hosts, "
+        "baseline, batch, device, dtype, threads, compile, channels_last, rounds, seconds; did you mean 'rounds'?",
     ),
     (["show", "format=xml"], "format: 'xml'; allowed: one of table, json"),
     (["show", "channels=0"], "channels: 0; it is a whole number from 1"),

@@ -9,7 +9,8 @@ import sefactory as sf
 
 WIDTH, SIDE = 32, 14
 SIZE = (3, SIDE, SIDE)
-CHANGING = {"danet": (1, 8, SIDE, SIDE), "danet_head": (1, 57, SIDE, SIDE)}  # outputs of other widths than the inputs
+# Outputs of other widths than the inputs.
+CHANGING = {"bisenet_arm": (1, 16, SIDE, SIDE), "danet": (1, 8, SIDE, SIDE), "danet_head": (1, 57, SIDE, SIDE)}
 KEEPING = [name for name in sf.configs() if name not in CHANGING]
 
 # By algebra these terms have no gradient, however long one trains.
@@ -22,18 +23,24 @@ SILENT = {
         "excite.0.parallel.spatial.3.bias": BEFORE_NORM,
         "excite.0.parallel.spatial.6.bias": BEFORE_NORM,
     },
+    "caa": {"excite.2.bias": BEFORE_NORM},
     "coordatt": {"excite.0.shared.0.bias": BEFORE_NORM},
     "external": {"series.query.0.bias": BEFORE_SOFTMAX},
+    "gam": {"series.spatial.excite.0.bias": BEFORE_NORM, "series.spatial.excite.3.bias": BEFORE_NORM},
     "gcnet": {"squeeze.0.bias": BEFORE_SOFTMAX},
     "gcnet_mul_add": {"squeeze.0.bias": BEFORE_SOFTMAX},
     "gcnet_timm": {"squeeze.0.bias": BEFORE_SOFTMAX},
     "nonlocal": {"excite.2.bias": BEFORE_NORM},
+    "parnet": {
+        "series.branches.parallel.point.0.bias": BEFORE_NORM,
+        "series.branches.parallel.window.0.bias": BEFORE_NORM,
+    },
     "polarized": {"parallel.channel.excite.0.parallel.query.0.bias": BEFORE_SOFTMAX},
     "resnest": {"series.attend.excite.0.bias": BEFORE_NORM},
     "sknet_linear": {"series.split.parallel.k3.0.bias": BEFORE_NORM, "series.split.parallel.k5.0.bias": BEFORE_NORM},
 }
 # Residual blocks with a zero start are left alone; those need no mix.
-UNMIXED = {"cam", "pam", "gcnet", "nonlocal", "gated_channel"}
+UNMIXED = {"cam", "pam", "gcnet", "nonlocal", "gated_channel", "grn", "nafnet"}
 
 
 def net() -> nn.Sequential:
