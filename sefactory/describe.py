@@ -104,7 +104,7 @@ def _work(node: nn.Module, x_BSCHW: Tensor) -> tuple[dict[str, tuple[int, int]],
         handles.append(module.register_forward_hook(note))
     state = {key: torch.empty_like(t, device="meta") for key, t in [*node.named_parameters(), *node.named_buffers()]}
     try:
-        with _evaluating(node), torch.no_grad():
+        with evaluating(node), torch.no_grad():
             y: Tensor = functional_call(node, state, (x_BSCHW.to(_dtype(state)),))
     finally:
         for handle in handles:
@@ -125,7 +125,7 @@ def _dtype(state: Mapping[str, Tensor]) -> torch.dtype:
 
 
 @contextmanager
-def _evaluating(node: nn.Module) -> Iterator[None]:
+def evaluating(node: nn.Module) -> Iterator[None]:
     """Eval mode inside, every module's own mode again behind."""
     modes = [(module, module.training) for module in node.modules()]
     node.eval()

@@ -7,7 +7,8 @@ from torch import nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
-from .sites import evaluating, on_meta
+from ..describe import evaluating
+from .sites import on_meta
 
 
 def parameters(model: nn.Module) -> int:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from ..describe import evaluating
 from ..errors import ConfigError, nearest, shown, words
 
 CLASS = re.compile(r"[A-Z]\w*")
@@ -155,18 +155,6 @@ def _watched(model: nn.Module, run: Callable[[], Any]) -> dict[str, Calls]:
         for handle in handles:
             handle.remove()
     return seen
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside, every module's own mode again behind."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def one_shape(path: str, shapes: Sequence[Shape | None], what: str) -> Shape:
