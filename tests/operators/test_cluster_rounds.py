@@ -61,6 +61,30 @@ def test_a_hard_assignment_has_the_gradient_of_the_soft_one() -> None:
     same(module.bias.grad, energy.sum((0, 2)))
 
 
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_so_it_has_in_every_round(rounds: int) -> None:
+    x, cotangent = map_of(s=1), torch.randn(3, 3, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    module = made("cluster", x, count=3, rounds=rounds, hard=True)
+    x = x.requires_grad_()
+    inputs = [x, module.weight, module.bias]
+    found = torch.autograd.grad((module(x)[..., 0, 0] * cotangent).sum(), inputs)
+    points = x[:, 0].flatten(2)
+
+    def through(t: Tensor, dim: int) -> Tensor:
+        """One-hot forward, the soft assignment backward."""
+        soft = t.softmax(dim)
+        return soft + (one_hot(t, dim) - soft).detach()
+
+    centres = through(logits(module, points), -1) @ points.mT
+    for _ in range(rounds):
+        weights = through(centres @ points, 1)
+        total = weights.sum(-1, keepdim=True)
+        moved = weights @ points.mT / torch.where(total > 0, total, 1)
+        centres = torch.where(total > 0, moved, centres)
+    for one, other in zip(found, torch.autograd.grad((centres * cotangent).sum(), inputs), strict=True):
+        same(one, other)
+
+
 @pytest.mark.parametrize("hard", [False, True])
 def test_a_centre_without_positions_stays_where_it_is(hard: bool) -> None:
     x = torch.zeros(1, 1, 2, 1, 4, dtype=torch.float64)
