@@ -51,16 +51,7 @@ def _run_beside(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Ten
     return y
 
 
-def _with_own(
-    module: nn.Module,
-    state: dict[str, Any],
-    prefix: str,
-    metadata: Any,
-    strict: bool,
-    missing: Any,
-    unexpected: Any,
-    errors: Any,
-) -> None:
+def _with_own(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     """A checkpoint of the network as it was before leaves the inserted block as it is."""
     child = module._modules[CHILD]
     assert child is not None
@@ -68,17 +59,7 @@ def _with_own(
         state.update({f"{prefix}{CHILD}.{key}": tensor for key, tensor in child.state_dict().items()})
 
 
-def _without_former(
-    former: tuple[str, ...],
-    module: nn.Module,
-    state: dict[str, Any],
-    prefix: str,
-    metadata: Any,
-    strict: bool,
-    missing: Any,
-    unexpected: Any,
-    errors: Any,
-) -> None:
+def _without_former(former: tuple[str, ...], module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     """A checkpoint of the network as it was before: the replaced module's tensors have no place any more."""
     own = module.state_dict()
     held = {key: state[f"{prefix}{key}"] for key in dict.fromkeys([*own, *former]) if f"{prefix}{key}" in state}

@@ -1,8 +1,6 @@
 """The networks that take blocks in these tests, small and at 64 x 64, and what is done to all of them."""
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -137,12 +135,3 @@ def unchanged(before: Any, after: Any) -> bool:
     """Whether two snapshots are the same."""
     same = all(torch.equal(a, b) for a, b in zip(before[2], after[2], strict=False))
     return before[:2] == after[:2] and len(before[2]) == len(after[2]) and same
-
-
-@contextmanager
-def third_party_warnings() -> Iterator[None]:
-    """What torch says of itself while it exports; nothing of ours is silenced."""
-    with warnings.catch_warnings():
-        for message in (r"`isinstance\(treespec, LeafSpec\)` is deprecated", r"`torch\.jit\.script_method` is deprecated"):
-            warnings.filterwarnings("ignore", message=message)
-        yield

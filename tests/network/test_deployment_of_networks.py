@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from networks import apart, built, images, outputs, step, tensors, third_party_warnings
+from networks import apart, built, images, outputs, step, tensors
+from portable import third_party_warnings
 from test_every_block import SIZE, net
 from test_every_block import images as maps
 from torch import Tensor, nn
