@@ -47,7 +47,8 @@ def host_label() -> str:
 
 def show_host(data: dict[str, Any], form: str, search: Sequence[Path]) -> None:
     """Prints the places of the blocks, and what they add to the network."""
-    model, shape = _plain(data), _shape(data)
+    model = _plain(data)
+    shape = _shape(model, data)
     before = {"parameters": parameters(model), "macs": macs(model, shape)}
     report = place(model, data, search=search)
     found = {"host": data["host"], "input": list(shape), **before, **asdict(report)}
@@ -85,15 +86,14 @@ def _plain(data: dict[str, Any]) -> nn.Module:
     return network(data["host"])
 
 
-def _shape(data: dict[str, Any], batch: int = 1) -> Shape:
-    with torch.device("meta"):
-        example = example_of(_plain(data), data.get("input"), None)
-    return (batch, *example.shape[1:])
+def _shape(model: nn.Module, data: dict[str, Any], batch: int = 1) -> Shape:
+    return (batch, *example_of(model, data.get("input"), None).shape[1:])
 
 
 def shapes_of(hosts: Sequence[dict[str, Any]], batch: int) -> list[Shape]:
     """The inputs of some hosts, each once."""
-    return list(dict.fromkeys(_shape(data, batch) for data in hosts))
+    with torch.device("meta"):
+        return list(dict.fromkeys(_shape(_plain(data), data, batch) for data in hosts))
 
 
 def plain_case(data: dict[str, Any], shape: Shape) -> Case:

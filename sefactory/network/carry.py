@@ -20,13 +20,26 @@ def width_override(
     Nothing where the config has no such number, where an override sets it, or where the module holds nothing to read.
     """
     loaded = load(config, overrides, search)
-    let = loaded.get("let") if isinstance(loaded, Mapping) else None
-    if not isinstance(let, Mapping) or "r" not in let or any(name.lstrip("+").startswith("let.r=") for name in overrides):
+    if not reduces(loaded) or any(name.lstrip("+").startswith("let.r=") for name in overrides):
         return []
     keys = (loaded.get("official") or {}).get(source) or {}
     weight = _first_map(former.state_dict(), [theirs for theirs in keys.values() if isinstance(theirs, str)])
-    # half a channel more, so that C / r floors to the width
-    return [] if weight is None else [f"let.r={channels / (weight.shape[0] + 0.5)!r}"]
+    return [] if weight is None else [f"let.r={reduction(channels, weight.shape[0])!r}"]
+
+
+def reduces(loaded: Any) -> bool:
+    """Whether a config has an r by which its bottleneck is C/r wide."""
+    let = loaded.get("let") if isinstance(loaded, Mapping) else None
+    return isinstance(let, Mapping) and "r" in let
+
+
+def reduction(channels: int, width: int) -> float:
+    """The r for which C/r floors to a width: half a channel more is divided by.
+
+    >>> int(64 / reduction(64, 11))
+    11
+    """
+    return channels / (width + 0.5)
 
 
 def _first_map(state: Mapping[str, Tensor], names: Sequence[str]) -> Tensor | None:

@@ -10,6 +10,7 @@ import torch
 from ..block import Block
 from ..errors import ConfigError, shown, words
 from ..factory import build, load
+from .carry import reduces, reduction
 
 IGNORED = ("act_layer", "norm_layer", "gate_layer", "activation", "scale_activation", "rd_divisor", "rd_round_fn", "bias")
 """What other builders say of their own squeeze and excitation."""
@@ -24,9 +25,7 @@ class Layer:
 
     def __init__(self, config: Any, overrides: Sequence[str], search: Iterable[str | Path]) -> None:
         self.config, self.overrides, self.search = config, list(overrides), list(search)
-        loaded = load(config, self.overrides, self.search)
-        let = loaded.get("let") if isinstance(loaded, dict) else None
-        self.reduces = isinstance(let, dict) and "r" in let
+        self.reduces = reduces(load(config, self.overrides, self.search))
         self._warned = False
 
     def __call__(
@@ -51,12 +50,10 @@ class Layer:
         given = (act_layer, norm_layer, gate_layer, activation, scale_activation, rd_divisor, rd_round_fn, bias)
         idle = [name for name, value in zip(IGNORED, given, strict=True) if value is not None]
         hidden = squeeze_channels if rd_channels is None else rd_channels
-        reduction = [("squeeze_channels", hidden), ("rd_ratio", rd_ratio)]
-        asked = [name for name, value in reduction if value is not None]
+        asked = [name for name, value in (("squeeze_channels", hidden), ("rd_ratio", rd_ratio)) if value is not None]
         overrides = list(self.overrides)
         if asked and self.reduces:
-            # half a channel more, so that C / r floors to the width asked for
-            r = channels / (hidden + 0.5) if hidden is not None else 1 / rd_ratio  # type: ignore[operator]
+            r = reduction(channels, hidden) if hidden is not None else 1 / rd_ratio  # type: ignore[operator]
             overrides.append(f"let.r={r!r}")
         self._warn([*idle, *([] if self.reduces else asked)])
         block = build(self.config, channels, overrides=overrides, search=self.search)
@@ -83,6 +80,8 @@ def layer(config: Any, overrides: Sequence[str] = (), search: Iterable[str | Pat
 
     >>> layer("senet")(64, rd_ratio=1 / 8).state_dict()["excite.0.0.weight"].shape
     torch.Size([8, 64])
+    >>> layer("senet")(64, 11).state_dict()["excite.0.0.weight"].shape
+    torch.Size([11, 64])
     """
     if not isinstance(config, str | Path | dict | list):
         raise ConfigError([("config", f"{shown(config)}; it is a name, a Path, a mapping or a list")])
