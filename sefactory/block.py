@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .axes import Sizes
 from .errors import ConfigError
 from .expression import Value
+from .lowering.lower import Lowered, lowered
 from .precision import autocasting
 
 
@@ -27,6 +28,8 @@ class Block(nn.Module):
 
     It shares the names of its root node, so that no path of the config has a prefix. channels_last
     in is channels_last out.
+    What runs is the lowered form of the tree (`lowered`, with its rewrites), or the tree itself where `lower` is false,
+    and wherever a module inside has hooks.
     `config` is the resolved config, `sizes` what comes in and what goes out, `label` its name in messages, `parts` are
     its nodes from the root down, `let` the values of the names at each path that has a `let`.
     Raises ConfigError for an input of the wrong rank, width, grid or dtype.
@@ -41,6 +44,7 @@ class Block(nn.Module):
         sizes: tuple[Sizes, Sizes],
         parts: Sequence[Part],
         let: Mapping[str, Mapping[str, Value]],
+        lower: bool = True,
     ) -> None:
         super().__init__()
         self.config, self.label, self.sizes, self.parts, self.let = config, label, sizes, tuple(parts), let
@@ -50,15 +54,20 @@ class Block(nn.Module):
         owners = (module for module in node.modules() if module._parameters)
         self._owner = next(((module, next(iter(module._parameters))) for module in owners), None)
         self._rank, self._flat = 2 + len(sizes[0].grid), sizes[0].grid == "W"
+        self._channels = sizes[0].number("C")
         self._fixed = {2 + i: sizes[0].number(axis) for i, axis in enumerate(sizes[0].grid) if isinstance(sizes[0][axis], int)}
+        self.lowered: Lowered | None = lowered(node, sizes[0]) if lower else None
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         self._check(x_BCHW)
-        if self._flat:  # one dimension is a map of height 1
+        if self.lowered is not None and self.lowered.faithful():
+            y_BCHW = self.lowered(x_BCHW)
+        elif self._flat:  # one dimension is a map of height 1
             y_B1C1W: Tensor = self._node[0](x_BCHW[:, None, :, None])
             return y_B1C1W.squeeze(3).squeeze(1)
-        y_BSCHW: Tensor = self._node[0](x_BCHW.unsqueeze(1))
-        y_BCHW = y_BSCHW.squeeze(1)
+        else:
+            y_BSCHW: Tensor = self._node[0](x_BCHW.unsqueeze(1))
+            y_BCHW = y_BSCHW.squeeze(1)
         return y_BCHW if x_BCHW.is_contiguous() else _laid_out(y_BCHW, x_BCHW)
 
     @property
@@ -72,9 +81,16 @@ class Block(nn.Module):
         super().train(mode)
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The steps stay behind: they are written anew from the tree."""
+        return {**self.__dict__, "lowered": self.lowered is not None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.lowered = lowered(self.node, self.sizes[0]) if state["lowered"] else None
+
     def _check(self, x: Tensor) -> None:
-        channels = self.sizes[0].number("C")
-        if not isinstance(x, Tensor) or x.dim() != self._rank or x.shape[1] != channels:
+        if not isinstance(x, Tensor) or x.dim() != self._rank or x.shape[1] != self._channels:
             self._refuse(x, f"{tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}")
         for dim, size in self._fixed.items():
             if x.shape[dim] != size:
@@ -103,7 +119,7 @@ class Block(nn.Module):
         replica: Block = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
         node: nn.Module = self.node._replicate_for_data_parallel()
         node._modules, node._parameters, node._buffers = replica._modules, replica._parameters, replica._buffers
-        replica._node, replica.__class__ = (node,), _Replica
+        replica._node, replica.lowered, replica.__class__ = (node,), None, _Replica
         return replica
 
 

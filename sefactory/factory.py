@@ -33,12 +33,14 @@ def build(
     width: int | None = None,
     overrides: Sequence[str] = (),
     search: Iterable[str | Path] = (),
+    lower: bool = True,
 ) -> Block:
     """The block of a config, for maps of `channels`: (B, C, H, W) -> (B, C', H', W').
 
     `config` is a name, a Path, a mapping, a list or a DictConfig. `grid` is W for sequences (B, C, W), HW, or DHW for
     volumes (B, C, D, H, W); `depth`, `height` and `width` are for operators that need a fixed grid. `overrides` are
-    `path=value` in Hydra's syntax; `search` are further folders of configs.
+    `path=value` in Hydra's syntax; `search` are further folders of configs. Without `lower` the tree of modules runs as the
+    config says it, step by step: the reference for what runs otherwise.
     Raises ConfigError with every fault found, before a weight is allocated.
 
     >>> build("senet", 64, overrides=["let.r=8"])(torch.zeros(2, 64, 7, 7)).shape
@@ -66,6 +68,7 @@ def build(
         sizes=(sizes, out),
         parts=maker.parts,
         let=maker.let,
+        lower=lower,
     )
 
 

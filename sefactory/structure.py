@@ -134,7 +134,7 @@ class Unit(nn.Module):
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         gate = self.gate(self.excite(self.squeeze(x_BSCHW)))
         if self.coarse:
-            gate = _onto(gate, x_BSCHW, self.coarse)
+            gate = onto(gate, x_BSCHW, self.coarse)
         return APPLIES[self.apply_by](x_BSCHW, gate)
 
     def elements(self, x: Tensor, y: Tensor) -> int:
@@ -145,7 +145,7 @@ class Unit(nn.Module):
         return f"apply={self.apply_by}"
 
 
-def _onto(gate: Tensor, x: Tensor, coarse: str) -> Tensor:
+def onto(gate: Tensor, x: Tensor, coarse: str) -> Tensor:
     """The gate on the grid of x along the coarse axes, nearest."""
     space = "HW" if x.dim() == 5 else "DHW"
     size = [x.shape[i] if axis in coarse else gate.shape[i] for i, axis in enumerate(space, 3)]

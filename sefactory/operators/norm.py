@@ -27,7 +27,7 @@ class BatchNorm(nn.Module):
     def __init__(self, sizes: Sizes, each: str, start: float, momentum: float, eps: float) -> None:
         super().__init__()
         shape = sizes.numbers(each)
-        self.momentum, self.eps = momentum, eps
+        self.momentum, self.eps, self.kept = momentum, eps, each
         self.weight, self.bias = learned(shape, start=start), learned(shape, start=0)
         self.register_buffer("running_mean", torch.zeros(shape))
         self.register_buffer("running_var", torch.ones(shape))
@@ -36,13 +36,13 @@ class BatchNorm(nn.Module):
         rest = [dim for dim in range(1, len(sizes.axes) + 1) if dim not in sizes.dims(each)]
         self.lead = first
         self.order = (*range(first), *sizes.dims(each), *[dim for dim in rest if dim > first])
-        self.back, self.each = inverse(self.order), len(each)
+        self.back = inverse(self.order)
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         if self.training:
             self.num_batches_tracked.add_(1)
         x = x_BSCHW.permute(self.order)
-        flat = x.flatten(0, self.lead - 1).flatten(1, self.each)
+        flat = x.flatten(0, self.lead - 1).flatten(1, len(self.kept))
         mean, var = self.running_mean.flatten(), self.running_var.flatten()
         weight, bias = self.weight.flatten(), self.bias.flatten()
         y = F.batch_norm(flat, mean, var, weight, bias, self.training, self.momentum, self.eps).reshape(x.shape)

@@ -1,0 +1,1 @@
+"""Between the plain tree and what runs: a graph of operations, rules that rewrite it, and the steps that run it."""

@@ -1,0 +1,37 @@
+"""Functions of one number, by their names, and those that may overwrite what they are given."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "hardsigmoid": F.hardsigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "relu6": F.relu6,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "hardswish": F.hardswish,
+    "softplus": F.softplus,
+    "abs": torch.abs,
+    "square": torch.square,
+    "sqrt": torch.sqrt,
+    "exp": torch.exp,
+    "log": torch.log,
+}
+
+
+def _relu6_(x: Tensor) -> Tensor:
+    return F.hardtanh_(x, 0.0, 6.0)
+
+
+OVERWRITING: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid_,
+    "tanh": torch.tanh_,
+    "relu": torch.relu_,
+    "relu6": _relu6_,
+}
+"""Their gradients are read off their results, so that autograd does not miss what was overwritten."""

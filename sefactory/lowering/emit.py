@@ -1,0 +1,246 @@
+"""How each operation of the graph becomes steps: in which layout it takes its inputs, and which function of torch it is."""
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import graph as g
+from .activations import FUNCTIONS, OVERWRITING
+from .attend import attend
+from .graph import Value
+from .layout import bare, common, solid
+from .maps import dense, norm, window
+from .program import Program, Slots, Writer
+
+
+def program(root: Value) -> Program:
+    """The program of a graph: it takes (B, C, ...) and leaves (B, C', ...)."""
+    writer = Writer(root)
+    for value in writer.values:
+        if id(value) not in writer.layouts:
+            WRITERS[type(value.op)](value.op, value, writer)
+    sizes = root.sizes
+    return writer.program(writer.slot(root, f"C{sizes.grid}"))
+
+
+def _source(op: g.Source, value: Value, w: Writer) -> None:
+    w.made(value, w.new(), f"C{value.sizes.grid}")
+
+
+def _plain(op: g.Plain, value: Value, w: Writer) -> None:
+    axes = value.sizes.axes
+    slot = w.nary(
+        op.call.forward if isinstance(op.call, nn.Module) and False else op.call, [w.slot(x, axes) for x in value.inputs]
+    )
+    w.made(value, slot, axes)
+
+
+def _reduce(op: g.Reduce, value: Value, w: Writer) -> None:
+    (x,) = value.inputs
+    layout = w.layout(x)
+    dims = tuple(1 + i for i, axis in enumerate(layout) if axis in op.over)
+    if not bare("".join(layout[i - 1] for i in dims), x.sizes):
+        w.made(value, w.slot(x), layout)
+        return
+    by = STATISTICS[op.by]
+    w.made(value, w.unary(lambda t: by(t, dims), w.slot(x)), "".join(axis for axis in layout if axis not in op.over))
+
+
+STATISTICS: dict[str, Callable[[Tensor, tuple[int, ...]], Tensor]] = {
+    "mean": lambda x, dims: x.mean(dims),
+    "sum": lambda x, dims: x.sum(dims),
+    "max": lambda x, dims: x.amax(dims),
+    "min": lambda x, dims: x.amin(dims),
+}
+
+
+def _stacked(op: g.Stacked, value: Value, w: Writer) -> None:
+    first = value.inputs[0]
+    layout = bare(w.layout(first), first.sizes).replace("S", "")
+    if all(x.sizes["S"] == 1 for x in value.inputs):
+        slots = [w.slot(x, layout) for x in value.inputs]
+        w.made(value, w.nary(lambda *maps: torch.stack(maps, 1), slots), f"S{layout}")
+        return
+    slots = [w.slot(x, f"S{layout}") for x in value.inputs]
+    w.made(value, w.nary(lambda *maps: torch.cat(maps, 1), slots), f"S{layout}")
+
+
+PAIRS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "sum": torch.add,
+    "product": torch.mul,
+    "max": torch.maximum,
+    "min": torch.minimum,
+    "difference": torch.sub,
+    "quotient": torch.div,
+}
+
+
+def _combined(op: g.Combined, value: Value, w: Writer) -> None:
+    layout = common([(w.layout(x), x.sizes) for x in value.inputs], value.sizes.axes)
+    pair = PAIRS[op.kind]
+    whole = [set(solid(x.sizes)) for x in value.inputs]
+    grown = op.kind == "sum" and all(later <= whole[0] | whole[1] for later in whole[2:])
+    again: Callable[[Tensor, Tensor], Tensor] = Tensor.add_ if grown else pair
+
+    def run(*maps: Tensor) -> Tensor:
+        return reduce(again, maps[2:], pair(maps[0], maps[1]))
+
+    slots = [w.slot(x, layout) for x in value.inputs]
+    slot = w.binary(pair, *slots) if len(slots) == 2 else w.nary(run, slots)
+    w.made(value, slot, layout, fresh=op.kind == "sum")
+
+
+def _scaled(op: g.Scaled, value: Value, w: Writer) -> None:
+    (x,) = value.inputs
+    scale, shift = op.scale, op.shift
+
+    def run(t: Tensor) -> Tensor:
+        t = t * scale if scale != 1 else t
+        return t + shift if shift else t
+
+    w.made(value, w.unary(run, w.slot(x)), w.layout(x), fresh=scale != 1 or shift != 0)
+
+
+def _gained(op: g.Gained, value: Value, w: Writer) -> None:
+    (x,) = value.inputs
+    gain = op.gain
+    w.made(value, w.unary(lambda t: t * gain.weight, w.slot(x)), w.layout(x))
+
+
+def _pointwise(op: g.Pointwise, value: Value, w: Writer) -> None:
+    (x,) = value.inputs
+    own = op.name in OVERWRITING and w.own(x)
+    w.made(value, w.unary((OVERWRITING if own else FUNCTIONS)[op.name], w.slot(x)), w.layout(x))
+
+
+def _softmax(op: g.Softmax, value: Value, w: Writer) -> None:
+    (x,) = value.inputs
+    layout = w.layout(x) if op.over in w.layout(x) else x.sizes.axes
+    dim = 1 + layout.index(op.over)
+    w.made(value, w.unary(lambda t: t.softmax(dim), w.slot(x, layout)), layout)
+
+
+def _part(op: g.Part, value: Value, w: Writer) -> None:
+    (x,) = value.inputs
+    layout = w.layout(x)
+    if x.sizes[op.over] == 1:
+        w.made(value, w.slot(x), layout)
+        return
+    dim, start, length = 1 + layout.index(op.over), op.start, op.length
+    w.made(value, w.unary(lambda t: t.narrow(dim, start, length), w.slot(x)), layout)
+
+
+def _cut(op: g.Cut, value: Value, w: Writer) -> None:
+    (x,) = value.inputs
+    layout = w.layout(x).replace("S", "")
+    layout = layout if "C" in layout else f"C{layout}"
+    at, parts = 1 + layout.index("C"), op.parts
+
+    def run(t: Tensor) -> Tensor:
+        shape = t.shape
+        return t.view(shape[:at] + (parts, shape[at] // parts) + shape[at + 1 :])
+
+    w.made(value, w.unary(run, w.slot(x, layout)), layout.replace("C", "SC"))
+
+
+def _gate(op: g.Gate, value: Value, w: Writer) -> None:
+    x, *gates = value.inputs
+    layout, scale = w.layout(x), op.scale
+    slots = [w.slot(x), *[w.slot(gate, layout) for gate in gates]]
+    inner = torch.mul if op.kind == "product" else torch.add
+
+    def run(t: Tensor, *factors: Tensor) -> Tensor:
+        if op.kind == "product":
+            y = reduce(torch.mul, factors, t)
+        else:
+            y = t * reduce(torch.add, factors)
+        return y
+
+    def scaled(t: Tensor, *factors: Tensor) -> Tensor:
+        return t * (reduce(inner, factors) * scale)
+
+    if len(gates) == 1 and scale == 1:
+        slot = w.binary(torch.mul, *slots)
+    else:
+        slot = w.nary(run if scale == 1 else scaled, slots)
+    w.made(value, slot, layout)
+
+
+def _select(op: g.Select, value: Value, w: Writer) -> None:
+    a, b, s = value.inputs
+    layout = common([(w.layout(x), x.sizes) for x in (a, b)], value.sizes.axes)
+    w.made(value, w.nary(selected, [w.slot(x, layout) for x in (a, b, s)]), layout)
+
+
+def selected(a: Tensor, b: Tensor, s: Tensor) -> Tensor:
+    """a s + b (1 - s)."""
+    return torch.lerp(b, a, s) if a.dtype == b.dtype == s.dtype else a * s + b * (1 - s)
+
+
+def _strip(x: Value, w: Writer) -> int:
+    """The slot of a value with its positions on one axis."""
+    lead = "SC" if x.sizes["S"] != 1 else "C"
+    space = "".join(axis for axis in x.sizes.space if x.sizes[axis] != 1)
+    if len(space) <= 1:
+        return w.slot(x, lead + (space or x.sizes.space[-1]))
+    return w.unary(lambda t: t.flatten(1 + len(lead)), w.slot(x, lead + space))
+
+
+def _join(op: g.Join, value: Value, w: Writer) -> None:
+    strips = [_strip(x, w) for x in value.inputs]
+    lead = "SC" if value.sizes["S"] != 1 else "C"
+    w.made(value, w.nary(lambda *maps: torch.cat(maps, -1), strips), f"{lead}H")
+
+
+def _split(op: g.Split, value: Value, w: Writer) -> None:
+    """All parts at once; what follows finds those of its siblings."""
+    trunk, *branches = value.inputs
+    lead = "SC" if trunk.sizes["S"] != 1 else "C"
+    key = id(trunk)
+    if key not in w.parts:
+        strips = [_strip(x, w) for x in branches]
+        w.parts[key] = _parted(w, w.slot(trunk, f"{lead}H"), strips)
+    space = "".join(axis for axis in value.sizes.space if value.sizes[axis] != 1)
+    slot, branch = w.parts[key][op.index], branches[op.index]
+    if len(space) > 1:
+        there = w.slot(branch, ("SC" if branch.sizes["S"] != 1 else "C") + space)
+        slot = w.binary(lambda t, y: t.view(t.shape[:-1] + y.shape[-len(space) :]), slot, there)
+    w.made(value, slot, lead + (space or value.sizes.space[-1]))
+
+
+def _parted(w: Writer, trunk: int, strips: list[int]) -> list[int]:
+    out = [w.new() for _ in strips]
+
+    def step(slots: Slots) -> None:
+        parts = slots[trunk].split([slots[i].shape[-1] for i in strips], -1)
+        for o, part in zip(out, parts, strict=True):
+            slots[o] = part
+
+    w.put(step, trunk, *strips)
+    return out
+
+
+WRITERS: dict[type[g.Op], Callable[[Any, Value, Writer], None]] = {
+    g.Source: _source,
+    g.Plain: _plain,
+    g.Reduce: _reduce,
+    g.Stacked: _stacked,
+    g.Combined: _combined,
+    g.Scaled: _scaled,
+    g.Gained: _gained,
+    g.Dense: dense,
+    g.Window: window,
+    g.Norm: norm,
+    g.Pointwise: _pointwise,
+    g.Softmax: _softmax,
+    g.Part: _part,
+    g.Cut: _cut,
+    g.Attend: attend,
+    g.Gate: _gate,
+    g.Select: _select,
+    g.Join: _join,
+    g.Split: _split,
+}

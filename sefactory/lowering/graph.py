@@ -1,0 +1,207 @@
+"""What a block computes, as a graph: values that rest on other values. The rules rewrite it, and steps run it.
+
+An operation says what is computed in the words of the grammar; those that hold weights name the module of the plain
+tree that owns them, and read them from there whenever they run.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from torch import Tensor
+
+from ..axes import Sizes
+from ..operators.attention import Attention
+from ..operators.conv import Conv
+from ..operators.gate import Gain
+from ..operators.linear import Linear
+from ..operators.norm import BatchNorm
+
+Statistic = Literal["mean", "max", "min", "sum"]
+Combination = Literal["sum", "product", "max", "min", "difference", "quotient"]
+
+
+@dataclass(frozen=True)
+class Op:
+    """What is computed from the inputs of a value."""
+
+
+@dataclass(frozen=True)
+class Source(Op):
+    """The map that comes in."""
+
+
+@dataclass(frozen=True)
+class Plain(Op):
+    """The module of the plain tree, or a function of it, on x_BSCHW: what no rule speaks of."""
+
+    call: Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Reduce(Op):
+    """One statistic over some axes."""
+
+    over: str
+    by: Statistic
+
+
+@dataclass(frozen=True)
+class Stacked(Op):
+    """The inputs side by side on S."""
+
+
+@dataclass(frozen=True)
+class Combined(Op):
+    """The inputs put together element by element, axes of size 1 stretched."""
+
+    kind: Combination
+
+
+@dataclass(frozen=True)
+class Scaled(Op):
+    """scale x + shift."""
+
+    scale: float
+    shift: float = 0.0
+
+
+@dataclass(frozen=True)
+class Gained(Op):
+    """w x, with one learned w."""
+
+    gain: Gain
+
+
+@dataclass(frozen=True)
+class Dense(Op):
+    """W x + times b over C, then the norm, which is fixed."""
+
+    linear: Linear
+    times: int = 1
+    norm: BatchNorm | None = None
+
+
+@dataclass(frozen=True)
+class Window(Op):
+    """A convolution, then the norm, which is fixed."""
+
+    conv: Conv
+    norm: BatchNorm | None = None
+
+
+@dataclass(frozen=True)
+class Norm(Op):
+    """Batch normalisation, then the activation where there is one."""
+
+    norm: BatchNorm
+    activation: str = ""
+
+
+@dataclass(frozen=True)
+class Pointwise(Op):
+    """A function of one number, by its name in torch."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Softmax(Op):
+    """Weights that sum to one over one axis."""
+
+    over: str
+
+
+@dataclass(frozen=True)
+class Part(Op):
+    """x[start : start + length] along one axis."""
+
+    over: str
+    start: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Cut(Op):
+    """C cut into parts that lie on S."""
+
+    parts: int
+
+
+@dataclass(frozen=True)
+class Attend(Op):
+    """gain * attention(linear x) + identity * x + residual; x and, where there is one, the residual are the inputs."""
+
+    attention: Attention
+    linear: Linear | None = None
+    gain: Gain | None = None
+    identity: float = 0.0
+
+
+@dataclass(frozen=True)
+class Gate(Op):
+    """scale x (g1 + g2 + ...) or scale x g1 g2 ...; the inputs are x and the gates."""
+
+    kind: Literal["sum", "product"] = "product"
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Select(Op):
+    """a s + b (1 - s); the inputs are a, b, s."""
+
+
+@dataclass(frozen=True)
+class Join(Op):
+    """The positions of all inputs, one after the other."""
+
+
+@dataclass(frozen=True)
+class Split(Op):
+    """The positions of the n-th input of a join again; the inputs are what is split, and the branches that were joined."""
+
+    index: int
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """What an operation makes of other values: its sizes, and the path of the node that it comes from."""
+
+    op: Op
+    inputs: tuple["Value", ...]
+    sizes: Sizes
+    place: str = ""
+
+    def resting_on(self, *inputs: "Value") -> "Value":
+        """The same of other values."""
+        return self if all(a is b for a, b in zip(inputs, self.inputs, strict=True)) else replace(self, inputs=inputs)
+
+
+def ordered(root: Value) -> list[Value]:
+    """Every value below a root once, each behind those that it rests on."""
+    found: dict[int, Value] = {}
+    stack: list[tuple[Value, Iterator[Value]]] = [(root, iter(root.inputs))]
+    while stack:
+        value, left = stack[-1]
+        below = next((other for other in left if id(other) not in found), None)
+        if below is None:
+            found.setdefault(id(value), value)
+            stack.pop()
+        else:
+            stack.append((below, iter(below.inputs)))
+    return list(found.values())
+
+
+def uses(root: Value) -> dict[int, int]:
+    """How many values rest on each, by its id; the root is used once, from outside."""
+    count = {id(root): 1}
+    for value in ordered(root):
+        for other in value.inputs:
+            count[id(other)] = count.get(id(other), 0) + 1
+    return count
+
+
+def fixed(root: Value) -> list[BatchNorm]:
+    """The norms that the graph takes to be in eval mode."""
+    ops = (value.op for value in ordered(root))
+    return [op.norm for op in ops if isinstance(op, Dense | Window) and op.norm is not None]

@@ -1,0 +1,105 @@
+"""Which axes the tensor of a value has behind its batch, in which order: axes of size 1 vanish where nobody needs them.
+
+A layout is a word: `CHW` is (B, C, H, W), `C` is (B, C), `SHW` (B, S, H, W). Behind B stand all axes that are not known
+to have size 1, and any others. An axis of size 1 may be called by any name.
+"""
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from ..axes import Sizes
+
+View = Callable[[Tensor], Tensor]
+
+
+def solid(sizes: Sizes) -> str:
+    """The axes that are not known to have size 1.
+
+    >>> solid(Sizes.of_map(8).replace({"W": 1}))
+    'CH'
+    """
+    return "".join(axis for axis in sizes.axes if sizes[axis] != 1)
+
+
+def bare(layout: str, sizes: Sizes) -> str:
+    """A layout without its axes of size 1.
+
+    >>> bare("SCH", Sizes.of_map(8).replace({"H": 1}))
+    'C'
+    """
+    return "".join(axis for axis in layout if sizes[axis] != 1)
+
+
+def common(layouts: Sequence[tuple[str, Sizes]], axes: str) -> str:
+    """The layout to which all of some values stretch: theirs where it is one, else every axis that one of them needs.
+
+    >>> x = Sizes.of_map(8)
+    >>> common([("CH", x.replace({"W": 1})), ("CW", x.replace({"H": 1}))], x.axes)
+    'CHW'
+    """
+    first = layouts[0][0]
+    if all(layout == first for layout, _ in layouts):
+        return first
+    needed = {axis for layout, sizes in layouts for axis in bare(layout, sizes)}
+    for layout, _ in layouts:  # one that is there already costs no view
+        if needed <= set(layout) and bare(layout, layouts[0][1]) is not None and _canonical(layout, axes):
+            return layout
+    return "".join(axis for axis in axes if axis in needed) or axes[1]
+
+
+def _canonical(layout: str, axes: str) -> bool:
+    places = [axes.index(axis) for axis in layout]
+    return places == sorted(places)
+
+
+def view(have: str, want: str, sizes: Sizes) -> View | None:
+    """What makes a tensor of one layout one of another; None where it is one already.
+
+    >>> import torch
+    >>> found = view("CW", "CHW", Sizes.of_map(8).replace({"H": 1}))
+    >>> found(torch.zeros(2, 8, 5)).shape
+    torch.Size([2, 8, 1, 5])
+    """
+    if _equal(have, want, sizes):
+        return None
+    now, then = bare(have, sizes), bare(want, sizes)
+    if now == then:
+        return _reshaped(have, want, sizes)
+    order = tuple(1 + now.index(axis) for axis in then)
+    first, last = view(have, now, sizes), view(then, want, sizes)
+    steps = [step for step in (first, lambda x: x.permute(0, *order), last) if step is not None]
+    return _after(steps)
+
+
+def _equal(have: str, want: str, sizes: Sizes) -> bool:
+    """Whether the layouts differ in names of axes of size 1 only."""
+    if len(have) != len(want):
+        return False
+    return all(a == b or (sizes[a] == 1 and sizes[b] == 1) for a, b in zip(have, want, strict=True))
+
+
+def _reshaped(have: str, want: str, sizes: Sizes) -> View:
+    numbers = [sizes[axis] for axis in want]
+    if all(isinstance(n, int) for n in numbers):
+        shape = (-1, *numbers)
+        return lambda x: x.view(shape)  # type: ignore[arg-type]
+    places = (0, *[1 + have.index(axis) if sizes[axis] != 1 else -1 for axis in want])
+
+    def reshaped(x: Tensor) -> Tensor:
+        have_shape = x.shape
+        return x.view([1 if place < 0 else have_shape[place] for place in places])
+
+    return reshaped
+
+
+def _after(steps: list[View]) -> View:
+    if len(steps) == 1:
+        return steps[0]
+
+    def all_of_them(x: Tensor) -> Tensor:
+        for step in steps:
+            x = step(x)
+        return x
+
+    return all_of_them
