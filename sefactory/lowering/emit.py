@@ -32,10 +32,7 @@ def _source(op: g.Source, value: Value, w: Writer) -> None:
 
 def _plain(op: g.Plain, value: Value, w: Writer) -> None:
     axes = value.sizes.axes
-    slot = w.nary(
-        op.call.forward if isinstance(op.call, nn.Module) and False else op.call, [w.slot(x, axes) for x in value.inputs]
-    )
-    w.made(value, slot, axes)
+    w.made(value, w.nary(op.call, [w.slot(x, axes) for x in value.inputs]), axes)
 
 
 def _reduce(op: g.Reduce, value: Value, w: Writer) -> None:
