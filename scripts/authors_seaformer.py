@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from authors import CBAM, PAM, CoordAtt, DualAttention, HSigmoid, SelectiveKernel, SELayer, TripletAttention
+from authors import CBAM, PAM, CoordAtt, DualAttention, HSigmoid, SELayer, SelectiveKernel, TripletAttention
 from torch import Tensor, nn
 
 AXES = ("row", "column")
