@@ -32,6 +32,9 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=15, help="timings of each column, at least")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each block, size and kind of step, about")
+    parser.add_argument(
+        "--clock", choices=("wall", "cpu"), default="wall", help="cpu: of this thread, where others are at work"
+    )
     parser.add_argument("--core", type=int, help="pin the process to this core")
     parser.add_argument("--plain", action="store_true", help="a column with ours built with lower=False")
     parser.add_argument("--compile", action="store_true", help="every column compiled by inductor as well")
@@ -41,6 +44,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="rows are kept here, after each of them, and read from here")
     parser.add_argument("--write", type=Path, help="where the page goes")
     told = parser.parse_args(given)
+    told.clock = "cuda" if torch.device(told.device).type == "cuda" else told.clock
     told.blocks = [] if told.blocks == "none" else told.blocks.split(",")
     if unknown := [name for name in told.blocks if name not in SEVEN]:
         parser.error(f"--blocks: {', '.join(unknown)} is none of {', '.join(SEVEN)}")
@@ -51,12 +55,12 @@ def arguments(given: list[str]) -> argparse.Namespace:
 
 def measured(results: Results, told: argparse.Namespace) -> Iterator[Row]:
     """Everything that was asked for, one row after the other; facts go into the results."""
-    plan = cells.Plan(told.device, Effort(told.rounds, told.seconds), told.plain, told.compile)
+    plan = cells.Plan(told.device, Effort(told.rounds, told.seconds, told.clock), told.plain, told.compile)
     for name in told.blocks:
-        note_machine(results, told.device)
+        note_machine(results, told.device, told.clock)
         yield from cells.seven(name, plan)
     if told.variants:
-        note_machine(results, told.device)
+        note_machine(results, told.device, told.clock)
         yield from variants.rows(plan)
     for name, wanted, measure in facts(told, plan):
         if wanted:
@@ -72,14 +76,14 @@ def facts(told: argparse.Namespace, plan: cells.Plan) -> list[tuple[str, bool, C
     ]
 
 
-def note_machine(results: Results, device: str) -> None:
+def note_machine(results: Results, device: str, clock: str) -> None:
     """What the page says of the machine. Rates only rise: what another process took once is not the machine's floor."""
     options, key = Options(device=device), f"machine {device}"
     rates, about = vars(measure_machine(options)), environment(options)
     former = results.facts.get(key, {})
     name = about["device"] if torch.device(device).type == "cuda" else about["cpu"]
     fastest = {rate: max(found, former.get(rate, 0.0)) for rate, found in rates.items()}
-    results.note(key, {**about, **(fastest if former.get("name", name) == name else rates), "name": name})
+    results.note(key, {**about, **(fastest if former.get("name", name) == name else rates), "name": name, "clock": clock})
 
 
 def told_of(row: Row) -> str:

@@ -92,7 +92,7 @@ def _timed(row: Row, loaded: Mapping[str, Loaded], plan: Plan) -> Row:
                 steps[column] = step
             except Exception as error:
                 row.failed[column] = first_line(error)
-        times, rounds = interleaved(steps, plan.effort, plan.cuda)
+        times, rounds = interleaved(steps, plan.effort)
     for subject in loaded.values():
         clear(subject.leaves)
     return replace(row, times=times, rounds=rounds)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,10 +25,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Effort:
-    """At least `rounds` timings of every step, and more (at most 3000) while `seconds` are not over."""
+    """At least `rounds` timings of every step, and more (at most 3000) while `seconds` are not over.
+
+    `clock` is wall, or cpu: the time of this thread alone, for a machine that has other work, or cuda.
+    """
 
     rounds: int = 15
     seconds: float = 3.0
+    clock: Literal["wall", "cpu", "cuda"] = "wall"
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,11 @@ class Time:
         return cls(median(timings), float(high - low))
 
 
-def interleaved(steps: Mapping[str, Step], effort: Effort, cuda: bool) -> tuple[dict[str, Time], int]:
+def interleaved(steps: Mapping[str, Step], effort: Effort) -> tuple[dict[str, Time], int]:
     """The time of each step, and from how many rounds. The first rounds warm up and say how long one takes."""
-    clock = _cuda if cuda else _cpu
+    clock = CLOCKS[effort.clock]
     warm = {name: min(clock(step, 1) for _ in range(WARM)) for name, step in steps.items()}
-    calls = {name: max(1, round(BURST_S / seconds)) if cuda else 1 for name, seconds in warm.items()}
+    calls = {name: max(1, round(BURST_S / seconds)) if effort.clock == "cuda" else 1 for name, seconds in warm.items()}
     expected = sum(warm[name] * calls[name] for name in steps)
     count = max(effort.rounds, min(MOST, int(effort.seconds / max(expected, 1e-9))))
     timings: dict[str, list[float]] = {name: [] for name in steps}
@@ -62,12 +67,20 @@ def interleaved(steps: Mapping[str, Step], effort: Effort, cuda: bool) -> tuple[
     return {name: Time.of(found) for name, found in timings.items()}, count
 
 
+def _wall(step: Step, calls: int) -> float:
+    return _read(time.perf_counter, step, calls)
+
+
 def _cpu(step: Step, calls: int) -> float:
+    return _read(time.thread_time, step, calls)
+
+
+def _read(now: Callable[[], float], step: Step, calls: int) -> float:
     step.between()
-    start = time.perf_counter()
+    start = now()
     for _ in range(calls):
         step.run()
-    return (time.perf_counter() - start) / calls
+    return (now() - start) / calls
 
 
 def _cuda(step: Step, calls: int) -> float:
@@ -80,3 +93,6 @@ def _cuda(step: Step, calls: int) -> float:
     end.record()
     torch.cuda.synchronize()
     return float(start.elapsed_time(end)) / 1e3 / calls
+
+
+CLOCKS: dict[str, Callable[[Step, int], float]] = {"wall": _wall, "cpu": _cpu, "cuda": _cuda}
