@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from timing import cells, variants
+from timing import builds, cells, variants
 from timing.clock import Effort
 from timing.page import mean, page, ratio
 from timing.pairs import LOWERS, SEVEN
@@ -56,11 +56,12 @@ def arguments(given: list[str]) -> argparse.Namespace:
 def measured(results: Results, told: argparse.Namespace) -> Iterator[Row]:
     """Everything that was asked for, one row after the other; facts go into the results."""
     plan = cells.Plan(told.device, Effort(told.rounds, told.seconds, told.clock), told.plain, told.compile)
+    if told.blocks or told.variants or told.build or told.memory_pam:
+        note_machine(results, told.device, told.clock)
     for name in told.blocks:
-        note_machine(results, told.device, told.clock)
         yield from cells.seven(name, plan)
-    if told.variants:
         note_machine(results, told.device, told.clock)
+    if told.variants:
         yield from variants.rows(plan)
     for name, wanted, measure in facts(told, plan):
         if wanted:
@@ -71,8 +72,8 @@ def facts(told: argparse.Namespace, plan: cells.Plan) -> list[tuple[str, bool, C
     """The figures that are no rows: their name, whether they are asked for, how to get them."""
     return [
         (f"pam {told.device}", told.memory_pam, lambda: cells.pam_memory(plan)),
-        ("build", told.build, variants.build_seconds),
-        ("meta", told.build, variants.meta_per_minute),
+        ("build", told.build, lambda: builds.build_seconds(told.clock)),
+        ("meta", told.build, lambda: builds.meta_per_minute(told.clock)),
     ]
 
 

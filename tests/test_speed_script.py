@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import speed
 import torch
-from timing import cells, clock, page, pairs, variants
+from timing import builds, cells, clock, page, pairs, variants
 from timing.clock import Effort, Time
 from timing.results import KINDS, Results, Row
 
@@ -127,8 +127,8 @@ def test_variants_are_no_papers_and_the_same_every_time(monkeypatch: pytest.Monk
 
 
 def test_building_is_told_for_each_config() -> None:
-    assert variants.build_seconds(["senet"], 32).keys() == {"senet"}
-    assert variants.meta_per_minute(0.02, 32)["built"] > 0
+    assert builds.build_seconds("wall", ["senet"], 32).keys() == {"senet"}
+    assert builds.meta_per_minute("cpu", 0.02, 32)["built"] > 0
 
 
 # ---- Results and the page -------------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def _results(*rows: Row, path: Path | None = None) -> Results:
         "allocator": "default",
         "date": "today",
     }
-    results.note("machine cpu", {**about, "bytes_per_second": 1e9, "flops_per_second": 1e10})
+    results.note("machine cpu", {**about, "allocator": "default", "bytes_per_second": 1e9, "flops_per_second": 1e10})
     for row in rows:
         results.add(row)
     return results

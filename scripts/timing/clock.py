@@ -4,6 +4,7 @@ import gc
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Literal
 
@@ -50,7 +51,7 @@ class Time:
 
 def interleaved(steps: Mapping[str, Step], effort: Effort) -> tuple[dict[str, Time], int]:
     """The time of each step, and from how many rounds. The first rounds warm up and say how long one takes."""
-    clock = CLOCKS[effort.clock]
+    clock = _cuda if effort.clock == "cuda" else partial(_read, READ[effort.clock])
     warm = {name: min(clock(step, 1) for _ in range(WARM)) for name, step in steps.items()}
     calls = {name: max(1, round(BURST_S / seconds)) if effort.clock == "cuda" else 1 for name, seconds in warm.items()}
     expected = sum(warm[name] * calls[name] for name in steps)
@@ -67,12 +68,8 @@ def interleaved(steps: Mapping[str, Step], effort: Effort) -> tuple[dict[str, Ti
     return {name: Time.of(found) for name, found in timings.items()}, count
 
 
-def _wall(step: Step, calls: int) -> float:
-    return _read(time.perf_counter, step, calls)
-
-
-def _cpu(step: Step, calls: int) -> float:
-    return _read(time.thread_time, step, calls)
+READ = {"wall": time.perf_counter, "cpu": time.thread_time, "cuda": time.perf_counter}
+"""The clock of the host: on a GPU what it builds and launches is wall time."""
 
 
 def _read(now: Callable[[], float], step: Step, calls: int) -> float:
@@ -93,6 +90,3 @@ def _cuda(step: Step, calls: int) -> float:
     end.record()
     torch.cuda.synchronize()
     return float(start.elapsed_time(end)) / 1e3 / calls
-
-
-CLOCKS: dict[str, Callable[[Step, int], float]] = {"wall": _wall, "cpu": _cpu, "cuda": _cuda}

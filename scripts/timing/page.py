@@ -207,8 +207,6 @@ def _machines(facts: dict[str, Any]) -> Iterator[str]:
     yield from ("## Machine", "")
     for key in (key for key in facts if key.startswith("machine ")):
         told = facts[key]
-        yield (
-            f"- {told['name']}: torch {told['torch']}, Python {told['python']}, {told['threads']} thread, {told['clock']} clock, malloc "
-            f"{told['allocator']}, {told['bytes_per_second'] / 1e9:.1f} GB/s, {told['flops_per_second'] / 1e9:,.0f} GFLOP/s, "
-            f"{told['date']}"
-        )
+        rates = f"{told['bytes_per_second'] / 1e9:.1f} GB/s, {told['flops_per_second'] / 1e9:,.0f} GFLOP/s"
+        how = f"{told['threads']} thread, {told['clock']} clock, malloc {told['allocator']}"
+        yield f"- {told['name']}: torch {told['torch']}, Python {told['python']}, {how}, {rates}, {told['date']}"

@@ -1,18 +1,14 @@
-"""Blocks that are no papers: lowered against plain, and how many a minute can be built and described."""
+"""Blocks that are no papers, made of slot words at random: lowered against plain."""
 
 import itertools
 import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
-import torch
 from torch import Tensor, nn
 
 import sefactory as sf
-from sefactory.describe import describe
 
 from .cells import Plan, cell
 from .pairs import CHANNELS, EXACT, FLOAT32_CONSTANTS, Pair, built, randomised
@@ -30,8 +26,6 @@ PAPERS = {
     "none none none",  # the square
 }
 SEED, COUNT, SIDE = 20, 20, 56
-META_SIDE, META_S = 14, 5.0
-BUILDS = 5
 
 
 def words() -> list[str]:
@@ -72,51 +66,3 @@ def rows(plan: Plan, count: int = COUNT) -> Iterator[Row]:
     plan, batch = replace(plan, compile=False), 128 if plan.cuda else 8
     for pair in drawn(count):
         yield from cell(pair, "variants", "full", (batch, CHANNELS, SIDE, SIDE), plan)
-
-
-# ---- Builds ---------------------------------------------------------------------------------------------------------
-
-
-def build_seconds(names: list[str] | None = None, channels: int = 256) -> dict[str, float]:
-    """Seconds of sf.build for each shipped config, less what allocating and filling its tensors takes."""
-    found = {}
-    for name in names or sf.configs():
-        sf.build(name, channels)  # reads the file and warms up
-        tensors = list(sf.build(name, channels).state_dict().values())
-        build, fill = [], []
-        for _ in range(BUILDS):
-            build.append(_seconds(lambda name=name: sf.build(name, channels)))
-            fill.append(_seconds(lambda tensors=tensors: _filled(tensors)))
-        found[name] = median(build) - median(fill)
-    return found
-
-
-def _filled(tensors: list[Tensor]) -> None:
-    """What a layer's constructor does for each of its tensors: memory, and random numbers for a matrix."""
-    for tensor in tensors:
-        fresh = torch.empty(tensor.shape, dtype=tensor.dtype)
-        if tensor.dim() > 1:
-            nn.init.kaiming_uniform_(fresh, a=5**0.5)
-        else:
-            nn.init.zeros_(fresh)
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def meta_per_minute(seconds: float = META_S, channels: int = 256) -> dict[str, float]:
-    """How many variants a minute are built and described on the meta device; what is refused counts as time only."""
-    order = itertools.cycle(random.Random(SEED).sample(names := words(), len(names)))
-    done = refused = 0
-    start = time.perf_counter()
-    while (spent := time.perf_counter() - start) < seconds:
-        try:
-            with torch.device("meta"):
-                describe(variant(next(order), channels, META_SIDE), META_SIDE, META_SIDE)
-            done += 1
-        except sf.ConfigError:
-            refused += 1
-    return {"per_minute": 60 * done / spent, "built": done, "refused": refused, "seconds": spent}
