@@ -52,9 +52,10 @@ def cell(pair: Pair, group: str, size: str, shape: Shape, plan: Plan) -> Iterato
     """Forward and training of one pair at one shape, behind the gate."""
     try:
         check(pair, shape, plan.device)
-    except Differs as differs:
+    except Exception as error:  # Differs, or whatever a block raises: the other pairs go on
+        why = str(error) if isinstance(error, Differs) else first_line(error)
         for kind in KINDS:
-            yield Row(group, pair.name, plan.device, size, kind, shape, failed={"": str(differs)})
+            yield Row(group, pair.name, plan.device, size, kind, shape, failed={"": why})
         return
     x = inputs(pair, shape, plan.device)
     failed: dict[str, str] = {}

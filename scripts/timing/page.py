@@ -133,7 +133,7 @@ def _compiled(results: Results, device: str) -> Iterator[str]:
     yield from (
         "### Compiled by inductor",
         "",
-        "`torch.compile(dynamic=False)`; the last column is against the authors eager.",
+        "`torch.compile(dynamic=False)`; the last column is to the authors' eager time.",
         "",
     )
     under = [("authors compiled", name) for name in ("ours compiled", "ours", "plain compiled")]
