@@ -1,0 +1,134 @@
+"""From a pair to rows: the gate, then every column at one shape, forward and training."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from sefactory.benchmark import Case, floor
+from sefactory.describe import describe
+from sefactory.machine import Loaded, Machine, Options, clear, first_line, load
+from sefactory.memory import peak_bytes, saved_bytes
+
+from .clock import Effort, Step, interleaved
+from .pairs import CHANNELS, PAM, SEVEN, TINY, Differs, Pair, check, inputs, paired
+from .results import KINDS, Kind, Row
+
+Shape = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where and how long to measure, and which columns beyond authors and ours: plain, and each compiled as well."""
+
+    device: str = "cpu"
+    effort: Effort = Effort()
+    plain: bool = False
+    compile: bool = False
+
+    @property
+    def cuda(self) -> bool:
+        return torch.device(self.device).type == "cuda"
+
+
+def shapes(name: str, plan: Plan) -> dict[str, Shape]:
+    """Full and tiny."""
+    paper = SEVEN[name]
+    return {
+        "full": (paper.batches[plan.cuda], CHANNELS, paper.side, paper.side),
+        "tiny": (TINY[0], CHANNELS, TINY[1], TINY[1]),
+    }
+
+
+def seven(name: str, plan: Plan) -> Iterator[Row]:
+    """The rows of one paper; where the gate does not open, rows that say why."""
+    pair = paired(name, plain=plan.plain)
+    for size, shape in shapes(name, plan).items():
+        yield from cell(pair, "seven", size, shape, plan)
+
+
+def cell(pair: Pair, group: str, size: str, shape: Shape, plan: Plan) -> Iterator[Row]:
+    """Forward and training of one pair at one shape, behind the gate."""
+    try:
+        check(pair, shape, plan.device)
+    except Exception as error:  # Differs, or whatever a block raises: the other pairs go on
+        why = str(error) if isinstance(error, Differs) else first_line(error)
+        for kind in KINDS:
+            yield Row(group, pair.name, plan.device, size, kind, shape, failed={"": why})
+        return
+    x = inputs(pair, shape, plan.device)
+    failed: dict[str, str] = {}
+    loaded = _loaded(pair.modules(), x, plan, failed)
+    for kind in KINDS:
+        work = _work(pair, x, loaded, kind) if size == "full" else {}
+        yield _timed(Row(group, pair.name, plan.device, size, kind, shape, failed=dict(failed), **work), loaded, plan)
+    torch.compiler.reset()
+
+
+def _loaded(modules: Mapping[str, nn.Module], x: Tensor, plan: Plan, failed: dict[str, str]) -> dict[str, Loaded]:
+    """Every column ready to run; why one is not goes into `failed`."""
+    loaded = {}
+    for compiled in (False, True) if plan.compile else (False,):
+        for name, module in modules.items():
+            column = f"{name} compiled" if compiled else name
+            try:
+                loaded[column] = load(module, x, Options(device=plan.device, compile=compiled))
+            except Exception as error:  # of any kind: the compiler's many, and the other columns go on
+                failed[column] = first_line(error)
+    return loaded
+
+
+def _timed(row: Row, loaded: Mapping[str, Loaded], plan: Plan) -> Row:
+    steps = {}
+    with torch.set_grad_enabled(row.kind == "training"):
+        for column, subject in loaded.items():
+            subject.module.train(row.kind == "training")
+            step = _step(subject, row.kind)
+            try:
+                if row.kind == "training":
+                    row.saved[column] = saved_bytes(subject.forward, _owned(subject))
+                step.between()
+                step.run()
+                steps[column] = step
+            except Exception as error:
+                row.failed[column] = first_line(error)
+        times, rounds = interleaved(steps, plan.effort)
+    for subject in loaded.values():
+        clear(subject.leaves)
+    return replace(row, times=times, rounds=rounds)
+
+
+def _step(subject: Loaded, kind: Kind) -> Step:
+    """A forward, or a forward and its backward; the gradients of the last one are let go before, untimed."""
+    if kind == "forward":
+        return Step(subject.forward, lambda: None)
+    run = torch.autograd.backward
+    return Step(lambda: run(subject.forward(), subject.cotangent), lambda: clear(subject.leaves))
+
+
+def _owned(subject: Loaded) -> list[Tensor]:
+    return [*subject.module.parameters(), *subject.module.buffers()]
+
+
+def _work(pair: Pair, x: Tensor, loaded: Mapping[str, Loaded], kind: Kind) -> dict[str, float]:
+    """Bytes and operations that no implementation can do without."""
+    told = describe(pair.ours, *x.shape[2:], batch=x.shape[0])
+    case = Case(pair.name, pair.ours, told.parameters, told.macs, told.elements, {})
+    y = next(iter(loaded.values())).cotangent if loaded else x
+    units = {"traffic": Machine(1.0, float("inf")), "operations": Machine(float("inf"), 1.0)}
+    return {name: floor(case, x, y, unit, kind == "training") for name, unit in units.items()}
+
+
+def pam_memory(plan: Plan) -> dict[str, int]:
+    """Bytes alive at the fullest moment of a training step of position attention, beyond input and weights, by column."""
+    pair = paired("pam", plain=plan.plain)
+    x = inputs(pair, (PAM.batches[plan.cuda], CHANNELS, PAM.side, PAM.side), plan.device)
+    peaks = {}
+    for name, module in pair.modules().items():
+        subject = load(module, x, Options(device=plan.device))
+        step = _step(subject, "training")
+        subject.module.train()
+        peaks[name] = peak_bytes(step.run, x, [*_owned(subject), subject.cotangent]) - x.nbytes
+        clear(subject.leaves)
+    return peaks

@@ -1,0 +1,212 @@
+"""docs/speed.md from the results."""
+
+from collections.abc import Iterable, Iterator
+from statistics import geometric_mean, median
+from typing import Any
+
+from .results import KINDS, Results, Row
+
+HEAD = """# Speed
+
+Written by scripts/speed.py from measured rows. For each of the seven papers: its authors' operations, restated in plain
+torch with every copy they make (scripts/authors.py), against our block with the same weights, in one process. A pair is
+timed only after its outputs, input and parameter gradients, and running statistics are equal in float64 at that very shape.
+
+- **ratio**: the authors' time over ours, so that above 1 ours is faster. Medians of calls that alternate (A B A B ...);
+  in brackets the interquartile range.
+- **plain**: the same ratio with our block built without lowering.
+- **floor**: below it nothing gets; the larger of bytes over the bandwidth of a copy and operations over the rate of a
+  matrix product, both measured on this machine. **share**: the floor over our time, 100 % is the end of the road.
+- *Forward* is in eval mode without gradients, *training* a forward and backward in train mode with the gradient of the
+  input. `danet` is PAM + CAM at full width, without the head's convolutions.
+"""
+TITLES = {
+    ("full", "forward"): "Forward",
+    ("full", "training"): "Training",
+    ("tiny", "forward"): "Tiny forward",
+    ("tiny", "training"): "Tiny training",
+}
+NONE = "-"
+
+
+def page(results: Results) -> str:
+    """The whole page; what was not measured has no section."""
+    lines = [HEAD]
+    for device in dict.fromkeys(row.device for row in results.rows.values()):
+        lines += [f"## On {results.facts.get(f'machine {device}', {}).get('name', device)}", ""]
+        lines += [*_means(results, device), *_seven(results, device), *_saved(results, device), *_compiled(results, device)]
+        lines += [*_variants(results, device), *_slower(results, device)]
+    return "\n".join([*lines, *_builds(results.facts), *_memory(results.facts), *_machines(results.facts)]).rstrip() + "\n"
+
+
+# ---- Tables ---------------------------------------------------------------------------------------------------------
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """A table in Markdown, the first column to the left, and an empty line."""
+    head, rows = list(head), list(rows)
+    if not rows:
+        return []
+    rule = f"| --- |{' ---: |' * (len(head) - 1)}"
+    return [f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(cells)} |" for cells in rows), ""]
+
+
+def ratio(value: float | None) -> str:
+    return NONE if value is None else f"{value:.2f}"
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """The geometric mean of those that are there."""
+    known = [value for value in values if value]
+    return geometric_mean(known) if known else None
+
+
+def ms(row: Row, column: str) -> str:
+    """Median and interquartile range."""
+    if column not in row.times:
+        return NONE
+    time = row.times[column]
+    return f"{1e3 * time.median:.3g} ({1e3 * time.iqr:.2g})"
+
+
+def shape(row: Row) -> str:
+    return "x".join(map(str, row.shape))
+
+
+def _means(results: Results, device: str) -> Iterator[str]:
+    """The geometric means over the papers, first of all."""
+    rows, pairs = [], (("authors", "ours"), ("authors", "plain"), ("authors compiled", "ours compiled"))
+    for (size, kind), title in TITLES.items():
+        found = results.of("seven", device, size, kind)
+        if found:
+            ratios = [[row.ratio(*pair) for row in found] for pair in pairs]
+            worst = min(((value, row.block) for value, row in zip(ratios[0], found, strict=True) if value), default=None)
+            least = f"{worst[0]:.2f} ({worst[1]})" if worst else NONE
+            rows.append([title, f"**{ratio(mean(ratios[0]))}**", least, *(ratio(mean(values)) for values in ratios[1:])])
+    yield from table(["geometric mean of the ratios", "ours", "least", "plain", "both compiled"], rows)
+
+
+def _seven(results: Results, device: str) -> Iterator[str]:
+    rates = results.facts.get(f"machine {device}", {})
+    for (size, kind), title in TITLES.items():
+        found = results.of("seven", device, size, kind)
+        if not found:
+            continue
+        yield from (f"### {title}", "")
+        last = ["**geometric mean**", "", "", "", f"**{ratio(mean(row.ratio() for row in found))}**"]
+        last += [ratio(mean(row.ratio(under="plain") for row in found)), "", ""]
+        head = ["block", "shape", "authors' ms", "ours ms", "ratio", "plain", "floor ms", "share"]
+        yield from table(head, [*(_line(row, rates) for row in found), last])
+        yield from _failures(found)
+
+
+def _line(row: Row, rates: dict[str, Any]) -> list[str]:
+    least, ours = row.floor(rates), row.times.get("ours")
+    share = f"{100 * least / ours.median:.0f} %" if least and ours else NONE
+    times = [ms(row, "authors"), ms(row, "ours"), ratio(row.ratio()), ratio(row.ratio(under="plain"))]
+    return [f"`{row.block}`", shape(row), *times, f"{1e3 * least:.3g}" if least else NONE, share]
+
+
+def _failures(rows: Iterable[Row]) -> Iterator[str]:
+    told = [f"- `{row.block}` {column or 'refused'}: {why}" for row in rows for column, why in row.failed.items()]
+    yield from (*told, *([""] if told else []))
+
+
+def _saved(results: Results, device: str) -> Iterator[str]:
+    found = [row for row in results.of("seven", device, "full", "training") if row.saved]
+    if not found:
+        return
+    yield from ("### Saved for the backward", "", "Megabytes that autograd keeps in a training step, the input included.", "")
+    columns = [name for name in ("authors", "ours", "plain") if any(name in row.saved for row in found)]
+    rows = []
+    for row in found:
+        input_MB = row.shape[0] * row.shape[1] * row.shape[2] * row.shape[3] * 4 / 1e6
+        cells = [f"{row.saved[name] / 1e6:.1f}" if name in row.saved else NONE for name in columns]
+        rows.append([f"`{row.block}`", *cells, f"{input_MB:.1f}"])
+    yield from table(["block", *columns, "input alone"], rows)
+
+
+def _compiled(results: Results, device: str) -> Iterator[str]:
+    found = [row for row in results.of("seven", device) if any("compiled" in name for name in row.times)]
+    if not found:
+        return
+    yield from (
+        "### Compiled by inductor",
+        "",
+        "`torch.compile(dynamic=False)`; the last column is to the authors' eager time.",
+        "",
+    )
+    under = [("authors compiled", name) for name in ("ours compiled", "ours", "plain compiled")]
+    rows = []
+    for row in sorted(found, key=lambda row: list(TITLES).index((row.size, row.kind))):
+        ratios = [ratio(row.ratio(*pair)) for pair in (*under, ("authors", "ours compiled"))]
+        label = f"`{row.block}`, {TITLES[row.size, row.kind].lower()}"
+        rows.append([label, ms(row, "authors compiled"), ms(row, "ours compiled"), *ratios])
+    head = ["block", "authors' ms", "ours ms", "ratio", "ours eager", "plain compiled", "against authors eager"]
+    yield from table(head, rows)
+
+
+def _variants(results: Results, device: str) -> Iterator[str]:
+    found = results.of("variants", device)
+    if not found:
+        return
+    yield from ("### Variants that are no papers", "", "Slot words drawn at random; our plain block over the lowered one.", "")
+    blocks = dict.fromkeys(row.block for row in found)
+    ratios = {kind: {row.block: row.ratio() for row in found if row.kind == kind} for kind in KINDS}
+    rows = [[f"`{block}`", *(ratio(ratios[kind].get(block)) for kind in KINDS)] for block in blocks]
+    known = [[value for value in ratios[kind].values() if value] for kind in KINDS]
+    rows.append(["**geometric mean**", *(ratio(mean(values)) for values in known)])
+    rows.append(["**least**", *(ratio(min(values, default=None)) for values in known)])
+    yield from table(["squeeze excite gate", *KINDS], rows)
+    yield from _failures(found)
+
+
+def _slower(results: Results, device: str) -> Iterator[str]:
+    """Every ratio below 1, so that the means hide none."""
+    slow = []
+    for group, other in (("seven", "the authors"), ("variants", "plain")):
+        for row in results.of(group, device):
+            if (value := row.ratio()) and value < 0.995:
+                title = TITLES[row.size, row.kind].lower()
+                slow.append((value, f"- `{row.block}`, {title}: {value:.2f} of the speed of {other}"))
+    yield from ("### What is slower", "", *(line for _, line in sorted(slow)), *([] if slow else ["Nothing."]), "")
+
+
+# ---- Facts ----------------------------------------------------------------------------------------------------------
+
+
+def _builds(facts: dict[str, Any]) -> Iterator[str]:
+    if "build" not in facts:
+        return
+    seconds, meta = facts["build"], facts["meta"]
+    slowest = sorted(seconds, key=seconds.__getitem__)[-3:][::-1]
+    told = ", ".join(f"`{name}` {1e3 * seconds[name]:.1f} ms" for name in slowest)
+    yield from (
+        "## Building",
+        "",
+        f"`sf.build(name, 256)` of the {len(seconds)} shipped configs takes {1e3 * median(seconds.values()):.1f} ms (median)",
+        f"beyond allocating and filling the tensors; the slowest are {told}.",
+        f"On the meta device {meta['per_minute']:,.0f} variants a minute are built and described.",
+        "",
+    )
+
+
+def _memory(facts: dict[str, Any]) -> Iterator[str]:
+    for key in (key for key in facts if key.startswith("pam ")):
+        device = key.removeprefix("pam ")
+        told = ", ".join(f"{name} {peak / 1e6:,.0f} MB" for name, peak in facts[key].items())
+        yield from (
+            "## Memory of position attention",
+            "",
+            f"`pam` at 128 x 128, one map, a training step on {device}: peak beyond input and weights {told}.",
+            "",
+        )
+
+
+def _machines(facts: dict[str, Any]) -> Iterator[str]:
+    yield from ("## Machine", "")
+    for key in (key for key in facts if key.startswith("machine ")):
+        told = facts[key]
+        rates = f"{told['bytes_per_second'] / 1e9:.1f} GB/s, {told['flops_per_second'] / 1e9:,.0f} GFLOP/s"
+        how = f"{told['threads']} thread, {told['clock']} clock, malloc {told['allocator']}"
+        yield f"- {told['name']}: torch {told['torch']}, Python {told['python']}, {how}, {rates}, {told['date']}"

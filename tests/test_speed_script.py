@@ -1,0 +1,209 @@
+"""scripts/speed.py: its pairs are equal, one that is not is refused, and what it writes says what was measured."""
+
+import json
+from pathlib import Path
+
+import pytest
+import speed
+import torch
+from timing import builds, cells, clock, page, pairs, variants
+from timing.clock import Effort, Time
+from timing.results import KINDS, Results, Row
+
+import sefactory as sf
+
+SMALL = (2, 64, 6, 5)
+
+
+# ---- The gate -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [*pairs.SEVEN, "pam"])
+def test_the_authors_operations_and_ours_are_one_function(name: str) -> None:
+    pairs.check(pairs.paired(name, 64), SMALL)
+
+
+def test_there_are_seven() -> None:
+    assert len(pairs.SEVEN) == 7
+
+
+def _wrong(name: str, how: str) -> pairs.Pair:
+    """A pair whose block is wrong in one thing."""
+    pair = pairs.paired(name, 64)
+    block = sf.build(pairs.SEVEN[name].config, 64, overrides=[how])
+    pair.copied(block, pair.authors.state_dict())
+    return pairs.Pair(name, pair.authors, block, tolerance=pair.tolerance, copied=pair.copied)
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "what"),
+    [
+        ("senet", "gate=tanh", "senet: eval output of ours differs by "),
+        ("sknet", "let.m=0.1", "sknet: series.split.parallel.k3.1.running_mean of ours after training differs by "),
+        ("triplet", "fuse=sum", "triplet: eval output of ours differs by "),
+        ("cbam", "+series.channel.excite.0.mlp.activation=gelu", "cbam: eval output of ours differs by "),
+    ],
+)
+def test_a_wrong_pair_is_refused(name: str, how: str, what: str) -> None:
+    with pytest.raises(pairs.Differs) as caught:
+        pairs.check(_wrong(name, how), SMALL)
+    assert str(caught.value).startswith(what)
+
+
+class Detached(torch.nn.Module):
+    """A right output without its gradients."""
+
+    def __init__(self, block: torch.nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.block(x).detach() + 0 * x
+
+
+def test_a_wrong_gradient_is_refused() -> None:
+    pair = pairs.paired("senet", 64)
+    with pytest.raises(pairs.Differs, match="senet: eval input gradient of ours differs by"):
+        pairs.check(pairs.Pair("senet", pair.authors, Detached(pair.ours), copied=pair.copied), SMALL)
+
+
+def test_what_differs_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "interleaved", None)
+    rows = list(cells.cell(_wrong("senet", "gate=tanh"), "seven", "full", SMALL, cells.Plan()))
+    assert [row.kind for row in rows] == list(KINDS) and not any(row.times for row in rows)
+    assert all(row.failed[""].startswith("senet: eval output of ours differs by ") for row in rows)
+
+
+# ---- Cells ----------------------------------------------------------------------------------------------------------
+
+
+def _untimed(steps: dict[str, clock.Step], effort: Effort) -> tuple[dict[str, Time], int]:
+    for step in steps.values():
+        step.between()
+        step.run()
+    return {name: Time(1.0, 0.0) for name in steps}, 1
+
+
+def test_a_cell_has_both_kinds_and_what_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "interleaved", _untimed)
+    forward, training = cells.cell(pairs.paired("senet", 64), "seven", "full", SMALL, cells.Plan())
+    assert forward.times.keys() == training.times.keys() == {"authors", "ours"} and not forward.failed
+    assert not forward.saved and training.saved["authors"] >= 4 * 2 * 64 * 6 * 5
+    assert 2 * 4 * 2 * 64 * 6 * 5 < forward.traffic < training.traffic < 2.6 * forward.traffic
+    assert training.operations == 3 * forward.operations > 0
+
+
+def test_a_column_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "interleaved", _untimed)
+    monkeypatch.setattr(cells, "check", lambda pair, shape, device: None)
+    pair = pairs.paired("senet", 64)
+    pair = pairs.Pair("senet", pair.authors, pair.ours, sf.build("senet", 32))
+    forward, training = cells.cell(pair, "seven", "tiny", SMALL, cells.Plan())
+    assert forward.times.keys() == training.times.keys() == {"authors", "ours"}
+    assert forward.failed.keys() == {"plain"} and "expected an input" in forward.failed["plain"]
+
+
+def test_the_columns_alternate_call_by_call() -> None:
+    calls: list[str] = []
+    steps = {name: clock.Step(lambda name=name: calls.append(name), lambda: calls.append("-")) for name in "AB"}
+    times, rounds = clock.interleaved(steps, Effort(rounds=4, seconds=0.0))
+    assert rounds == 4 and times.keys() == {"A", "B"}
+    assert "".join(calls) == "-A" * clock.WARM + "-B" * clock.WARM + "-A-B" * 4
+
+
+# ---- Variants and builds --------------------------------------------------------------------------------------------
+
+
+def test_variants_are_no_papers_and_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        variants, "built", lambda config, channels, lower=True, **options: sf.build(config, channels, **options)
+    )
+    first, second = ([pair.name for pair in variants.drawn(5, 16, 8)] for _ in range(2))
+    assert first == second and len(set(first)) == 5
+    assert len(variants.words()) == 12 * 7 * 5 - len(variants.PAPERS)
+    assert variants.PAPERS.isdisjoint(variants.words())
+    for pair in variants.drawn(5, 16, 8):
+        pairs.check(pair, (2, 16, 8, 8))
+
+
+def test_building_is_told_for_each_config() -> None:
+    assert builds.build_seconds("wall", ["senet"], 32).keys() == {"senet"}
+    assert builds.meta_per_minute("cpu", 0.02, 32)["built"] > 0
+
+
+# ---- Results and the page -------------------------------------------------------------------------------------------
+
+
+def _row(block: str, authors: float, ours: float, size: str = "full", kind: str = "forward", group: str = "seven") -> Row:
+    times = {"authors": Time(authors, 0.0), "ours": Time(ours, 1e-4)}
+    return Row(group, block, "cpu", size, kind, (8, 128, 56, 56), times, {}, 1e6, 1e6, 15)
+
+
+def _results(*rows: Row, path: Path | None = None) -> Results:
+    results = Results(path)
+    about = {
+        "name": "A Processor",
+        "torch": "2.13",
+        "python": "3.11",
+        "threads": 1,
+        "clock": "wall",
+        "allocator": "default",
+        "date": "today",
+    }
+    results.note("machine cpu", {**about, "allocator": "default", "bytes_per_second": 1e9, "flops_per_second": 1e10})
+    for row in rows:
+        results.add(row)
+    return results
+
+
+def test_the_page_has_ratios_their_mean_and_what_is_slower() -> None:
+    text = page.page(_results(_row("senet", 4e-3, 1e-3), _row("cbam", 1e-3, 1e-3), _row("cam", 1e-3, 2e-3, "tiny")))
+    assert "| `senet` | 8x128x56x56 | 4 (0) | 1 (0.1) | 4.00 | - | 1 | 100 % |" in text
+    assert "| Forward | **2.00** | 1.00 (cbam) | - | - |" in text
+    assert "- `cam`, tiny forward: 0.50 of the speed of the authors\n" in text and "`cbam`, forward: " not in text
+    assert "- A Processor: torch 2.13, Python 3.11, 1 thread, wall clock, malloc default, 1.0 GB/s, 10 GFLOP/s, today\n" in text
+    assert "## Building" not in text and "### Compiled" not in text
+
+
+def test_the_page_has_what_else_was_measured() -> None:
+    row = _row("senet", 4e-3, 2e-3, kind="training")
+    row.times.update({"plain": Time(4e-3, 0.0), "authors compiled": Time(3e-3, 0.0), "ours compiled": Time(1e-3, 0.0)})
+    row.saved.update({"authors": 30_000_000, "ours": 20_000_000})
+    results = _results(row, _row("a b c", 3e-3, 1e-3, group="variants"))
+    results.note("build", {"senet": 1e-3, "cbam": 3e-3})
+    results.note("meta", {"per_minute": 6000.0})
+    results.note("pam cpu", {"authors": 4e9, "ours": 1e9})
+    text = page.page(results)
+    assert "| `senet` | 30.0 | 20.0 | 12.8 |" in text
+    assert "| `senet`, training | 3 (0) | 1 (0) | 3.00 | 1.50 | - | 4.00 |" in text
+    assert "| Training | **2.00** | 2.00 (senet) | 1.00 | 3.00 |" in text
+    assert "| `a b c` | 3.00 | - |" in text and "| **least** | 3.00 | - |" in text
+    assert "configs takes 2.0 ms (median)" in text and "6,000 variants a minute" in text
+    assert "authors 4,000 MB, ours 1,000 MB" in text and "Nothing." in text
+
+
+def test_the_page_says_what_was_refused() -> None:
+    text = page.page(_results(Row("seven", "senet", "cpu", "full", "forward", (1, 2, 3, 4), failed={"": "they differ"})))
+    assert "- `senet` refused: they differ\n" in text and "| `senet` | 1x2x3x4 | - | - | - | - | - | - |" in text
+
+
+def test_rows_stay_on_disk_and_are_replaced_when_measured_again(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    _results(_row("senet", 4e-3, 1e-3), _row("cbam", 1e-3, 1e-3), path=path)
+    again = Results(path)
+    assert again.rows == _results(_row("senet", 4e-3, 1e-3), _row("cbam", 1e-3, 1e-3)).rows
+    again.add(_row("senet", 4e-3, 2e-3))
+    assert [row["block"] for row in json.loads(path.read_text())["rows"]] == ["senet", "cbam"]
+    assert Results(path).rows["seven/senet/cpu/full/forward"].ratio() == 2.0
+
+
+def test_the_page_alone_is_written_from_the_file(tmp_path: Path) -> None:
+    _results(_row("senet", 4e-3, 1e-3), path=tmp_path / "rows.json")
+    code = speed.main(["--blocks", "none", "--json", str(tmp_path / "rows.json"), "--write", str(tmp_path / "speed.md")])
+    assert code == 0 and (tmp_path / "speed.md").read_text() == page.page(Results(tmp_path / "rows.json"))
+
+
+def test_an_unknown_block_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        speed.arguments(["--blocks", "senet,senett"])
+    assert "--blocks: senett is none of senet, cbam, coordatt, triplet, sknet, seaformer, danet" in capsys.readouterr().err
