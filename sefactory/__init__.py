@@ -4,6 +4,7 @@ from .block import Block
 from .config import configs
 from .errors import ConfigError
 from .factory import build, load
+from .freezing import freeze
 from .network.hooks import fold
 from .network.host import host, place
 from .network.insertion import insert
@@ -17,6 +18,7 @@ __all__ = [
     "build",
     "configs",
     "fold",
+    "freeze",
     "host",
     "insert",
     "layer",

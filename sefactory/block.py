@@ -29,7 +29,7 @@ class Block(nn.Module):
     It shares the names of its root node, so that no path of the config has a prefix. channels_last
     in is channels_last out.
     What runs is the lowered form of the tree (`lowered`, with its rewrites), or the tree itself where `lower` is false,
-    and wherever a module inside has hooks.
+    and wherever a module inside has hooks. `frozen` are those of `freeze`.
     `config` is the resolved config, `sizes` what comes in and what goes out, `label` its name in messages, `parts` are
     its nodes from the root down, `let` the values of the names at each path that has a `let`.
     Raises ConfigError for an input of the wrong rank, width, grid or dtype.
@@ -56,10 +56,17 @@ class Block(nn.Module):
         self._rank, self._flat = 2 + len(sizes[0].grid), sizes[0].grid == "W"
         self._channels = sizes[0].number("C")
         self._fixed = {2 + i: sizes[0].number(axis) for i, axis in enumerate(sizes[0].grid) if isinstance(sizes[0][axis], int)}
+        self.frozen = False
         self.lowered: Lowered | None = lowered(node, sizes[0]) if lower else None
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         self._check(x_BCHW)
+        if self.frozen:  # maps inside are overwritten
+            with torch.no_grad():
+                return self._run(x_BCHW)
+        return self._run(x_BCHW)
+
+    def _run(self, x_BCHW: Tensor) -> Tensor:
         if self.lowered is not None and self.lowered.faithful():
             y_BCHW = self.lowered(x_BCHW)
         elif self._flat:  # one dimension is a map of height 1
@@ -76,7 +83,8 @@ class Block(nn.Module):
         return self._node[0]
 
     def train(self, mode: bool = True) -> "Block":
-        """As in torch; the root node is told as well."""
+        """As in torch; the root node is told as well. A frozen block stays in eval mode."""
+        mode = mode and not self.frozen
         self._node[0].train(mode)
         super().train(mode)
         return self
@@ -87,7 +95,7 @@ class Block(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.lowered = lowered(self.node, self.sizes[0]) if state["lowered"] else None
+        self.lowered = lowered(self.node, self.sizes[0], self.frozen) if state["lowered"] else None
 
     def _check(self, x: Tensor) -> None:
         if not isinstance(x, Tensor) or x.dim() != self._rank or x.shape[1] != self._channels:

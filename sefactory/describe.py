@@ -11,6 +11,7 @@ from torch.func import functional_call
 
 from .block import Block
 from .expression import Value
+from .lowering.rules import Rewrite
 from .operators.layout import Slice, Stack, Unstack
 from .structure import Steps
 
@@ -43,6 +44,8 @@ class Description:
     macs: int
     elements: int
     let: Mapping[str, Mapping[str, Value]]
+    rewrites: tuple[Rewrite, ...] = ()
+    """What lowering made of the tree: where, by which rule, and its equation."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain containers: the schema of `sefactory show format=json`."""
@@ -73,8 +76,9 @@ def describe(block: Block, *size: int, batch: int = 1) -> Description:
         for part in block.parts
     )
     parameters, macs, elements = (sum(column) for column in zip(*held.values(), strict=True))
+    rewrites = block.lowered.rewrites if block.lowered else ()
     given, left = ((batch, t.shape[2], *t.shape[-len(grid) :]) for t in (x, y))
-    return Description(block.label, given, left, lines, parameters, macs, elements, block.let)
+    return Description(block.label, given, left, lines, parameters, macs, elements, block.let, rewrites)
 
 
 def leaf_operators(block: Block) -> dict[str, str]:

@@ -116,7 +116,7 @@ MISTAKES = [
         "override round=1: there is no key 'round'; there are input, block, squeeze, excite, gate, host, blocks, hosts, "
         "baseline, batch, device, dtype, threads, compile, channels_last, rounds, seconds; did you mean 'rounds'?",
     ),
-    (["show", "format=xml"], "format: 'xml'; allowed: one of table, json"),
+    (["show", "format=xml"], "format: 'xml'; allowed: one of table, json, rewrites"),
     (["show", "channels=0"], "channels: 0; it is a whole number from 1"),
     (["show", "size=[1,2,3,4]"], "size: [1, 2, 3, 4]; it is a number, [height, width], [width] or [depth, height, width]"),
     (

@@ -29,7 +29,7 @@ FLOORS = [
     {"lowering.lower"},
     {"block", "config", "grammar"},
     {"maker", "overrides", "official"},
-    {"factory", "describe", "benchmark"},
+    {"factory", "freezing", "describe", "benchmark"},
     {"network.sites", "network.blend"},
     {"network.report", "network.cost"},
     {"network.hooks"},

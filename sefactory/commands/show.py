@@ -1,4 +1,4 @@
-"""`sefactory show`: one block, or the blocks of a network, as a table or as JSON."""
+"""`sefactory show`: one block, or the blocks of a network, as a table or as JSON, and what lowering made of it."""
 
 import json
 import sys
@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ..describe import Description, describe
@@ -13,7 +14,7 @@ from ..errors import ConfigError, nearest, shown, words
 from .job import built, chosen_block, search_folders, size, whole
 from .networks import chosen_host, show_host
 
-FORMATS = ("table", "json")
+FORMATS = ("table", "json", "rewrites")
 WIDE = 160
 
 
@@ -35,6 +36,8 @@ def show(config: DictConfig) -> None:
     found = describe(made, *sides)
     if settings["format"] == "json":
         print(json.dumps(found.as_dict(), indent=1))
+    elif settings["format"] == "rewrites":
+        print_rewrites(found, Console(width=None if sys.stdout.isatty() else WIDE))
     else:
         print_table(found, made.sizes[0].axes, Console(width=None if sys.stdout.isatty() else WIDE))
 
@@ -58,6 +61,17 @@ def print_table(found: Description, axes: str, console: Console) -> None:
     for path, names in found.let.items():
         values = ", ".join(f"{name} = {value}" for name, value in names.items())
         console.print(f"let{f' at {path}' if path else ''}: {values}", highlight=False, markup=False)
+
+
+def print_rewrites(found: Description, console: Console) -> None:
+    """Prints what lowering made of the tree: where, by which rule, and the equation that makes it equal."""
+    console.print(f"[bold]{found.block}[/bold]  {len(found.rewrites)} rewrites", highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("path", "rule", "because"):
+        table.add_column(heading, overflow="fold")
+    for rewrite in found.rewrites:
+        table.add_row(rewrite.place or "(root)", rewrite.rule, escape(rewrite.equation))
+    console.print(table)
 
 
 def _size(shape: tuple[int, ...]) -> str:

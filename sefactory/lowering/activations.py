@@ -1,6 +1,7 @@
 """Functions of one number, by their names, and those that may overwrite what they are given."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -35,3 +36,11 @@ OVERWRITING: dict[str, Callable[[Tensor], Tensor]] = {
     "relu6": _relu6_,
 }
 """Their gradients are read off their results, so that autograd does not miss what was overwritten."""
+
+FREELY: dict[str, Callable[[Tensor], Tensor]] = {
+    **OVERWRITING,
+    "hardsigmoid": partial(F.hardsigmoid, inplace=True),
+    "silu": partial(F.silu, inplace=True),
+    "hardswish": partial(F.hardswish, inplace=True),
+}
+"""Those that may overwrite where there is no gradient."""

@@ -16,6 +16,8 @@ from .graph import Value
 from .maps import FOLD
 from .program import Writer
 
+Placing = Callable[[Tensor, list[int]], Tensor]
+
 
 def attend(op: g.Attend, value: Value, w: Writer) -> None:
     """Among positions with C as features, or among channels with positions as features; any other as the plain tree does it."""
@@ -24,7 +26,8 @@ def attend(op: g.Attend, value: Value, w: Writer) -> None:
     if not layout:
         w.made(value, w.unary(op.attention, w.slot(source, source.sizes.axes)), source.sizes.axes)
         return
-    among = _channels(op) if "C" in _tokens(op.attention, source.sizes) else _positions(op)
+    placing = Kept() if w.frozen else resized
+    among = _channels(op) if "C" in _tokens(op.attention, source.sizes) else _positions(op, placing)
     slots = [w.slot(source, layout), *[w.slot(other, layout) for other in residual]]
     w.made(value, w.nary(among, slots), layout)
 
@@ -48,7 +51,7 @@ def _tokens(module: Attention, sizes: Sizes) -> str:
 # ---- Among positions -------------------------------------------------------------------------------------------------
 
 
-def _positions(op: g.Attend) -> Callable[..., Tensor]:
+def _positions(op: g.Attend, placing: Placing) -> Callable[..., Tensor]:
     """x (B, C, tokens...) -> (B, C', tokens...)."""
     module, linear, gain = op.attention, op.linear, op.gain
 
@@ -57,7 +60,7 @@ def _positions(op: g.Attend) -> Callable[..., Tensor]:
         x_BCT = x.flatten(2) if x.dim() > 3 else x
         if linear is not None:
             x_BCT = projected(x_BCT, linear, gain if large else None, 2 * module.width)
-        y_BCT = _attended(module, x_BCT, list(x.shape[2:]))
+        y_BCT = _attended(module, x_BCT, list(x.shape[2:]), placing)
         y = y_BCT.view(y_BCT.shape[:2] + x.shape[2:]) if x.dim() > 3 else y_BCT
         if gain is None or (large and linear is not None):
             return y if residual is None else y + residual
@@ -76,12 +79,12 @@ def projected(x_BCT: Tensor, linear: Linear, gain: Gain | None, start: int) -> T
     return F.conv2d(x_BCT.unsqueeze(-1), weight[..., None, None], bias, groups=linear.groups).squeeze(-1)
 
 
-def _attended(module: Attention, x_BCT: Tensor, size: list[int]) -> Tensor:
+def _attended(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing) -> Tensor:
     heads, scale = module.heads, module.scale
-    q, k, v = _parts(module, x_BCT, size)
+    q, k, v = _parts(module, x_BCT, size, placing)
     batch, width, tokens = v.shape
     if heads > 1:
-        q, k, v = (t.reshape(batch * heads, -1, tokens) for t in (q, k, v))
+        q, k, v = (t.reshape(batch * heads, t.shape[1] // heads, tokens) for t in (q, k, v))
 
     def weights(q: Tensor, k: Tensor) -> Tensor:
         scores = torch.bmm(q.transpose(1, 2), k)
@@ -92,19 +95,19 @@ def _attended(module: Attention, x_BCT: Tensor, size: list[int]) -> Tensor:
     return y.view(batch, width, tokens) if heads > 1 else y
 
 
-def _parts(module: Attention, x_BCT: Tensor, size: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+def _parts(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing) -> tuple[Tensor, Tensor, Tensor]:
     """q, k, v, with the positions of the first two."""
     if module.key is None:
         q = k = v = x_BCT
         if module.position is not None:
-            at = resized(module.position, size)
+            at = placing(module.position, size)
             q, k = q + at[0], k + at[1]
         return q, k, v
     width = module.width
     v = x_BCT.narrow(1, 2 * width, x_BCT.shape[1] - 2 * width)
     qk = x_BCT.narrow(1, 0, 2 * width)
     if module.position is not None:
-        qk = qk + resized(module.position, size).flatten(0, 1)
+        qk = qk + placing(module.position, size).flatten(0, 1)
     return qk.narrow(1, 0, width), qk.narrow(1, width, width), v
 
 
@@ -114,6 +117,21 @@ def resized(position: Tensor, size: list[int]) -> Tensor:
         return position.flatten(2)
     q_HDT, k_HDT = placed(position, size, 1)
     return torch.cat([q_HDT, k_HDT])
+
+
+class Kept:
+    """The same, kept for each grid: of positions that are constants."""
+
+    def __init__(self) -> None:
+        self._kept: dict[object, Tensor] = {}
+
+    def __call__(self, position: Tensor, size: list[int]) -> Tensor:
+        if torch.compiler.is_compiling():
+            return resized(position, size)
+        key = (*size, position.device, position.dtype)
+        if key not in self._kept:
+            self._kept[key] = resized(position, size)
+        return self._kept[key]
 
 
 # ---- Among channels --------------------------------------------------------------------------------------------------

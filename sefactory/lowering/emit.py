@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from . import graph as g
-from .activations import FUNCTIONS, OVERWRITING
+from .activations import FREELY, FUNCTIONS, OVERWRITING
 from .attend import attend
 from .graph import Value
 from .layout import bare, common, solid
@@ -16,9 +16,9 @@ from .maps import dense, norm, window
 from .program import Program, Slots, Writer
 
 
-def program(root: Value) -> Program:
+def program(root: Value, frozen: bool = False) -> Program:
     """The program of a graph: it takes (B, C, ...) and leaves (B, C', ...)."""
-    writer = Writer(root)
+    writer = Writer(root, frozen)
     for value in writer.values:
         if id(value) not in writer.layouts:
             WRITERS[type(value.op)](value.op, value, writer)
@@ -109,8 +109,9 @@ def _gained(op: g.Gained, value: Value, w: Writer) -> None:
 
 def _pointwise(op: g.Pointwise, value: Value, w: Writer) -> None:
     (x,) = value.inputs
-    own = op.name in OVERWRITING and w.own(x)
-    w.made(value, w.unary((OVERWRITING if own else FUNCTIONS)[op.name], w.slot(x)), w.layout(x))
+    table = FREELY if w.frozen else OVERWRITING
+    own = op.name in table and w.own(x)
+    w.made(value, w.unary((table if own else FUNCTIONS)[op.name], w.slot(x)), w.layout(x), fresh=w.frozen)
 
 
 def _softmax(op: g.Softmax, value: Value, w: Writer) -> None:
@@ -160,10 +161,10 @@ def _gate(op: g.Gate, value: Value, w: Writer) -> None:
         return t * (reduce(inner, factors) * scale)
 
     if len(gates) == 1 and scale == 1:
-        slot = w.binary(torch.mul, *slots)
+        slot = w.binary(Tensor.mul_ if w.frozen and w.own(x) else torch.mul, *slots)
     else:
         slot = w.nary(run if scale == 1 else scaled, slots)
-    w.made(value, slot, layout)
+    w.made(value, slot, layout, fresh=w.frozen)
 
 
 def _select(op: g.Select, value: Value, w: Writer) -> None:

@@ -82,11 +82,18 @@ class Lowered:
         return self.evaluated(x)
 
 
-def lowered(node: nn.Module, sizes: Sizes) -> Lowered:
-    """The steps of a plain tree for the sizes of its map."""
+def lowered(node: nn.Module, sizes: Sizes, frozen: bool = False) -> Lowered:
+    """The steps of a plain tree for the sizes of its map; in a `frozen` one weights are constants, and there are no gradients."""
     notes: list[Rewrite] = []
     graph = rewritten(captured(node, sizes), ALWAYS, notes)
-    always = program(graph)
+    always = program(graph, frozen)
     count = len(notes)
     graph = rewritten(graph, EVALUATED, notes)
-    return Lowered(always, program(graph) if len(notes) > count else always, tuple(fixed(graph)), tuple(notes), Tree(node))
+    evaluated = program(graph, frozen) if len(notes) > count else always
+    return Lowered(always, evaluated, tuple(fixed(graph)), tuple(notes), Tree(node))
+
+
+def folding(node: nn.Module, sizes: Sizes) -> Value:
+    """The graph of a tree in eval mode: which norms and gains belong to which weights."""
+    notes: list[Rewrite] = []
+    return rewritten(rewritten(captured(node, sizes), ALWAYS, notes), EVALUATED, notes)

@@ -31,9 +31,13 @@ class Program:
 
 
 class Writer:
-    """Writes the steps of a graph: `slot(value)` and `slot(value, layout)` give the number under which a tensor will be."""
+    """Writes the steps of a graph: `slot(value)` and `slot(value, layout)` give the number under which a tensor will be.
 
-    def __init__(self, root: Value) -> None:
+    `frozen` says that there are no gradients, and that weights are constants.
+    """
+
+    def __init__(self, root: Value, frozen: bool = False) -> None:
+        self.frozen = frozen
         self.steps: list[tuple[Step, tuple[int, ...]]] = []
         self.layouts: dict[int, str] = {}
         self.used = uses(root)

@@ -1,0 +1,116 @@
+"""The lowered form equals the plain tree in float64: output, all gradients, running statistics; configs and random trees."""
+
+from collections import Counter
+from functools import lru_cache
+from typing import Any
+
+import pytest
+import torch
+from random_trees import Tree, random_tree
+from test_random_trees import grids
+from torch import Tensor
+
+import sefactory as sf
+
+COUNT, CHUNKS = 1700, 20
+"""Seeds: some are refused, spoilt or stepped, and at least 1,000 trees have to be left."""
+STEPPED = "'hard': True"
+"""Assignments that are one-hot: where two are nearly equal, rounding decides, and no two orders of summation agree."""
+
+
+def outcome(block: sf.Block, x: Tensor) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+    """Output, gradients of the input and of every parameter, statistics."""
+    torch.manual_seed(0)  # of dropout
+    given = x.clone().requires_grad_()
+    y = block(given)
+    cotangent = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).reshape(y.shape)
+    found = torch.autograd.grad(y, [given, *block.parameters()], cotangent, materialize_grads=True)
+    return y.detach(), list(found), {key: t.double() for key, t in block.named_buffers()}
+
+
+def close(found: Tensor, wanted: Tensor, scale: float) -> None:
+    """Within 1e-12 of the largest value."""
+    limit = 1e-12 * max(scale, float(wanted.abs().max()) if wanted.numel() else 0.0)
+    assert found.shape == wanted.shape and (not found.numel() or float((found - wanted).abs().max()) <= limit)
+
+
+def compare(lowered: sf.Block, plain: sf.Block, x: Tensor) -> bool:
+    """Whether both ran; both may refuse one value for a statistic, and then in the same words but for a shape."""
+    try:
+        y, gradients, statistics = outcome(plain, x)
+    except ValueError as error:
+        with pytest.raises(ValueError, match=str(error).partition(", got")[0]):
+            lowered(x)
+        return False
+    if not all(t.isfinite().all() for t in (y, *gradients)):
+        return False
+    y2, gradients2, statistics2 = outcome(lowered, x)
+    close(y2, y, 0.0)
+    scale = max(float(t.abs().max()) for t in gradients if t.numel())
+    for found, wanted in zip(gradients2, gradients, strict=True):
+        close(found, wanted, scale)
+    for key, wanted in statistics.items():
+        close(statistics2[key], wanted, 1.0)
+    return True
+
+
+def pair(config: Any, channels: int, **given: Any) -> tuple[sf.Block, sf.Block]:
+    """A block in both forms, with the same random weights; neither zero nor one."""
+    lowered, plain = (sf.build(config, channels, lower=lower, **given).double() for lower in (True, False))
+    generator = torch.Generator().manual_seed(1)
+    for parameter in lowered.parameters():
+        parameter.data.normal_(generator=generator).mul_(0.3)
+    for key, buffer in lowered.named_buffers():
+        if key.endswith("running_var"):
+            buffer.uniform_(0.5, 1.5, generator=generator)
+    plain.load_state_dict(lowered.state_dict())
+    assert lowered.lowered is not None and plain.lowered is None
+    return lowered, plain
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("name", sf.configs())
+def test_a_shipped_config_is_equal(name: str, train: bool) -> None:
+    fixed = {"height": 7, "width": 9} if name in ("unit", "fcanet") else {}
+    lowered, plain = pair(name, 64, **fixed)
+    x = torch.randn(3, 64, 7, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    assert compare(lowered.train(train), plain.train(train), x)
+
+
+@pytest.mark.parametrize("grid", ["W", "DHW"])
+@pytest.mark.parametrize("name", ["senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer", "gcnet", "ecanet"])
+def test_other_grids_are_equal(name: str, grid: str) -> None:
+    lowered, plain = pair(name, 64, grid=grid)
+    x = torch.randn(2, 64, *(3, 4, 5)[-len(grid) :], dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    for train in (False, True):
+        assert compare(lowered.train(train), plain.train(train), x)
+
+
+def tree_outcome(tree: Tree) -> str:
+    sides = {name: tree.told.get(axis) for axis, name in (("D", "depth"), ("H", "height"), ("W", "width"))}
+    try:
+        lowered, plain = pair(tree.config, tree.channels, grid=tree.grid, **sides)
+    except sf.ConfigError:
+        return "refused"
+    x = torch.randn(2, tree.channels, *grids(tree)[0].values(), dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    ran = [compare(lowered.train(train), plain.train(train), x) for train in (False, True)]
+    return "equal" if any(ran) else "without a value"
+
+
+@lru_cache(maxsize=CHUNKS)
+def outcomes(chunk: int) -> Counter[str]:
+    size, found = COUNT // CHUNKS, Counter[str]()
+    for seed in range(100_000 + chunk * size, 100_000 + (chunk + 1) * size):
+        tree = random_tree(seed)
+        stepped = tree.spoilt or STEPPED in repr(tree.config)
+        found["left out" if stepped else tree_outcome(tree)] += 1
+    return found
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_random_trees_are_equal(chunk: int) -> None:
+    assert outcomes(chunk).total() == COUNT // CHUNKS
+
+
+def test_a_thousand_trees_were_compared() -> None:
+    assert sum((outcomes(chunk) for chunk in range(CHUNKS)), Counter[str]())["equal"] >= 1000

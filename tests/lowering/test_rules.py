@@ -1,0 +1,103 @@
+"""Every rule rewrites where it says, keeps the value, and leaves alone what does not meet its condition."""
+
+from typing import Any
+
+import pytest
+import torch
+from test_equal import compare, pair
+
+import sefactory as sf
+from sefactory.lowering.rules import ALWAYS, EVALUATED
+
+MLP = [{"mlp": {"hidden": 8, "bias": True}}]
+GATE = {"squeeze": ["pool"], "excite": MLP, "gate": ["sigmoid"]}
+STRIPS = {"parallel": {"h": [{"pool": "W"}], "w": [{"pool": "H"}]}, "fuse": "product"}
+SIDE = {"parallel": {"a": "relu", "b": "tanh"}, "fuse": "stack"}
+PAIR = [{"pool": "grid"}, {"linear": "2*C"}, {"stack": 2}]
+SUM_S = {"pool": {"over": "S", "by": "sum"}}
+ATTEND = {"excite": [{"linear": {"out": "2*4 + C", "bias": True}}, {"attention": {"key": 4}}], "gate": ["gain"], "apply": "add"}
+AMONG = {"excite": [{"attention": {"tokens": "C", "scale": 0.1}}], "gate": ["gain"], "apply": "add"}
+
+# A config in which the rule fires, and one like it in which it may not.
+CASES: dict[str, tuple[Any, Any]] = {
+    "reduce_without_stack": ([SIDE, SUM_S], [SIDE, {"pool": {"over": "S", "by": "std"}}]),
+    "sum_gated_stack": ([SIDE, {"excite": PAIR}, SUM_S], [SIDE, {"excite": PAIR}, {"pool": {"over": "S", "by": "max"}}]),
+    "select_by_sigmoid": (
+        [SIDE, {"excite": [SUM_S, *PAIR], "gate": [{"softmax": "S"}]}, SUM_S],
+        [SIDE, {"excite": [SUM_S, *PAIR], "gate": ["sigmoid"]}, SUM_S],
+    ),
+    "mean_before_sum": (
+        [{"parallel": {"a": "relu", "b": "tanh"}, "fuse": "sum"}, "pool"],
+        [{"parallel": {"a": "relu", "b": "tanh"}, "fuse": "product"}, "pool"],
+    ),
+    "sum_before_linear": (
+        {"squeeze": [{"pool": {"by": ["mean", "max"]}}], "excite": [*MLP, SUM_S]},
+        {"squeeze": [{"pool": {"by": ["mean", "max"]}}], "excite": [*MLP, {"pool": {"over": "S", "by": "max"}}]},
+    ),
+    "factor_map_out": (
+        {"parallel": {"a": GATE, "b": {"squeeze": [{"pool": "C"}]}}, "fuse": "sum"},
+        {"parallel": {"a": GATE, "b": ["relu", {"squeeze": [{"pool": "C"}]}]}, "fuse": "sum"},
+    ),
+    "residual_into_gate": (
+        {"parallel": {"a": GATE, "b": "identity"}, "fuse": "sum"},
+        {"parallel": {"a": {"gate": ["sigmoid"]}, "b": "identity"}, "fuse": "sum"},
+    ),
+    "scale_into_gate": (
+        {"parallel": {"a": GATE, "b": {"squeeze": [{"pool": "C"}]}}, "fuse": "mean"},
+        {"parallel": {"a": "relu", "b": "tanh"}, "fuse": "mean"},
+    ),
+    "gates_one_by_one": ({"excite": [STRIPS]}, {"excite": [{**STRIPS, "fuse": "sum"}]}),
+    "gain_into_attention": (ATTEND, {"excite": [{"attention": {"factored": True}}], "gate": ["gain"]}),
+    "linear_into_attention": (ATTEND, {"excite": [{"linear": {"out": "2*4 + C"}}, "relu", {"attention": {"key": 4}}]}),
+    "residual_into_attention": (AMONG, {**AMONG, "apply": "multiply"}),
+    "residuals_together": (
+        {"parallel": {"a": ATTEND, "b": AMONG}, "fuse": "sum"},
+        {"parallel": {"a": ATTEND, "b": ["relu", AMONG]}, "fuse": "sum"},
+    ),
+    "norm_into_linear": ([{"linear": 8}, "batch_norm"], [{"linear": 8}, "relu", "batch_norm"]),
+    "norm_into_window": ([{"conv": 3}, "batch_norm"], [{"conv": {"padding": "circular"}}, "batch_norm"]),
+}
+
+
+def fired(block: sf.Block) -> list[str]:
+    assert block.lowered is not None
+    return [rewrite.rule for rewrite in block.lowered.rewrites]
+
+
+def test_every_rule_has_a_case() -> None:
+    assert set(CASES) == {rule.__name__ for rules in (ALWAYS, EVALUATED) for some in rules.values() for rule in some}
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_a_rule_fires_where_it_holds_and_nowhere_else(rule: str) -> None:
+    for config, fires in zip(CASES[rule], (True, False), strict=True):
+        lowered, plain = pair(config, 16)
+        assert (rule in fired(lowered)) == fires
+        x = torch.randn(2, 16, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+        for train in (False, True):
+            assert compare(lowered.train(train), plain.train(train), x)
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_a_rule_says_its_equation_and_its_place(rule: str) -> None:
+    lowered, _ = pair(CASES[rule][0], 16)
+    assert lowered.lowered is not None
+    found = next(rewrite for rewrite in lowered.lowered.rewrites if rewrite.rule == rule)
+    assert "=" in found.equation and (not found.place or lowered.get_submodule(found.place) is not None)
+
+
+def test_a_wrong_rule_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison fails for a rule whose equation is wrong."""
+    from sefactory.lowering import graph, rules
+
+    def wrong(value: graph.Value, used: rules.Uses) -> graph.Value | None:
+        """mean = sum, which it is not."""
+        op = value.op
+        if not isinstance(op, graph.Reduce) or op.by != "mean":
+            return None
+        return graph.Value(graph.Reduce(op.over, "sum"), value.inputs, value.sizes, value.place)
+
+    monkeypatch.setitem(rules.ALWAYS, graph.Reduce, (wrong,))  # type: ignore[arg-type]
+    lowered, plain = pair(GATE, 16)
+    with pytest.raises(AssertionError):
+        compare(lowered, plain, torch.randn(2, 16, 5, 6, dtype=torch.float64))
