@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "sefactory"
 # `operators.*` are the families of operators that have no line of their own: none of them knows another.
 FLOORS = [
     {"errors", "network"},
+    {"kernels", "kernels.attention", "kernels.convolution", "kernels.normalisation"},
     {"expression", "precision", "header", "machine", "memory"},
     {"axes", "plain"},
     {"scope", "schema"},

@@ -1,0 +1,1 @@
+"""Repairs of ATen's CPU kernels."""

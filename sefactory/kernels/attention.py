@@ -1,0 +1,125 @@
+"""Attention among many tokens in a small buffer, and among channels as one product."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+FEWEST_TOKENS = 384  # below, one batched product for all heads is as fast, and its weights are small
+BUFFER = 1 << 19  # energies at a time: 2 MB in float32
+FEWEST_ROWS = 64
+
+Saved = tuple[Tensor, Tensor, Tensor]
+
+
+def attended(q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, scale: float, chunk: int | None = None) -> Tensor:
+    """y = v softmax_j(scale q^T k)^T, the weights made for `chunk` queries of one head at a time.
+
+    q, k: (N, H, D, T); v: (N, H, E, T) -> (N, H, E, T). Nothing T x T is ever made, nor kept for the backward, which makes
+    the energies again. `chunk` is chosen so that they take 2 MB; without it, few tokens (under 384) are one batched product.
+
+    Milliseconds of the plain formula and of this, forward and backward, D = 16, E = 128, float32, one thread of a Zen 3:
+    batch 4, T = 1024: 107 -> 91; batch 1, T = 4096: 655 -> 426. T = 16384 trains in 40 MB
+    beyond its inputs, where all weights are 1.1 GB.
+    """
+    tokens = q_NHDT.shape[-1]
+    if chunk is None and tokens < FEWEST_TOKENS:
+        return v_NHET @ _weights(q_NHDT, k_NHDT, scale).transpose(-2, -1)
+    return _attended(q_NHDT, k_NHDT, v_NHET, scale, chunk or max(FEWEST_ROWS, BUFFER // tokens))
+
+
+def _weights(q_NHDT: Tensor, k_NHDT: Tensor, scale: float) -> Tensor:
+    return ((scale * q_NHDT).transpose(-2, -1) @ k_NHDT).softmax(-1)
+
+
+class _Attended(Function):
+    """Chunk by chunk a = softmax(q^T k), y = v a^T; and again in the backward gv = g a, ge = a (ga - sum a ga), ga = g^T v."""
+
+    @staticmethod
+    def forward(ctx: Any, q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, scale: float, chunk: int) -> Tensor:
+        ctx.save_for_backward(q_NHDT, k_NHDT, v_NHET)
+        ctx.scale, ctx.chunk = scale, chunk
+        y_NHET = v_NHET.new_empty(v_NHET.shape)
+        heads = zip(*(t.flatten(0, 1) for t in (scale * q_NHDT, k_NHDT, v_NHET, y_NHET)), strict=True)
+        weights = q_NHDT.new_empty(min(chunk, q_NHDT.shape[-1]), q_NHDT.shape[-1])
+        for q, k, v, y in heads:
+            for q_rows, y_rows in zip(q.split(chunk, 1), y.split(chunk, 1), strict=True):
+                a = weights[: q_rows.shape[1]]
+                torch.softmax(torch.mm(q_rows.t(), k, out=a), -1, out=a)
+                torch.mm(v, a.t(), out=y_rows)
+        return y_NHET
+
+    @staticmethod
+    def backward(ctx: Any, g_NHET: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        q_NHDT, k_NHDT, v_NHET = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return (*_differentiable(g_NHET, q_NHDT, k_NHDT, v_NHET, ctx.scale), None, None)
+        return (*_chunked(g_NHET, q_NHDT, k_NHDT, v_NHET, ctx.scale, ctx.chunk), None, None)
+
+
+_attended: Callable[..., Tensor] = _Attended.apply
+
+
+def _differentiable(g_NHET: Tensor, q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, scale: float) -> Saved:
+    """The gradients of q, k and v from all weights at once, for a backward that is differentiated itself."""
+    a = _weights(q_NHDT, k_NHDT, scale)
+    ga = g_NHET.transpose(-2, -1) @ v_NHET
+    ge = scale * a * (ga - (a * ga).sum(-1, keepdim=True))
+    return k_NHDT @ ge.transpose(-2, -1), q_NHDT @ ge, g_NHET @ a
+
+
+def _chunked(g_NHET: Tensor, q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, scale: float, chunk: int) -> Saved:
+    """The same in two buffers of `chunk` rows; the gradients of k and v are summed over the chunks."""
+    gq_NHDT, gk_NHDT, gv_NHET = (q_NHDT.new_zeros(t.shape) for t in (q_NHDT, k_NHDT, v_NHET))
+    buffers = q_NHDT.new_empty(2, min(chunk, q_NHDT.shape[-1]), q_NHDT.shape[-1])
+    heads = zip(*(t.flatten(0, 1) for t in (g_NHET, scale * q_NHDT, k_NHDT, v_NHET, gq_NHDT, gk_NHDT, gv_NHET)), strict=True)
+    for g, q, k, v, gq, gk, gv in heads:
+        for g_rows, q_rows, gq_rows in zip(g.split(chunk, 1), q.split(chunk, 1), gq.split(chunk, 1), strict=True):
+            a, ga = buffers[:, : q_rows.shape[1]]
+            torch.softmax(torch.mm(q_rows.t(), k, out=a), -1, out=a)
+            gv.addmm_(g_rows, a)
+            torch.mm(g_rows.t(), v, out=ga)
+            ge = torch.ops.aten._softmax_backward_data.out(ga, a, -1, a.dtype, grad_input=ga)
+            torch.mm(k, ge.t(), out=gq_rows)
+            gk.addmm_(q_rows, ge)
+    return gq_NHDT.mul_(scale), gk_NHDT, gv_NHET
+
+
+def channel_attended(x_NCT: Tensor, scale: float, identity: float) -> Tensor:
+    """y = (softmax(scale x x^T) + identity I) x, in one product.
+
+    x: (N, C, T) -> (N, C, T). Kept for the backward: x and the weights, (N, C, C). It has three products where autograd has
+    four and sums them: (4, 128, 1024) 18.2 -> 12.8 ms forward and backward, (8, 128, 784) 27.4 -> 20.5.
+    """
+    return _channel_attended(x_NCT, scale, identity)
+
+
+class _ChannelAttended(Function):
+    """gx = (a + identity I)^T g + scale (ge + ge^T) x, where ge = a (ga - sum a ga) and ga = g x^T."""
+
+    @staticmethod
+    def forward(ctx: Any, x_NCT: Tensor, scale: float, identity: float) -> Tensor:
+        a_NCC = torch.bmm(x_NCT, x_NCT.transpose(1, 2)).mul_(scale).softmax(-1)
+        ctx.save_for_backward(x_NCT, a_NCC)
+        ctx.scale, ctx.identity = scale, identity
+        return torch.bmm(_plus(a_NCC, identity), x_NCT)
+
+    @staticmethod
+    def backward(ctx: Any, g_NCT: Tensor) -> tuple[Tensor, None, None]:
+        x_NCT, a_NCC = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            a_NCC = (ctx.scale * torch.bmm(x_NCT, x_NCT.transpose(1, 2))).softmax(-1)
+        ga_NCC = torch.bmm(g_NCT, x_NCT.transpose(1, 2))
+        ge_NCC = torch.ops.aten._softmax_backward_data(ga_NCC, a_NCC, -1, a_NCC.dtype)
+        direct = torch.bmm(_plus(a_NCC, ctx.identity).transpose(1, 2), g_NCT)
+        return torch.baddbmm(direct, ge_NCC + ge_NCC.transpose(1, 2), x_NCT, alpha=ctx.scale), None, None
+
+
+_channel_attended: Callable[..., Tensor] = _ChannelAttended.apply
+
+
+def _plus(a_NCC: Tensor, identity: float) -> Tensor:
+    """a + identity I."""
+    return a_NCC + identity * torch.eye(a_NCC.shape[-1], dtype=a_NCC.dtype)

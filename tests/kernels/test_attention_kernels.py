@@ -1,0 +1,118 @@
+"""Attention in chunks and among channels against the plain formula."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sefactory.kernels import attention
+from sefactory.kernels.attention import FEWEST_TOKENS, attended, channel_attended
+
+
+def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=dtype).requires_grad_()
+
+
+def plain(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    return v @ (scale * q.transpose(-2, -1) @ k).softmax(-1).transpose(-2, -1)
+
+
+def plain_channels(x: Tensor, scale: float, identity: float) -> Tensor:
+    return (scale * x @ x.transpose(1, 2)).softmax(-1) @ x + identity * x
+
+
+def agree(ours: Tensor, theirs: Tensor, inputs: tuple[Tensor, ...], within: float = 1e-11) -> None:
+    torch.testing.assert_close(ours, theirs, rtol=within, atol=within)
+    g = torch.randn(theirs.shape, generator=torch.Generator().manual_seed(1), dtype=theirs.dtype)
+    again = torch.autograd.grad(ours, inputs, g, create_graph=True)
+    found, expected = (torch.autograd.grad(y, inputs, g) for y in (ours, theirs))
+    for a, b, c in zip(found, expected, again, strict=True):
+        torch.testing.assert_close(a, b, rtol=within, atol=within * float(b.abs().max()))
+        torch.testing.assert_close(c, b, rtol=within, atol=within * float(b.abs().max()))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "chunk"), [(7, 3), (6, 3), (5, 9), (1, 1), (FEWEST_TOKENS - 1, None), (FEWEST_TOKENS + 3, None)]
+)
+@pytest.mark.parametrize("heads", [1, 3])
+def test_attended(tokens: int, chunk: int | None, heads: int) -> None:
+    q, k, v = random(2, heads, 4, tokens), random(2, heads, 4, tokens, dtype=torch.float64).flip(0), random(2, heads, 5, tokens)
+    k = k.detach().requires_grad_()
+    agree(attended(q, k, v, 0.7, chunk), plain(q, k, v, 0.7), (q, k, v))
+
+
+@pytest.mark.parametrize("chunk", [2, None])
+def test_attended_of_views_and_in_single_precision(chunk: int | None) -> None:
+    packed = random(2, 6, 12, 9, dtype=torch.float32)
+    q, k, v = packed[:, ::2, :3], packed[:, ::2, 3:6], packed[:, ::2, 6:].transpose(2, 3)[:, :, :9].transpose(2, 3)
+    y, expected = attended(q, k, v, -2.0, chunk), plain(q.double(), k.double(), v.double(), -2.0)
+    torch.testing.assert_close(y.double(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(*(torch.autograd.grad(t.square().sum(), packed)[0] for t in (y, expected)), rtol=1e-4, atol=1e-4)
+
+
+def test_attended_differentiates_twice() -> None:
+    inputs = (random(1, 2, 2, 3), random(2, 1, 2, 3).view(1, 2, 2, 3), random(1, 2, 4, 3))
+    inputs = tuple(t.detach().requires_grad_() for t in inputs)
+    assert gradcheck(lambda *t: attended(*t, 0.8, 2), inputs, fast_mode=True) and gradgradcheck(
+        lambda *t: attended(*t, 0.8, 2), inputs, fast_mode=True
+    )
+
+
+def test_attended_of_no_samples() -> None:
+    q, v = random(0, 1, 2, 3), random(0, 1, 4, 3)
+    y = attended(q, q, v, 1.0, 2)
+    y.sum().backward()
+    assert y.shape == (0, 1, 4, 3) and q.grad is not None
+
+
+class Largest(TorchDispatchMode):
+    """The number of values of the largest tensor that any operation gave back."""
+
+    values = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        for t in found if isinstance(found, tuple | list) else [found]:
+            self.values = max(self.values, t.numel() if isinstance(t, Tensor) else 0)
+        return found
+
+
+@pytest.mark.parametrize("chunk", [64, None])
+def test_nothing_is_as_large_as_all_pairs_of_tokens(chunk: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "BUFFER", 100 * 512)
+    q, k, v = (random(1, 1, width, 512, dtype=torch.float32) for width in (2, 3, 4))
+    with Largest() as seen:
+        attended(q, k[:, :, :2], v, 1.0, chunk).sum().backward()
+    assert seen.values == 2 * 512 * (chunk or 100)  # the weights of one chunk, and their gradient
+    with Largest() as seen:
+        plain(q, k[:, :, :2], v, 1.0)
+    assert seen.values == 512**2
+
+
+@pytest.mark.parametrize("scale", [1.0, -0.5])
+def test_channel_attended(scale: float) -> None:
+    x = random(3, 4, 6)
+    agree(channel_attended(x, scale, 2.0), plain_channels(x, scale, 2.0), (x,))
+    at = x.transpose(1, 2)
+    agree(channel_attended(at, scale, 0.0), plain_channels(at, scale, 0.0), (x,))
+
+
+def test_channel_attended_differentiates_twice() -> None:
+    def both(t: Tensor) -> Tensor:
+        return channel_attended(t, -0.5, 1.5)
+
+    x = random(2, 3, 4)
+    assert gradcheck(both, x, fast_mode=True) and gradgradcheck(both, x, fast_mode=True)
+    assert channel_attended(x[:0], 1.0, 1.0).shape == (0, 3, 4)
+
+
+@pytest.mark.parametrize("of", ["tokens", "channels"])
+def test_gradients_are_repeatable_and_leave_theirs_alone(of: str) -> None:
+    x = random(2, 2, 4, 5)
+    y = attended(x, x, x, 1.0, 2) if of == "tokens" else channel_attended(x.flatten(1, 2), 1.0, 1.0)
+    g = y.detach().clone()
+    first, second = (torch.autograd.grad(y, x, g, retain_graph=True)[0] for _ in range(2))
+    assert torch.equal(first, second) and torch.equal(g, y)

@@ -1,0 +1,213 @@
+"""Every form of a convolution against F.conv*, in float64 where it is exact, and by its own gradients."""
+
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+from torch.nn import functional as F
+
+from sefactory.kernels import convolution
+from sefactory.kernels.convolution import (
+    LANES,
+    Thin,
+    Windows,
+    convolve,
+    correlated,
+    fewest,
+    grouped,
+    lifted,
+    merged,
+    phases,
+    thin,
+)
+
+needs_lanes = pytest.mark.skipif(LANES == 0, reason="this processor has plain convolutions alone")
+
+
+def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    generator = torch.Generator().manual_seed(sum(shape))
+    return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
+
+
+def same(y: Tensor, expected: Tensor, within: float = 1e-12) -> None:
+    torch.testing.assert_close(
+        y, expected, rtol=within, atol=within * float(expected.detach().abs().max()) if expected.numel() else 0
+    )
+
+
+def agree(ours: Tensor, theirs: Tensor, inputs: list[Tensor], within: float = 1e-12) -> None:
+    """Values and the gradients of all inputs, also those that could be differentiated again."""
+    same(ours, theirs, within)
+    g = torch.randn(theirs.shape, generator=torch.Generator().manual_seed(1), dtype=theirs.dtype)
+    again = torch.autograd.grad(ours, inputs, g, create_graph=True)
+    found, expected = (torch.autograd.grad(y, inputs, g) for y in (ours, theirs))
+    for a, b, c in zip(found, expected, again, strict=True):
+        same(a, b, within)
+        same(c, b, within)
+
+
+@pytest.mark.parametrize(("lanes", "kernel", "size"), [*product([8, 16], [(3, 3), (7, 7), (5, 3)], [(16, 5), (17, 9), (3, 4)])])
+@pytest.mark.parametrize(("inputs", "biased"), [(1, True), (2, False)])
+def test_thin(lanes: int, kernel: tuple[int, int], size: tuple[int, int], inputs: int, biased: bool) -> None:
+    x, weight, bias = random(2, inputs, *size), random(1, inputs, *kernel), random(1) if biased else None
+    theirs = F.conv2d(x, weight, bias, 1, (kernel[0] // 2, kernel[1] // 2))
+    agree(Thin.apply(x, weight, bias, lanes), theirs, [x, weight, *([bias] if bias is not None else [])])
+
+
+def test_thin_differentiates_twice() -> None:
+    inputs = (random(2, 2, 5, 4), random(1, 2, 3, 3), random(1))
+    assert gradcheck(lambda *t: Thin.apply(*t, 8), inputs, fast_mode=True) and gradgradcheck(
+        lambda *t: Thin.apply(*t, 8), inputs, fast_mode=True
+    )
+
+
+def test_lifted_takes_several_planes_out_and_no_batch() -> None:
+    x, weight = random(2, 3, 9, 4), random(2, 3, 3, 5)
+    same(lifted(x, weight, None, 8), F.conv2d(x, weight, None, 1, (1, 2)))
+    assert lifted(x[:0], weight, None, 8).shape == (0, 2, 9, 4)
+    assert correlated(x[:0], x[:0, :1], (3, 5)).shape == (1, 3, 3, 5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "weight", "padding", "said"),
+    [
+        ((8, 2, 56, 56), (1, 2, 7, 7), (3, 3), True),
+        ((8, 1, 56, 56), (1, 1, 3, 5), (1, 2), True),
+        ((8, 2, 56, 56), (1, 2, 7, 7), (0, 0), False),
+        ((8, 2, 56, 56), (1, 2, 1, 7), (0, 3), False),
+        ((8, 2, 56, 56), (1, 2, 9, 9), (4, 4), False),
+        ((8, 2, 56, 56), (2, 2, 7, 7), (3, 3), False),
+        ((8, 3, 56, 56), (1, 3, 7, 7), (3, 3), False),
+        ((8, 2, 28, 28), (1, 2, 7, 7), (3, 3), False),
+        ((2, 2, 56, 56), (1, 2, 7, 7), (3, 3), False),
+    ],
+)
+def test_what_is_thin(shape: tuple[int, ...], weight: tuple[int, ...], padding: tuple[int, ...], said: bool) -> None:
+    assert thin(torch.empty(shape), torch.empty(weight), padding) is said
+
+
+@pytest.mark.parametrize(
+    ("inputs", "out", "groups", "together"),
+    [
+        (4, 4, 32, 2),
+        (2, 2, 32, 4),
+        (8, 8, 4, 1),
+        (1, 2, 64, 8),
+        (12, 12, 8, 2),
+        (3, 3, 8, 8),
+        (9, 9, 8, 1),
+        (4, 4, 3, 1),
+        (4, 8, 4, 2),
+    ],
+)
+def test_how_many_groups_go_together(inputs: int, out: int, groups: int, together: int) -> None:
+    assert fewest(torch.empty(groups * out, inputs, 3, 3), groups, 8) == together
+
+
+@pytest.mark.parametrize("together", [1, 2, 4])
+def test_merged_groups_are_the_same_convolution(together: int) -> None:
+    x, weight = random(2, 8, 5, 6), random(12, 2, 3, 3)
+    ours = F.conv2d(x, merged(weight, 4, together), groups=4 // together)
+    agree(ours, F.conv2d(x, weight, groups=4), [x, weight])
+
+
+@pytest.mark.parametrize("lanes", [8, 16])
+@pytest.mark.parametrize(("stride", "padding", "dilation"), [(1, 1, 1), (1, 2, 2), (1, 0, 2), (1, 1, 2), (2, 2, 2), (1, 3, 3)])
+@pytest.mark.parametrize("size", [(12, 6), (7, 10)])
+def test_grouped(lanes: int, stride: int, padding: int, dilation: int, size: tuple[int, int]) -> None:
+    x, weight, bias = random(2, 16, *size), random(8, 4, 3, 3), random(8)
+    ours = grouped(x, weight, bias, stride, (padding, padding), dilation, 4, lanes)
+    agree(ours, F.conv2d(x, weight, bias, stride, padding, dilation, 4), [x, weight, bias])
+    own = stride == 1 and (lanes == 16 or (dilation > 1 and padding % dilation == 0))
+    assert ("Windows" in type(ours.grad_fn).__name__) is own
+
+
+@pytest.mark.parametrize("phased", [True, False])
+def test_windows_differentiate_twice(phased: bool) -> None:
+    def windows(*t: Tensor) -> Tensor:
+        y: Tensor = Windows.apply(*t, 1, (2, 2), 2, 2, phased)
+        return y
+
+    inputs = (random(1, 4, 4, 3), random(2, 2, 3, 3), random(2))
+    assert gradcheck(windows, inputs, fast_mode=True) and gradgradcheck(windows, inputs, fast_mode=True)
+
+
+def test_phases_are_every_other_row_and_column() -> None:
+    x = random(2, 3, 5, 4)
+    parts = phases(x, 2).unflatten(0, (2, 2, 2))
+    same(parts[1, 0, :, :, :, :], F.pad(x, (0, 0, 0, 1))[:, :, 1::2, ::2])
+    same(parts[0, 1, :, :, :, :], F.pad(x, (0, 0, 0, 1))[:, :, ::2, 1::2])
+
+
+GIVEN = [
+    ((8, 2, 64, 32), (1, 2, 7, 7), 1, 3, 1, 1, "Thin"),
+    ((4, 16, 10, 8), (16, 4, 3, 3), 1, 2, 2, 4, "Windows"),
+    ((4, 16, 10, 8), (16, 4, 3, 3), 2, 1, 1, 4, None),
+    ((4, 16, 10, 8), (16, 1, 3, 3), 1, 1, 1, 16, "Convolution"),
+    ((4, 16, 10, 8), (8, 16, 1, 1), 1, 0, 1, 1, "Convolution"),
+    ((4, 16, 10), (16, 4, 3), 1, 1, 1, 4, None),
+    ((2, 4, 5, 6, 4), (4, 2, 3, 3, 3), 1, 1, 1, 2, "Convolution"),
+]
+
+
+@needs_lanes
+@pytest.mark.parametrize(("shape", "weight", "stride", "padding", "dilation", "groups", "by"), GIVEN)
+@pytest.mark.parametrize("apart", [False, True])
+def test_convolve_is_the_convolution(
+    shape: tuple[int, ...],
+    weight: tuple[int, ...],
+    stride: int,
+    padding: int,
+    dilation: int,
+    groups: int,
+    by: str | None,
+    apart: bool,
+) -> None:
+    x, w = random(*shape, dtype=torch.float32), random(*weight, dtype=torch.float32)
+    at = x.transpose(0, 1).contiguous().transpose(0, 1) if apart else x
+    given = (stride, padding, dilation, groups)
+    ours = convolve(at, w, None, stride, (padding,) * (len(shape) - 2), dilation, groups)
+    agree(ours, convolution.CONVOLUTIONS[len(shape) - 2](at, w, None, *given), [x, w], 1e-5)
+    assert by is None or by in type(ours.grad_fn).__name__
+
+
+@pytest.mark.parametrize(("shape", "weight", "stride", "padding", "dilation", "groups", "by"), GIVEN)
+@pytest.mark.parametrize("batch", [0, 2])
+def test_convolve_in_double_precision_and_without_samples(
+    shape: tuple[int, ...],
+    weight: tuple[int, ...],
+    stride: int,
+    padding: int,
+    dilation: int,
+    groups: int,
+    by: str | None,
+    batch: int,
+) -> None:
+    x, w, b = random(batch, *shape[1:]), random(*weight), random(weight[0])
+    ours = convolve(x, w, b, stride, (padding,) * (len(shape) - 2), dilation, groups)
+    same(ours, convolution.CONVOLUTIONS[len(shape) - 2](x, w, b, stride, padding, dilation, groups))
+
+
+@needs_lanes
+@pytest.mark.parametrize("case", [0, 1])
+def test_gradients_are_repeatable_and_leave_theirs_alone(case: int) -> None:
+    shape, weight, stride, padding, dilation, groups, _ = GIVEN[case]
+    x, w = random(*shape, dtype=torch.float32), random(*weight, dtype=torch.float32)
+    y = convolve(x, w, None, stride, (padding, padding), dilation, groups)
+    g = torch.randn(y.shape)
+    kept = g.clone()
+    first, second = (torch.autograd.grad(y, (x, w), g, retain_graph=True) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True)) and torch.equal(g, kept)
+    (only,) = torch.autograd.grad(y, w, g)
+    assert torch.equal(only, first[1])
+
+
+@needs_lanes
+def test_a_shared_gradient_needs_no_memory_of_its_own() -> None:
+    x, w = random(8, 2, 64, 32, dtype=torch.float32), random(1, 2, 3, 3, dtype=torch.float32)
+    y = convolve(x, w, None, 1, (1, 1), 1, 1)
+    theirs = torch.autograd.grad(F.conv2d(x, w, None, 1, 1).sum(), (x, w))
+    for a, b in zip(torch.autograd.grad(y.sum(), (x, w)), theirs, strict=True):
+        same(a, b, 1e-5)
