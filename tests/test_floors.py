@@ -14,9 +14,9 @@ PACKAGE = Path(__file__).parents[1] / "sefactory"
 # `operators.*` are the families of operators that have no line of their own: none of them knows another.
 FLOORS = [
     {"errors", "network"},
-    {"expression", "precision", "header", "machine", "memory"},
-    {"axes", "plain"},
-    {"scope", "schema"},
+    {"expression", "precision", "header", "machine", "memory", "kernels", "kernels.guard", "kernels.reduction"},
+    {"axes", "plain", "kernels.gradient"},
+    {"scope", "schema", "kernels.gating"},
     {"registry", "operators.weights", "structure"},
     {"operators.*"},
     {"operators.conv"},

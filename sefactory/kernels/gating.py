@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from . import reduction
-from .gradient import COMBINES, SHORT, Gated, Masked, Parts, Spots, block_of, blocks, combined, cut
+from .gradient import COMBINES, SHORT, Gated, Masked, Parts, Spots, block_of, combined, gate_into, pieces
 from .reduction import Extremum
 
 Combine = Literal["product", "sum"]
@@ -46,7 +46,7 @@ def squeezed(x: Tensor, requests: Sequence[Request]) -> tuple[Token, list[Tensor
     """(token for `applied`, one statistic of x a request, with the reduced axes 1). x: (B, ...) of rank 2 or more."""
     if not (torch.is_grad_enabled() and x.requires_grad):
         return Token(x, None), [_statistic(x, name, dims) for name, dims in requests]
-    edge, *found = _Squeeze.apply(x, tuple(requests))
+    edge, *found = _Squeeze.apply(x, tuple(requests))  # type: ignore[no-untyped-call]
     return Token(x, edge), found
 
 
@@ -55,7 +55,22 @@ def applied(token: Token, gates: Sequence[Tensor], combine: Combine = "product")
 
     A token may be taken again; then only the first shares its backward with the statistics.
     """
-    y: Tensor = _Apply.apply(token.take(), token.x, combine, *gates)
+    if any(gate.dtype != token.x.dtype for gate in gates):  # promotion is left to ATen
+        return token.x * combined(gates, combine, None)
+    if not torch.is_grad_enabled():  # apply itself takes 0.15 ms of a forward of 3
+        return _gated(token.x, gates, combine)
+    y: Tensor = _Apply.apply(token.take(), token.x, combine, *gates)  # type: ignore[no-untyped-call]
+    return y
+
+
+def selected(a: Token, b: Token, gate: Tensor) -> Tensor:
+    """a * gate + b * (1 - gate) of two maps of one shape; the gate as in `applied`.
+
+    With the mean of a + b as mean(a) + mean(b): 2.0 ms for a forward of 3.4, train 17 of 28 with lerp, 33 written out.
+    """
+    if not torch.is_grad_enabled():
+        return torch.lerp(b.x, a.x, gate)
+    y: Tensor = _Select.apply(a.take(), b.take(), a.x, b.x, gate)  # type: ignore[no-untyped-call]
     return y
 
 
@@ -63,6 +78,16 @@ def _statistic(x: Tensor, name: str, dims: tuple[int, ...]) -> Tensor:
     if name in EXTREMA:
         return reduction.extremum(x, dims, EXTREMA[name])
     return {"mean": reduction.mean, "sum": reduction.total}[name](x, dims)
+
+
+def _gated(x: Tensor, gates: Sequence[Tensor], combine: str) -> Tensor:
+    """y = x * gate, block by block where the gates together have the size of x."""
+    if len(gates) == 1 or torch.broadcast_shapes(*(gate.shape for gate in gates))[1:] != x.shape[1:]:
+        return x * combined(gates, combine, None)
+    y, buffer = torch.empty_like(x), block_of(x)
+    for at, block in zip(Gated(x, tuple(gates), combine).split(), pieces(y, y), strict=True):
+        gate_into(at, block, buffer[: len(block)])
+    return y
 
 
 class _Squeeze(Function):
@@ -76,8 +101,9 @@ class _Squeeze(Function):
             y, spots = reduction.spotted(x, dims, EXTREMA[name]) if name in EXTREMA else (_statistic(x, name, dims), None)
             found.append(y)
             places.append(spots)
-        masks = [name in EXTREMA and spots is None for (name, _), spots in zip(requests, places, strict=True)]
-        ctx.save_for_backward(x if any(masks) else None, *places, *(y if m else None for y, m in zip(found, masks, strict=True)))
+        masked = [name in EXTREMA and spots is None for (name, _), spots in zip(requests, places, strict=True)]
+        extrema = [y if mask else None for y, mask in zip(found, masked, strict=True)]
+        ctx.save_for_backward(x if any(masked) else None, *places, *extrema)
         ctx.requests, ctx.shape = requests, x.shape
         ctx.set_materialize_grads(False)
         return x.new_zeros(()), *found
@@ -109,7 +135,7 @@ def _add(parts: Parts, request: Request, d: Tensor, x: Tensor | None, places: Te
 def _carried(d_edge: Tensor) -> Gated:
     gated = getattr(d_edge, "gated", None)
     if not isinstance(gated, Gated):
-        raise RuntimeError("what `applied` gave to `squeezed` in backward was lost: a hook or a compiler put a tensor in its place")
+        raise RuntimeError("a gradient inside a gated map was replaced on its way, by a hook or a compiler")
     return gated
 
 
@@ -121,19 +147,16 @@ def _carrier(gated: Gated) -> Tensor:
 
 
 class _Apply(Function):
-    """(edge, x, gates) -> y. The gradient of x goes by the edge where there is one. Saves x, if a gate is learned, and the gates."""
+    """(edge, x, gates) -> y. The gradient of x goes by the edge where there is one.
+
+    Saves the gates, and x if one of them is learned.
+    """
 
     @staticmethod
     def forward(ctx: Any, edge: Tensor | None, x: Tensor, combine: Combine, *gates: Tensor) -> Tensor:
         ctx.save_for_backward(x if any(ctx.needs_input_grad[3:]) else None, *gates)
         ctx.combine = combine
-        if len(gates) == 1 or torch.broadcast_shapes(*(gate.shape for gate in gates))[1:] != x.shape[1:]:
-            return x * combined(gates, combine, None)
-        y, buffer = torch.empty_like(x), block_of(x)
-        for block in blocks(x):
-            at = [cut(gate, block) for gate in gates]
-            torch.mul(x[block], combined(at, combine, buffer[: len(x[block])]), out=y[block])
-        return y
+        return _gated(x, gates, combine)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
@@ -142,10 +165,39 @@ class _Apply(Function):
         if torch.is_grad_enabled():
             d_x = g * reduce(COMBINES[ctx.combine], gates) if to_x else None
             return None, d_x, None, *_plain_gate_gradients(g, x, gates, ctx.combine, to_gates)
+        gated = Gated(g.contiguous(), tuple(gates), ctx.combine)
+        d_edge, d_x = _handed_on(gated, by_edge, to_x)
+        return d_edge, d_x, None, *_gate_gradients(gated, x, to_gates)
+
+
+def _handed_on(gated: Gated, by_edge: bool, to_x: bool) -> tuple[Tensor | None, Tensor | None]:
+    """(gradient of the edge, gradient of x): the one or the other."""
+    if by_edge:
+        return _carrier(gated), None
+    return None, Parts(gated.g.shape).written(gated) if to_x else None
+
+
+class _Select(Function):
+    """(edges, a, b, gate) -> a * gate + b * (1 - gate). Saves the gate, and a and b if it is learned."""
+
+    @staticmethod
+    def forward(ctx: Any, edge_a: Tensor | None, edge_b: Tensor | None, a: Tensor, b: Tensor, gate: Tensor) -> Tensor:
+        ctx.save_for_backward(*((a, b) if ctx.needs_input_grad[4] else (None, None)), gate)
+        return torch.lerp(b, a, gate)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        a, b, gate = ctx.saved_tensors
+        by_a, by_b, to_a, to_b, to_gate = ctx.needs_input_grad
+        if torch.is_grad_enabled():
+            d_gate = (g * (a - b)).sum_to_size(gate.shape) if to_gate else None
+            return None, None, g * gate if to_a else None, g * (1 - gate) if to_b else None, d_gate
         g = g.contiguous()
-        gated = Gated(g, tuple(gates), ctx.combine)
-        d_x = Parts(g.shape).written(gated) if to_x and not by_edge else None
-        return _carrier(gated) if by_edge else None, d_x, None, *_gate_gradients(gated, x, to_gates)
+        first, second = (Gated(g, (part,), "product") for part in (gate, 1 - gate))
+        edge_a, d_a = _handed_on(first, by_a, to_a)
+        edge_b, d_b = _handed_on(second, by_b, to_b)
+        (of_a,), (of_b,) = (_gate_gradients(first, x, [to_gate]) for x in (a, b))
+        return edge_a, edge_b, d_a, d_b, None if of_a is None or of_b is None else of_a - of_b
 
 
 def _others(gates: Sequence[Tensor], i: int, combine: str) -> list[Tensor]:
@@ -174,11 +226,11 @@ def _gate_gradients(gated: Gated, x: Tensor | None, needs: Sequence[bool]) -> li
     if len(gates) == 1 and length >= SHORT:
         return [reduction.row_dots(g, x, length).view(gates[0].shape)]
     sums = [gate.new_empty(g.shape[:1] + gate.shape[1:]) if need else None for gate, need in zip(gates, needs, strict=True)]
+    into = [None if y is None else pieces(y, g) for y in sums]
     p, q = block_of(g), block_of(g)
-    for block in blocks(g):
-        p_1 = torch.mul(g[block], x[block], out=p[: len(g[block])])
-        at = [cut(gate, block) for gate in gates]
-        for i, y in enumerate(sums):
+    for b, (at, x_1) in enumerate(zip(gated.split(), pieces(x, g), strict=True)):
+        p_1 = torch.mul(at.g, x_1, out=p[: len(x_1)])
+        for i, y in enumerate(into):
             if y is not None:
-                y[block] = reduction.contracted(p_1, _others(at, i, combine), y.shape, q)
+                y[b].copy_(reduction.contracted(p_1, _others(at.gates, i, combine), y[b].shape, q))
     return [None if y is None else y.sum_to_size(gate.shape) for y, gate in zip(sums, gates, strict=True)]

@@ -1,6 +1,6 @@
 """d x = g * gate + sum d mean / n + sum [x = max] d max / ties: the gradient of a squeezed and gated map, written once."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from math import prod
 from typing import NamedTuple
@@ -23,8 +23,10 @@ class Gated(NamedTuple):
     gates: tuple[Tensor, ...]
     combine: str
 
-    def at(self, block: slice) -> "Gated":
-        return Gated(self.g[block], tuple(cut(gate, block) for gate in self.gates), self.combine)
+    def split(self) -> "list[Gated]":
+        """Block by block."""
+        gates = zip(*(pieces(gate, self.g) for gate in self.gates), strict=True)
+        return [Gated(g, at, self.combine) for g, at in zip(pieces(self.g, self.g), gates, strict=True)]
 
 
 class Masked(NamedTuple):
@@ -35,8 +37,10 @@ class Masked(NamedTuple):
     d: Tensor
     dims: tuple[int, ...]
 
-    def at(self, block: slice) -> "Masked":
-        return Masked(self.x[block], self.y[block], self.d[block], self.dims)
+    def split(self) -> "list[Masked]":
+        """Block by block."""
+        x, y, d = (pieces(t, self.x) for t in (self.x, self.y, self.d))
+        return [Masked(*at, self.dims) for at in zip(x, y, d, strict=True)]
 
     def mask(self, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(1 where x is the maximum, the share of each)."""
@@ -53,16 +57,13 @@ class Spots(NamedTuple):
     d: Tensor
 
     def add_to(self, y: Tensor) -> Tensor:
-        """y with the shares added; the places are distinct, so that nothing depends on an order."""
+        """y with the shares added, in place but with create_graph; no place comes twice, so that no order matters."""
         row = self.places // (y.numel() // self.d.numel())
         ties = torch.bincount(row, minlength=self.d.numel()).clamp(min=1)
         share = (self.d.reshape(-1) / ties).index_select(0, row)
-        return y.reshape(-1).index_add(0, self.places, share).view(y.shape) if torch.is_grad_enabled() else _put(y, self, share)
-
-
-def _put(y: Tensor, spots: Spots, share: Tensor) -> Tensor:
-    y.view(-1).index_add_(0, spots.places, share)
-    return y
+        flat = y.reshape(-1)
+        added = flat.index_add(0, self.places, share) if torch.is_grad_enabled() else flat.index_add_(0, self.places, share)
+        return added.view(y.shape)
 
 
 class Parts:
@@ -110,24 +111,27 @@ class Parts:
 
     def _in_blocks(self, gated: Gated | None, y: Tensor) -> Tensor:
         buffer = block_of(y)
-        for block in blocks(y):
-            levels = [d[block] for d in self.level.values()]
-            masked = [m.at(block) for m in self.masked]
-            _write(y[block], levels, masked, gated.at(block) if gated else None, buffer)
+        levels = [pieces(d, y) for d in self.level.values()]
+        masked = [m.split() for m in self.masked]
+        gates = gated.split() if gated else None
+        for i, at in enumerate(pieces(y, y)):
+            _write(at, [d[i] for d in levels], [m[i] for m in masked], gates[i] if gates else None, buffer[: len(at)])
         return y
 
 
 def _write(y: Tensor, levels: Sequence[Tensor], masked: Sequence[Masked], gated: Gated | None, buffer: Tensor) -> None:
     """y = sum of levels + sum of mask * share + g * gate."""
-    buffer = buffer[: len(y)]
     base = levels[0].expand_as(y) if levels else None
-    for level in levels[1:]:
-        base = torch.add(base, level, out=y)
+    if base is not None:
+        for level in levels[1:]:
+            base = torch.add(base, level, out=y)
     for part in masked:
         base = _plus(base, *part.mask(buffer), y)
-    if gated:
+    if gated and base is None:
+        gate_into(gated, y, buffer)
+    elif gated:
         base = _plus(base, gated.g, combined(gated.gates, gated.combine, buffer), y)
-    if base is None:
+    elif base is None:
         y.zero_()
     elif base is not y:
         y.copy_(base)
@@ -136,6 +140,16 @@ def _write(y: Tensor, levels: Sequence[Tensor], masked: Sequence[Masked], gated:
 def _plus(base: Tensor | None, a: Tensor, b: Tensor, y: Tensor) -> Tensor:
     """y = base + a * b."""
     return torch.mul(a, b, out=y) if base is None else torch.addcmul(base, a, b, out=y)
+
+
+def gate_into(gated: Gated, y: Tensor, buffer: Tensor) -> None:
+    """y = g * gate. A product gate by gate: 3.1 ms for two, 3.4 by way of the product of both."""
+    g, gates, combine = gated
+    if combine == "sum":
+        gates = (combined(gates, combine, buffer),)
+    torch.mul(g, gates[0], out=y)
+    for gate in gates[1:]:
+        y.mul_(gate)
 
 
 def combined(gates: Sequence[Tensor], combine: str, buffer: Tensor | None) -> Tensor:
@@ -151,17 +165,15 @@ def combined(gates: Sequence[Tensor], combine: str, buffer: Tensor | None) -> Te
     return y
 
 
-def blocks(x: Tensor) -> Iterator[slice]:
-    """Whole samples, as many as fit in a block."""
+def pieces(t: Tensor, x: Tensor) -> Sequence[Tensor]:
+    """t in blocks of whole samples, as many as make a block of x; t itself for each of them where its batch is 1.
+
+    (split is one call where slices are many: a sixth of the time of the Python around the blocks.)
+    """
     many = max(1, BLOCK // max(1, prod(x.shape[1:])))
-    return (slice(i, i + many) for i in range(0, len(x), many))
+    return t.split(many) if len(t) > 1 or len(x) <= many else [t] * -(-len(x) // many)
 
 
 def block_of(x: Tensor) -> Tensor:
     """A buffer of the size of the largest block."""
-    return torch.empty_like(x[next(blocks(x), slice(0))])
-
-
-def cut(gate: Tensor, block: slice) -> Tensor:
-    """The gate of a block of samples; one for all where its batch is 1."""
-    return gate if len(gate) == 1 else gate[block]
+    return torch.empty_like(pieces(x, x)[0])
