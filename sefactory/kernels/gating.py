@@ -8,6 +8,16 @@ A forward is `token, statistics = squeezed(x, requests)`, gates from the statist
 Both are autograd.Functions. `applied` hands (g, gates) to `squeezed` in backward, as an attribute on the gradient of a
 scalar that leads from one to the other: nothing is kept between two backwards, so that the graph may be used twice, in
 part or by threads. With create_graph both compute plain formulas instead, and the scalar carries nothing.
+
+CPU milliseconds, plain torch and here, at 8 x 128 x 56 x 56, float32, one thread of a busy Zen 3, best of 21:
+
+| statistics; gates | forward | with backward |
+| --- | --- | --- |
+| mean HW; C | 3.6, 3.6 | 16, 12 |
+| mean and max HW; C | 5.7, 5.3 | 33, 13 |
+| max and mean C; HW | 6.1, 4.8 | 35, 17 |
+| mean W, mean H; CH * CW | 7.7, 6.9 | 34, 24 |
+| max and mean of C, H, W; HW + CW + CH | 25, 20 | 94, 42 |
 """
 
 from collections.abc import Sequence
@@ -66,7 +76,7 @@ def applied(token: Token, gates: Sequence[Tensor], combine: Combine = "product")
 def selected(a: Token, b: Token, gate: Tensor) -> Tensor:
     """a * gate + b * (1 - gate) of two maps of one shape; the gate as in `applied`.
 
-    With the mean of a + b as mean(a) + mean(b): 2.0 ms for a forward of 3.4, train 17 of 28 with lerp, 33 written out.
+    With mean(a) + mean(b) under the gate: train 18 ms, 28 with lerp and plain autograd, 35 as written; forward 5, 5, 9.
     """
     if not torch.is_grad_enabled():
         return torch.lerp(b.x, a.x, gate)
@@ -165,7 +175,7 @@ class _Apply(Function):
         if torch.is_grad_enabled():
             d_x = g * reduce(COMBINES[ctx.combine], gates) if to_x else None
             return None, d_x, None, *_plain_gate_gradients(g, x, gates, ctx.combine, to_gates)
-        gated = Gated(g.contiguous(), tuple(gates), ctx.combine)
+        gated = Gated(g.contiguous(), tuple(gates), ctx.combine)  # copied at most once
         d_edge, d_x = _handed_on(gated, by_edge, to_x)
         return d_edge, d_x, None, *_gate_gradients(gated, x, to_gates)
 

@@ -143,7 +143,7 @@ def _plus(base: Tensor | None, a: Tensor, b: Tensor, y: Tensor) -> Tensor:
 
 
 def gate_into(gated: Gated, y: Tensor, buffer: Tensor) -> None:
-    """y = g * gate. A product gate by gate: 3.1 ms for two, 3.4 by way of the product of both."""
+    """y = g * gate. A product gate by gate: 3.2 ms for two, 3.8 by way of the product of both."""
     g, gates, combine = gated
     if combine == "sum":
         gates = (combined(gates, combine, buffer),)
@@ -166,10 +166,7 @@ def combined(gates: Sequence[Tensor], combine: str, buffer: Tensor | None) -> Te
 
 
 def pieces(t: Tensor, x: Tensor) -> Sequence[Tensor]:
-    """t in blocks of whole samples, as many as make a block of x; t itself for each of them where its batch is 1.
-
-    (split is one call where slices are many: a sixth of the time of the Python around the blocks.)
-    """
+    """t in blocks of whole samples, as many as make a block of x; t itself for each of them where its batch is 1."""
     many = max(1, BLOCK // max(1, prod(x.shape[1:])))
     return t.split(many) if len(t) > 1 or len(x) <= many else [t] * -(-len(x) // many)
 
