@@ -26,7 +26,7 @@ FLOORS = [
     {"operators", "nodes", "naming"},
     {"lowering", "lowering.graph", "lowering.layout", "lowering.activations"},
     {"lowering.program"},
-    {"lowering.maps"},
+    {"lowering.maps", "lowering.units"},
     {"lowering.attend"},
     {"lowering.capture", "lowering.emit", "lowering.rules"},
     {"lowering.lower"},

@@ -87,39 +87,43 @@ def _chunked(g_NHET: Tensor, q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, sca
     return gq_NHDT.mul_(scale), gk_NHDT, gv_NHET
 
 
-def channel_attended(x_NCT: Tensor, scale: float, identity: float) -> Tensor:
-    """y = (softmax(scale x x^T) + identity I) x, in one product.
+def channel_attended(x_NCT: Tensor, scale: float, identity: float, gain: Tensor | None = None) -> Tensor:
+    """y = (gain softmax(scale x x^T) + identity I) x, in one product; gain: () or None for 1.
 
     x: (N, C, T) -> (N, C, T). Kept for the backward: x and the weights, (N, C, C). It has three products where autograd has
     four and sums them: (4, 128, 1024) 18.2 -> 12.8 ms forward and backward, (8, 128, 784) 27.4 -> 20.5.
     """
-    return _channel_attended(x_NCT, scale, identity)
+    return _channel_attended(x_NCT, gain, scale, identity)
 
 
 class _ChannelAttended(Function):
-    """gx = (a + identity I)^T g + scale (ge + ge^T) x, where ge = a (ga - sum a ga) and ga = g x^T."""
+    """gx = (gain a + identity I)^T g + scale (ge + ge^T) x, where ge = a (ga - sum a ga) and ga = gain g x^T."""
 
     @staticmethod
-    def forward(ctx: Any, x_NCT: Tensor, scale: float, identity: float) -> Tensor:
+    def forward(ctx: Any, x_NCT: Tensor, gain: Tensor | None, scale: float, identity: float) -> Tensor:
         a_NCC = torch.bmm(x_NCT, x_NCT.transpose(1, 2)).mul_(scale).softmax(-1)
-        ctx.save_for_backward(x_NCT, a_NCC)
+        ctx.save_for_backward(x_NCT, a_NCC, gain)
         ctx.scale, ctx.identity = scale, identity
-        return torch.bmm(_plus(a_NCC, identity), x_NCT)
+        return torch.bmm(_plus(a_NCC, gain, identity), x_NCT)
 
     @staticmethod
-    def backward(ctx: Any, g_NCT: Tensor) -> tuple[Tensor, None, None]:
-        x_NCT, a_NCC = ctx.saved_tensors
+    def backward(ctx: Any, g_NCT: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        x_NCT, a_NCC, gain = ctx.saved_tensors
         if torch.is_grad_enabled():
             a_NCC = (ctx.scale * torch.bmm(x_NCT, x_NCT.transpose(1, 2))).softmax(-1)
         ga_NCC = torch.bmm(g_NCT, x_NCT.transpose(1, 2))
+        of_gain = None if gain is None else (ga_NCC * a_NCC).sum()
+        ga_NCC = ga_NCC if gain is None else ga_NCC * gain
         ge_NCC = torch.ops.aten._softmax_backward_data(ga_NCC, a_NCC, -1, a_NCC.dtype)
-        direct = torch.bmm(_plus(a_NCC, ctx.identity).transpose(1, 2), g_NCT)
-        return torch.baddbmm(direct, ge_NCC + ge_NCC.transpose(1, 2), x_NCT, alpha=ctx.scale), None, None
+        direct = torch.bmm(_plus(a_NCC, gain, ctx.identity).transpose(1, 2), g_NCT)
+        gx_NCT = torch.baddbmm(direct, ge_NCC + ge_NCC.transpose(1, 2), x_NCT, alpha=ctx.scale)
+        return gx_NCT, of_gain, None, None
 
 
 _channel_attended: Callable[..., Tensor] = _ChannelAttended.apply
 
 
-def _plus(a_NCC: Tensor, identity: float) -> Tensor:
-    """a + identity I."""
+def _plus(a_NCC: Tensor, gain: Tensor | None, identity: float) -> Tensor:
+    """gain a + identity I."""
+    a_NCC = a_NCC if gain is None else a_NCC * gain
     return a_NCC + identity * torch.eye(a_NCC.shape[-1], dtype=a_NCC.dtype)

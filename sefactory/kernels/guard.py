@@ -12,7 +12,7 @@ LARGE = 256 * 1024
 DTYPES = (torch.float32, torch.float64)
 
 
-def eligible(x: Tensor) -> bool:
+def eligible(x: Tensor, more_than: int = LARGE) -> bool:
     """A large contiguous map of float32 or float64 on the CPU, seen by nothing but eager autograd.
 
     Compilers, exporters and tracers are asked first, as to them a comparison of sizes is part of the program. Functorch
@@ -21,7 +21,7 @@ def eligible(x: Tensor) -> bool:
     """
     if type(x) is not Tensor and type(x) is not Parameter:
         return False
-    if is_compiling() or tracing() is not None or x.numel() <= LARGE:
+    if is_compiling() or tracing() is not None or x.numel() <= more_than:
         return False
     return x.is_cpu and x.dtype in DTYPES and x.is_contiguous() and not _transformed()
 

@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..axes import Sizes
+from ..kernels.attention import FEWEST_TOKENS, attended, channel_attended
+from ..kernels.guard import eligible
 from ..operators.attention import Attention, placed
 from ..operators.gate import Gain
 from ..operators.linear import Linear
@@ -16,6 +18,8 @@ from .graph import Value
 from .maps import FOLD
 from .program import Writer
 
+FEWEST = 2**15
+"""Values of a map from which its attention has a backward of its own."""
 Placing = Callable[[Tensor, list[int]], Tensor]
 
 
@@ -86,6 +90,9 @@ def _attended(module: Attention, x_BCT: Tensor, size: list[int], placing: Placin
     if heads > 1:
         q, k, v = (t.reshape(batch * heads, t.shape[1] // heads, tokens) for t in (q, k, v))
 
+    if tokens >= FEWEST_TOKENS and eligible(x_BCT, FEWEST):
+        return attended(q[:, None], k[:, None], v[:, None], scale).view(batch, width, tokens)
+
     def weights(q: Tensor, k: Tensor) -> Tensor:
         scores = torch.bmm(q.transpose(1, 2), k)
         return (scores if scale == 1 else scores.mul_(scale)).softmax(-1)
@@ -147,6 +154,9 @@ def _channels(op: g.Attend) -> Callable[..., Tensor]:
 
     def run(x: Tensor, residual: Tensor | None = None) -> Tensor:
         x_BCN = x.flatten(2) if x.dim() > 3 else x
+        if eligible(x_BCN, FEWEST):
+            y = channel_attended(x_BCN, scale, identity, None if gain is None else gain.weight).view(x.shape)
+            return y if residual is None else y + residual
         a_BCC = in_float32(weights, x_BCN).to(x.dtype)
         if gain is not None:
             a_BCC = a_BCC * gain.weight

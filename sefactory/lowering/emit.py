@@ -14,6 +14,7 @@ from .graph import Value
 from .layout import bare, common, solid
 from .maps import dense, norm, window
 from .program import Program, Slots, Writer
+from .units import gate, reduction, select
 
 
 def program(root: Value, frozen: bool = False) -> Program:
@@ -33,25 +34,6 @@ def _source(op: g.Source, value: Value, w: Writer) -> None:
 def _plain(op: g.Plain, value: Value, w: Writer) -> None:
     axes = value.sizes.axes
     w.made(value, w.nary(op.call, [w.slot(x, axes) for x in value.inputs]), axes)
-
-
-def _reduce(op: g.Reduce, value: Value, w: Writer) -> None:
-    (x,) = value.inputs
-    layout = w.layout(x)
-    dims = tuple(1 + i for i, axis in enumerate(layout) if axis in op.over)
-    if not bare("".join(layout[i - 1] for i in dims), x.sizes):
-        w.made(value, w.slot(x), layout)
-        return
-    by = STATISTICS[op.by]
-    w.made(value, w.unary(lambda t: by(t, dims), w.slot(x)), "".join(axis for axis in layout if axis not in op.over))
-
-
-STATISTICS: dict[str, Callable[[Tensor, tuple[int, ...]], Tensor]] = {
-    "mean": lambda x, dims: x.mean(dims),
-    "sum": lambda x, dims: x.sum(dims),
-    "max": lambda x, dims: x.amax(dims),
-    "min": lambda x, dims: x.amin(dims),
-}
 
 
 def _stacked(op: g.Stacked, value: Value, w: Writer) -> None:
@@ -144,40 +126,6 @@ def _cut(op: g.Cut, value: Value, w: Writer) -> None:
     w.made(value, w.unary(run, w.slot(x, layout)), layout.replace("C", "SC"))
 
 
-def _gate(op: g.Gate, value: Value, w: Writer) -> None:
-    x, *gates = value.inputs
-    layout, scale = w.layout(x), op.scale
-    slots = [w.slot(x), *[w.slot(gate, layout) for gate in gates]]
-    inner = torch.mul if op.kind == "product" else torch.add
-
-    def run(t: Tensor, *factors: Tensor) -> Tensor:
-        if op.kind == "product":
-            y = reduce(torch.mul, factors, t)
-        else:
-            y = t * reduce(torch.add, factors)
-        return y
-
-    def scaled(t: Tensor, *factors: Tensor) -> Tensor:
-        return t * (reduce(inner, factors) * scale)
-
-    if len(gates) == 1 and scale == 1:
-        slot = w.binary(Tensor.mul_ if w.frozen and w.own(x) else torch.mul, *slots)
-    else:
-        slot = w.nary(run if scale == 1 else scaled, slots)
-    w.made(value, slot, layout, fresh=w.frozen)
-
-
-def _select(op: g.Select, value: Value, w: Writer) -> None:
-    a, b, s = value.inputs
-    layout = common([(w.layout(x), x.sizes) for x in (a, b)], value.sizes.axes)
-    w.made(value, w.nary(selected, [w.slot(x, layout) for x in (a, b, s)]), layout)
-
-
-def selected(a: Tensor, b: Tensor, s: Tensor) -> Tensor:
-    """a s + b (1 - s)."""
-    return torch.lerp(b, a, s) if a.dtype == b.dtype == s.dtype else a * s + b * (1 - s)
-
-
 def _strip(x: Value, w: Writer) -> int:
     """The slot of a value with its positions on one axis."""
     lead = "SC" if x.sizes["S"] != 1 else "C"
@@ -224,7 +172,7 @@ def _parted(w: Writer, trunk: int, strips: list[int]) -> list[int]:
 WRITERS: dict[type[g.Op], Callable[[Any, Value, Writer], None]] = {
     g.Source: _source,
     g.Plain: _plain,
-    g.Reduce: _reduce,
+    g.Reduce: reduction,
     g.Stacked: _stacked,
     g.Combined: _combined,
     g.Scaled: _scaled,
@@ -237,8 +185,8 @@ WRITERS: dict[type[g.Op], Callable[[Any, Value, Writer], None]] = {
     g.Part: _part,
     g.Cut: _cut,
     g.Attend: attend,
-    g.Gate: _gate,
-    g.Select: _select,
+    g.Gate: gate,
+    g.Select: select,
     g.Join: _join,
     g.Split: _split,
 }

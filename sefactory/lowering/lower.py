@@ -83,7 +83,7 @@ class Lowered:
 
 
 def lowered(node: nn.Module, sizes: Sizes, frozen: bool = False) -> Lowered:
-    """The steps of a plain tree for the sizes of its map; in a `frozen` one weights are constants, and there are no gradients."""
+    """The steps of a plain tree for the sizes of its map; a `frozen` one has constant weights and no gradients."""
     notes: list[Rewrite] = []
     graph = rewritten(captured(node, sizes), ALWAYS, notes)
     always = program(graph, frozen)

@@ -1,5 +1,6 @@
 """Learned maps and norms as steps: the widest layout without views, and one operation of torch each."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -7,7 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..axes import Sizes
-from ..operators.conv import CONVOLUTIONS
+from ..kernels.convolution import convolve as faster
+from ..kernels.guard import eligible
+from ..kernels.normalisation import batch_norm
+from ..operators.conv import CONVOLUTIONS, Conv
 from ..operators.norm import BatchNorm
 from . import graph as g
 from .activations import OVERWRITING
@@ -15,6 +19,8 @@ from .graph import Value
 from .layout import bare
 from .program import Writer
 
+LEAST = 2**13
+"""Values of a map from which a convolution may have a faster form."""
 FOLD = 2**16
 """Values of a map from which folding a norm into weights costs less than a pass over the map."""
 
@@ -116,19 +122,30 @@ def _convolution(op: g.Window, along: str) -> Callable[[Tensor], Tensor]:
         bias = conv.bias
         return (weight.unsqueeze(0) if lead == 1 else weight), (bias.flatten() if bias is not None and bias.dim() > 1 else bias)
 
-    def run(x: Tensor) -> Tensor:
-        weight, bias = weights()
+    repaired = _repaired(conv)
+
+    def convolved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if repaired and eligible(x, LEAST):
+            return faster(x, weight, bias, stride, padding, dilation, groups)
         return convolve(x, weight, bias, stride, padding, dilation, groups)
+
+    def run(x: Tensor) -> Tensor:
+        return convolved(x, *weights())
 
     if op.norm is None:
         return run
     fixed = op.norm
 
     def folded(x: Tensor) -> Tensor:
-        weight, bias = fold(*weights(), fixed)
-        return convolve(x, weight, bias, stride, padding, dilation, groups)
+        return convolved(x, *fold(*weights(), fixed))
 
     return _by_size(folded, _then(run, fixed_norm(fixed)))
+
+
+def _repaired(conv: Conv) -> bool:
+    """Whether there may be a faster form: few planes, or groups of several channels."""
+    depthwise = conv.groups > 1 and not conv.mix
+    return not depthwise and (conv.groups > 1 or math.prod(conv.weight.shape[: -len(conv.along)]) <= 2)
 
 
 def fold(weight: Tensor, bias: Tensor | None, norm: BatchNorm) -> tuple[Tensor, Tensor]:
@@ -165,10 +182,11 @@ def _normed(module: BatchNorm, overwrite: Callable[[Tensor], Tensor] | None) -> 
     momentum, eps = module.momentum, module.eps
 
     def run(x: Tensor) -> Tensor:
-        if module.training:
+        training = module.training
+        if training:
             module.num_batches_tracked.add_(1)
-        mean, var = module.running_mean, module.running_var
-        return F.batch_norm(x, mean, var, module.weight, module.bias, module.training, momentum, eps)
+        normed = batch_norm if training and eligible(x) else F.batch_norm
+        return normed(x, module.running_mean, module.running_var, module.weight, module.bias, training, momentum, eps)
 
     return run if overwrite is None else _then(run, overwrite)
 

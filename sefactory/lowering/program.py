@@ -42,11 +42,16 @@ class Writer:
         self.layouts: dict[int, str] = {}
         self.used = uses(root)
         self.parts: dict[int, list[int]] = {}
+        self.tokens: dict[int, int | None] = {}
         self._slots: dict[tuple[int, str], int] = {}
         self._large: set[int] = set()
         self._fresh: set[int] = set()
         self._next = 0
         self.values = ordered(root)
+        self.readers: dict[int, list[Value]] = {}
+        for value in self.values:
+            for other in value.inputs:
+                self.readers.setdefault(id(other), []).append(value)
 
     # ---- What a writer of an operation asks for ----
 
@@ -70,6 +75,11 @@ class Writer:
         """The number of a new slot."""
         self._next += 1
         return self._next - 1
+
+    def new_map(self) -> int:
+        """The same, of something as large as a map."""
+        self._large.add(slot := self.new())
+        return slot
 
     def put(self, step: Step, *read: int) -> None:
         """Adds a step that reads some slots."""

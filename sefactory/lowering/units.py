@@ -1,0 +1,152 @@
+"""Statistics of a map and the gates that go back onto it: with one backward where the map is large."""
+
+from collections.abc import Callable
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from ..kernels.gating import applied, selected, squeezed
+from ..kernels.guard import eligible
+from . import graph as g
+from .graph import Value
+from .layout import bare, common
+from .program import Slots, Writer
+
+STATISTICS: dict[str, Callable[[Tensor, tuple[int, ...]], Tensor]] = {
+    "mean": lambda x, dims: x.mean(dims),
+    "sum": lambda x, dims: x.sum(dims),
+    "max": lambda x, dims: x.amax(dims),
+    "min": lambda x, dims: x.amin(dims),
+}
+
+
+def reduction(op: g.Reduce, value: Value, w: Writer) -> None:
+    """One statistic; with it all others of its map, where they share a backward."""
+    (x,) = value.inputs
+    layout, dims = w.layout(x), _dims(value, w)
+    if not dims:  # over axes of size 1
+        w.made(value, w.slot(x), layout)
+        return
+    if token(x, w) is None:
+        by = STATISTICS[op.by]
+        w.made(value, w.unary(lambda t: by(t, dims), w.slot(x)), _left(value, w))
+
+
+def token(x: Value, w: Writer) -> int | None:
+    """The slot of a map's token, None in it where the map is small; None where the map has no use for one.
+
+    The first time this writes the step that takes all statistics of the map.
+    """
+    if id(x) not in w.tokens:
+        readers = w.readers.get(id(x), [])
+        statistics = [reader for reader in readers if isinstance(reader.op, g.Reduce) and _dims(reader, w)]
+        gates = [reader for reader in readers if _gates(reader, x)]
+        extremes = [reader for reader in statistics if isinstance(reader.op, g.Reduce) and reader.op.by in ("max", "min")]
+        whole = set(x.sizes.grid) <= set(bare(w.layout(x), x.sizes))
+        shared = whole and (gates or extremes or len(statistics) > 1)
+        w.tokens[id(x)] = _squeezing(x, statistics, w) if shared else None
+    return w.tokens[id(x)]
+
+
+def _gates(reader: Value, x: Value) -> bool:
+    """Whether a value applies gates that are smaller than it to a map."""
+    if isinstance(reader.op, g.Select):
+        return any(other is x for other in reader.inputs[:2])
+    if not isinstance(reader.op, g.Gate) or reader.inputs[0] is not x:
+        return False
+    return all(gate.sizes != x.sizes for gate in reader.inputs[1:])
+
+
+def _dims(value: Value, w: Writer) -> tuple[int, ...]:
+    """The dimensions of its map that a statistic is over, without those of size 1."""
+    (x,), op = value.inputs, value.op
+    assert isinstance(op, g.Reduce)
+    return tuple(1 + i for i, axis in enumerate(w.layout(x)) if axis in op.over) if bare(op.over, x.sizes) else ()
+
+
+def _left(value: Value, w: Writer) -> str:
+    assert isinstance(value.op, g.Reduce)
+    return "".join(axis for axis in w.layout(value.inputs[0]) if axis not in value.op.over)
+
+
+def _squeezing(x: Value, statistics: list[Value], w: Writer) -> int:
+    """The step that takes the statistics of a map and leaves its token."""
+    place, key = w.slot(x), w.new_map()
+    requests = [(value.op.by, _dims(value, w)) for value in statistics if isinstance(value.op, g.Reduce)]
+    outs = [w.new() for _ in statistics]
+    plain = [(o, STATISTICS[by], dims) for o, (by, dims) in zip(outs, requests, strict=True)]
+
+    def step(slots: Slots) -> None:
+        x = slots[place]
+        if not eligible(x):
+            for o, by, dims in plain:
+                slots[o] = by(x, dims)
+            return
+        slots[key], found = squeezed(x, requests)
+        for (o, _, dims), y in zip(plain, found, strict=True):
+            slots[o] = y.squeeze(dims)
+
+    w.put(step, place)
+    for value, o in zip(statistics, outs, strict=True):
+        w.made(value, o, _left(value, w))
+    return key
+
+
+def gate(op: g.Gate, value: Value, w: Writer) -> None:
+    """Gates onto their map: by its token where it has one."""
+    x, *gates = value.inputs
+    layout, key = w.layout(x), token(x, w) if _gates(value, x) else None
+    places, run = [w.slot(x), *[w.slot(gate, layout) for gate in gates]], _plainly(op, value, w)
+    if key is None or (w.frozen and w.own(x)):
+        w.made(value, w.nary(run, places), layout, fresh=w.frozen)
+        return
+    o, kind, scale = w.new(), op.kind, op.scale
+
+    def step(slots: Slots) -> None:
+        given = [slots[i] for i in places]
+        token = slots[key]
+        if token is None:
+            slots[o] = run(*given)
+        else:
+            slots[o] = applied(token, _scaled(given[1:], kind, scale), kind)
+
+    w.put(step, key, *places)
+    w.made(value, o, layout, fresh=w.frozen)
+
+
+def _scaled(gates: list[Tensor], kind: str, scale: float) -> list[Tensor]:
+    """The gates with the factor in them: in each summand, or in one factor."""
+    if scale == 1:
+        return gates
+    return [gate * scale for gate in gates] if kind == "sum" else [gates[0] * scale, *gates[1:]]
+
+
+def _plainly(op: g.Gate, value: Value, w: Writer) -> Callable[..., Tensor]:
+    """x g, x g1 g2 ..., x (g1 + g2 + ...), each times the scale."""
+    scale, inner = op.scale, torch.mul if op.kind == "product" else torch.add
+    if len(value.inputs) == 2 and scale == 1:
+        return Tensor.mul_ if w.frozen and w.own(value.inputs[0]) else torch.mul
+    if scale == 1 and op.kind == "product":
+        return lambda t, *factors: reduce(torch.mul, factors, t)
+    if scale == 1:
+        return lambda t, *factors: t * reduce(torch.add, factors)
+    return lambda t, *factors: t * (reduce(inner, factors) * scale)
+
+
+def select(op: g.Select, value: Value, w: Writer) -> None:
+    """a s + b (1 - s), by the tokens of both where they have them."""
+    a, b, s = value.inputs
+    layout = common([(w.layout(x), x.sizes) for x in (a, b)], value.sizes.axes)
+    places, o = [w.slot(x, layout) for x in (a, b, s)], w.new()
+    first, second = (token(x, w) if w.layout(x) == layout and s.sizes != x.sizes else None for x in (a, b))
+
+    def step(slots: Slots) -> None:
+        a, b, s = (slots[i] for i in places)
+        if first is None or second is None or slots[first] is None or slots[second] is None or s.dtype != a.dtype:
+            slots[o] = torch.lerp(b, a, s) if a.dtype == b.dtype == s.dtype else a * s + b * (1 - s)
+        else:
+            slots[o] = selected(slots[first], slots[second], s)
+
+    w.put(step, *places, *[key for key in (first, second) if key is not None])
+    w.made(value, o, layout, fresh=w.frozen)
