@@ -100,9 +100,8 @@ class Block(nn.Module):
     def _check(self, x: Tensor) -> None:
         if not isinstance(x, Tensor) or x.dim() != self._rank or x.shape[1] != self._channels:
             self._refuse(x, f"{tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}")
-        for dim, size in self._fixed.items():
-            if x.shape[dim] != size:
-                self._refuse(x, f"{tuple(x.shape)}")
+        if self._fixed and any(x.shape[dim] != size for dim, size in self._fixed.items()):
+            self._refuse(x, f"{tuple(x.shape)}")
         dtype = self._dtype()
         if x.dtype != dtype and not (x.is_floating_point() and (dtype is None or autocasting(x))):
             self._refuse(x, str(x.dtype).removeprefix("torch."))
