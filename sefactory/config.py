@@ -37,6 +37,7 @@ class Shelf:
         self.search = [Path(folder) for folder in _folders(search)]
         self._read: dict[Path, Config] = {}
         self._listed: dict[Path, list[str]] = {}
+        self._found: dict[tuple[str, str, Path | None], Path | None] = {}
 
     def folders(self, group: str, near: Path | None = None) -> list[Path]:
         """Where the files of a group (block, squeeze, excite, gate) are, in the order of the look-up."""
@@ -44,11 +45,13 @@ class Shelf:
         return [*beside, *(f for folder in self.search for f in (folder / group, folder)), SHIPPED / group]
 
     def find(self, name: str, group: str = "block", near: Path | None = None) -> Path | None:
-        """The file of a name, or None."""
-        if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
-            return None
-        paths = (folder / f"{name}.yaml" for folder in self.folders(group, near))
-        return next((path for path in paths if path.is_file()), None)
+        """The file of a name, or None; looked up once."""
+        key = (name, group, near)
+        if key not in self._found:
+            named = len(name) <= LONGEST_NAME and NAME.fullmatch(name)
+            folders = self.folders(group, near) if named else []
+            self._found[key] = next((f / f"{name}.yaml" for f in folders if os.path.isfile(f"{f}/{name}.yaml")), None)
+        return self._found[key]
 
     def known(self, group: str = "block", near: Path | None = None) -> list[str]:
         """All names of a group."""

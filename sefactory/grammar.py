@@ -41,7 +41,7 @@ class At:
     """What the names of `let` that stand for nodes hold."""
 
     def __truediv__(self, name: object) -> "At":
-        return replace(self, place=self.place / name)
+        return At(self.place / name, self.names, self.files, self.nodes)
 
 
 class Grammar:
@@ -93,8 +93,9 @@ class Grammar:
         header = ("let",) if at.place.path else HEADER
         keys = [key for key in data if key not in header]
         let, nodes = self._let(data.get("let"), at / "let")
-        names: dict[str, Value] = {**at.names, **dict.fromkeys(let), **dict.fromkeys(nodes, ...)}
-        at = replace(at, names=names, nodes={**{n: at.nodes[n] for n in at.nodes if n not in let}, **nodes})
+        if let or nodes:
+            names: dict[str, Value] = {**at.names, **dict.fromkeys(let), **dict.fromkeys(nodes, ...)}
+            at = replace(at, names=names, nodes={**{n: at.nodes[n] for n in at.nodes if n not in let}, **nodes})
         forms = [form for form, own in FORMS.items() if any(key in own for key in keys)]
         form = next((form for form in ("series", "parallel") if form in keys), forms[0] if forms else None)
         if form is None:

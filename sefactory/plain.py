@@ -1,8 +1,10 @@
 """Plain containers only: what a config may be made of at all, and reading it from YAML."""
 
 import math
+import stat
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ LARGEST_FILE = 2**20
 LONGEST_TEXT = 10_000
 LONGEST_KEY = 200
 LARGEST_NUMBER = 2**53
+LONGEST_KEPT = 10_000
+"""Characters of a YAML text whose containers are kept for the next time."""
 MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -76,9 +80,10 @@ def read_yaml(path: Path, label: str) -> Any:
     Raises ConfigError for a file that cannot be read, is too large, or is no plain YAML.
     """
     try:
-        if path.is_dir():
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
             raise ConfigError([(label, "is a folder, not a YAML file")])
-        if path.exists() and not path.is_file():
+        if not stat.S_ISREG(mode):
             raise ConfigError([(label, "is no regular file")])
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
@@ -94,7 +99,24 @@ def read_yaml(path: Path, label: str) -> Any:
 
 
 def parse_yaml(text: str, label: str) -> Any:
-    """YAML text as plain containers; raises ConfigError."""
+    """YAML text as plain containers, the caller's own; raises ConfigError."""
+    return copied(_parsed(text, label) if len(text) <= LONGEST_KEPT else _parsed.__wrapped__(text, label))
+
+
+def copied(data: Any) -> Any:
+    """Plain containers of one's own.
+
+    >>> copied({"gate": ["sigmoid"]})
+    {'gate': ['sigmoid']}
+    """
+    if isinstance(data, dict):
+        return {key: copied(value) for key, value in data.items()}
+    return [copied(item) for item in data] if isinstance(data, list) else data
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str, label: str) -> Any:
+    """By the text and not by the time of the file, so that an edit is always seen."""
     try:
         data = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
