@@ -38,11 +38,15 @@ class Shelf:
         self._read: dict[Path, Config] = {}
         self._listed: dict[Path, list[str]] = {}
         self._found: dict[tuple[str, str, Path | None], Path | None] = {}
+        self._folders: dict[tuple[str, Path | None], list[Path]] = {}
 
     def folders(self, group: str, near: Path | None = None) -> list[Path]:
         """Where the files of a group (block, squeeze, excite, gate) are, in the order of the look-up."""
-        beside = [near] if near and group == "block" else []
-        return [*beside, *(f for folder in self.search for f in (folder / group, folder)), SHIPPED / group]
+        if (group, near) not in self._folders:
+            beside = [near] if near and group == "block" else []
+            searched = [f for folder in self.search for f in (folder / group, folder)]
+            self._folders[group, near] = list(dict.fromkeys([*beside, *searched, SHIPPED / group]))
+        return self._folders[group, near]
 
     def find(self, name: str, group: str = "block", near: Path | None = None) -> Path | None:
         """The file of a name, or None; looked up once."""
@@ -91,7 +95,7 @@ class Shelf:
     def inherit(self, config: Config, below: tuple[Path, ...] = ()) -> Config:
         """The config merged onto those its `defaults` name, as Hydra does it: mappings merge, everything else is replaced."""
         if not isinstance(config.data, dict) or "defaults" not in config.data:
-            if config.folder:  # a mapping may have inherited before it came here
+            if config.folder and _holds_null(config.data):  # a mapping may have inherited before it came here
                 _check_removals({}, config.data, Place(config.label))
             return config
         own = {key: value for key, value in config.data.items() if key != "defaults"}
@@ -153,6 +157,12 @@ def _defaults(defaults: Any, place: str) -> list[str]:
     if twice is not None:
         raise ConfigError([(place, f"{shown(twice)} is listed twice")])
     return defaults
+
+
+def _holds_null(data: Any) -> bool:
+    """Whether there is a null anywhere in it."""
+    items = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    return any(item is None or _holds_null(item) for item in items)
 
 
 def _check_removals(base: Any, change: Any, place: Place) -> None:

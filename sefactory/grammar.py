@@ -1,8 +1,8 @@
 """From plain containers to a tree of nodes: which form each node has is read off its keys. No sizes yet."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 from .errors import ConfigError, Refused, nearest, shown, words
 from .expression import Unknown, Value
@@ -30,14 +30,13 @@ class Library(Protocol):
         """All names that `near` can look up."""
 
 
-@dataclass(frozen=True)
-class At:
+class At(NamedTuple):
     """Where the reader is: the place, the names in force, the files from the root to here."""
 
     place: Place
     names: Mapping[str, Value]
     files: tuple[Config, ...]
-    nodes: Mapping[str, Any] = field(default_factory=dict)
+    nodes: Mapping[str, Any] = MappingProxyType({})
     """What the names of `let` that stand for nodes hold."""
 
     def __truediv__(self, name: object) -> "At":
@@ -92,10 +91,10 @@ class Grammar:
             self.faults += [(str(at.place / key), text) for key, text in header_faults(data)]
         header = ("let",) if at.place.path else HEADER
         keys = [key for key in data if key not in header]
-        let, nodes = self._let(data.get("let"), at / "let")
+        let, nodes = self._let(data["let"], at / "let") if data.get("let") is not None else ({}, {})
         if let or nodes:
             names: dict[str, Value] = {**at.names, **dict.fromkeys(let), **dict.fromkeys(nodes, ...)}
-            at = replace(at, names=names, nodes={**{n: at.nodes[n] for n in at.nodes if n not in let}, **nodes})
+            at = at._replace(names=names, nodes={**{n: at.nodes[n] for n in at.nodes if n not in let}, **nodes})
         forms = [form for form, own in FORMS.items() if any(key in own for key in keys)]
         form = next((form for form in ("series", "parallel") if form in keys), forms[0] if forms else None)
         if form is None:
@@ -245,7 +244,7 @@ class Grammar:
             return self._fault(at, f"{name!r} is a node of let and takes no parameters")
         if self.library.get(name, at.files[-1]):
             return self._fault(at, f"{name!r} is a name of let and a config at once; rename one of them")
-        inside = replace(at, nodes={other: node for other, node in at.nodes.items() if other != name})
+        inside = at._replace(nodes={other: node for other, node in at.nodes.items() if other != name})
         return self._node(at.nodes[name], inside)
 
     def _operation(self, found: Operator, given: Any, let: Mapping[str, Any], at: At) -> Node:

@@ -14,7 +14,7 @@ from .expression import LARGEST, Unknown, Value, evaluate
 from .nodes import Chain, Fork, Gated, Node, Operation, Place, Reference
 from .operators.weights import MOST_PARAMETERS
 from .registry import Operator
-from .rehearsal import Rehearsal
+from .rehearsal import Rehearsal, size
 from .scope import LetFault, of_map, resolve_let
 from .structure import Branches, Parallel, Series, Steps, Unit, fit, fused, trunk_sizes
 
@@ -38,7 +38,7 @@ class Maker:
             self.faults.append((out.since or str(node.place), text))
         if out is not None and any(out[axis] != 1 for axis in out.space if axis not in out.grid):
             self._fault(node.place, f"leaves sizes of {out} (S x C x H x W), and a grid of W has no H")
-        if module is not None and (count := sum(p.numel() for p in module.parameters())) > MOST_PARAMETERS:
+        if module is not None and (count := size(module)) > MOST_PARAMETERS:
             self._fault(node.place, f"holds {count:,} parameters; at most {MOST_PARAMETERS:,} in a block")
         return module, out
 

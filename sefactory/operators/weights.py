@@ -34,7 +34,13 @@ def normal(shape: Sequence[int]) -> nn.Parameter:
 
 def constant(shape: Sequence[int], value: int | float) -> Tensor:
     """A tensor of one value for a buffer, integer where the value is."""
-    return drawn(lambda device: torch.full(tuple(shape), value, device=device))
+    return drawn(partial(_constant, tuple(shape), value))
+
+
+def _constant(shape: tuple[int, ...], value: int | float, device: str | None) -> Tensor:
+    if device == "meta":  # torch.full runs in Python there
+        return torch.empty(shape, dtype=torch.long if isinstance(value, int) else None, device=device)
+    return torch.full(shape, value, device=device)
 
 
 def _check(shape: Sequence[int]) -> None:
