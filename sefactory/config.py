@@ -36,26 +36,30 @@ class Shelf:
     def __init__(self, search: Iterable[str | Path] = ()) -> None:
         self.search = [Path(folder) for folder in _folders(search)]
         self._read: dict[Path, Config] = {}
+        self._complete: dict[Path, Config] = {}
         self._listed: dict[Path, list[str]] = {}
-        self._found: dict[tuple[str, str, Path | None], Path | None] = {}
-        self._folders: dict[tuple[str, Path | None], list[Path]] = {}
+        self._found: dict[tuple[str, str, str | None], Path | None] = {}
+        self._folders: dict[tuple[str, str | None], list[str]] = {}
 
     def folders(self, group: str, near: Path | None = None) -> list[Path]:
         """Where the files of a group (block, squeeze, excite, gate) are, in the order of the look-up."""
-        if (group, near) not in self._folders:
-            beside = [near] if near and group == "block" else []
-            searched = [f for folder in self.search for f in (folder / group, folder)]
-            self._folders[group, near] = list(dict.fromkeys([*beside, *searched, SHIPPED / group]))
-        return self._folders[group, near]
+        beside = [near] if near and group == "block" else []
+        return [*beside, *(f for folder in self.search for f in (folder / group, folder)), SHIPPED / group]
 
     def find(self, name: str, group: str = "block", near: Path | None = None) -> Path | None:
         """The file of a name, or None; looked up once."""
-        key = (name, group, near)
+        key = (name, group, None if near is None else str(near))
         if key not in self._found:
             named = len(name) <= LONGEST_NAME and NAME.fullmatch(name)
-            folders = self.folders(group, near) if named else []
-            self._found[key] = next((f / f"{name}.yaml" for f in folders if os.path.isfile(f"{f}/{name}.yaml")), None)
+            self._found[key] = self._file(name, group, near) if named else None
         return self._found[key]
+
+    def _file(self, name: str, group: str, near: Path | None) -> Path | None:
+        where = (group, None if near is None else str(near))
+        if where not in self._folders:
+            self._folders[where] = list(dict.fromkeys(map(str, self.folders(group, near))))
+        paths = (f"{folder}{os.sep}{name}.yaml" for folder in self._folders[where])
+        return next((Path(path) for path in paths if os.path.isfile(path)), None)
 
     def known(self, group: str = "block", near: Path | None = None) -> list[str]:
         """All names of a group."""
@@ -69,7 +73,9 @@ class Shelf:
     def get(self, name: str, near: Config) -> Config | None:
         """The config of a name as the config `near` sees it."""
         path = self.find(name, near=near.folder)
-        return None if path is None else complete(self.read(path))
+        if path is not None and path not in self._complete:
+            self._complete[path] = complete(self.read(path))
+        return None if path is None else self._complete[path]
 
     def names(self, near: Config) -> list[str]:
         """All names that `near` can look up."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 from .errors import ConfigError, Refused, nearest, shown, words
 from .expression import Unknown, Value
 from .header import header_faults
-from .naming import FORM_KEYS, FORMS, meant, misplaced, plain, taken, unfit
+from .naming import FORM_KEYS, FORM_OF, FORMS, meant, misplaced, plain, taken, unfit
 from .nodes import Broken, Chain, Config, Fork, Gated, Node, Operation, Place, Reference
 from .registry import HEADER, RESERVED, SLOTS, Operator, find, operators
 from .structure import APPLIES, FUSES
@@ -95,8 +95,8 @@ class Grammar:
         if let or nodes:
             names: dict[str, Value] = {**at.names, **dict.fromkeys(let), **dict.fromkeys(nodes, ...)}
             at = at._replace(names=names, nodes={**{n: at.nodes[n] for n in at.nodes if n not in let}, **nodes})
-        forms = [form for form, own in FORMS.items() if any(key in own for key in keys)]
-        form = next((form for form in ("series", "parallel") if form in keys), forms[0] if forms else None)
+        forms = {FORM_OF[key] for key in keys if key in FORM_OF}
+        form = next((form for form in ("series", "parallel") if form in keys), next((f for f in FORMS if f in forms), None))
         if form is None:
             return self._single(data, keys, let, at)
         wrong = [self._fault(at, misplaced(key, form, keys)) for key in keys if key not in FORMS[form]]

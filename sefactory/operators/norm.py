@@ -32,10 +32,9 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_mean", constant(shape, 0.0))
         self.register_buffer("running_var", constant(shape, 1.0))
         self.register_buffer("num_batches_tracked", constant((), 0))
-        first = min(sizes.dims(each))
-        rest = [dim for dim in range(1, len(sizes.axes) + 1) if dim not in sizes.dims(each)]
-        self.lead = first
-        self.order = (*range(first), *sizes.dims(each), *[dim for dim in rest if dim > first])
+        own = sizes.dims(each)
+        self.lead = first = min(own)
+        self.order = (*range(first), *own, *[dim for dim in range(first + 1, len(sizes.axes) + 1) if dim not in own])
         self.back, self.each = inverse(self.order), len(each)
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
