@@ -18,6 +18,7 @@ LARGEST_FILE = 2**20
 LONGEST_TEXT = 10_000
 LONGEST_KEY = 200
 LARGEST_NUMBER = 2**53
+PLAIN = (dict, list, str, int, float, bool, type(None))
 LONGEST_KEPT = 10_000
 """Characters of a YAML text whose containers are kept for the next time."""
 MERGE = "tag:yaml.org,2002:merge"
@@ -154,6 +155,8 @@ def plain(data: Any, label: str) -> Any:
 
 def _containers(data: Any) -> Any:
     """OmegaConf's containers as plain ones; it is not imported for anyone who has not done so."""
+    if type(data) in PLAIN:
+        return data
     omegaconf = sys.modules.get("omegaconf")
     if omegaconf and omegaconf.OmegaConf.is_config(data):
         return omegaconf.OmegaConf.to_container(data, resolve=False)
@@ -175,7 +178,7 @@ class _Walk:
             limit = f"more than {MOST_ENTRIES:,} entries" if self.count > MOST_ENTRIES else f"nested deeper than {DEEPEST}"
             raise ConfigError([(self.label or "config", limit)])
         data = _containers(data)
-        if isinstance(data, Mapping):
+        if isinstance(data, dict | Mapping):
             return {str(key): self.copy(data[key], (*path, str(key))) for key in data if self._key(key, path)}
         if isinstance(data, list | tuple):
             return [self.copy(item, (*path, str(i))) for i, item in enumerate(data)]

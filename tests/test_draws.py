@@ -1,12 +1,16 @@
 """The weights of a seed: the same draws in the same order, one for each parameter, whatever a build does besides."""
 
+from typing import Any
+
 import pytest
 import torch
+from subjects import EXAMPLES
 from torch import Tensor, nn
 
 import sefactory as sf
 from sefactory import registry
 from sefactory.axes import Sizes
+from sefactory.rehearsal import Rehearsal
 
 RECORDED = {  # checksum of the weights at seed 0 and C = 64, and the number drawn next
     "senet": (1.5595414857380092, 0.35765838623046875),
@@ -32,6 +36,24 @@ def test_a_seed_gives_the_recorded_weights(name: str) -> None:
     torch.manual_seed(0)
     found = checksum(sf.build(name, 64)), torch.rand(1).item()
     assert found == pytest.approx(RECORDED[name], rel=1e-6)
+
+
+@pytest.mark.parametrize(("name", "sizes", "given"), EXAMPLES)
+def test_what_is_rehearsed_is_drawn_as_without(name: str, sizes: Sizes, given: dict[str, Any]) -> None:
+    operator = registry.find(name)
+    assert operator is not None and operator.shipped
+    torch.manual_seed(0)
+    wanted = operator.make(sizes, **given)
+    with Rehearsal() as rehearsal:
+        module = operator.make(sizes, **given)
+    held = [tensor for part in module.modules() for tensor in vars(part).values() if isinstance(tensor, Tensor)]
+    assert rehearsal.whole and not held and all(tensor.is_meta for tensor in module.state_dict().values())
+    torch.manual_seed(0)
+    rehearsal.perform(module)
+    assert list(module.state_dict()) == list(wanted.state_dict())
+    for key, tensor in module.state_dict(keep_vars=True).items():
+        other = wanted.state_dict(keep_vars=True)[key]
+        assert torch.equal(tensor, other) and type(tensor) is type(other) and tensor.dtype == other.dtype
 
 
 class Noisy(nn.Module):
