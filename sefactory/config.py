@@ -167,8 +167,8 @@ def _defaults(defaults: Any, place: str) -> list[str]:
 
 def _holds_null(data: Any) -> bool:
     """Whether there is a null anywhere in it."""
-    items = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
-    return any(item is None or _holds_null(item) for item in items)
+    items = data.values() if isinstance(data, dict) else data
+    return any(map(_holds_null, items)) if isinstance(data, dict | list) else data is None
 
 
 def _check_removals(base: Any, change: Any, place: Place) -> None:

@@ -81,13 +81,15 @@ def read_yaml(path: Path, label: str) -> Any:
     Raises ConfigError for a file that cannot be read, is too large, or is no plain YAML.
     """
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
             raise ConfigError([(label, "is a folder, not a YAML file")])
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(found.st_mode):
             raise ConfigError([(label, "is no regular file")])
         with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+            content = file.read(min(found.st_size, LARGEST_FILE) + 1)
+            if len(content) > found.st_size:  # it has grown, or says nothing of its size
+                content += file.read(LARGEST_FILE)
         if len(content) > LARGEST_FILE:
             raise ConfigError([(label, f"the file is larger than {LARGEST_FILE // 2**20} MiB")])
         return parse_yaml(content.decode("utf-8-sig"), label)
