@@ -5,7 +5,7 @@ H = 1 where it has no height. A squeezed axis stays with size 1.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import gcd, prod
 from typing import TypeAlias
@@ -204,7 +204,8 @@ class Sizes:
 
     def replace(self, changes: Mapping[str, Extent]) -> "Sizes":
         """The same sizes with some axes changed."""
-        return replace(self, extents=tuple(changes.get(axis, self[axis]) for axis in self.axes))
+        extents = tuple(changes.get(axis, extent) for axis, extent in zip(self.axes, self.extents, strict=True))
+        return Sizes(extents, self.grid, self.since)
 
     def dim(self, axis: str) -> int:
         """The tensor dimension of an axis."""
@@ -212,7 +213,8 @@ class Sizes:
 
     def dims(self, axes: str) -> tuple[int, ...]:
         """The tensor dimensions of some axes."""
-        return tuple(self.dim(axis) for axis in axes)
+        own = self.axes
+        return tuple(own.index(axis) + 1 for axis in axes)
 
     def others(self, *roles: str) -> str:
         """The axes that have none of the roles."""

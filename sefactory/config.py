@@ -36,7 +36,10 @@ class Shelf:
     def __init__(self, search: Iterable[str | Path] = ()) -> None:
         self.search = [Path(folder) for folder in _folders(search)]
         self._read: dict[Path, Config] = {}
+        self._complete: dict[Path, Config] = {}
         self._listed: dict[Path, list[str]] = {}
+        self._found: dict[tuple[str, str, str | None], Path | None] = {}
+        self._folders: dict[tuple[str, str | None], list[str]] = {}
 
     def folders(self, group: str, near: Path | None = None) -> list[Path]:
         """Where the files of a group (block, squeeze, excite, gate) are, in the order of the look-up."""
@@ -44,11 +47,19 @@ class Shelf:
         return [*beside, *(f for folder in self.search for f in (folder / group, folder)), SHIPPED / group]
 
     def find(self, name: str, group: str = "block", near: Path | None = None) -> Path | None:
-        """The file of a name, or None."""
-        if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
-            return None
-        paths = (folder / f"{name}.yaml" for folder in self.folders(group, near))
-        return next((path for path in paths if path.is_file()), None)
+        """The file of a name, or None; looked up once."""
+        key = (name, group, None if near is None else str(near))
+        if key not in self._found:
+            named = len(name) <= LONGEST_NAME and NAME.fullmatch(name)
+            self._found[key] = self._file(name, group, near) if named else None
+        return self._found[key]
+
+    def _file(self, name: str, group: str, near: Path | None) -> Path | None:
+        where = (group, None if near is None else str(near))
+        if where not in self._folders:
+            self._folders[where] = list(dict.fromkeys(map(str, self.folders(group, near))))
+        paths = (f"{folder}{os.sep}{name}.yaml" for folder in self._folders[where])
+        return next((Path(path) for path in paths if os.path.isfile(path)), None)
 
     def known(self, group: str = "block", near: Path | None = None) -> list[str]:
         """All names of a group."""
@@ -62,7 +73,9 @@ class Shelf:
     def get(self, name: str, near: Config) -> Config | None:
         """The config of a name as the config `near` sees it."""
         path = self.find(name, near=near.folder)
-        return None if path is None else complete(self.read(path))
+        if path is not None and path not in self._complete:
+            self._complete[path] = complete(self.read(path))
+        return None if path is None else self._complete[path]
 
     def names(self, near: Config) -> list[str]:
         """All names that `near` can look up."""
@@ -88,7 +101,7 @@ class Shelf:
     def inherit(self, config: Config, below: tuple[Path, ...] = ()) -> Config:
         """The config merged onto those its `defaults` name, as Hydra does it: mappings merge, everything else is replaced."""
         if not isinstance(config.data, dict) or "defaults" not in config.data:
-            if config.folder:  # a mapping may have inherited before it came here
+            if config.folder and _holds_null(config.data):  # a mapping may have inherited before it came here
                 _check_removals({}, config.data, Place(config.label))
             return config
         own = {key: value for key, value in config.data.items() if key != "defaults"}
@@ -150,6 +163,12 @@ def _defaults(defaults: Any, place: str) -> list[str]:
     if twice is not None:
         raise ConfigError([(place, f"{shown(twice)} is listed twice")])
     return defaults
+
+
+def _holds_null(data: Any) -> bool:
+    """Whether there is a null anywhere in it."""
+    items = data.values() if isinstance(data, dict) else data
+    return any(map(_holds_null, items)) if isinstance(data, dict | list) else data is None
 
 
 def _check_removals(base: Any, change: Any, place: Place) -> None:

@@ -1,6 +1,6 @@
 """What a block is made of and what it costs: path / operator / sizes / parameters / MACs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,11 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from .axes import Sizes
 from .block import Block
 from .expression import Value
 from .lowering.rules import Rewrite
+from .operators.conv import MultiScale
 from .operators.layout import Slice, Stack, Unstack
+from .registry import find
 from .structure import Steps
+
+Work = dict[str, tuple[int, int]]
+"""(macs, elements) of modules by path."""
+OURS = (f"{__package__}.operators.", f"{__package__}.structure", "torch.nn.modules.activation")
 
 
 @dataclass(frozen=True)
@@ -62,43 +69,84 @@ def describe(block: Block, *size: int, batch: int = 1) -> Description:
     """
     sizes = block.sizes[0]
     grid = dict(zip(sizes.grid, size, strict=True))
-    x = torch.empty(sizes.at(batch, grid), device="meta")
-    work, y = _work(block.node, x)
-    paths = [part.path for part in block.parts]
-    held = {path: [0, 0, 0] for path in paths}
+    x, counted = torch.empty(sizes.at(batch, grid), device="meta"), declared(block, batch, grid)
+    work, left = measured(block.node, x) if counted is None else (counted, block.sizes[1].at(batch, grid))
+    held = {part.path: [0, 0, 0] for part in block.parts}
     for name, parameter in block.node.named_parameters():
-        held[_owner(name, paths)][0] += parameter.numel()
+        held[_owner(name, held)][0] += parameter.numel()
     for name, (macs, elements) in work.items():
-        held[_owner(name, paths)][1] += macs
-        held[_owner(name, paths)][2] += elements
+        own = held[_owner(name, held)]
+        own[1] += macs
+        own[2] += elements
     lines = tuple(
         Line(part.path, part.operator, " x ".join(map(str, part.sizes[1].at(batch, grid)[1:])), *held[part.path])
         for part in block.parts
     )
     parameters, macs, elements = (sum(column) for column in zip(*held.values(), strict=True))
     rewrites = block.lowered.rewrites if block.lowered else ()
-    given, left = ((batch, t.shape[2], *t.shape[-len(grid) :]) for t in (x, y))
-    return Description(block.label, given, left, lines, parameters, macs, elements, block.let, rewrites)
+    given, gone = ((batch, shape[2], *shape[-len(grid) :]) for shape in (x.shape, left))
+    return Description(block.label, given, gone, lines, parameters, macs, elements, block.let, rewrites)
 
 
 def leaf_operators(block: Block) -> dict[str, str]:
     """Module path -> operator, for the nodes that have no nodes below them."""
-    paths = [part.path for part in block.parts]
+    paths = {part.path for part in block.parts}
     inner = {_owner(path.rpartition(".")[0], paths) for path in paths if path}
     return {part.path: part.operator for part in block.parts if part.path not in inner}
 
 
-def _owner(name: str, paths: list[str]) -> str:
+def _owner(name: str, paths: Container[str]) -> str:
     """The path of the innermost node that a module or parameter belongs to."""
-    known = set(paths)
-    while name not in known and name:
+    while name not in paths and name:
         name = name.rpartition(".")[0]
     return name
 
 
-def _work(node: nn.Module, x_BSCHW: Tensor) -> tuple[dict[str, tuple[int, int]], Tensor]:
-    """(macs, elements) of every module, from one forward in eval mode on the meta device."""
-    work: dict[str, tuple[int, int]] = {}
+def declared(block: Block, batch: int, grid: Mapping[str, int]) -> Work | None:
+    """What `measured` finds, from the sizes that the nodes declare; None where only a forward can tell.
+
+    That is so for a module that is not as the package makes it: an operator of a user, a replaced module, one with hooks.
+    """
+    modules = dict(block.node.named_modules())
+    if not all(map(_known, modules.values())) or not all(_shipped(part.operator) for part in block.parts):
+        return None
+    maps: dict[tuple[int, ...], Tensor] = {}
+    work: Work = {}
+    for part in block.parts:
+        if part.path not in modules:
+            return None
+        for name, module, *sizes in _within(part.path, modules[part.path], *part.sizes):
+            shapes = [size.at(batch, grid) for size in sizes]
+            maps.update({shape: torch.empty(shape, device="meta") for shape in shapes if shape not in maps})
+            work[name] = _of(module, maps[shapes[0]], maps[shapes[1]])
+    return work
+
+
+def _known(module: nn.Module) -> bool:
+    """Whether a module is as the package makes it."""
+    kind, hooks = type(module), module._forward_hooks or module._forward_pre_hooks
+    return not hooks and (kind in (nn.Identity, nn.Sequential) or kind.__module__.startswith(OURS))
+
+
+def _shipped(operator: str) -> bool:
+    """Whether the word of a node is none of a user's operators."""
+    found = find(operator)
+    return found is None or found.shipped
+
+
+def _within(path: str, module: nn.Module, x: Sizes, y: Sizes) -> Iterator[tuple[str, nn.Module, Sizes, Sizes]]:
+    """The module of a node and those that its operator made inside of it, with the sizes before and behind each."""
+    yield path, module, x, y
+    if isinstance(module, nn.Sequential | MultiScale):
+        for name, step in module.named_children():
+            out: Sizes = getattr(step, "sizes", x)
+            yield from _within(f"{path}.{name}".lstrip("."), step, x, out)
+            x = out if isinstance(module, nn.Sequential) else x
+
+
+def measured(node: nn.Module, x_BSCHW: Tensor) -> tuple[Work, tuple[int, ...]]:
+    """(macs, elements) of every module and the shape that is left, from one forward in eval mode on the meta device."""
+    work: Work = {}
     handles = []
     for name, module in node.named_modules():
 
@@ -113,7 +161,7 @@ def _work(node: nn.Module, x_BSCHW: Tensor) -> tuple[dict[str, tuple[int, int]],
     finally:
         for handle in handles:
             handle.remove()
-    return work, y
+    return work, tuple(y.shape)
 
 
 def _of(module: nn.Module, x: Tensor, y: Tensor) -> tuple[int, int]:

@@ -115,9 +115,10 @@ def check_names(text: str, names: Mapping[str, object]) -> None:
         raise Refused(f"{text}: no name {name!r}; there are {words(names)}{nearest(name, names)}")
 
 
-def references(text: str) -> set[str]:
+@lru_cache(maxsize=4096)
+def references(text: str) -> frozenset[str]:
     """The names an expression uses."""
-    return {node.id for node in ast.walk(_parse(text)) if isinstance(node, ast.Name)} - set(FUNCTIONS)
+    return frozenset(node.id for node in ast.walk(_parse(text)) if isinstance(node, ast.Name)) - FUNCTIONS.keys()
 
 
 @lru_cache(maxsize=4096)

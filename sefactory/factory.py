@@ -16,6 +16,7 @@ from .expression import SIDES
 from .grammar import Grammar
 from .maker import Maker
 from .nodes import Config
+from .rehearsal import Rehearsal
 
 __all__ = ["build", "load"]
 _ = _operators
@@ -51,14 +52,17 @@ def build(
     resolved = _resolved(config, overrides, shelf)
     grammar = Grammar(shelf, sizes.axes[1:])
     root = grammar.read(resolved)
-    with torch.device("meta"):  # a rehearsal: everything is checked before a weight is allocated
-        maker = Maker(grammar.faults)
+    with Rehearsal() as rehearsal:  # everything is checked before a weight is allocated
+        maker = Maker(grammar.faults, rehearsal)
         module, out = maker.root(root, sizes)
     if module is None or out is None or maker.faults:
         raise ConfigError(dict.fromkeys(maker.faults) or [(str(root.place), "rests on a number that is not known")])
     if torch.get_default_device().type != "meta":
-        maker = Maker([])
-        module, out = maker.root(root, sizes)
+        if rehearsal.whole:
+            rehearsal.perform(module)
+        else:
+            maker = Maker([])
+            module, out = maker.root(root, sizes)
     if module is None or out is None:
         raise RuntimeError(f"{resolved.label}: the rehearsal built what could not be built")
     return Block(

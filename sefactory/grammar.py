@@ -1,13 +1,13 @@
 """From plain containers to a tree of nodes: which form each node has is read off its keys. No sizes yet."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 from .errors import ConfigError, Refused, nearest, shown, words
 from .expression import Unknown, Value
 from .header import header_faults
-from .naming import FORM_KEYS, FORMS, meant, misplaced, plain, taken, unfit
+from .naming import FORM_KEYS, FORM_OF, FORMS, meant, misplaced, plain, taken, unfit
 from .nodes import Broken, Chain, Config, Fork, Gated, Node, Operation, Place, Reference
 from .registry import HEADER, RESERVED, SLOTS, Operator, find, operators
 from .structure import APPLIES, FUSES
@@ -30,18 +30,17 @@ class Library(Protocol):
         """All names that `near` can look up."""
 
 
-@dataclass(frozen=True)
-class At:
+class At(NamedTuple):
     """Where the reader is: the place, the names in force, the files from the root to here."""
 
     place: Place
     names: Mapping[str, Value]
     files: tuple[Config, ...]
-    nodes: Mapping[str, Any] = field(default_factory=dict)
+    nodes: Mapping[str, Any] = MappingProxyType({})
     """What the names of `let` that stand for nodes hold."""
 
     def __truediv__(self, name: object) -> "At":
-        return replace(self, place=self.place / name)
+        return At(self.place / name, self.names, self.files, self.nodes)
 
 
 class Grammar:
@@ -92,11 +91,12 @@ class Grammar:
             self.faults += [(str(at.place / key), text) for key, text in header_faults(data)]
         header = ("let",) if at.place.path else HEADER
         keys = [key for key in data if key not in header]
-        let, nodes = self._let(data.get("let"), at / "let")
-        names: dict[str, Value] = {**at.names, **dict.fromkeys(let), **dict.fromkeys(nodes, ...)}
-        at = replace(at, names=names, nodes={**{n: at.nodes[n] for n in at.nodes if n not in let}, **nodes})
-        forms = [form for form, own in FORMS.items() if any(key in own for key in keys)]
-        form = next((form for form in ("series", "parallel") if form in keys), forms[0] if forms else None)
+        let, nodes = self._let(data["let"], at / "let") if data.get("let") is not None else ({}, {})
+        if let or nodes:
+            names: dict[str, Value] = {**at.names, **dict.fromkeys(let), **dict.fromkeys(nodes, ...)}
+            at = at._replace(names=names, nodes={**{n: at.nodes[n] for n in at.nodes if n not in let}, **nodes})
+        forms = {FORM_OF[key] for key in keys if key in FORM_OF}
+        form = next((form for form in ("series", "parallel") if form in keys), next((f for f in FORMS if f in forms), None))
         if form is None:
             return self._single(data, keys, let, at)
         wrong = [self._fault(at, misplaced(key, form, keys)) for key in keys if key not in FORMS[form]]
@@ -244,7 +244,7 @@ class Grammar:
             return self._fault(at, f"{name!r} is a node of let and takes no parameters")
         if self.library.get(name, at.files[-1]):
             return self._fault(at, f"{name!r} is a name of let and a config at once; rename one of them")
-        inside = replace(at, nodes={other: node for other, node in at.nodes.items() if other != name})
+        inside = at._replace(nodes={other: node for other, node in at.nodes.items() if other != name})
         return self._node(at.nodes[name], inside)
 
     def _operation(self, found: Operator, given: Any, let: Mapping[str, Any], at: At) -> Node:

@@ -1,17 +1,20 @@
 """Sizes are threaded through the nodes, and each node becomes the module at its path."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from .axes import Sizes
 from .block import Part
 from .errors import Refused
 from .expression import LARGEST, Unknown, Value, evaluate
-from .nodes import Broken, Chain, Fork, Gated, Node, Operation, Place, Reference
+from .nodes import Chain, Fork, Gated, Node, Operation, Place, Reference
 from .operators.weights import MOST_PARAMETERS
+from .registry import Operator
+from .rehearsal import Rehearsal, size
 from .scope import LetFault, of_map, resolve_let
 from .structure import Branches, Parallel, Series, Steps, Unit, fit, fused, trunk_sizes
 
@@ -22,8 +25,8 @@ FAULTY: Made = (None, None)
 class Maker:
     """Makes modules of nodes; a fault is noted, and what rests on it is left out, so that one pass finds what it can."""
 
-    def __init__(self, faults: list[tuple[str, str]]) -> None:
-        self.faults = faults
+    def __init__(self, faults: list[tuple[str, str]], rehearsal: Rehearsal | None = None) -> None:
+        self.faults, self.rehearsal = faults, rehearsal
         self.parts: list[Part] = []
         self.let: dict[str, Mapping[str, Value]] = {}
 
@@ -35,26 +38,31 @@ class Maker:
             self.faults.append((out.since or str(node.place), text))
         if out is not None and any(out[axis] != 1 for axis in out.space if axis not in out.grid):
             self._fault(node.place, f"leaves sizes of {out} (S x C x H x W), and a grid of W has no H")
-        if module is not None and (count := sum(p.numel() for p in module.parameters())) > MOST_PARAMETERS:
+        if module is not None and (count := size(module)) > MOST_PARAMETERS:
             self._fault(node.place, f"holds {count:,} parameters; at most {MOST_PARAMETERS:,} in a block")
         return module, out
 
     def node(self, node: Node, sizes: Sizes, names: Mapping[str, Value]) -> Made:
         """The module of a node and the sizes behind it; (None, None) where something is at fault."""
         names, first = self._names(node, names), len(self.parts)
-        makers: dict[type[Node], Callable[..., Made]] = {
-            Operation: self._operation,
-            Chain: self._chain,
-            Fork: self._fork,
-            Gated: self._gated,
-            Reference: self._reference,
-        }
-        if isinstance(node, Broken):
-            return FAULTY
-        module, out = makers[type(node)](node, sizes, names)
+        module, out = self._module(node, sizes, names)
         if out is not None and not isinstance(node, Reference):
             self.parts.insert(first, Part(node.place.module, _word(node), (sizes, out)))
         return module, out
+
+    def _module(self, node: Node, sizes: Sizes, names: Mapping[str, Value]) -> Made:
+        match node:
+            case Operation():
+                return self._operation(node, sizes, names)
+            case Chain():
+                return self._chain(node, sizes, names)
+            case Fork():
+                return self._fork(node, sizes, names)
+            case Gated():
+                return self._gated(node, sizes, names)
+            case Reference():
+                return self._reference(node, sizes, names)
+        return FAULTY
 
     def _fault(self, place: Place, text: str) -> Made:
         self.faults.append((str(place), text))
@@ -83,13 +91,20 @@ class Maker:
                 except Refused as refused:
                     return self._fault(node.place, f"{node.operator.name}: {refused}")
         try:
-            module = node.operator.make(sizes, **arguments)
+            module = self._made(node.operator, sizes, arguments)
         except ValueError as refused:
             return self._fault(node.place, f"{node.operator.name}: {refused}")
         out = getattr(module, "sizes", sizes)
         if out.largest > LARGEST:
             return self._fault(node.place, f"{node.operator.name}: leaves a size beyond 2^53")
         return module, _noted(node.place, sizes, out)
+
+    def _made(self, operator: Operator, sizes: Sizes, arguments: Mapping[str, Any]) -> nn.Module:
+        if self.rehearsal is None or operator.shipped:
+            return operator.make(sizes, **arguments)
+        self.rehearsal.whole = False
+        with torch.device("meta"):
+            return operator.make(sizes, **arguments)
 
     def _steps(self, node: Chain, sizes: Sizes, names: Mapping[str, Value]) -> tuple[Steps | None, Sizes | None]:
         made: list[tuple[str, nn.Module]] = []

@@ -11,6 +11,7 @@ from .structure import OWN_NAMES
 
 FORMS = {"unit": (*SLOTS, "apply"), "series": ("series",), "parallel": ("parallel", "shared", "own", "fuse")}
 FORM_KEYS = [key for form in FORMS.values() for key in form]
+FORM_OF = {key: form for form, keys in FORMS.items() for key in keys}
 
 
 _POOL = "pool with by: {}"

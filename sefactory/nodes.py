@@ -1,17 +1,16 @@
 """A config as a tree of nodes: what each place of it is. No sizes yet, no torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .registry import Operator
 
 MOST_USES = 4
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a node stands: file and path, and where that file is used.
 
     >>> str(Place("pam.yaml", ("excite", "0"), Place("danet.yaml", ("series", "attend"))))
@@ -22,7 +21,7 @@ class Place:
     path: tuple[str, ...] = ()
     used_at: "Place | None" = None
 
-    def __truediv__(self, name: object) -> "Place":
+    def __truediv__(self, name: object) -> "Place":  # tuples: a build makes a hundred of them
         return Place(self.file, (*self.path, str(name)), self.used_at)
 
     @property
@@ -44,7 +43,7 @@ class Place:
         """The places where this file is used, from the nearest to the root; cut in the middle."""
         uses, used = list[str](), self.used_at
         while used:
-            uses.append(str(replace(used, used_at=None)))
+            uses.append(str(used._replace(used_at=None)))
             used = used.used_at
         return uses if len(uses) <= MOST_USES else [*uses[: MOST_USES - 1], "...", uses[-1]]
 

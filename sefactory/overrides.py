@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -44,7 +45,9 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
+@lru_cache(maxsize=256)
 def _parse(text: str) -> Override:
+    """What a text says; `value()` of it is a new value each time."""
     if len(text) > LONGEST:
         raise Refused(f"has {len(text):,} characters; at most {LONGEST:,}")
     try:
@@ -63,8 +66,12 @@ def _parse(text: str) -> Override:
     return override
 
 
+@lru_cache(maxsize=1)
 def _parser() -> OverridesParser:
-    """Hydra's parser without its functions, int(...) or choice(...): they work by assertions, and so not under -O."""
+    """Hydra's parser without its functions, int(...) or choice(...): they work by assertions, and so not under -O.
+
+    It keeps nothing of what it parses.
+    """
     parser = OverridesParser.create()
     parser.functions.definitions.clear()
     return parser

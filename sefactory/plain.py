@@ -1,8 +1,10 @@
 """Plain containers only: what a config may be made of at all, and reading it from YAML."""
 
 import math
+import stat
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ LARGEST_FILE = 2**20
 LONGEST_TEXT = 10_000
 LONGEST_KEY = 200
 LARGEST_NUMBER = 2**53
+PLAIN = (dict, list, str, int, float, bool, type(None))
+LONGEST_KEPT = 10_000
+"""Characters of a YAML text whose containers are kept for the next time."""
 MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -76,12 +81,15 @@ def read_yaml(path: Path, label: str) -> Any:
     Raises ConfigError for a file that cannot be read, is too large, or is no plain YAML.
     """
     try:
-        if path.is_dir():
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
             raise ConfigError([(label, "is a folder, not a YAML file")])
-        if path.exists() and not path.is_file():
+        if not stat.S_ISREG(found.st_mode):
             raise ConfigError([(label, "is no regular file")])
         with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+            content = file.read(min(found.st_size, LARGEST_FILE) + 1)
+            if len(content) > found.st_size:  # it has grown, or says nothing of its size
+                content += file.read(LARGEST_FILE)
         if len(content) > LARGEST_FILE:
             raise ConfigError([(label, f"the file is larger than {LARGEST_FILE // 2**20} MiB")])
         return parse_yaml(content.decode("utf-8-sig"), label)
@@ -94,7 +102,24 @@ def read_yaml(path: Path, label: str) -> Any:
 
 
 def parse_yaml(text: str, label: str) -> Any:
-    """YAML text as plain containers; raises ConfigError."""
+    """YAML text as plain containers, the caller's own; raises ConfigError."""
+    return copied(_parsed(text, label) if len(text) <= LONGEST_KEPT else _parsed.__wrapped__(text, label))
+
+
+def copied(data: Any) -> Any:
+    """Plain containers of one's own.
+
+    >>> copied({"gate": ["sigmoid"]})
+    {'gate': ['sigmoid']}
+    """
+    if isinstance(data, dict):
+        return {key: copied(value) for key, value in data.items()}
+    return [copied(item) for item in data] if isinstance(data, list) else data
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str, label: str) -> Any:
+    """By the text and not by the time of the file, so that an edit is always seen."""
     try:
         data = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
@@ -132,6 +157,8 @@ def plain(data: Any, label: str) -> Any:
 
 def _containers(data: Any) -> Any:
     """OmegaConf's containers as plain ones; it is not imported for anyone who has not done so."""
+    if type(data) in PLAIN:
+        return data
     omegaconf = sys.modules.get("omegaconf")
     if omegaconf and omegaconf.OmegaConf.is_config(data):
         return omegaconf.OmegaConf.to_container(data, resolve=False)
@@ -153,7 +180,7 @@ class _Walk:
             limit = f"more than {MOST_ENTRIES:,} entries" if self.count > MOST_ENTRIES else f"nested deeper than {DEEPEST}"
             raise ConfigError([(self.label or "config", limit)])
         data = _containers(data)
-        if isinstance(data, Mapping):
+        if isinstance(data, dict | Mapping):
             return {str(key): self.copy(data[key], (*path, str(key))) for key in data if self._key(key, path)}
         if isinstance(data, list | tuple):
             return [self.copy(item, (*path, str(i))) for i, item in enumerate(data)]

@@ -2,9 +2,9 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 from torch import nn
@@ -30,6 +30,11 @@ class Operator:
     make: Callable[..., nn.Module]
     parameters: tuple[Schema, ...]
 
+    @cached_property
+    def shipped(self) -> bool:
+        """Whether it is of the package: then every tensor that it allocates is one of `rehearsal.drawn`."""
+        return str(self.make.__module__).startswith(f"{__package__}.operators.")
+
     def arguments(self, given: Any) -> dict[str, Any]:
         """What a config wrote behind the name, as a mapping: one bare value is for the principal parameter.
 
@@ -41,9 +46,11 @@ class Operator:
             raise Refused(f"{self.name} takes no parameters, and is given {shown(given)}")
         return {} if given is None else {self.parameters[0].name: given}
 
-    def complaints(self, given: Iterable[str]) -> list[str]:
+    def complaints(self, given: Collection[str]) -> list[str]:
         """What is wrong with the names of given parameters: those that do not exist, and those that are missing."""
         names = {parameter.name: parameter for parameter in self.parameters}
+        if all(name in names for name in given) and all(p.name in given for p in self.parameters if p.required):
+            return []
         takes = f"it takes {words(names)}" if names else "it takes none"
         wrong = [name for name in given if name not in names]
         meant = {match(name, names) for name in wrong}
@@ -99,22 +106,30 @@ def operator(name: str) -> Callable[[Callable[Given, Module]], Callable[Given, M
 
 def _lettered(make: Callable[Given, Module], names: list[str]) -> Callable[Given, Module]:
     """`make` with the axes of these parameters as letters."""
+    if not names:
+        return make
     signature = inspect.signature(make)
+    written = {name: p.default for name in names if (p := signature.parameters[name]).default is not p.empty}
 
     @wraps(make)
     def made(*args: Given.args, **given: Given.kwargs) -> Module:
-        bound = signature.bind(*args, **given)
-        bound.apply_defaults()
-        sizes: Sizes = bound.args[0]
-        for name in names:
-            if (text := bound.arguments[name]) is not None:
-                try:
-                    bound.arguments[name] = sizes.letters(text)
-                except Refused as refused:
-                    raise Refused(f"{name} is {refused}") from None
-        return make(*bound.args, **bound.kwargs)
+        arguments: dict[str, Any] = given
+        sizes: Any = args[0] if args else None
+        if len(args) != 1:
+            (_, sizes), *rest = signature.bind(*args, **given).arguments.items()
+            arguments = dict(rest)
+        found = {name: arguments.get(name, written.get(name)) for name in names}
+        letters = {name: _letters(name, text, sizes) for name, text in found.items() if text is not None}
+        return make(sizes, **{**arguments, **letters})
 
     return made
+
+
+def _letters(name: str, text: str, sizes: Sizes) -> str:
+    try:
+        return sizes.letters(text)
+    except Refused as refused:
+        raise Refused(f"{name} is {refused}") from None
 
 
 def _parameters(name: str, make: Callable[..., nn.Module]) -> tuple[Schema, ...]:

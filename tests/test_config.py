@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -228,3 +229,21 @@ def test_hydra_is_imported_where_it_is_used() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.splitlines() == ["[]", "True"]
+
+
+def test_an_edited_file_is_seen_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    for name in ("tanh", "relu", "gelu", "relu"):  # as long as one another, and at one and the same time
+        file.write_text(f"gate: [{name}]")
+        os.utime(file, (1, 1))
+        assert sf.load(file)["gate"] == [name]
+
+
+def test_what_was_loaded_is_the_caller_s_own() -> None:
+    first = sf.load("cbam")
+    first["series"]["spatial"]["excite"][0]["conv"]["kernel"] = 3
+    first["let"].clear()
+    assert sf.load("cbam") != first and sf.load("cbam")["let"] == {"r": 16, "k": 7}
+    built = sf.build("cbam", 64, overrides=["series.channel.gate=[tanh]"])
+    built.config["series"]["channel"]["gate"].append("nothing")
+    assert sf.load("cbam", ["series.channel.gate=[tanh]"])["series"]["channel"]["gate"] == ["tanh"]

@@ -2,12 +2,18 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from subjects import EXAMPLES, GRID
+from torch import nn
 
 import sefactory as sf
-from sefactory.describe import describe, leaf_operators
+from sefactory.axes import Sizes
+from sefactory.block import Block, Part
+from sefactory.describe import declared, describe, leaf_operators, measured
+from sefactory.registry import find
 
 C, H, W = 256, 40, 56
 N = H * W
@@ -135,3 +141,41 @@ def test_as_dict_is_json() -> None:
     assert set(found) == {"block", "input", "output", "lines", "parameters", "macs", "elements", "let"}
     assert set(found["lines"][0]) == {"path", "operator", "sizes", "parameters", "macs", "elements"}
     assert found["input"] == [1, 64, 7, 9] and found["let"] == {"": {"key": 8}}
+
+
+@pytest.mark.parametrize("grid", ["W", "HW", "DHW"])
+@pytest.mark.parametrize("name", sf.configs())
+def test_the_declared_sizes_cost_what_a_forward_costs(name: str, grid: str) -> None:
+    try:
+        with torch.device("meta"):
+            block = sf.build(name, 64, grid=grid)
+    except sf.ConfigError:
+        pytest.skip("not for this grid")
+    sides = dict(zip(grid, (9, 5, 3), strict=False))
+    work, shape = measured(block.node, torch.empty(block.sizes[0].at(3, sides), device="meta"))
+    counted = declared(block, 3, sides)
+    assert counted is not None and shape == block.sizes[1].at(3, sides)
+    assert {key: n for key, n in counted.items() if any(n)} == {key: n for key, n in work.items() if any(n)}
+
+
+@pytest.mark.parametrize(("name", "sizes", "given"), EXAMPLES)
+def test_the_declared_sizes_of_an_operator_cost_what_its_forward_costs(name: str, sizes: Sizes, given: dict[str, Any]) -> None:
+    operator = find(name)
+    assert operator is not None
+    module, sides = operator.make(sizes, **given), dict(zip("HW", GRID, strict=True))
+    through = (sizes, getattr(module, "sizes", sizes))
+    block = Block(module, config=None, label="", sizes=through, parts=[Part("", name, through)], let={})
+    work, shape = measured(block.node, torch.empty(sizes.at(2, sides), device="meta"))
+    counted = declared(block, 2, sides)
+    assert counted is not None and shape == through[1].at(2, sides)
+    assert {key: n for key, n in counted.items() if any(n)} == {key: n for key, n in work.items() if any(n)}
+
+
+def test_only_a_forward_tells_what_a_replaced_module_costs() -> None:
+    block = sf.build("senet", 64)
+    block.gate.add_module("0", nn.Linear(1, 1))
+    assert declared(block, 1, {"H": 7, "W": 7}) is None
+    assert describe(block, 7, 7).parameters == 64 * 4 * 2 + 64 + 4 + 2
+    block = sf.build("senet", 64)
+    block.get_submodule("gate.0").register_forward_hook(lambda module, args, y: y[..., None])
+    assert declared(block, 1, {"H": 7, "W": 7}) is None

@@ -19,7 +19,7 @@ FLOORS = [
     {"errors", "network"},
     {"expression", "precision", "header", "machine", "memory"},
     {"axes", "plain"},
-    {"scope", "schema"},
+    {"scope", "schema", "rehearsal"},
     {"registry", "operators.weights", "structure"},
     {"operators.*"},
     {"operators.conv"},

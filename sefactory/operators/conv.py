@@ -211,4 +211,5 @@ def multiscale(
     each: NoAxes = "",
 ) -> MultiScale:
     """One convolution for each kernel along the axes, fused by sum, mean, or concat on C."""
-    return MultiScale([conv(sizes, kernel, along, mix, each, bias=bias) for kernel in kernels], fuse)
+    made = [conv(sizes, kernel=kernel, along=along, mix=mix, each=each, bias=bias) for kernel in kernels]
+    return MultiScale(made, fuse)

@@ -110,5 +110,5 @@ ACTIVATIONS = dict(zip(get_args(Activation), _MODULES, strict=True))
 @operator("mlp")
 def mlp(sizes: Sizes, hidden: Size, bias: bool = False, activation: Activation = "relu") -> nn.Sequential:
     """w2 f(w1 x + b1) + b2 over C, back to the incoming width, f the activation (arXiv:1709.01507, equation 3)."""
-    down = linear(sizes, hidden, "C", bias=bias)
-    return nn.Sequential(down, ACTIVATIONS[activation](), linear(down.sizes, sizes.number("C"), "C", bias=bias))
+    down = linear(sizes, out=hidden, mix="C", bias=bias)
+    return nn.Sequential(down, ACTIVATIONS[activation](), linear(down.sizes, out=sizes.number("C"), mix="C", bias=bias))

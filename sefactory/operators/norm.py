@@ -10,7 +10,7 @@ from ..axes import Sizes
 from ..precision import total
 from ..registry import operator
 from ..schema import Axes, Fraction, Positive, Real, Size
-from .weights import divide, inverse, learned
+from .weights import constant, divide, inverse, learned
 
 
 class BatchNorm(nn.Module):
@@ -29,13 +29,12 @@ class BatchNorm(nn.Module):
         shape = sizes.numbers(each)
         self.momentum, self.eps, self.kept = momentum, eps, each
         self.weight, self.bias = learned(shape, start=start), learned(shape, start=0)
-        self.register_buffer("running_mean", torch.zeros(shape))
-        self.register_buffer("running_var", torch.ones(shape))
-        self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long))
-        first = min(sizes.dims(each))
-        rest = [dim for dim in range(1, len(sizes.axes) + 1) if dim not in sizes.dims(each)]
-        self.lead = first
-        self.order = (*range(first), *sizes.dims(each), *[dim for dim in rest if dim > first])
+        self.register_buffer("running_mean", constant(shape, 0.0))
+        self.register_buffer("running_var", constant(shape, 1.0))
+        self.register_buffer("num_batches_tracked", constant((), 0))
+        own = sizes.dims(each)
+        self.lead = first = min(own)
+        self.order = (*range(first), *own, *[dim for dim in range(first + 1, len(sizes.axes) + 1) if dim not in own])
         self.back = inverse(self.order)
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from ..axes import Sizes
 from ..errors import Refused
+from ..rehearsal import drawn
 
 MOST_PARAMETERS = 10**9
 
@@ -17,23 +19,46 @@ def learned(shape: Sequence[int], fan_in: int = 1, start: float | None = None) -
 
     Raises Refused above 10^9 entries, before anything is allocated, and for a start that the dtype cannot hold.
     """
-    if math.prod(shape) > MOST_PARAMETERS:
-        raise Refused(f"would hold {math.prod(shape):,} parameters; at most {MOST_PARAMETERS:,} in a block")
-    parameter = nn.Parameter(torch.empty(tuple(shape)))
-    if start is not None and abs(start) > torch.finfo(parameter.dtype).max:
-        raise Refused(f"start {start:g} is beyond {str(parameter.dtype).removeprefix('torch.')}")
-    with torch.no_grad():
-        if start is None:
-            parameter.uniform_(-(fan_in**-0.5), fan_in**-0.5)
-        else:
-            parameter.fill_(start)
-    return parameter
+    _check(shape)
+    dtype = torch.get_default_dtype()
+    if start is not None and abs(start) > torch.finfo(dtype).max:
+        raise Refused(f"start {start:g} is beyond {str(dtype).removeprefix('torch.')}")
+    return drawn(partial(_begun, tuple(shape), fan_in, start))
 
 
 def normal(shape: Sequence[int]) -> nn.Parameter:
-    """N(0, 1). On the meta device there is nothing to draw, and torch would import its whole compiler to do it."""
-    parameter = learned(shape, start=0)
-    return parameter if parameter.is_meta else nn.Parameter(torch.randn_like(parameter))
+    """N(0, 1), of at most 10^9 entries as `learned`."""
+    _check(shape)
+    return drawn(partial(_normal, tuple(shape)))
+
+
+def constant(shape: Sequence[int], value: int | float) -> Tensor:
+    """A tensor of one value for a buffer, integer where the value is."""
+    return drawn(partial(_constant, tuple(shape), value))
+
+
+def _constant(shape: tuple[int, ...], value: int | float, device: str | None) -> Tensor:
+    if device == "meta":  # torch.full runs in Python there
+        return torch.empty(shape, dtype=torch.long if isinstance(value, int) else None, device=device)
+    return torch.full(shape, value, device=device)
+
+
+def _check(shape: Sequence[int]) -> None:
+    if math.prod(shape) > MOST_PARAMETERS:
+        raise Refused(f"would hold {math.prod(shape):,} parameters; at most {MOST_PARAMETERS:,} in a block")
+
+
+def _begun(shape: tuple[int, ...], fan_in: int, start: float | None, device: str | None) -> nn.Parameter:
+    weight = torch.empty(shape, device=device)
+    if not weight.is_meta:
+        weight = weight.uniform_(-(fan_in**-0.5), fan_in**-0.5) if start is None else weight.fill_(start)
+    return nn.Parameter(weight)
+
+
+def _normal(shape: tuple[int, ...], device: str | None) -> nn.Parameter:
+    """On the meta device there is nothing to draw, and torch would import its whole compiler to do it."""
+    weight = torch.empty(shape, device=device)
+    return nn.Parameter(weight if weight.is_meta else torch.randn_like(weight))
 
 
 def roles(sizes: Sizes, mix: str | None, *others: str) -> str:
