@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .axes import Sizes
 from .errors import ConfigError
 from .expression import Value
-from .lowering.lower import Lowered, lowered
+from .lowering.lower import Lowered
 from .precision import autocasting
 
 
@@ -57,7 +57,7 @@ class Block(nn.Module):
         self._channels = sizes[0].number("C")
         self._fixed = {2 + i: sizes[0].number(axis) for i, axis in enumerate(sizes[0].grid) if isinstance(sizes[0][axis], int)}
         self.frozen = False
-        self.lowered: Lowered | None = lowered(node, sizes[0]) if lower else None
+        self.lowered: Lowered | None = Lowered(node, sizes[0]) if lower else None
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         self._check(x_BCHW)
@@ -87,6 +87,8 @@ class Block(nn.Module):
         mode = mode and not self.frozen
         self._node[0].train(mode)
         super().train(mode)
+        if self.lowered is not None and not mode:
+            self.lowered.evaluate()
         return self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -95,7 +97,9 @@ class Block(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.lowered = lowered(self.node, self.sizes[0], self.frozen) if state["lowered"] else None
+        self.lowered = Lowered(self.node, self.sizes[0], self.frozen) if state["lowered"] else None
+        if self.lowered is not None and not self.training:
+            self.lowered.evaluate()
 
     def _check(self, x: Tensor) -> None:
         if not isinstance(x, Tensor) or x.dim() != self._rank or x.shape[1] != self._channels:

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from .block import Block
 from .lowering.graph import Attend, Dense, Window, ordered
-from .lowering.lower import folding, lowered
-from .lowering.maps import fold
+from .lowering.lower import Lowered
+from .lowering.terms import folded
 from .operators.conv import Conv
 from .operators.gate import Gain
 from .operators.linear import Linear
@@ -30,7 +30,7 @@ def freeze(block: Block) -> Block:
     True
     """
     frozen = copy.deepcopy(block).eval().requires_grad_(False)
-    for value in ordered(folding(frozen.node, frozen.sizes[0])):
+    for value in ordered(Lowered(frozen.node, frozen.sizes[0]).graph):
         match value.op:
             case Dense(linear, times, BatchNorm() as norm):
                 _fold_norm(frozen, linear, norm, times)
@@ -40,16 +40,17 @@ def freeze(block: Block) -> Block:
                 _fold_gain(frozen, linear, gain, 2 * attention.width)
     frozen.frozen = True
     if frozen.lowered is not None:
-        frozen.lowered = lowered(frozen.node, frozen.sizes[0], frozen=True)
-    return frozen
+        frozen.lowered = Lowered(frozen.node, frozen.sizes[0], frozen=True)
+    return frozen.eval()
 
 
 def _fold_norm(block: Block, owner: Learned, norm: BatchNorm, times: int) -> None:
     """`times` is how often the bias is added before the norm sees it."""
-    weight, bias = owner.weight, None if owner.bias is None else owner.bias * times
-    lead = (*weight.shape[: len(owner.each) + 1],)
-    flat, term = fold(weight.reshape(-1, *weight.shape[len(lead) :]), None if bias is None else bias.flatten(), norm)
-    _set(owner, flat.reshape(weight.shape), (term / times).reshape(lead))
+    weight, bias = owner.weight, None if owner.bias is None else owner.bias.flatten() * times
+    out = weight.shape[: len(owner.each) + 1]
+    flat, term = folded(lambda: (weight.reshape(-1, *weight.shape[len(out) :]), bias), norm)()
+    assert term is not None
+    _set(owner, flat.reshape(weight.shape), (term / times).reshape(out))
     _drop(block, norm)
 
 

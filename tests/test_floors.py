@@ -24,7 +24,7 @@ FLOORS = [
     {"operators.*"},
     {"operators.conv"},
     {"operators", "nodes", "naming"},
-    {"lowering", "lowering.graph", "lowering.layout", "lowering.activations"},
+    {"lowering", "lowering.graph", "lowering.layout", "lowering.activations", "lowering.terms"},
     {"lowering.program"},
     {"lowering.maps", "lowering.units"},
     {"lowering.attend"},

@@ -4,8 +4,9 @@ An operation says what is computed in the words of the grammar; those that hold 
 tree that owns them, and read them from there whenever they run.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import is_
 from typing import Literal
 
 from torch import Tensor
@@ -92,10 +93,9 @@ class Window(Op):
 
 @dataclass(frozen=True)
 class Norm(Op):
-    """Batch normalisation, then the activation where there is one."""
+    """Batch normalisation."""
 
     norm: BatchNorm
-    activation: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Split(Op):
     index: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)  # never changed; a frozen one takes three times as long to make
 class Value:
     """What an operation makes of other values: its sizes, and the path of the node that it comes from."""
 
@@ -172,30 +172,32 @@ class Value:
     sizes: Sizes
     place: str = ""
 
-    def resting_on(self, *inputs: "Value") -> "Value":
+    def resting_on(self, inputs: Sequence["Value"]) -> "Value":
         """The same of other values."""
-        return self if all(a is b for a, b in zip(inputs, self.inputs, strict=True)) else replace(self, inputs=inputs)
+        same = all(map(is_, inputs, self.inputs))
+        return self if same else Value(self.op, tuple(inputs), self.sizes, self.place)
 
 
 def ordered(root: Value) -> list[Value]:
     """Every value below a root once, each behind those that it rests on."""
     found: dict[int, Value] = {}
-    stack: list[tuple[Value, Iterator[Value]]] = [(root, iter(root.inputs))]
+    stack = [root]
     while stack:
-        value, left = stack[-1]
-        below = next((other for other in left if id(other) not in found), None)
-        if below is None:
-            found.setdefault(id(value), value)
-            stack.pop()
+        value = stack[-1]
+        if left := [other for other in value.inputs if id(other) not in found]:
+            stack += reversed(left)
         else:
-            stack.append((below, iter(below.inputs)))
+            found[id(value)] = value
+            stack.pop()
+            while stack and id(stack[-1]) in found:
+                stack.pop()
     return list(found.values())
 
 
-def uses(root: Value) -> dict[int, int]:
-    """How many values rest on each, by its id; the root is used once, from outside."""
-    count = {id(root): 1}
-    for value in ordered(root):
+def uses(values: Sequence[Value]) -> dict[int, int]:
+    """How many values rest on each, by its id; the last one is used once, from outside."""
+    count = {id(values[-1]): 1}
+    for value in values:
         for other in value.inputs:
             count[id(other)] = count.get(id(other), 0) + 1
     return count

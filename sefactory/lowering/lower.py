@@ -1,7 +1,5 @@
 """Lowering: the plain tree becomes a graph, the rules rewrite it, and its steps run in place of the tree."""
 
-from dataclasses import dataclass
-from inspect import getdoc
 from itertools import chain
 
 from torch import Tensor, nn
@@ -28,18 +26,18 @@ def rewritten(root: Value, rules: Rules, notes: list[Rewrite]) -> Value:
 
 
 def _once(root: Value, rules: Rules, notes: list[Rewrite]) -> Value:
-    used = uses(root)
+    values = ordered(root)
+    used = uses(values)
     made: dict[int, Value] = {}
-    for value in ordered(root):
-        new = value.resting_on(*[made[id(other)] for other in value.inputs])
-        used[id(new)] = used[id(value)]
+    for value in values:
+        new = value.resting_on([made[id(other)] for other in value.inputs]) if value.inputs else value
         for rule in rules.get(type(new.op), ()):
             found = rule(new, used)
             if found is not None:
-                notes.append(Rewrite(value.place, rule.__name__, (getdoc(rule) or "").split("\n")[0]))
-                used[id(found)] = used[id(value)]
+                notes.append(Rewrite(value.place, rule.__name__, str(rule.__doc__).partition("\n")[0]))
                 new = found
                 break  # what it has become is looked at in the next pass
+        used[id(new)] = used[id(value)]
         made[id(value)] = new
     return made[id(root)]
 
@@ -61,40 +59,48 @@ def _hooks(module: nn.Module) -> tuple[dict[int, object], ...]:
     return module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks  # type: ignore[return-value]
 
 
-@dataclass(frozen=True)
 class Lowered:
-    """A block as steps: one program for any mode, and one for eval mode, in which `fixed` norms are constants."""
+    """A block as steps: a program for any mode, and from the first time in eval mode on one in which norms are constants.
 
-    always: Program
-    evaluated: Program
-    fixed: tuple[BatchNorm, ...]
-    rewrites: tuple[Rewrite, ...]
-    tree: Tree
+    `rewrites` are those of both. A `frozen` tree has constant weights and no gradients.
+    """
+
+    def __init__(self, node: nn.Module, sizes: Sizes, frozen: bool = False) -> None:
+        self._notes: list[Rewrite] = []
+        self._graph = rewritten(captured(node, sizes), ALWAYS, self._notes)
+        self._frozen, self._tree = frozen, Tree(node)
+        self._always = program(self._graph, frozen)
+        self._evaluated: Program | None = None
+        self._fixed: list[BatchNorm] = []
+
+    def evaluate(self) -> None:
+        """Writes the program for eval mode; before that the one for any mode runs."""
+        if self._evaluated is None:
+            count = len(self._notes)
+            graph = rewritten(self._graph, EVALUATED, self._notes)
+            self._fixed = fixed(graph)
+            self._evaluated = program(graph, self._frozen) if len(self._notes) > count else self._always
+
+    @property
+    def rewrites(self) -> tuple[Rewrite, ...]:
+        """What the rules did, in the order in which they did it."""
+        self.evaluate()
+        return tuple(self._notes)
+
+    @property
+    def graph(self) -> Value:
+        """What is computed in eval mode."""
+        return rewritten(self._graph, EVALUATED, [])
 
     def faithful(self) -> bool:
-        """Whether the tree is still what the steps were written from."""
-        return self.tree.unchanged()
+        """Whether the tree is still what the steps were written from, and nobody listens in."""
+        return self._tree.unchanged()
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, ...) -> (B, C', ...)."""
-        for norm in self.fixed:
+        if self._evaluated is None:
+            return self._always(x)
+        for norm in self._fixed:
             if norm.training:
-                return self.always(x)
-        return self.evaluated(x)
-
-
-def lowered(node: nn.Module, sizes: Sizes, frozen: bool = False) -> Lowered:
-    """The steps of a plain tree for the sizes of its map; a `frozen` one has constant weights and no gradients."""
-    notes: list[Rewrite] = []
-    graph = rewritten(captured(node, sizes), ALWAYS, notes)
-    always = program(graph, frozen)
-    count = len(notes)
-    graph = rewritten(graph, EVALUATED, notes)
-    evaluated = program(graph, frozen) if len(notes) > count else always
-    return Lowered(always, evaluated, tuple(fixed(graph)), tuple(notes), Tree(node))
-
-
-def folding(node: nn.Module, sizes: Sizes) -> Value:
-    """The graph of a tree in eval mode: which norms and gains belong to which weights."""
-    notes: list[Rewrite] = []
-    return rewritten(rewritten(captured(node, sizes), ALWAYS, notes), EVALUATED, notes)
+                return self._always(x)
+        return self._evaluated(x)

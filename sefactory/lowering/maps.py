@@ -14,10 +14,10 @@ from ..kernels.normalisation import batch_norm
 from ..operators.conv import CONVOLUTIONS, Conv
 from ..operators.norm import BatchNorm
 from . import graph as g
-from .activations import OVERWRITING
 from .graph import Value
 from .layout import bare
 from .program import Writer
+from .terms import Terms, folded, held, held_norm, times_bias
 
 LEAST = 2**13
 """Values of a map from which a convolution may have a faster form."""
@@ -41,36 +41,32 @@ def dense(op: g.Dense, value: Value, w: Writer) -> None:
         w.made(value, slot, x.sizes.axes)
 
 
-def _term(op: g.Dense) -> Tensor | None:
-    bias = op.linear.bias
-    return bias if bias is None or op.times == 1 else bias * op.times
-
-
 def _product(op: g.Dense) -> Callable[[Tensor], Tensor]:
-    linear = op.linear
+    terms = times_bias(held(op.linear), op.times)
 
     def run(x: Tensor) -> Tensor:
-        return F.linear(x, linear.weight, _term(op))
+        return F.linear(x, *terms())
 
     return run if op.norm is None else _then(run, fixed_norm(op.norm))
 
 
 def _pointwise_convolution(op: g.Dense) -> Callable[[Tensor], Tensor]:
-    linear = op.linear
-    shape, groups = (*linear.weight.shape, 1, 1), linear.groups
+    terms = times_bias(held(op.linear), op.times)
+    shape, groups = (*op.linear.weight.shape, 1, 1), op.linear.groups
 
     def run(x: Tensor) -> Tensor:
-        return F.conv2d(x, linear.weight.view(shape), _term(op), groups=groups)
+        weight, bias = terms()
+        return F.conv2d(x, weight.view(shape), bias, groups=groups)
 
     if op.norm is None:
         return run
-    fixed = op.norm
+    both = folded(terms, op.norm)
 
-    def folded(x: Tensor) -> Tensor:
-        weight, term = fold(linear.weight, _term(op), fixed)
-        return F.conv2d(x, weight.view(shape), term, groups=groups)
+    def at_once(x: Tensor) -> Tensor:
+        weight, bias = both()
+        return F.conv2d(x, weight.view(shape), bias, groups=groups)
 
-    return _by_size(folded, _then(run, fixed_norm(fixed)))
+    return _by_size(at_once, _then(run, fixed_norm(op.norm)))
 
 
 def _plainly(op: g.Dense) -> Callable[[Tensor], Tensor]:
@@ -117,12 +113,8 @@ def _convolution(op: g.Window, along: str) -> Callable[[Tensor], Tensor]:
     turned = tuple(range(lead)) + tuple(lead + i for i in order) if order != sorted(order) else ()
     padding, stride, dilation, groups = tuple(conv.padding[i] for i in order), conv.stride, conv.dilation, conv.groups
 
-    def weights() -> tuple[Tensor, Tensor | None]:
-        weight: Tensor = conv.weight.permute(turned) if turned else conv.weight
-        bias = conv.bias
-        return (weight.unsqueeze(0) if lead == 1 else weight), (bias.flatten() if bias is not None and bias.dim() > 1 else bias)
-
-    repaired = _repaired(conv)
+    plain = lead == 2 and not turned and (conv.bias is None or conv.bias.dim() == 1)
+    terms, repaired = held(conv) if plain else _arranged(held(conv), lead, turned), _repaired(conv)
 
     def convolved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if repaired and eligible(x, LEAST):
@@ -130,16 +122,23 @@ def _convolution(op: g.Window, along: str) -> Callable[[Tensor], Tensor]:
         return convolve(x, weight, bias, stride, padding, dilation, groups)
 
     def run(x: Tensor) -> Tensor:
-        return convolved(x, *weights())
+        return convolved(x, *terms())
 
     if op.norm is None:
         return run
-    fixed = op.norm
+    both = folded(terms, op.norm)
+    return _by_size(lambda x: convolved(x, *both()), _then(run, fixed_norm(op.norm)))
 
-    def folded(x: Tensor) -> Tensor:
-        return convolved(x, *fold(*weights(), fixed))
 
-    return _by_size(folded, _then(run, fixed_norm(fixed)))
+def _arranged(terms: Terms, lead: int, turned: tuple[int, ...]) -> Terms:
+    """Weights as torch's convolutions take them: (out, in, kernel...), their window axes in the order of the map's."""
+
+    def arranged() -> tuple[Tensor, Tensor | None]:
+        weight, bias = terms()
+        weight = weight.permute(turned) if turned else weight
+        return weight.unsqueeze(0) if lead == 1 else weight, bias if bias is None or bias.dim() == 1 else bias.flatten()
+
+    return arranged
 
 
 def _repaired(conv: Conv) -> bool:
@@ -148,20 +147,13 @@ def _repaired(conv: Conv) -> bool:
     return not depthwise and (conv.groups > 1 or math.prod(conv.weight.shape[: -len(conv.along)]) <= 2)
 
 
-def fold(weight: Tensor, bias: Tensor | None, norm: BatchNorm) -> tuple[Tensor, Tensor]:
-    """s W and s b + t where the norm is s y + t: s = w / sqrt(var + eps), t = b - s mean; (out, ...)."""
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    term = norm.bias - norm.running_mean * scale
-    folded = weight * scale.view(-1, *[1] * (weight.dim() - 1))
-    return folded, term if bias is None else term + bias * scale
-
-
 def fixed_norm(norm: BatchNorm) -> Callable[[Tensor], Tensor]:
     """The norm in eval mode, of (N, C, ...)."""
-    momentum, eps = norm.momentum, norm.eps
+    terms, momentum, eps = held_norm(norm), norm.momentum, norm.eps
 
     def run(x: Tensor) -> Tensor:
-        return torch.batch_norm(x, norm.weight, norm.bias, norm.running_mean, norm.running_var, False, momentum, eps, True)
+        weight, bias, mean, var = terms()
+        return torch.batch_norm(x, weight, bias, mean, var, False, momentum, eps, True)
 
     return run
 
@@ -169,26 +161,25 @@ def fixed_norm(norm: BatchNorm) -> Callable[[Tensor], Tensor]:
 def norm(op: g.Norm, value: Value, w: Writer) -> None:
     """Batch normalisation over one axis of channels, which stands first."""
     (x,) = value.inputs
-    module, layout = op.norm, norm_layout(op.norm, w.layout(x), x.sizes)
-    overwrite = OVERWRITING.get(op.activation)
-    if not layout:
-        run = module if overwrite is None else _then(module, overwrite)
-        w.made(value, w.unary(run, w.slot(x, x.sizes.axes)), x.sizes.axes)
-        return
-    w.made(value, w.unary(_normed(module, overwrite), w.slot(x, layout)), layout, fresh=overwrite is None)
+    layout = norm_layout(op.norm, w.layout(x), x.sizes)
+    if layout:
+        w.made(value, w.unary(_normed(op.norm), w.slot(x, layout)), layout, fresh=True)
+    else:
+        w.made(value, w.unary(op.norm, w.slot(x, x.sizes.axes)), x.sizes.axes)
 
 
-def _normed(module: BatchNorm, overwrite: Callable[[Tensor], Tensor] | None) -> Callable[[Tensor], Tensor]:
-    momentum, eps = module.momentum, module.eps
+def _normed(module: BatchNorm) -> Callable[[Tensor], Tensor]:
+    terms, momentum, eps, evaluated = held_norm(module), module.momentum, module.eps, fixed_norm(module)
 
     def run(x: Tensor) -> Tensor:
-        training = module.training
-        if training:
-            module.num_batches_tracked.add_(1)
-        normed = batch_norm if training and eligible(x) else F.batch_norm
-        return normed(x, module.running_mean, module.running_var, module.weight, module.bias, training, momentum, eps)
+        if not module.training:
+            return evaluated(x)
+        module.num_batches_tracked.add_(1)
+        weight, bias, mean, var = terms()
+        normed = batch_norm if eligible(x) else F.batch_norm
+        return normed(x, mean, var, weight, bias, True, momentum, eps)
 
-    return run if overwrite is None else _then(run, overwrite)
+    return run
 
 
 def norm_layout(module: BatchNorm, layout: str, sizes: Sizes) -> str:

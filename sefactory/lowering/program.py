@@ -40,7 +40,6 @@ class Writer:
         self.frozen = frozen
         self.steps: list[tuple[Step, tuple[int, ...]]] = []
         self.layouts: dict[int, str] = {}
-        self.used = uses(root)
         self.parts: dict[int, list[int]] = {}
         self.tokens: dict[int, int | None] = {}
         self._slots: dict[tuple[int, str], int] = {}
@@ -48,6 +47,7 @@ class Writer:
         self._fresh: set[int] = set()
         self._next = 0
         self.values = ordered(root)
+        self.used = uses(self.values)
         self.readers: dict[int, list[Value]] = {}
         for value in self.values:
             for other in value.inputs:

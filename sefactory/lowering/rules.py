@@ -225,7 +225,7 @@ def residuals_together(value: Value, used: Uses) -> Value | None:
 def norm_into_linear(value: Value, used: Uses) -> Value | None:
     """s (W x + b) + t = (s W) x + (s b + t), where the norm is fixed."""
     (dense,) = value.inputs
-    if not isinstance(value.op, g.Norm) or value.op.activation or not isinstance(dense.op, g.Dense):
+    if not isinstance(value.op, g.Norm) or not isinstance(dense.op, g.Dense):
         return None
     if dense.op.norm is not None or not _alone(dense, used):
         return None
@@ -237,7 +237,7 @@ def norm_into_linear(value: Value, used: Uses) -> Value | None:
 def norm_into_window(value: Value, used: Uses) -> Value | None:
     """s (w * x) + t = (s w) * x + t, where the norm is fixed."""
     (window,) = value.inputs
-    if not isinstance(value.op, g.Norm) or value.op.activation or not isinstance(window.op, g.Window):
+    if not isinstance(value.op, g.Norm) or not isinstance(window.op, g.Window):
         return None
     layout = window_layout(window.op, window.inputs[0].sizes)
     if window.op.norm is not None or not layout or not _alone(window, used):
