@@ -1,7 +1,7 @@
 """What autocast does to a tensor, and how to compute without it where half types would overflow."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,11 +16,11 @@ def autocasting(x: Tensor) -> bool:
     return torch.amp.autocast_mode.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
-def in_float32(compute: Callable[..., Found], *tensors: Tensor) -> Found:
-    """compute(*tensors) with autocast off and half types taken to float32."""
-    full = [t.float() if t.dtype in HALF else t for t in tensors]
-    if autocasting(tensors[0]):
-        with torch.autocast(tensors[0].device.type, enabled=False):
+def in_float32(compute: Callable[..., Found], first: Tensor, *others: Any) -> Found:
+    """compute(first, *others) with autocast off and half types taken to float32."""
+    full = [t.float() if isinstance(t, Tensor) and t.dtype in HALF else t for t in (first, *others)]
+    if autocasting(first):
+        with torch.autocast(first.device.type, enabled=False):
             return compute(*full)
     return compute(*full)
 

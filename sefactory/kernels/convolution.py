@@ -12,6 +12,7 @@ from torch.nn import functional as F
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 LANES = {"AVX2": 8, "AVX512": 16}.get(torch.backends.cpu.get_cpu_capability(), 0)  # float32 values in a register; 0: plain
 PLANE, THIN = 1 << 10, 1 << 14  # values of a plane, and of a map, from which the thin form gains
+PHASED = 1 << 15  # values of a map from which the phases of a dilated window gain
 WIDEST = 32  # channels of merged groups up to which zeros cost less than they gain
 
 Mask = tuple[bool, bool, bool]
@@ -132,7 +133,7 @@ def grouped(
     """Groups merged until their channels fill the registers, and the weight's gradient as `Windows` has it where that gains."""
     together = fewest(weight, groups, lanes) if lanes == 8 else 1
     weight, groups = merged(weight, groups, together), groups // together
-    phased = lanes == 8 and dilation > 1 and all(p % dilation == 0 for p in padding)
+    phased = lanes == 8 and dilation > 1 and x.numel() > PHASED and all(p % dilation == 0 for p in padding)
     gains = x.dim() == 4 and stride == 1 and (phased or weight.shape[1] < lanes == 16)
     if gains and weight.requires_grad and torch.is_grad_enabled():
         return windowed_by_groups(x, weight, bias, stride, padding, dilation, groups, phased)

@@ -25,15 +25,11 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def _relu6_(x: Tensor) -> Tensor:
-    return F.hardtanh_(x, 0.0, 6.0)
-
-
 OVERWRITING: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid_,
     "tanh": torch.tanh_,
     "relu": torch.relu_,
-    "relu6": _relu6_,
+    "relu6": partial(F.relu6, inplace=True),
 }
 """Their gradients are read off their results, so that autograd does not miss what was overwritten."""
 

@@ -9,14 +9,16 @@ from torch.nn import functional as F
 from ..axes import Sizes
 from ..kernels.attention import FEWEST_TOKENS, attended, channel_attended
 from ..kernels.guard import eligible
-from ..operators.attention import Attention, placed
+from ..operators.attention import LINEAR, Attention
+from ..operators.conv import CONVOLUTIONS
 from ..operators.gate import Gain
 from ..operators.linear import Linear
-from ..precision import in_float32
+from ..precision import HALF, autocasting, in_float32
 from . import graph as g
 from .graph import Value
 from .maps import FOLD
 from .program import Writer
+from .terms import held
 
 FEWEST = 2**15
 """Values of a map from which its attention has a backward of its own."""
@@ -57,30 +59,34 @@ def _tokens(module: Attention, sizes: Sizes) -> str:
 
 def _positions(op: g.Attend, placing: Placing) -> Callable[..., Tensor]:
     """x (B, C, tokens...) -> (B, C', tokens...)."""
-    module, linear, gain = op.attention, op.linear, op.gain
+    module, gain = op.attention, op.gain
+    projected = None if op.linear is None else _projection(op.linear, gain, 2 * module.width)
 
     def run(x: Tensor, residual: Tensor | None = None) -> Tensor:
-        large = x.numel() > FOLD
-        x_BCT = x.flatten(2) if x.dim() > 3 else x
-        if linear is not None:
-            x_BCT = projected(x_BCT, linear, gain if large else None, 2 * module.width)
-        y_BCT = _attended(module, x_BCT, list(x.shape[2:]), placing)
-        y = y_BCT.view(y_BCT.shape[:2] + x.shape[2:]) if x.dim() > 3 else y_BCT
-        if gain is None or (large and linear is not None):
+        large, size = x.numel() > FOLD, list(x.shape[2:])
+        x = x if projected is None else projected(x, large)
+        y = _attended(module, x.flatten(2) if len(size) > 1 else x, size, placing)
+        y = y.view(y.shape[:2] + tuple(size)) if len(size) > 1 else y
+        if gain is None or (large and projected is not None):
             return y if residual is None else y + residual
         return y * gain.weight if residual is None else torch.addcmul(residual, y, gain.weight)
 
     return run
 
 
-def projected(x_BCT: Tensor, linear: Linear, gain: Gain | None, start: int) -> Tensor:
-    """W x + b, the rows from `start` on times the gain: attention is linear in its values."""
-    weight: Tensor = linear.weight
-    bias: Tensor | None = linear.bias
-    if gain is not None:
-        weight = torch.cat([weight[:start], weight[start:] * gain.weight])
-        bias = bias if bias is None else torch.cat([bias[:start], bias[start:] * gain.weight])
-    return F.conv2d(x_BCT.unsqueeze(-1), weight[..., None, None], bias, groups=linear.groups).squeeze(-1)
+def _projection(linear: Linear, gain: Gain | None, start: int) -> Callable[[Tensor, bool], Tensor]:
+    """W x + b; for large maps the rows from `start` on times the gain, since attention is linear in its values."""
+    terms, groups, parameters = held(linear), linear.groups, linear.weight.shape
+
+    def run(x: Tensor, large: bool) -> Tensor:
+        weight, bias = terms()
+        if gain is not None and large:
+            weight = torch.cat([weight[:start], weight[start:] * gain.weight])
+            bias = bias if bias is None else torch.cat([bias[:start], bias[start:] * gain.weight])
+        convolve = CONVOLUTIONS[x.dim() - 2]
+        return convolve(x, weight.view(*parameters, *[1] * (x.dim() - 2)), bias, groups=groups)
+
+    return run
 
 
 def _attended(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing) -> Tensor:
@@ -89,41 +95,46 @@ def _attended(module: Attention, x_BCT: Tensor, size: list[int], placing: Placin
     batch, width, tokens = v.shape
     if heads > 1:
         q, k, v = (t.reshape(batch * heads, t.shape[1] // heads, tokens) for t in (q, k, v))
-
     if tokens >= FEWEST_TOKENS and eligible(x_BCT, FEWEST):
         return attended(q[:, None], k[:, None], v[:, None], scale).view(batch, width, tokens)
-
-    def weights(q: Tensor, k: Tensor) -> Tensor:
-        scores = torch.bmm(q.transpose(1, 2), k)
-        return (scores if scale == 1 else scores.mul_(scale)).softmax(-1)
-
-    a = in_float32(weights, q, k).to(v.dtype)
-    y = torch.bmm(v, a.transpose(1, 2))
+    y = torch.bmm(v, _weights(q, k, scale).transpose(1, 2))
     return y.view(batch, width, tokens) if heads > 1 else y
+
+
+def _weights(q: Tensor, k: Tensor, scale: float) -> Tensor:
+    """softmax_j(scale q_i . k_j); of half types in float32."""
+    if q.dtype in HALF or autocasting(q):
+        return in_float32(_softmax, q, k, scale).to(q.dtype)
+    return _softmax(q, k, scale)
+
+
+def _softmax(q: Tensor, k: Tensor, scale: float) -> Tensor:
+    scores = torch.bmm(q.transpose(1, 2), k)
+    return (scores if scale == 1 else scores.mul_(scale)).softmax(-1)
 
 
 def _parts(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing) -> tuple[Tensor, Tensor, Tensor]:
     """q, k, v, with the positions of the first two."""
+    position = module.position
     if module.key is None:
-        q = k = v = x_BCT
-        if module.position is not None:
-            at = placing(module.position, size)
-            q, k = q + at[0], k + at[1]
-        return q, k, v
+        if position is None:
+            return x_BCT, x_BCT, x_BCT
+        q_DT, k_DT = placing(position, size)
+        return x_BCT + q_DT, x_BCT + k_DT, x_BCT
     width = module.width
-    v = x_BCT.narrow(1, 2 * width, x_BCT.shape[1] - 2 * width)
-    qk = x_BCT.narrow(1, 0, 2 * width)
-    if module.position is not None:
-        qk = qk + placing(module.position, size).flatten(0, 1)
-    return qk.narrow(1, 0, width), qk.narrow(1, width, width), v
+    values = x_BCT.shape[1] - 2 * width
+    if position is None:
+        q, k, v = x_BCT.split_with_sizes((width, width, values), 1)
+        return q, k, v
+    qk = x_BCT.narrow(1, 0, 2 * width) + placing(position, size).flatten(0, 1)
+    return qk.narrow(1, 0, width), qk.narrow(1, width, width), x_BCT.narrow(1, 2 * width, values)
 
 
 def resized(position: Tensor, size: list[int]) -> Tensor:
     """Positions of q and of k for a grid of tokens, (2, heads x width, tokens)."""
-    if list(position.shape[2:]) == size:  # between the very places of a grid nothing is interpolated
-        return position.flatten(2)
-    q_HDT, k_HDT = placed(position, size, 1)
-    return torch.cat([q_HDT, k_HDT])
+    if list(position.shape[2:]) != size:  # between the very places of a grid nothing is interpolated
+        position = F.interpolate(position, size=size, mode=LINEAR[len(size)], align_corners=False)
+    return position.flatten(2) if len(size) > 1 else position
 
 
 class Kept:
@@ -148,21 +159,15 @@ def _channels(op: g.Attend) -> Callable[..., Tensor]:
     """x (B, C, positions...) -> the same: (gain A + identity) x, A = softmax(scale x x^T) in float32."""
     scale, gain, identity = op.attention.scale, op.gain, op.identity
 
-    def weights(x_BCN: Tensor) -> Tensor:
-        scores = torch.bmm(x_BCN, x_BCN.transpose(1, 2))
-        return (scores if scale == 1 else scores.mul_(scale)).softmax(-1)
-
     def run(x: Tensor, residual: Tensor | None = None) -> Tensor:
         x_BCN = x.flatten(2) if x.dim() > 3 else x
+        weight = None if gain is None else gain.weight
         if eligible(x_BCN, FEWEST):
-            y = channel_attended(x_BCN, scale, identity, None if gain is None else gain.weight).view(x.shape)
-            return y if residual is None else y + residual
-        a_BCC = in_float32(weights, x_BCN).to(x.dtype)
-        if gain is not None:
-            a_BCC = a_BCC * gain.weight
-        if identity:
-            a_BCC = a_BCC + identity * torch.eye(x_BCN.shape[1], dtype=x.dtype, device=x.device)
-        y_BCN = torch.bmm(a_BCC, x_BCN)
+            y_BCN = channel_attended(x_BCN, scale, identity, weight)
+        else:
+            a_BCC = _weights(x_BCN.transpose(1, 2), x_BCN.transpose(1, 2), scale)
+            a_BCC = a_BCC if weight is None else a_BCC * weight
+            y_BCN = torch.baddbmm(x_BCN, a_BCC, x_BCN, beta=identity) if identity else torch.bmm(a_BCC, x_BCN)
         y = y_BCN.view(x.shape) if x.dim() > 3 else y_BCN
         return y if residual is None else y + residual
 

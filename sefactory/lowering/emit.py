@@ -145,23 +145,28 @@ def _split(op: g.Split, value: Value, w: Writer) -> None:
     """All parts at once; what follows finds those of its siblings."""
     trunk, *branches = value.inputs
     lead = "SC" if trunk.sizes["S"] != 1 else "C"
-    key = id(trunk)
-    if key not in w.parts:
+    made = w.layout(trunk)
+    layout = made if made.startswith(f"{lead}H") else f"{lead}H"  # behind H are axes of size 1
+    if id(trunk) not in w.parts:
         strips = [_strip(x, w) for x in branches]
-        w.parts[key] = _parted(w, w.slot(trunk, f"{lead}H"), strips)
+        w.parts[id(trunk)] = _parted(w, w.slot(trunk, layout), len(lead) + 1, strips)
+    slot, branch = w.parts[id(trunk)][op.index], branches[op.index]
     space = "".join(axis for axis in value.sizes.space if value.sizes[axis] != 1)
-    slot, branch = w.parts[key][op.index], branches[op.index]
     if len(space) > 1:
-        there = w.slot(branch, ("SC" if branch.sizes["S"] != 1 else "C") + space)
-        slot = w.binary(lambda t, y: t.view(t.shape[:-1] + y.shape[-len(space) :]), slot, there)
-    w.made(value, slot, lead + (space or value.sizes.space[-1]))
+        there, at = w.slot(branch, ("SC" if branch.sizes["S"] != 1 else "C") + space), len(lead) + 1
+        slot = w.binary(lambda t, y: t.reshape(t.shape[:at] + y.shape[-len(space) :]), slot, there)
+        w.made(value, slot, lead + space)
+        return
+    axis = space or value.sizes.space[-1]
+    rest = [other for other in value.sizes.space if other != axis]
+    w.made(value, slot, lead + axis + "".join(rest[: len(layout) - len(lead) - 1]))
 
 
-def _parted(w: Writer, trunk: int, strips: list[int]) -> list[int]:
+def _parted(w: Writer, trunk: int, dim: int, strips: list[int]) -> list[int]:
     out = [w.new() for _ in strips]
 
     def step(slots: Slots) -> None:
-        parts = slots[trunk].split([slots[i].shape[-1] for i in strips], -1)
+        parts = slots[trunk].split([slots[i].shape[-1] for i in strips], dim)
         for o, part in zip(out, parts, strict=True):
             slots[o] = part
 

@@ -33,7 +33,8 @@ def dense(op: g.Dense, value: Value, w: Writer) -> None:
         layout = axes or "C"
         w.made(value, w.unary(_product(op), w.slot(x, layout)), layout, fresh=True)
     elif x.sizes["S"] == 1 and len(x.sizes.space) == 2:
-        layout = f"C{x.sizes.space}"
+        made = w.layout(x)
+        layout = made if made[:1] == "C" and len(made) == 3 else f"C{x.sizes.space}"
         w.made(value, w.unary(_pointwise_convolution(op), w.slot(x, layout)), layout, fresh=True)
     else:
         slot = w.slot(x, x.sizes.axes)

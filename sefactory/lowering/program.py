@@ -5,12 +5,16 @@ from typing import Any
 
 from torch import Tensor
 
-from .graph import Value, ordered, uses
+from .graph import Cut, Join, Op, Part, Plain, Scaled, Source, Split, Value, ordered, uses
 from .layout import bare, view
 
 Slots = list[Any]
 Step = Callable[[Slots], None]
 Run = Callable[..., Tensor]
+
+
+VIEWS: tuple[type[Op], ...] = (Source, Plain, Part, Cut, Join, Split, Scaled)
+"""Operations whose result may be a view of an input."""
 
 
 class Program:
@@ -129,6 +133,13 @@ class Writer:
     def own(self, value: Value) -> bool:
         """Whether the tensor of a value may be overwritten: it is fresh, and nobody else reads it."""
         return self.used[id(value)] == 1 and self._slots[id(value), self.layouts[id(value)]] in self._fresh
+
+    def spent(self, value: Value, reader: Value) -> bool:
+        """Whether it may be overwritten where there are no gradients: `reader` is the last to read it, and none has a view."""
+        if type(value.op) in VIEWS or not value.inputs:
+            return False
+        others = [other for other in self.readers[id(value)] if other is not reader]
+        return all(id(other) in self.layouts and type(other.op) not in VIEWS for other in others)
 
     # ---- The whole ----
 

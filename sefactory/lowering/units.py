@@ -101,15 +101,19 @@ def gate(op: g.Gate, value: Value, w: Writer) -> None:
     if key is None or (w.frozen and w.own(x)):
         w.made(value, w.nary(run, places), layout, fresh=w.frozen)
         return
-    o, kind, scale = w.new(), op.kind, op.scale
+    o, kind, scale, spent = w.new(), op.kind, op.scale, len(gates) == 1 and w.spent(x, value)
 
     def step(slots: Slots) -> None:
         given = [slots[i] for i in places]
         token = slots[key]
         if token is None:
             slots[o] = run(*given)
+            return
+        factors = _scaled(given[1:], kind, scale)
+        if spent and not torch.is_grad_enabled() and factors[0].dtype == given[0].dtype:
+            slots[o] = given[0].mul_(factors[0])
         else:
-            slots[o] = applied(token, _scaled(given[1:], kind, scale), kind)
+            slots[o] = applied(token, factors, kind)
 
     w.put(step, key, *places)
     w.made(value, o, layout, fresh=w.frozen)
@@ -139,12 +143,15 @@ def select(op: g.Select, value: Value, w: Writer) -> None:
     a, b, s = value.inputs
     layout = common([(w.layout(x), x.sizes) for x in (a, b)], value.sizes.axes)
     places, o = [w.slot(x, layout) for x in (a, b, s)], w.new()
+    spent = w.spent(b, value)
     first, second = (token(x, w) if w.layout(x) == layout and s.sizes != x.sizes else None for x in (a, b))
 
     def step(slots: Slots) -> None:
         a, b, s = (slots[i] for i in places)
         if first is None or second is None or slots[first] is None or slots[second] is None or s.dtype != a.dtype:
             slots[o] = torch.lerp(b, a, s) if a.dtype == b.dtype == s.dtype else a * s + b * (1 - s)
+        elif spent and not torch.is_grad_enabled():
+            slots[o] = b.lerp_(a, s)
         else:
             slots[o] = selected(slots[first], slots[second], s)
 
