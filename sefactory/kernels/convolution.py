@@ -1,7 +1,8 @@
 """Convolutions that oneDNN has no good kernel for, written as ones that it has."""
 
 from collections.abc import Callable, Sequence
-from math import gcd
+from functools import lru_cache
+from math import gcd, prod
 from typing import Any
 
 import torch
@@ -41,7 +42,7 @@ def convolve(
     if LANES and x.dim() < 5 and x.dtype == torch.float32:
         if stride == dilation == groups == 1 and thin(x, weight, padding):
             return windowed_thinly(x, weight, bias, LANES)
-        if groups > 1 and weight.shape[:2] != (groups, 1) and weight[0, 0].numel() > 1:
+        if groups > 1 and weight.shape[:2] != (groups, 1) and prod(weight.shape[2:]) > 1:
             return grouped(x, weight, bias, stride, padding, dilation, groups, LANES)
     return CONVOLUTIONS[x.dim() - 2](x, weight, bias, stride, padding, dilation, groups)
 
@@ -153,8 +154,13 @@ def merged(weight: Tensor, groups: int, together: int) -> Tensor:
         return weight
     out, inputs = weight.shape[0] // groups, weight.shape[1]
     blocks = weight.reshape(groups // together, together, out, 1, -1)
-    same = torch.eye(together, dtype=weight.dtype).view(together, 1, together, 1)
-    return (blocks * same).reshape(weight.shape[0], together * inputs, *weight.shape[2:])
+    return (blocks * _same(together, weight.dtype)).reshape(weight.shape[0], together * inputs, *weight.shape[2:])
+
+
+@lru_cache(maxsize=16)
+def _same(together: int, dtype: torch.dtype) -> Tensor:
+    """1 where two of the merged groups are one, else 0: (together, 1, together, 1)."""
+    return torch.eye(together, dtype=dtype, device="cpu").view(together, 1, together, 1)
 
 
 class Windows(Function):

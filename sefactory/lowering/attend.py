@@ -33,9 +33,13 @@ def attend(op: g.Attend, value: Value, w: Writer) -> None:
         w.made(value, w.unary(op.attention, w.slot(source, source.sizes.axes)), source.sizes.axes)
         return
     placing = Kept() if w.frozen else resized
-    among = _channels(op) if "C" in _tokens(op.attention, source.sizes) else _positions(op, placing)
-    slots = [w.slot(source, layout), *[w.slot(other, layout) for other in residual]]
-    w.made(value, w.nary(among, slots), layout)
+    if "C" in _tokens(op.attention, source.sizes):
+        among = _channels(op, layout, value.sizes)
+    else:
+        among = _positions(op, layout, value.sizes, placing)
+    whole = f"C{value.sizes.space}"
+    slots = [w.slot(source, layout), *[w.slot(other, whole) for other in residual]]
+    w.made(value, w.nary(among, slots), whole)
 
 
 def attend_layout(module: Attention, sizes: Sizes) -> str:
@@ -43,7 +47,7 @@ def attend_layout(module: Attention, sizes: Sizes) -> str:
     tokens, features = _tokens(module, sizes), "".join(sizes.axes[dim - 1] for dim in module.features)
     others = [axis for axis in sizes.axes if axis not in tokens + features and sizes[axis] != 1]
     canonical = "".join(sorted(tokens, key=sizes.axes.index))
-    if others or module.factored or module.similarity != "dot" or tokens != canonical:
+    if others or "S" in tokens or module.factored or module.similarity != "dot" or tokens != canonical:
         return ""
     if "C" in tokens:
         return f"C{features}" if tokens == "C" and module.heads == 1 and module.key is None else ""
@@ -57,16 +61,22 @@ def _tokens(module: Attention, sizes: Sizes) -> str:
 # ---- Among positions -------------------------------------------------------------------------------------------------
 
 
-def _positions(op: g.Attend, placing: Placing) -> Callable[..., Tensor]:
-    """x (B, C, tokens...) -> (B, C', tokens...)."""
-    module, gain = op.attention, op.gain
+def _unsqueezing(layout: str, sizes: Sizes) -> Callable[[list[int]], list[int]]:
+    """The sides of a whole map from those that the layout has behind its channels: the others are 1."""
+    places = [layout.index(axis) - 1 if axis in layout else -1 for axis in sizes.space]
+    return lambda sides: [1 if place < 0 else sides[place] for place in places]
+
+
+def _positions(op: g.Attend, layout: str, sizes: Sizes, placing: Placing) -> Callable[..., Tensor]:
+    """x (B, C, tokens...) -> (B, C', D, H, W)."""
+    module, gain, whole = op.attention, op.gain, _unsqueezing(layout, sizes)
     projected = None if op.linear is None else _projection(op.linear, gain, 2 * module.width)
 
     def run(x: Tensor, residual: Tensor | None = None) -> Tensor:
-        large, size = x.numel() > FOLD, list(x.shape[2:])
+        large, batch, size = x.numel() > FOLD, x.shape[0], list(x.shape[2:])
         x = x if projected is None else projected(x, large)
         y = _attended(module, x.flatten(2) if len(size) > 1 else x, size, placing)
-        y = y.view(y.shape[:2] + tuple(size)) if len(size) > 1 else y
+        y = y.view(batch, -1, *whole(size))
         if gain is None or (large and projected is not None):
             return y if residual is None else y + residual
         return y * gain.weight if residual is None else torch.addcmul(residual, y, gain.weight)
@@ -96,20 +106,19 @@ def _attended(module: Attention, x_BCT: Tensor, size: list[int], placing: Placin
     if heads > 1:
         q, k, v = (t.reshape(batch * heads, t.shape[1] // heads, tokens) for t in (q, k, v))
     if tokens >= FEWEST_TOKENS and eligible(x_BCT, FEWEST):
-        return attended(q[:, None], k[:, None], v[:, None], scale).view(batch, width, tokens)
-    y = torch.bmm(v, _weights(q, k, scale).transpose(1, 2))
-    return y.view(batch, width, tokens) if heads > 1 else y
+        return attended(q[:, None], k[:, None], v[:, None], scale)
+    return torch.bmm(v, _weights(q.transpose(1, 2), k, scale).transpose(1, 2))
 
 
 def _weights(q: Tensor, k: Tensor, scale: float) -> Tensor:
-    """softmax_j(scale q_i . k_j); of half types in float32."""
+    """softmax_j(scale q_i . k_j), q (N, T, D), k (N, D, T); of half types in float32."""
     if q.dtype in HALF or autocasting(q):
         return in_float32(_softmax, q, k, scale).to(q.dtype)
     return _softmax(q, k, scale)
 
 
 def _softmax(q: Tensor, k: Tensor, scale: float) -> Tensor:
-    scores = torch.bmm(q.transpose(1, 2), k)
+    scores = torch.bmm(q, k)
     return (scores if scale == 1 else scores.mul_(scale)).softmax(-1)
 
 
@@ -155,9 +164,9 @@ class Kept:
 # ---- Among channels --------------------------------------------------------------------------------------------------
 
 
-def _channels(op: g.Attend) -> Callable[..., Tensor]:
-    """x (B, C, positions...) -> the same: (gain A + identity) x, A = softmax(scale x x^T) in float32."""
-    scale, gain, identity = op.attention.scale, op.gain, op.identity
+def _channels(op: g.Attend, layout: str, sizes: Sizes) -> Callable[..., Tensor]:
+    """x (B, C, positions...) -> (B, C, D, H, W): (gain A + identity) x, A = softmax(scale x x^T) in float32."""
+    scale, gain, identity, whole = op.attention.scale, op.gain, op.identity, _unsqueezing(layout, sizes)
 
     def run(x: Tensor, residual: Tensor | None = None) -> Tensor:
         x_BCN = x.flatten(2) if x.dim() > 3 else x
@@ -165,10 +174,11 @@ def _channels(op: g.Attend) -> Callable[..., Tensor]:
         if eligible(x_BCN, FEWEST):
             y_BCN = channel_attended(x_BCN, scale, identity, weight)
         else:
-            a_BCC = _weights(x_BCN.transpose(1, 2), x_BCN.transpose(1, 2), scale)
+            turned_BNC = x_BCN.transpose(1, 2)
+            a_BCC = _weights(x_BCN, turned_BNC, scale)
             a_BCC = a_BCC if weight is None else a_BCC * weight
             y_BCN = torch.baddbmm(x_BCN, a_BCC, x_BCN, beta=identity) if identity else torch.bmm(a_BCC, x_BCN)
-        y = y_BCN.view(x.shape) if x.dim() > 3 else y_BCN
+        y = y_BCN.view(x.shape[:2] + tuple(whole(list(x.shape[2:]))))
         return y if residual is None else y + residual
 
     return run

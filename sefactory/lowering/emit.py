@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..kernels.guard import eligible
 from . import graph as g
 from .activations import FREELY, FUNCTIONS, OVERWRITING
 from .attend import attend
@@ -68,8 +69,27 @@ def _combined(op: g.Combined, value: Value, w: Writer) -> None:
         return reduce(again, maps[2:], pair(maps[0], maps[1]))
 
     slots = [w.slot(x, layout) for x in value.inputs]
-    slot = w.binary(pair, *slots) if len(slots) == 2 else w.nary(run, slots)
+    if len(slots) == 2:
+        into = next((i for i, x in enumerate(value.inputs) if x.sizes == value.sizes and w.own(x)), None)
+        slot = w.binary(pair if into is None else _into(op.kind, into), *slots)
+    else:
+        slot = w.nary(run, slots)
     w.made(value, slot, layout, fresh=op.kind == "sum")
+
+
+def _into(kind: str, place: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """The pair written into one of the two, where that is large and has no gradient."""
+    pair = PAIRS[kind]
+    if kind not in ("sum", "product"):
+        return pair
+    over: Callable[[Tensor, Tensor], Tensor] = Tensor.add_ if kind == "sum" else Tensor.mul_
+
+    def run(a: Tensor, b: Tensor) -> Tensor:
+        if torch.is_grad_enabled() or a.dtype != b.dtype or not eligible(a if place == 0 else b):
+            return pair(a, b)
+        return over(a, b) if place == 0 else over(b, a)
+
+    return run
 
 
 def _scaled(op: g.Scaled, value: Value, w: Writer) -> None:
@@ -91,9 +111,17 @@ def _gained(op: g.Gained, value: Value, w: Writer) -> None:
 
 def _pointwise(op: g.Pointwise, value: Value, w: Writer) -> None:
     (x,) = value.inputs
-    table = FREELY if w.frozen else OVERWRITING
-    own = op.name in table and w.own(x)
-    w.made(value, w.unary((table if own else FUNCTIONS)[op.name], w.slot(x)), w.layout(x), fresh=w.frozen)
+    own, plain = w.own(x), FUNCTIONS[op.name]
+    if own and (w.frozen or op.name in OVERWRITING) and op.name in FREELY:
+        run = FREELY[op.name]
+    else:
+        run = _freely(plain, FREELY[op.name]) if own and op.name in FREELY else plain
+    w.made(value, w.unary(run, w.slot(x)), w.layout(x), fresh=w.frozen)
+
+
+def _freely(plain: Callable[[Tensor], Tensor], over: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Overwrites where there are no gradients."""
+    return lambda x: plain(x) if torch.is_grad_enabled() else over(x)
 
 
 def _softmax(op: g.Softmax, value: Value, w: Writer) -> None:
