@@ -16,6 +16,7 @@ FLOORS = [
     {"kernels", "kernels.attention", "kernels.convolution", "kernels.guard", "kernels.normalisation", "kernels.reduction"},
     {"kernels.gradient"},
     {"kernels.gating"},
+    {"kernels.compiled"},
     {"errors", "network"},
     {"expression", "precision", "header", "machine", "memory"},
     {"axes", "plain"},

@@ -57,6 +57,23 @@ def thin(x: Tensor, weight: Tensor, padding: tuple[int, ...]) -> bool:
     return all(k in (3, 5, 7) and 2 * p == k - 1 for k, p in zip(kernel, padding, strict=True))
 
 
+def convolve_backward(
+    g: Tensor, x: Tensor, weight: Tensor, stride: int, padding: Sequence[int], dilation: int, groups: int, needed: Mask
+) -> Gradients:
+    """The gradients of `convolve` by themselves: for a compiler, which cannot look inside of its Functions."""
+    padding = tuple(padding)
+    if not LANES or x.dim() > 4 or x.dtype != torch.float32:
+        return gradients(g, x, weight, stride, padding, dilation, groups, needed)
+    if stride == dilation == groups == 1 and thin(x, weight, padding):
+        return thin_gradients(g, x, weight, LANES, needed)
+    together = fewest(weight, groups, LANES) if LANES == 8 and prod(weight.shape[2:]) > 1 else 1
+    wide = merged(weight, groups, together)
+    phased = LANES == 8 and x.dim() == 4 and stride == 1 and dilation > 1 and all(p % dilation == 0 for p in padding)
+    given = (stride, padding, dilation, groups // together)
+    gx, gw, gb = windowed_gradients(g, x, wide, *given, phased and x.numel() > PHASED, needed)
+    return gx, gw if gw is None else unmerged(gw, weight.shape, groups, together), gb
+
+
 class Thin(Function):
     """A same-size window over few planes: all three are convolutions of which the `lanes` rows are channels, or one product.
 
@@ -76,12 +93,17 @@ class Thin(Function):
         if torch.is_grad_enabled():
             padding = [k // 2 for k in weight.shape[2:]]
             return (*gradients(g, x, weight, 1, padding, 1, 1, needed), None)
-        gx = lifted(g, weight.transpose(0, 1).flip(2, 3), None, ctx.lanes) if needed[0] else None
-        gw = correlated(x, g, weight.shape[2:]) if needed[1] else None
-        return gx, gw, g.sum((0, 2, 3)) if needed[2] else None, None
+        return (*thin_gradients(g, x, weight, ctx.lanes, needed), None)
 
 
 windowed_thinly: Callable[..., Tensor] = Thin.apply
+
+
+def thin_gradients(g: Tensor, x: Tensor, weight: Tensor, lanes: int, needed: Mask) -> Gradients:
+    """Of the input, by a lifted convolution as well; of the weight, by one product; of the bias."""
+    gx = lifted(g, weight.transpose(0, 1).flip(2, 3), None, lanes) if needed[0] else None
+    gw = correlated(x, g, weight.shape[2:]) if needed[1] else None
+    return gx, gw, g.sum((0, 2, 3)) if needed[2] else None
 
 
 def lifted(x: Tensor, weight: Tensor, bias: Tensor | None, lanes: int) -> Tensor:
@@ -157,6 +179,14 @@ def merged(weight: Tensor, groups: int, together: int) -> Tensor:
     return (blocks * _same(together, weight.dtype)).reshape(weight.shape[0], together * inputs, *weight.shape[2:])
 
 
+def unmerged(gradient: Tensor, shape: Sequence[int], groups: int, together: int) -> Tensor:
+    """The gradient of a weight from that of its merged form."""
+    if together == 1:
+        return gradient
+    blocks = gradient.reshape(groups // together, together, shape[0] // groups, together, -1)
+    return (blocks * _same(together, gradient.dtype)).sum(3).reshape(tuple(shape))
+
+
 @lru_cache(maxsize=16)
 def _same(together: int, dtype: torch.dtype) -> Tensor:
     """1 where two of the merged groups are one, else 0: (together, 1, together, 1)."""
@@ -194,17 +224,36 @@ class Windows(Function):
         nothing = (None,) * 5
         if torch.is_grad_enabled():
             return (*gradients(g, x, weight, stride, padding, dilation, groups, needed), *nothing)
-        gx, _, gb = gradients(g, x, weight, stride, padding, dilation, groups, (needed[0], False, needed[2]))
-        if ctx.phased:
-            x, g = phases(x, dilation), phases(g, dilation)
-            padding, dilation = [p // dilation for p in padding], 1
-        else:
+        if not ctx.phased:
+            gx, _, gb = gradients(g, x, weight, stride, padding, dilation, groups, (needed[0], False, needed[2]))
             x, g = (t.contiguous(memory_format=torch.channels_last) for t in (x, g))
-        gw = gradients(g, x, weight, stride, padding, dilation, groups, (False, True, False))[1]
-        return (gx, gw, gb, *nothing)
+            gw = gradients(g, x, weight, stride, padding, dilation, groups, (False, True, False))[1]
+            return (gx, gw, gb, *nothing)
+        return (*windowed_gradients(g, x, weight, stride, padding, dilation, groups, True, needed), *nothing)
 
 
 windowed_by_groups: Callable[..., Tensor] = Windows.apply
+
+
+def windowed_gradients(
+    g: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    stride: int,
+    padding: Sequence[int],
+    dilation: int,
+    groups: int,
+    phased: bool,
+    needed: Mask,
+) -> Gradients:
+    """ATen's, the weight's that of the phases of a dilated window where `phased`."""
+    if not phased:
+        return gradients(g, x, weight, stride, padding, dilation, groups, needed)
+    gx, _, gb = gradients(g, x, weight, stride, padding, dilation, groups, (needed[0], False, needed[2]))
+    x, g = phases(x, dilation), phases(g, dilation)
+    padding = [p // dilation for p in padding]
+    gw = gradients(g, x, weight, stride, padding, 1, groups, (False, needed[1], False))[1]
+    return gx, gw, gb
 
 
 def phases(x: Tensor, step: int) -> Tensor:

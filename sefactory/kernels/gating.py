@@ -55,7 +55,7 @@ class Token:
 def squeezed(x: Tensor, requests: Sequence[Request]) -> tuple[Token, list[Tensor]]:
     """(token for `applied`, one statistic of x a request, with the reduced axes 1). x: (B, ...) of rank 2 or more."""
     if not (torch.is_grad_enabled() and x.requires_grad):
-        return Token(x, None), [_statistic(x, name, dims) for name, dims in requests]
+        return Token(x, None), [statistic(x, name, dims) for name, dims in requests]
     edge, *found = _Squeeze.apply(x, tuple(requests))  # type: ignore[no-untyped-call]
     return Token(x, edge), found
 
@@ -68,7 +68,7 @@ def applied(token: Token, gates: Sequence[Tensor], combine: Combine = "product")
     if any(gate.dtype != token.x.dtype for gate in gates):  # promotion is left to ATen
         return token.x * combined(gates, combine, None)
     if not torch.is_grad_enabled():  # apply itself takes 0.15 ms of a forward of 3
-        return _gated(token.x, gates, combine)
+        return gated(token.x, gates, combine)
     y: Tensor = _Apply.apply(token.take(), token.x, combine, *gates)  # type: ignore[no-untyped-call]
     return y
 
@@ -84,13 +84,13 @@ def selected(a: Token, b: Token, gate: Tensor) -> Tensor:
     return y
 
 
-def _statistic(x: Tensor, name: str, dims: tuple[int, ...]) -> Tensor:
+def statistic(x: Tensor, name: str, dims: tuple[int, ...]) -> Tensor:
     if name in EXTREMA:
         return reduction.extremum(x, dims, EXTREMA[name])
     return {"mean": reduction.mean, "sum": reduction.total}[name](x, dims)
 
 
-def _gated(x: Tensor, gates: Sequence[Tensor], combine: str) -> Tensor:
+def gated(x: Tensor, gates: Sequence[Tensor], combine: str) -> Tensor:
     """y = x * gate, block by block where the gates together have the size of x."""
     if len(gates) == 1 or torch.broadcast_shapes(*(gate.shape for gate in gates))[1:] != x.shape[1:]:
         return x * combined(gates, combine, None)
@@ -108,7 +108,7 @@ class _Squeeze(Function):
         found: list[Tensor] = []
         places: list[Tensor | None] = []
         for name, dims in requests:
-            y, spots = reduction.spotted(x, dims, EXTREMA[name]) if name in EXTREMA else (_statistic(x, name, dims), None)
+            y, spots = reduction.spotted(x, dims, EXTREMA[name]) if name in EXTREMA else (statistic(x, name, dims), None)
             found.append(y)
             places.append(spots)
         masked = [name in EXTREMA and spots is None for (name, _), spots in zip(requests, places, strict=True)]
@@ -125,13 +125,13 @@ class _Squeeze(Function):
         parts = Parts(ctx.shape)
         for request, places, y, d in zip(ctx.requests, kept[:many], kept[many:], d_found, strict=True):
             if d is not None:
-                _add(parts, request, d, x, places, y)
+                add_term(parts, request, d, x, places, y)
         if torch.is_grad_enabled():
             return parts.plain(), None
         return parts.written(None if d_edge is None else _carried(d_edge)), None
 
 
-def _add(parts: Parts, request: Request, d: Tensor, x: Tensor | None, places: Tensor | None, y: Tensor | None) -> None:
+def add_term(parts: Parts, request: Request, d: Tensor, x: Tensor | None, places: Tensor | None, y: Tensor | None) -> None:
     """The term of one statistic of which d is the gradient."""
     name, dims = request
     if places is not None:
@@ -166,7 +166,7 @@ class _Apply(Function):
     def forward(ctx: Any, edge: Tensor | None, x: Tensor, combine: Combine, *gates: Tensor) -> Tensor:
         ctx.save_for_backward(x if any(ctx.needs_input_grad[3:]) else None, *gates)
         ctx.combine = combine
-        return _gated(x, gates, combine)
+        return gated(x, gates, combine)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
@@ -177,7 +177,7 @@ class _Apply(Function):
             return None, d_x, None, *_plain_gate_gradients(g, x, gates, ctx.combine, to_gates)
         gated = Gated(g.contiguous(), tuple(gates), ctx.combine)  # copied at most once
         d_edge, d_x = _handed_on(gated, by_edge, to_x)
-        return d_edge, d_x, None, *_gate_gradients(gated, x, to_gates)
+        return d_edge, d_x, None, *gate_gradients(gated, x, to_gates)
 
 
 def _handed_on(gated: Gated, by_edge: bool, to_x: bool) -> tuple[Tensor | None, Tensor | None]:
@@ -206,7 +206,7 @@ class _Select(Function):
         first, second = (Gated(g, (part,), "product") for part in (gate, 1 - gate))
         edge_a, d_a = _handed_on(first, by_a, to_a)
         edge_b, d_b = _handed_on(second, by_b, to_b)
-        (of_a,), (of_b,) = (_gate_gradients(first, x, [to_gate]) for x in (a, b))
+        (of_a,), (of_b,) = (gate_gradients(first, x, [to_gate]) for x in (a, b))
         return edge_a, edge_b, d_a, d_b, None if of_a is None or of_b is None else of_a - of_b
 
 
@@ -227,7 +227,7 @@ def _plain_gate_gradients(
     ]
 
 
-def _gate_gradients(gated: Gated, x: Tensor | None, needs: Sequence[bool]) -> list[Tensor | None]:
+def gate_gradients(gated: Gated, x: Tensor | None, needs: Sequence[bool]) -> list[Tensor | None]:
     """The same, block by block: g * x once for all gates."""
     g, gates, combine = gated
     if x is None:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..axes import Sizes
+from ..kernels import compiled
 from ..kernels.convolution import convolve as faster
 from ..kernels.guard import eligible
 from ..kernels.normalisation import batch_norm
@@ -120,6 +121,8 @@ def _convolution(op: g.Window, along: str) -> Callable[[Tensor], Tensor]:
     def convolved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if repaired and eligible(x, LEAST):
             return faster(x, weight, bias, stride, padding, dilation, groups)
+        if repaired and compiled.wanted(x, LEAST):
+            return compiled.convolve(x, weight, bias, stride, padding, dilation, groups)
         return convolve(x, weight, bias, stride, padding, dilation, groups)
 
     def run(x: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from ..kernels.gating import applied, selected, squeezed
+from ..kernels import compiled
+from ..kernels.gating import Token, applied, selected, squeezed
 from ..kernels.guard import eligible
 from . import graph as g
 from .graph import Value
@@ -79,11 +80,14 @@ def _squeezing(x: Value, statistics: list[Value], w: Writer) -> int:
 
     def step(slots: Slots) -> None:
         x = slots[place]
-        if not eligible(x):
+        if eligible(x):
+            slots[key], found = squeezed(x, requests)
+        elif compiled.wanted(x):
+            slots[key], found = x, compiled.squeeze(x, requests) if requests else []
+        else:
             for o, by, dims in plain:
                 slots[o] = by(x, dims)
             return
-        slots[key], found = squeezed(x, requests)
         for (o, _, dims), y in zip(plain, found, strict=True):
             slots[o] = y.squeeze(dims)
 
@@ -110,7 +114,9 @@ def gate(op: g.Gate, value: Value, w: Writer) -> None:
             slots[o] = run(*given)
             return
         factors = _scaled(given[1:], kind, scale)
-        if spent and not torch.is_grad_enabled() and factors[0].dtype == given[0].dtype:
+        if isinstance(token, Tensor):
+            slots[o] = compiled.apply_gates(token, factors, kind)
+        elif spent and not torch.is_grad_enabled() and factors[0].dtype == given[0].dtype:
             slots[o] = given[0].mul_(factors[0])
         else:
             slots[o] = applied(token, factors, kind)
@@ -148,12 +154,13 @@ def select(op: g.Select, value: Value, w: Writer) -> None:
 
     def step(slots: Slots) -> None:
         a, b, s = (slots[i] for i in places)
-        if first is None or second is None or slots[first] is None or slots[second] is None or s.dtype != a.dtype:
+        one, other = (None if key is None else slots[key] for key in (first, second))
+        if not isinstance(one, Token) or not isinstance(other, Token) or s.dtype != a.dtype:
             slots[o] = torch.lerp(b, a, s) if a.dtype == b.dtype == s.dtype else a * s + b * (1 - s)
         elif spent and not torch.is_grad_enabled():
             slots[o] = b.lerp_(a, s)
         else:
-            slots[o] = selected(slots[first], slots[second], s)
+            slots[o] = selected(one, other, s)
 
     w.put(step, *places, *[key for key in (first, second) if key is not None])
     w.made(value, o, layout, fresh=w.frozen)
