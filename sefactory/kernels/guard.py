@@ -26,6 +26,11 @@ def eligible(x: Tensor, more_than: int = LARGE) -> bool:
     return x.is_cpu and x.dtype in DTYPES and x.is_contiguous() and not _transformed()
 
 
+def large(x: Tensor, more_than: int) -> bool:
+    """Whether a map has more values than that; to compilers and exporters, whose programs are for any size, it has."""
+    return is_compiling() or x.numel() > more_than
+
+
 def _transformed() -> bool:
     """Whether functorch, forward mode or autocast is at work."""
     return bool(

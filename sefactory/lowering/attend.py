@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from ..axes import Sizes
 from ..kernels.attention import FEWEST_TOKENS, attended, channel_attended
-from ..kernels.guard import eligible
+from ..kernels.guard import eligible, large
 from ..operators.attention import LINEAR, Attention
 from ..operators.conv import CONVOLUTIONS
 from ..operators.gate import Gain
@@ -73,11 +73,11 @@ def _positions(op: g.Attend, layout: str, sizes: Sizes, placing: Placing) -> Cal
     projected = None if op.linear is None else _projection(op.linear, gain, 2 * module.width)
 
     def run(x: Tensor, residual: Tensor | None = None) -> Tensor:
-        large, batch, size = x.numel() > FOLD, x.shape[0], list(x.shape[2:])
-        x = x if projected is None else projected(x, large)
+        folds, batch, size = large(x, FOLD), x.shape[0], list(x.shape[2:])
+        x = x if projected is None else projected(x, folds)
         y = _attended(module, x.flatten(2) if len(size) > 1 else x, size, placing)
         y = y.view(batch, -1, *whole(size))
-        if gain is None or (large and projected is not None):
+        if gain is None or (folds and projected is not None):
             return y if residual is None else y + residual
         return y * gain.weight if residual is None else torch.addcmul(residual, y, gain.weight)
 
@@ -88,9 +88,9 @@ def _projection(linear: Linear, gain: Gain | None, start: int) -> Callable[[Tens
     """W x + b; for large maps the rows from `start` on times the gain, since attention is linear in its values."""
     terms, groups, parameters = held(linear), linear.groups, linear.weight.shape
 
-    def run(x: Tensor, large: bool) -> Tensor:
+    def run(x: Tensor, folds: bool) -> Tensor:
         weight, bias = terms()
-        if gain is not None and large:
+        if gain is not None and folds:
             weight = torch.cat([weight[:start], weight[start:] * gain.weight])
             bias = bias if bias is None else torch.cat([bias[:start], bias[start:] * gain.weight])
         convolve = CONVOLUTIONS[x.dim() - 2]
@@ -105,7 +105,7 @@ def _attended(module: Attention, x_BCT: Tensor, size: list[int], placing: Placin
     batch, width, tokens = v.shape
     if heads > 1:
         q, k, v = (t.reshape(batch * heads, t.shape[1] // heads, tokens) for t in (q, k, v))
-    if tokens >= FEWEST_TOKENS and eligible(x_BCT, FEWEST):
+    if eligible(x_BCT, FEWEST) and tokens >= FEWEST_TOKENS:
         return attended(q[:, None], k[:, None], v[:, None], scale)
     return torch.bmm(v, _weights(q.transpose(1, 2), k, scale).transpose(1, 2))
 
@@ -141,7 +141,7 @@ def _parts(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing) 
 
 def resized(position: Tensor, size: list[int]) -> Tensor:
     """Positions of q and of k for a grid of tokens, (2, heads x width, tokens)."""
-    if list(position.shape[2:]) != size:  # between the very places of a grid nothing is interpolated
+    if torch.compiler.is_compiling() or list(position.shape[2:]) != size:  # at the learned places nothing is interpolated
         position = F.interpolate(position, size=size, mode=LINEAR[len(size)], align_corners=False)
     return position.flatten(2) if len(size) > 1 else position
 

@@ -11,6 +11,7 @@ from ..axes import Sizes
 from ..kernels import compiled
 from ..kernels.convolution import convolve as faster
 from ..kernels.guard import eligible
+from ..kernels.guard import large as is_large
 from ..kernels.normalisation import batch_norm
 from ..operators.conv import CONVOLUTIONS, Conv
 from ..operators.norm import BatchNorm
@@ -204,4 +205,5 @@ def _then(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor])
 
 
 def _by_size(large: Callable[[Tensor], Tensor], small: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    return lambda x: large(x) if x.numel() > FOLD else small(x)
+    """An exported program keeps the norm, for those who read it."""
+    return lambda x: large(x) if is_large(x, FOLD) and not torch.compiler.is_exporting() else small(x)

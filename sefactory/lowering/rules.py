@@ -170,7 +170,7 @@ def gain_into_attention(value: Value, used: Uses) -> Value | None:
 
 
 def linear_into_attention(value: Value, used: Uses) -> Value | None:
-    """attention(W x + b): q, k and v in one product, into which a gain of the values can be folded."""
+    """attention(y), y = W x + b: q, k and v in one product, into which a gain of the values can be folded."""
     op, (dense, *rest) = value.op, value.inputs
     if not isinstance(op, g.Attend) or op.linear is not None or op.attention.key is None:
         return None

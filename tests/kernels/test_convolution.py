@@ -106,6 +106,20 @@ def test_how_many_groups_go_together(inputs: int, out: int, groups: int, togethe
     assert fewest(torch.empty(groups * out, inputs, 3, 3), groups, 8) == together
 
 
+@pytest.fixture(autouse=True)
+def _phases_of_small_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests are of small maps; where phases begin to pay has a test of its own."""
+    monkeypatch.setattr(convolution, "PHASED", 0)
+
+
+def test_phases_are_of_large_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "PHASED", 2 * 16 * 6 * 5)
+    weight = random(16, 4, 3, 3)
+    for size, own in (((6, 5), False), ((6, 6), True)):
+        y = grouped(random(2, 16, *size), weight, None, 1, (2, 2), 2, 4, 8)
+        assert ("Windows" in type(y.grad_fn).__name__) is own
+
+
 @pytest.mark.parametrize("together", [1, 2, 4])
 def test_merged_groups_are_the_same_convolution(together: int) -> None:
     x, weight = random(2, 8, 5, 6), random(12, 2, 3, 3)
@@ -211,3 +225,19 @@ def test_a_shared_gradient_needs_no_memory_of_its_own() -> None:
     theirs = torch.autograd.grad(F.conv2d(x, w, None, 1, 1).sum(), (x, w))
     for a, b in zip(torch.autograd.grad(y.sum(), (x, w)), theirs, strict=True):
         same(a, b, 1e-5)
+
+
+@needs_lanes
+@pytest.mark.parametrize(("shape", "weight", "stride", "padding", "dilation", "groups", "by"), GIVEN)
+def test_the_gradients_by_themselves(
+    shape: tuple[int, ...], weight: tuple[int, ...], stride: int, padding: int, dilation: int, groups: int, by: str | None
+) -> None:
+    x, w, b = (random(*s, dtype=torch.float32) for s in (shape, weight, weight[:1]))
+    pads = (padding,) * (len(shape) - 2)
+    y = convolution.CONVOLUTIONS[len(shape) - 2](x, w, b, stride, pads, dilation, groups)
+    g = torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
+    wanted = torch.autograd.grad(y, [x, w, b], g)
+    found = convolution.convolve_backward(g, x.detach(), w.detach(), stride, pads, dilation, groups, (True, True, True))
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours is not None
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)  # sums of 16,000 products

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from functools import partial
 
 import pytest
 import torch
@@ -117,21 +118,40 @@ def test_the_input_is_never_changed(name: str) -> None:
         assert torch.equal(x, before)
 
 
+def total(block: sf.Block, x: Tensor) -> Tensor:
+    y: Tensor = block(x)
+    return y.square().mean()
+
+
+@pytest.mark.parametrize("name", SEVEN[:-1])
+def test_double_backward(name: str) -> None:
+    block, x = sf.build(name, 32).double().eval(), x_of(sf.build(name, 32), 1).double()
+    found = []
+    for run in (block, sf.build(name, 32, lower=False).double().eval()):
+        run.load_state_dict(block.state_dict())
+        given = x.clone().requires_grad_()
+        (first,) = torch.autograd.grad(total(run, given), given, create_graph=True)
+        found.append(torch.autograd.grad(first.square().sum(), given)[0])
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
+
+
+def test_what_torch_does_not_differentiate_twice_is_refused_in_both_forms() -> None:
+    for lower in (True, False):
+        block = sf.build("seaformer", 32, lower=lower).eval()
+        x = x_of(block).requires_grad_()
+        with pytest.raises(RuntimeError, match="derivative for aten::hardsigmoid_backward is not implemented"):
+            torch.autograd.grad(torch.autograd.grad(total(block, x), x, create_graph=True)[0].sum(), x)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch's own, in forward mode
 @pytest.mark.parametrize("name", SEVEN)
-def test_double_backward_and_functional_transforms(name: str) -> None:
-    block = sf.build(name, 32).double().eval()
-    x = x_of(block, 1).double()
-
-    def total(x: Tensor) -> Tensor:
-        y: Tensor = block(x)
-        return y.square().mean()
-
+def test_functional_transforms(name: str) -> None:
+    block, x = sf.build(name, 32).double().eval(), x_of(sf.build(name, 32), 1).double()
     given = x.clone().requires_grad_()
-    (first,) = torch.autograd.grad(total(given), given, create_graph=True)
-    (second,) = torch.autograd.grad(first.square().sum(), given)
-    assert second.isfinite().all()
-    torch.testing.assert_close(torch.func.grad(total)(x), first.detach())
-    torch.testing.assert_close(torch.func.vmap(torch.func.grad(total))(x[None])[0], first.detach())
+    (wanted,) = torch.autograd.grad(total(block, given), given)
+    gradient = torch.func.grad(partial(total, block))
+    torch.testing.assert_close(gradient(x), wanted)
+    torch.testing.assert_close(torch.func.vmap(gradient)(x[None])[0], wanted)
     tangent = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(1))
-    _, along = torch.func.jvp(total, (x,), (tangent,))
-    torch.testing.assert_close(along, (first.detach() * tangent).sum())
+    _, along = torch.func.jvp(partial(total, block), (x,), (tangent,))
+    torch.testing.assert_close(along, (wanted * tangent).sum())

@@ -1,0 +1,120 @@
+"""Under torch.compile large maps go through the kernels, as operators: the same values, and none of them in an export."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+from torch.export import export
+
+import sefactory as sf
+from sefactory.kernels import compiled
+from sefactory.kernels.gating import Request
+
+SHAPE = (2, 8, 12, 10)
+SQUARE = (4, 64, 40, 36)
+REQUESTS: list[Request] = [("mean", (2, 3)), ("max", (1,)), ("min", (2,)), ("sum", (3,))]
+
+
+def random(*shape: int) -> Tensor:
+    generator = torch.Generator().manual_seed(sum(shape))
+    return torch.randn(shape, generator=generator).requires_grad_()
+
+
+def agree(ours: Sequence[Tensor], theirs: Sequence[Tensor], inputs: Sequence[Tensor]) -> None:
+    """Values and gradients."""
+    cotangents = [torch.randn(y.shape, generator=torch.Generator().manual_seed(i)) for i, y in enumerate(theirs)]
+    found, wanted = (torch.autograd.grad(ys, inputs, cotangents, retain_graph=True) for ys in (ours, theirs))
+    for a, b in zip([*ours, *found], [*theirs, *wanted], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_statistics() -> None:
+    x = random(*SHAPE)
+    theirs = [x.mean((2, 3), True), x.amax(1, True), x.amin(2, True), x.sum(3, True)]
+    agree(compiled.squeeze(x, REQUESTS), theirs, [x])
+
+
+def test_a_statistic_that_nobody_uses() -> None:
+    x = random(*SHAPE)
+    mean, top, *_ = compiled.squeeze(x, REQUESTS)
+    agree([top], [x.amax(1, True)], [x])
+    agree([mean], [x.mean((2, 3), True)], [x])
+
+
+@pytest.mark.parametrize("combine", ["product", "sum"])
+def test_gates(combine: str) -> None:
+    x, a, b = random(*SHAPE), random(2, 8, 12, 1), random(2, 1, 1, 10)
+    theirs = x * a * b if combine == "product" else x * (a + b)
+    agree([compiled.apply_gates(x, [a, b], combine)], [theirs], [x, a, b])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("groups", "out", "kernel", "biased"), [(1, 1, 7, True), (4, 8, 3, False), (8, 8, 3, True)])
+def test_convolutions(groups: int, out: int, kernel: int, biased: bool) -> None:
+    planes = 2 if out == 1 else 8
+    x, weight = random(2, planes, 64, 40), random(out, planes // groups, kernel, kernel)
+    bias = random(out) if biased else None
+    given = (1, (kernel // 2,) * 2, 1, groups)
+    inputs = [t for t in (x, weight, bias) if t is not None]
+    theirs = torch.nn.functional.conv2d(x, weight, bias, *given)
+    cotangent = torch.randn(theirs.shape, generator=torch.Generator().manual_seed(0))
+    ours = compiled.convolve(x, weight, bias, *given)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    for a, b in zip(torch.autograd.grad(ours, inputs, cotangent), torch.autograd.grad(theirs, inputs, cotangent), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-2)  # sums of thousands of products
+
+
+@pytest.mark.parametrize("op", ["convolve", "squeeze", "apply_gates"])
+def test_torch_accepts_the_operator(op: str) -> None:
+    given = {
+        "convolve": (random(2, 4, 6, 6), random(4, 2, 3, 3), random(4), 1, [1, 1], 1, 2),
+        "squeeze": (random(*SHAPE), "mean:2,3;max:1"),
+        "apply_gates": (random(*SHAPE), [random(2, 8, 1, 1)], "product"),
+    }[op]
+    torch.library.opcheck(getattr(torch.ops.sefactory, op).default, given)
+
+
+def operators(block: sf.Block, x: Tensor) -> set[str]:
+    """The package's own operators in what a compiler is given."""
+    seen = set[str]()
+
+    def backend(module: torch.fx.GraphModule, _: list[Tensor]) -> object:
+        seen.update(str(node.target) for node in module.graph.nodes if "sefactory" in str(node.target))
+        return module.forward
+
+    torch._dynamo.reset()
+    torch.compile(block, backend=backend, fullgraph=True, dynamic=False)(x)
+    return {name.split(".")[1] for name in seen}
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("triplet", {"convolve", "squeeze", "apply_gates"}), ("senet", {"squeeze", "apply_gates"})]
+)
+def test_a_compiler_is_given_the_operators_for_large_maps_alone(name: str, wanted: set[str]) -> None:
+    block = sf.build(name, 64)
+    assert operators(block, torch.randn(2, 64, 48, 48)) == wanted
+    assert not operators(block, torch.randn(2, 64, 8, 8))
+
+
+@pytest.mark.parametrize("name", ["senet", "sknet", "cbam", "coordatt", "triplet"])
+def test_a_compiled_block_of_large_maps_is_equal(name: str) -> None:
+    torch._dynamo.reset()
+    block = sf.build(name, 64)
+    run = torch.compile(block, backend="aot_eager", fullgraph=True, dynamic=False)
+    x = torch.randn(SQUARE, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    parameters = [x, *block.parameters()]
+    cotangent = torch.randn(SQUARE, generator=torch.Generator().manual_seed(1))
+    theirs = block(x)
+    wanted = torch.autograd.grad(theirs, parameters, cotangent)
+    ours = run(x)
+    found = torch.autograd.grad(ours, parameters, cotangent)
+    scale = max(float(t.abs().max()) for t in wanted)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4 * scale)
+
+
+def test_an_exported_program_has_none_of_them() -> None:
+    block = sf.build("triplet", 64).eval()
+    program = export(block, (torch.randn(2, 64, 48, 48),))
+    assert "sefactory" not in program.graph_module.code
