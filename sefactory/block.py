@@ -57,7 +57,9 @@ class Block(nn.Module):
         self._channels = sizes[0].number("C")
         self._fixed = {2 + i: sizes[0].number(axis) for i, axis in enumerate(sizes[0].grid) if isinstance(sizes[0][axis], int)}
         self.frozen = False
-        self.lowered: Lowered | None = Lowered(node, sizes[0]) if lower else None
+        self.lowered: Lowered | None = None
+        if lower:
+            self.lower()
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         self._check(x_BCHW)
@@ -76,6 +78,12 @@ class Block(nn.Module):
             y_BSCHW: Tensor = self._node[0](x_BCHW.unsqueeze(1))
             y_BCHW = y_BSCHW.squeeze(1)
         return y_BCHW if x_BCHW.is_contiguous() else _laid_out(y_BCHW, x_BCHW)
+
+    def lower(self) -> None:
+        """Writes the steps anew from the tree as it is: after modules inside were exchanged, of which the tree itself runs."""
+        self.lowered = Lowered(self.node, self.sizes[0], self.frozen)
+        if not self.training:
+            self.lowered.evaluate()
 
     @property
     def node(self) -> nn.Module:
@@ -97,9 +105,9 @@ class Block(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.lowered = Lowered(self.node, self.sizes[0], self.frozen) if state["lowered"] else None
-        if self.lowered is not None and not self.training:
-            self.lowered.evaluate()
+        self.lowered = None
+        if state["lowered"]:
+            self.lower()
 
     def _check(self, x: Tensor) -> None:
         if not isinstance(x, Tensor) or x.dim() != self._rank or x.shape[1] != self._channels:

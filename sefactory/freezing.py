@@ -40,8 +40,8 @@ def freeze(block: Block) -> Block:
                 _fold_gain(frozen, linear, gain, 2 * attention.width)
     frozen.frozen = True
     if frozen.lowered is not None:
-        frozen.lowered = Lowered(frozen.node, frozen.sizes[0], frozen=True)
-    return frozen.eval()
+        frozen.lower()
+    return frozen
 
 
 def _fold_norm(block: Block, owner: Learned, norm: BatchNorm, times: int) -> None:

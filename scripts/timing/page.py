@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from statistics import geometric_mean, median
 from typing import Any
 
-from .results import KINDS, Results, Row
+from .results import Results, Row
 
 HEAD = """# Speed
 
@@ -151,13 +151,14 @@ def _variants(results: Results, device: str) -> Iterator[str]:
     if not found:
         return
     yield from ("### Variants that are no papers", "", "Slot words drawn at random; our plain block over the lowered one.", "")
+    places = [place for place in TITLES if any((row.size, row.kind) == place for row in found)]
+    ratios = {place: {row.block: row.ratio() for row in found if (row.size, row.kind) == place} for place in places}
     blocks = dict.fromkeys(row.block for row in found)
-    ratios = {kind: {row.block: row.ratio() for row in found if row.kind == kind} for kind in KINDS}
-    rows = [[f"`{block}`", *(ratio(ratios[kind].get(block)) for kind in KINDS)] for block in blocks]
-    known = [[value for value in ratios[kind].values() if value] for kind in KINDS]
+    rows = [[f"`{block}`", *(ratio(ratios[place].get(block)) for place in places)] for block in blocks]
+    known = [[value for value in ratios[place].values() if value] for place in places]
     rows.append(["**geometric mean**", *(ratio(mean(values)) for values in known)])
     rows.append(["**least**", *(ratio(min(values, default=None)) for values in known)])
-    yield from table(["squeeze excite gate", *KINDS], rows)
+    yield from table(["squeeze excite gate", *(TITLES[place].lower() for place in places)], rows)
     yield from _failures(found)
 
 

@@ -25,7 +25,7 @@ PAPERS = {
     "none none sigmoid",  # silu
     "none none none",  # the square
 }
-SEED, COUNT, SIDE = 20, 20, 56
+SEED, COUNT, SIDE, TINY = 20, 20, 56, 7
 
 
 def words() -> list[str]:
@@ -62,7 +62,8 @@ def copied(block: nn.Module, state: dict[str, Tensor]) -> None:
 
 
 def rows(plan: Plan, count: int = COUNT) -> Iterator[Row]:
-    """The rows of all variants at full size; their column `authors` is our own plain block."""
+    """The rows of all variants, full and tiny; their column `authors` is our own plain block."""
     plan, batch = replace(plan, compile=False), 128 if plan.cuda else 8
-    for pair in drawn(count):
-        yield from cell(pair, "variants", "full", (batch, CHANNELS, SIDE, SIDE), plan)
+    for size, samples, side in (("full", batch, SIDE), ("tiny", 2, TINY)):
+        for pair in drawn(count, side=side):
+            yield from cell(pair, "variants", size, (samples, CHANNELS, side, side), plan)

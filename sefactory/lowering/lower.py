@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ..axes import Sizes
 from ..operators.norm import BatchNorm
+from ..structure import Steps
 from .capture import captured
 from .emit import program
 from .graph import Value, fixed, ordered, uses
@@ -46,7 +47,7 @@ class Tree:
     """The modules of a tree as they are now: what runs in its place is right as long as they stay, and nobody listens in."""
 
     def __init__(self, node: nn.Module) -> None:
-        self._children = [module._modules for module in node.modules() if module._modules]
+        self._children = [module._modules for module in node.modules() if module._modules or isinstance(module, Steps)]
         self._found = list(chain.from_iterable(map(dict.values, self._children)))
         self._hooks = [hooks for module in node.modules() for hooks in _hooks(module)]
 

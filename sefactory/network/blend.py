@@ -93,4 +93,6 @@ def folded(blend: Blend) -> Block:
     block.config = {**block.config, "gate": [*block.config.get("gate", []), {"affine": {"scale": scale, "shift": shift}}]}
     steps = [part for part in block.parts if part.path.count(".") == 1 and part.path.split(".")[0] in SLOTS]
     block.parts = (*block.parts, Part(f"gate.{name}", "affine", (steps[-1].sizes[1], steps[-1].sizes[1])))
+    if block.lowered is not None:
+        block.lower()
     return block

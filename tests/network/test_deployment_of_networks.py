@@ -133,8 +133,9 @@ ROOTS: list[Any] = ["senet", "cbam", "danet", ["senet"], {"linear": {"out": "C",
 def test_a_replica_of_a_block_has_its_own_weights(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     block, x = sf.build(config, 32).eval(), torch.randn(2, 32, 7, 7)
     same, other = replicas(block, monkeypatch)
-    assert torch.equal(same(x), block(x)) and torch.equal(other(x), shifted(block)(x))
-    assert torch.equal(other(x), block(x)) == (config == "simam")
+    torch.testing.assert_close(same(x), block(x))  # a replica runs its tree
+    torch.testing.assert_close(other(x), shifted(block)(x))
+    assert torch.allclose(other(x), block(x)) == (config == "simam")
     assert isinstance(other, sf.Block) and other.node is not block.node and not list(other.parameters())
     if config != "simam":  # gradients go back to the original
         assert all(grad.isfinite().all() for grad in torch.autograd.grad(same(x).sum(), list(block.parameters())))
@@ -144,7 +145,7 @@ def test_a_replica_that_shares_the_root_is_told(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delattr(sf.Block, "_replicate_for_data_parallel")
     block, x = sf.build("senet", 32).eval(), torch.randn(2, 32, 7, 7)
     _, other = replicas(block, monkeypatch)
-    assert torch.equal(other(x), block(x))
+    assert torch.allclose(other(x), block(x))
 
 
 @pytest.mark.parametrize("block", ["senet", "cbam", "gcnet", {"linear": {"out": "C"}}], ids=str)
@@ -157,7 +158,7 @@ def test_a_replica_of_a_network_runs_its_own_blocks(where: Any, block: Any, monk
             module.mix.data.fill_(0.3)
     same, other = replicas(model, monkeypatch)
     with torch.no_grad():
-        assert apart([same(x)], [model(x)]) == 0
+        assert apart([same(x)], [model(x)]) <= 1e-12  # a replica runs the trees of its blocks
         assert (
             apart([other(x)], [shifted(model)(x)]) <= 1e-9 * float(other(x).abs().max()) and apart([other(x)], [model(x)]) > 1
         )
