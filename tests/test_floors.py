@@ -27,7 +27,7 @@ FLOORS = [
     {"operators", "nodes", "naming"},
     {"lowering", "lowering.graph", "lowering.layout", "lowering.activations", "lowering.terms"},
     {"lowering.program"},
-    {"lowering.maps", "lowering.units"},
+    {"lowering.maps", "lowering.units", "lowering.descriptors"},
     {"lowering.attend"},
     {"lowering.capture", "lowering.emit", "lowering.rules"},
     {"lowering.lower"},

@@ -32,6 +32,9 @@ def attend(op: g.Attend, value: Value, w: Writer) -> None:
     if not layout:
         w.made(value, w.unary(op.attention, w.slot(source, source.sizes.axes)), source.sizes.axes)
         return
+    if layout[0] == "S":
+        w.made(value, w.unary(_each_map(op), w.slot(source, layout)), layout)
+        return
     placing = Kept() if w.frozen else resized
     if "C" in _tokens(op.attention, source.sizes):
         among = _channels(op, layout, value.sizes)
@@ -47,6 +50,8 @@ def attend_layout(module: Attention, sizes: Sizes) -> str:
     tokens, features = _tokens(module, sizes), "".join(sizes.axes[dim - 1] for dim in module.features)
     others = [axis for axis in sizes.axes if axis not in tokens + features and sizes[axis] != 1]
     canonical = "".join(sorted(tokens, key=sizes.axes.index))
+    if others == ["S"] and tokens == "C" and module.heads == 1 and module.key is None and module.similarity == "dot":
+        return "" if module.factored else f"SC{features}"
     if others or "S" in tokens or module.factored or module.similarity != "dot" or tokens != canonical:
         return ""
     if "C" in tokens:
@@ -159,6 +164,19 @@ class Kept:
         if key not in self._kept:
             self._kept[key] = resized(position, size)
         return self._kept[key]
+
+
+def _each_map(op: g.Attend) -> Callable[[Tensor], Tensor]:
+    """x (B, S, C, positions...) -> the same, among the channels of each map."""
+    scale, gain = op.attention.scale, op.gain
+
+    def run(x: Tensor) -> Tensor:
+        x_NCT = x.flatten(0, 1).flatten(2) if x.dim() > 3 else x.reshape(-1, x.shape[2], 1)
+        a_NCC = _weights(x_NCT, x_NCT.transpose(1, 2), scale)
+        y = torch.bmm(a_NCC if gain is None else a_NCC * gain.weight, x_NCT)
+        return y.view(x.shape)
+
+    return run
 
 
 # ---- Among channels --------------------------------------------------------------------------------------------------

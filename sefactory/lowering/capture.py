@@ -14,7 +14,7 @@ from ..operators.gate import Softmax as SoftmaxModule
 from ..operators.layout import Slice, Stack
 from ..operators.linear import Linear
 from ..operators.norm import BatchNorm
-from ..operators.pool import Pool
+from ..operators.pool import Cluster, Pool
 from ..structure import APPLIES, FUSES, Parallel, Series, Steps, Unit, fused, onto, trunk_sizes
 from . import graph as g
 from .graph import Value
@@ -124,12 +124,24 @@ def _through_trunk(module: Parallel, ends: dict[str, Value], place: str) -> dict
 
 
 def _pool(module: Pool, x: Value, place: str) -> Value:
-    if not set(module.by) <= {"mean", "max", "min", "sum"}:
-        return _plain(module, x, place)
     over = "".join(x.sizes.axes[dim - 1] for dim in module.dims)
     one = x.sizes.replace(dict.fromkeys(over, 1))
-    found = [Value(g.Reduce(over, by), (x,), one, place) for by in module.by]  # type: ignore[arg-type]
-    return found[0] if len(found) == 1 else Value(g.Stacked(), tuple(found), module.sizes, place)
+    found = tuple(Value(_statistic(module, name, over), (x,), one, place) for name in module.by)
+    return found[0] if len(found) == 1 else Value(g.Stacked(), found, module.sizes, place)
+
+
+def _statistic(module: Pool, name: str, over: str) -> g.Op:
+    if name in ("mean", "max", "min", "sum"):
+        return g.Reduce(over, name)  # type: ignore[arg-type]
+    if name in ("std", "var"):
+        return g.Spread(over, name == "std", module.eps, module.unbiased)
+    return g.Plain(partial(module.statistic, name))
+
+
+def _cluster(module: Cluster, x: Value, place: str) -> Value:
+    if module.hard or module.rounds:
+        return _plain(module, x, place)
+    return Value(g.Gather(module), (x,), module.sizes, place)
 
 
 def _linear(module: Linear, x: Value, place: str) -> Value:
@@ -200,6 +212,7 @@ CAPTURES: dict[type[nn.Module], Callable[[Any, Value, str], Value]] = {
     Unit: _unit,
     Parallel: _parallel,
     Pool: _pool,
+    Cluster: _cluster,
     Linear: _linear,
     Conv: _conv,
     MultiScale: _scales,

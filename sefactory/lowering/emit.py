@@ -11,6 +11,7 @@ from ..kernels.guard import eligible
 from . import graph as g
 from .activations import FREELY, FUNCTIONS, OVERWRITING
 from .attend import attend
+from .descriptors import gather, project, spread
 from .graph import Value
 from .layout import bare, common, solid
 from .maps import dense, norm, window
@@ -206,6 +207,9 @@ WRITERS: dict[type[g.Op], Callable[[Any, Value, Writer], None]] = {
     g.Source: _source,
     g.Plain: _plain,
     g.Reduce: reduction,
+    g.Spread: spread,
+    g.Gather: gather,
+    g.Project: project,
     g.Stacked: _stacked,
     g.Combined: _combined,
     g.Scaled: _scaled,

@@ -17,6 +17,7 @@ from ..operators.conv import Conv
 from ..operators.gate import Gain
 from ..operators.linear import Linear
 from ..operators.norm import BatchNorm
+from ..operators.pool import Cluster
 
 Statistic = Literal["mean", "max", "min", "sum"]
 Combination = Literal["sum", "product", "max", "min", "difference", "quotient"]
@@ -45,6 +46,30 @@ class Reduce(Op):
 
     over: str
     by: Statistic
+
+
+@dataclass(frozen=True)
+class Spread(Op):
+    """The variance over some axes, or the square root of it and eps."""
+
+    over: str
+    root: bool
+    eps: float
+    unbiased: bool
+
+
+@dataclass(frozen=True)
+class Gather(Op):
+    """Weighted means of the positions, the weights a softmax of W x + b over them; side by side on S."""
+
+    cluster: Cluster
+
+
+@dataclass(frozen=True)
+class Project(Op):
+    """W x + b over all positions together."""
+
+    linear: Linear
 
 
 @dataclass(frozen=True)

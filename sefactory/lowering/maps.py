@@ -92,20 +92,44 @@ def window(op: g.Window, value: Value, w: Writer) -> None:
         run = op.conv if op.norm is None else _then(op.conv, op.norm)
         w.made(value, w.unary(run, w.slot(x, x.sizes.axes)), x.sizes.axes)
         return
+    if len(layout) > 1 + len(op.conv.along):
+        _shared(op, value, layout, w)
+        return
     run = _convolution(op, layout[1:])
     out = (op.conv.mix or op.conv.each or layout[0]) + layout[1:]
     w.made(value, w.unary(run, w.slot(x, layout)), out, fresh=True)
 
 
+def _shared(op: g.Window, value: Value, layout: str, w: Writer) -> None:
+    """Of maps that share one window: they lie before its axes and go with the batch."""
+    (x,) = value.inputs
+    inner = len(op.conv.along)
+    run = _convolution(op, layout[-inner:])
+
+    def batched(t: Tensor) -> Tensor:
+        y = run(t.reshape(-1, 1, *t.shape[-inner:]))
+        return y.view(t.shape[:-inner] + y.shape[2:])
+
+    w.made(value, w.unary(batched, w.slot(x, layout[1:])), layout[1:], fresh=True)
+
+
 def window_layout(op: g.Window, sizes: Sizes) -> str:
-    """The layout a convolution takes; empty where it has several axes of channels, or maps that share its weights."""
+    """The layout a convolution takes, its channels first; empty where it has several axes of them.
+
+    Behind the channels stand axes that share its weights, where there is one channel and they lie before the window's.
+    """
     conv = op.conv
     channels = conv.each + conv.mix
-    shared = [axis for axis in conv.shared if sizes[axis] != 1]
-    if shared or len(channels) > 1:
+    shared = "".join(axis for axis in conv.shared if sizes[axis] != 1)
+    along = "".join(sorted(conv.along, key=sizes.axes.index))
+    one = all(sizes[axis] == 1 for axis in channels) and conv.weight.shape[len(conv.each)] == 1
+    before = all(sizes.axes.index(axis) < sizes.axes.index(along[0]) for axis in shared)
+    if len(channels) > 1 or (shared and not (one and before)):
         return ""
-    axis = channels or next((axis for axis in sizes.axes if axis not in conv.along and sizes[axis] == 1), "")
-    return axis and axis + "".join(sorted(conv.along, key=sizes.axes.index))
+    axis = channels or next(
+        (axis for axis in sizes.axes if axis not in conv.along and sizes[axis] == 1), "" if not shared else "1"
+    )
+    return axis and axis + shared + along
 
 
 def _convolution(op: g.Window, along: str) -> Callable[[Tensor], Tensor]:

@@ -66,7 +66,7 @@ class Writer:
     def slot(self, value: Value, layout: str | None = None) -> int:
         """Where its tensor is, in the layout it was made in or in another."""
         made = self.layouts[id(value)]
-        key = (id(value), layout or made)
+        key = (id(value), made if layout is None else layout)
         if key not in self._slots:
             change = view(made, key[1], value.sizes)
             first = self._slots[id(value), made]

@@ -190,13 +190,19 @@ def residual_into_attention(value: Value, used: Uses) -> Value | None:
         op = attended.op
         if not isinstance(op, g.Attend) or len(attended.inputs) != 1 or not _alone(attended, used):
             continue
-        if not attend_layout(op.attention, attended.inputs[0].sizes) or other.sizes != attended.sizes:
+        if not _of_one_map(attended) or other.sizes != attended.sizes:
             continue
         if op.attention.key is None and other is attended.inputs[0] and "C" in _tokens(attended):
             return replace(attended, op=replace(op, identity=op.identity + 1.0))
         if op.attention.key is not None or "C" not in _tokens(attended):
             return replace(attended, inputs=(*attended.inputs, other))
     return None
+
+
+def _of_one_map(value: Value) -> bool:
+    """Whether attention is lowered, and of a map that is alone on S."""
+    op = value.op
+    return isinstance(op, g.Attend) and attend_layout(op.attention, value.inputs[0].sizes)[:1] == "C"
 
 
 def _tokens(value: Value) -> str:
@@ -213,7 +219,7 @@ def residuals_together(value: Value, used: Uses) -> Value | None:
             continue
         op = second.op
         if isinstance(op, g.Attend) and len(second.inputs) == 1 and "C" in _tokens(second) and op.attention.key is None:
-            if first.inputs[1] is second.inputs[0] and attend_layout(op.attention, second.inputs[0].sizes):
+            if first.inputs[1] is second.inputs[0] and _of_one_map(second):
                 both = replace(second, op=replace(op, identity=op.identity + 1.0))
                 return replace(first, inputs=(first.inputs[0], both))
     return None

@@ -108,11 +108,11 @@ def gate(op: g.Gate, value: Value, w: Writer) -> None:
     o, kind, scale, spent = w.new(), op.kind, op.scale, len(gates) == 1 and w.spent(x, value)
 
     def step(slots: Slots) -> None:
-        given = [slots[i] for i in places]
         token = slots[key]
         if token is None:
-            slots[o] = run(*given)
+            slots[o] = run(*[slots[i] for i in places])
             return
+        given = [slots[i] for i in places]
         factors = _scaled(given[1:], kind, scale)
         if isinstance(token, Tensor):
             slots[o] = compiled.apply_gates(token, factors, kind)

@@ -35,7 +35,7 @@ def _sum(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     return x.sum(dims, keepdim=True)
 
 
-def _var(x: Tensor, dims: tuple[int, ...], unbiased: bool) -> Tensor:
+def variance(x: Tensor, dims: tuple[int, ...], unbiased: bool) -> Tensor:
     """0 where there is one value only."""
     square = total((x - x.mean(dims, keepdim=True)).square(), dims)
     count = math.prod([x.shape[dim] for dim in dims])
@@ -82,13 +82,14 @@ class Pool(nn.Module):
         self.sizes = reduced.replace({"S": reduced.number("S") * len(by)})
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        found = [self._statistic(name, x_BSCHW) for name in self.by]
+        found = [self.statistic(name, x_BSCHW) for name in self.by]
         return found[0] if len(found) == 1 else torch.cat(found, dim=1)
 
-    def _statistic(self, name: str, x_BSCHW: Tensor) -> Tensor:
+    def statistic(self, name: str, x_BSCHW: Tensor) -> Tensor:
+        """One of them."""
         if name in STATISTICS:
             return STATISTICS[name](x_BSCHW, self.dims)
-        var = _var(x_BSCHW, self.dims, self.unbiased)
+        var = variance(x_BSCHW, self.dims, self.unbiased)
         return var if name == "var" else torch.sqrt(var + self.eps)
 
     def extra_repr(self) -> str:

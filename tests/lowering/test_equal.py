@@ -86,6 +86,38 @@ def test_other_grids_are_equal(name: str, grid: str) -> None:
         assert compare(lowered.train(train), plain.train(train), x)
 
 
+def settled(plain: sf.Block, x: Tensor) -> bool:
+    """Whether the reference agrees with itself on inputs that are equal but for rounding.
+
+    Where something is 0 but for rounding before a relu, a maximum or a root, no two orders of summation agree.
+    """
+    y, gradients, _ = outcome(plain, x)
+    scale = max(1e-3, *(float(t.abs().max()) for t in gradients if t.numel()))
+    for step in (1e-15, -3e-15, 1e-14):
+        y2, gradients2, _ = outcome(plain, x * (1 + step * torch.randn_like(x)))
+        try:
+            close(y2, y, 1e-3)
+            for found, wanted in zip(gradients2, gradients, strict=True):
+                close(found, wanted, scale)
+        except AssertionError:
+            return False
+    return True
+
+
+def both_ways(lowered: sf.Block, plain: sf.Block, x: Tensor) -> bool:
+    """`compare` in eval mode and in training; whether one of them ran."""
+    ran = False
+    for train in (False, True):
+        state = {key: tensor.clone() for key, tensor in plain.state_dict().items()}
+        try:
+            ran |= compare(lowered.train(train), plain.train(train), x)
+        except AssertionError:
+            plain.load_state_dict(state)
+            if settled(plain, x):
+                raise
+    return ran
+
+
 def tree_outcome(tree: Tree) -> str:
     sides = {name: tree.told.get(axis) for axis, name in (("D", "depth"), ("H", "height"), ("W", "width"))}
     try:
@@ -93,8 +125,7 @@ def tree_outcome(tree: Tree) -> str:
     except sf.ConfigError:
         return "refused"
     x = torch.randn(2, tree.channels, *grids(tree)[0].values(), dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-    ran = [compare(lowered.train(train), plain.train(train), x) for train in (False, True)]
-    return "equal" if any(ran) else "without a value"
+    return "equal" if both_ways(lowered, plain, x) else "not settled or without a value"
 
 
 @lru_cache(maxsize=CHUNKS)
@@ -113,4 +144,5 @@ def test_random_trees_are_equal(chunk: int) -> None:
 
 
 def test_a_thousand_trees_were_compared() -> None:
-    assert sum((outcomes(chunk) for chunk in range(CHUNKS)), Counter[str]())["equal"] >= 1000
+    total = sum((outcomes(chunk) for chunk in range(CHUNKS)), Counter[str]())
+    assert total["equal"] >= 1000 and total["not settled or without a value"] < 0.05 * total["equal"]

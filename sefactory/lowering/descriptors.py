@@ -1,0 +1,64 @@
+"""Descriptors of all positions as steps: variances, weighted means, projections, each in as few operations as torch has."""
+
+from collections.abc import Callable
+from math import prod
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..kernels.guard import LARGE, large
+from ..operators.pool import variance
+from ..precision import HALF
+from . import graph as g
+from .graph import Value
+from .layout import bare, solid
+from .program import Writer
+from .terms import held
+
+
+def spread(op: g.Spread, value: Value, w: Writer) -> None:
+    """var, or sqrt(var + eps): torch.var of small maps, whose one pass is slow but one operation."""
+    (x,) = value.inputs
+    layout = w.layout(x) if set(op.over) <= set(w.layout(x)) else x.sizes.axes
+    dims = tuple(1 + i for i, axis in enumerate(layout) if axis in op.over)
+    left = "".join(axis for axis in layout if axis not in op.over)
+    w.made(value, w.unary(_spread(op, dims), w.slot(x, layout)), left)
+
+
+def _spread(op: g.Spread, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+    unbiased, eps = op.unbiased, op.eps
+
+    def var(x: Tensor) -> Tensor:
+        if large(x, LARGE) or x.dtype in HALF or prod([x.shape[dim] for dim in dims]) < 2:
+            return variance(x, dims, unbiased).squeeze(dims)
+        return torch.var(x, dims, correction=int(unbiased))
+
+    return (lambda x: torch.sqrt(var(x) + eps)) if op.root else var
+
+
+def gather(op: g.Gather, value: Value, w: Writer) -> None:
+    """a = softmax_n(W x + b), y = a x^T: (B, C, N) -> (B, S, C)."""
+    (x,) = value.inputs
+    terms, layout = held(op.cluster), f"C{x.sizes.space}"
+
+    def run(x: Tensor) -> Tensor:
+        x_BCN = x.flatten(2)
+        weight, bias = terms()
+        a_BKN = F.conv1d(x_BCN, weight.unsqueeze(-1), bias).softmax(-1)
+        return torch.bmm(a_BKN.to(x_BCN.dtype), x_BCN.transpose(1, 2))
+
+    w.made(value, w.unary(run, w.slot(x, layout)), "SC")
+
+
+def project(op: g.Project, value: Value, w: Writer) -> None:
+    """W x + b, x (B, C, N), W (out, N): the outputs lie on the first of the axes."""
+    (x,) = value.inputs
+    axes = solid(x.sizes).replace("C", "")
+    terms, layout = held(op.linear), f"C{axes}"
+
+    def run(x: Tensor) -> Tensor:
+        weight, bias = terms()
+        return F.linear(x.flatten(2) if x.dim() > 3 else x, weight.flatten(1), bias)
+
+    w.made(value, w.unary(run, w.slot(x, layout)), f"C{bare(axes, x.sizes)[0]}", fresh=True)
