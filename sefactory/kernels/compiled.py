@@ -14,14 +14,14 @@ from torch.library import custom_op
 from . import convolution
 from .gating import EXTREMA, Combine, Request, add_term, gate_gradients, gated, statistic
 from .gradient import Gated, Parts
-from .guard import LARGE
+from .guard import LARGE, exporting
 
 Needed = tuple[bool, bool, bool]
 
 
 def wanted(x: Tensor, more_than: int = LARGE) -> bool:
     """A large contiguous float32 map on the CPU while a compiler, and no exporter, is at work."""
-    if not torch.compiler.is_dynamo_compiling() or torch.compiler.is_exporting():
+    if not torch.compiler.is_dynamo_compiling() or exporting():
         return False
     large = x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() > more_than
     return large and x.is_contiguous() and not torch.is_autocast_enabled("cpu")
