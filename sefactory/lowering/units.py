@@ -82,7 +82,7 @@ def _squeezing(x: Value, statistics: list[Value], w: Writer) -> int:
         x = slots[place]
         if eligible(x):
             slots[key], found = squeezed(x, requests)
-        elif compiled.wanted(x):
+        elif torch.is_grad_enabled() and compiled.wanted(x):  # without gradients a compiler's own code is as good
             slots[key], found = x, compiled.squeeze(x, requests) if requests else []
         else:
             for o, by, dims in plain:
