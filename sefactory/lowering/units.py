@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..kernels import compiled
-from ..kernels.gating import Token, applied, selected, squeezed
+from ..kernels.gating import EXTREMA, Token, applied, selected, squeezed
 from ..kernels.guard import eligible
 from . import graph as g
 from .graph import Value
@@ -77,13 +77,14 @@ def _squeezing(x: Value, statistics: list[Value], w: Writer) -> int:
     requests = [(value.op.by, _dims(value, w)) for value in statistics if isinstance(value.op, g.Reduce)]
     outs = [w.new() for _ in statistics]
     plain = [(o, STATISTICS[by], dims) for o, (by, dims) in zip(outs, requests, strict=True)]
+    hard = any(by in EXTREMA or len(dims) < len(x.sizes.grid) for by, dims in requests)  # on what compilers are slow at
 
     def step(slots: Slots) -> None:
         x = slots[place]
         if eligible(x):
             slots[key], found = squeezed(x, requests)
-        elif torch.is_grad_enabled() and compiled.wanted(x):  # without gradients a compiler's own code is as good
-            slots[key], found = x, compiled.squeeze(x, requests) if requests else []
+        elif hard and torch.is_grad_enabled() and compiled.wanted(x):  # without gradients a compiler's own code is as good
+            slots[key], found = x, compiled.squeeze(x, requests)
         else:
             for o, by, dims in plain:
                 slots[o] = by(x, dims)
