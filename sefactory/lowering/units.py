@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..kernels import compiled
-from ..kernels.gating import EXTREMA, Token, applied, selected, squeezed
+from ..kernels.gating import Token, applied, selected, squeezed
 from ..kernels.guard import eligible
 from . import graph as g
 from .graph import Value
@@ -46,7 +46,8 @@ def token(x: Value, w: Writer) -> int | None:
         extremes = [reader for reader in statistics if isinstance(reader.op, g.Reduce) and reader.op.by in ("max", "min")]
         whole = set(x.sizes.grid) <= set(bare(w.layout(x), x.sizes))
         shared = whole and (gates or extremes or len(statistics) > 1)
-        w.tokens[id(x)] = _squeezing(x, statistics, w) if shared else None
+        hard = bool(extremes) or (bool(gates) and any(len(_dims(other, w)) < len(x.sizes.grid) for other in statistics))
+        w.tokens[id(x)] = _squeezing(x, statistics, hard, w) if shared else None
     return w.tokens[id(x)]
 
 
@@ -71,13 +72,12 @@ def _left(value: Value, w: Writer) -> str:
     return "".join(axis for axis in w.layout(value.inputs[0]) if axis not in value.op.over)
 
 
-def _squeezing(x: Value, statistics: list[Value], w: Writer) -> int:
-    """The step that takes the statistics of a map and leaves its token."""
+def _squeezing(x: Value, statistics: list[Value], hard: bool, w: Writer) -> int:
+    """The step that takes the statistics of a map and leaves its token; `hard` are those that compilers are slow at."""
     place, key = w.slot(x), w.new_map()
     requests = [(value.op.by, _dims(value, w)) for value in statistics if isinstance(value.op, g.Reduce)]
     outs = [w.new() for _ in statistics]
     plain = [(o, STATISTICS[by], dims) for o, (by, dims) in zip(outs, requests, strict=True)]
-    hard = any(by in EXTREMA or len(dims) < len(x.sizes.grid) for by, dims in requests)  # on what compilers are slow at
 
     def step(slots: Slots) -> None:
         x = slots[place]
