@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.library import custom_op
 
-from . import convolution, normalisation
+from . import convolution
 from .gating import EXTREMA, Combine, Request, add_term, gate_gradients, gated, statistic
 from .gradient import Gated, Parts
 from .guard import LARGE, exporting
@@ -81,59 +81,6 @@ def convolve(
 ) -> Tensor:
     """`convolution.convolve` as one operator."""
     y: Tensor = _convolve(x, weight, bias, stride, list(padding), dilation, groups)
-    return y
-
-
-# ---- Batch norms -----------------------------------------------------------------------------------------------------
-
-
-@custom_op("sefactory::normalise", mutates_args=())
-def _normalise(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    with torch.no_grad():
-        mean, var = (t.to(x.dtype) for t in normalisation.moments(x))
-        return torch.native_batch_norm(x, weight, bias, mean, var, False, 0.0, eps)[0], mean, var
-
-
-@_normalise.register_fake
-def _(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(x), weight.new_empty(weight.shape), weight.new_empty(weight.shape)
-
-
-@custom_op("sefactory::normalise_backward", mutates_args=())
-def _normalise_backward(
-    g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, var: Tensor, eps: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    with torch.no_grad():
-        return normalisation.backward(g.contiguous(), x, weight, mean, (var + eps).rsqrt_(), eps, (True, True, True))
-
-
-@_normalise_backward.register_fake
-def _(g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, var: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(x), weight.new_empty(weight.shape), weight.new_empty(weight.shape)
-
-
-def _keep_norm(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, weight, _, ctx.eps = inputs
-    ctx.save_for_backward(x, weight, *output[1:])
-    ctx.mark_non_differentiable(*output[1:])
-
-
-def _norm_gradients(ctx: Any, g: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor, None]:
-    gx, gw, gb = _normalise_backward(g, *ctx.saved_tensors, ctx.eps)
-    return gx, gw, gb, None
-
-
-_normalise.register_autograd(_norm_gradients, setup_context=_keep_norm)
-
-
-def batch_norm(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor, momentum: float, eps: float) -> Tensor:
-    """`normalisation.batch_norm` in training, as one operator; `mean` and `var` are the running ones."""
-    y: Tensor
-    y, of_batch, biased = _normalise(x, weight, bias, eps)
-    count = x.numel() // x.shape[1]
-    with torch.no_grad():
-        mean.lerp_(of_batch, momentum)
-        var.lerp_(biased * (count / (count - 1)), momentum)
     return y
 
 

@@ -60,12 +60,12 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
 def _means(x: Tensor) -> tuple[Tensor, Tensor]:
     """E x and E x^2 of each channel: what the backward of a batch norm sums, at mean 0, scale 1 and gradient x."""
     zero = x.new_zeros(x.shape[1])
-    _, square, plain = backward(x, x, None, zero, torch.ones_like(zero), 0.0, (False, True, True))
+    _, square, plain = _backward(x, x, None, zero, torch.ones_like(zero), 0.0, (False, True, True))
     count = x.numel() // x.shape[1]
     return plain.double() / count, square.double() / count
 
 
-def backward(
+def _backward(
     g: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, scale: Tensor, eps: float, mask: tuple[bool, bool, bool]
 ) -> tuple[Tensor, Tensor, Tensor]:
     found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.native_batch_norm_backward(
@@ -88,7 +88,7 @@ class _Normalised(Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, scale = ctx.saved_tensors
-        gx, gw, gb = backward(g, x, weight, mean, scale, ctx.eps, ctx.needs_input_grad[:3])
+        gx, gw, gb = _backward(g, x, weight, mean, scale, ctx.eps, ctx.needs_input_grad[:3])
         return gx, gw, gb, None, None, None
 
 

@@ -205,8 +205,6 @@ def _normed(module: BatchNorm) -> Callable[[Tensor], Tensor]:
             return evaluated(x)
         module.num_batches_tracked.add_(1)
         weight, bias, mean, var = terms()
-        if compiled.wanted(x):
-            return compiled.batch_norm(x, mean, var, weight, bias, momentum, eps)
         normed = batch_norm if eligible(x) else F.batch_norm
         return normed(x, mean, var, weight, bias, True, momentum, eps)
 
