@@ -138,7 +138,7 @@ def test_half_and_meta_blocks_can_be_described() -> None:
 
 def test_as_dict_is_json() -> None:
     found = json.loads(json.dumps(describe(sf.build("pam", 64), 7, 9).as_dict()))
-    assert set(found) == {"block", "input", "output", "lines", "parameters", "macs", "elements", "let"}
+    assert set(found) == {"block", "input", "output", "lines", "parameters", "macs", "elements", "let", "rewrites"}
     assert set(found["lines"][0]) == {"path", "operator", "sizes", "parameters", "macs", "elements"}
     assert found["input"] == [1, 64, 7, 9] and found["let"] == {"": {"key": 8}}
 
@@ -164,7 +164,7 @@ def test_the_declared_sizes_of_an_operator_cost_what_its_forward_costs(name: str
     assert operator is not None
     module, sides = operator.make(sizes, **given), dict(zip("HW", GRID, strict=True))
     through = (sizes, getattr(module, "sizes", sizes))
-    block = Block(module, config=None, label="", sizes=through, parts=[Part("", name, through)], let={})
+    block = Block(module, config=None, label="", sizes=through, parts=[Part("", name, through)], let={}, lower=False)
     work, shape = measured(block.node, torch.empty(sizes.at(2, sides), device="meta"))
     counted = declared(block, 2, sides)
     assert counted is not None and shape == through[1].at(2, sides)

@@ -81,7 +81,7 @@ def _positions(op: g.Attend, layout: str, sizes: Sizes, placing: Placing) -> Cal
         folds, batch, size = large(x, FOLD), x.shape[0], list(x.shape[2:])
         x = x if projected is None else projected(x, folds)
         y = _attended(module, x.flatten(2) if len(size) > 1 else x, size, placing)
-        y = y.view(batch, -1, *whole(size))
+        y = y.view(batch, y.shape[1], *whole(size))
         if gain is None or (folds and projected is not None):
             return y if residual is None else y + residual
         return y * gain.weight if residual is None else torch.addcmul(residual, y, gain.weight)

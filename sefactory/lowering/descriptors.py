@@ -30,7 +30,7 @@ def _spread(op: g.Spread, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
     unbiased, eps = op.unbiased, op.eps
 
     def var(x: Tensor) -> Tensor:
-        if large(x, LARGE) or x.dtype in HALF or prod([x.shape[dim] for dim in dims]) < 2:
+        if large(x, LARGE) or x.dtype in HALF or not x.numel() or prod([x.shape[dim] for dim in dims]) < 2:
             return variance(x, dims, unbiased).squeeze(dims)
         return torch.var(x, dims, correction=int(unbiased))
 
