@@ -74,14 +74,14 @@ def _unsqueezing(layout: str, sizes: Sizes) -> Callable[[list[int]], list[int]]:
 
 def _positions(op: g.Attend, layout: str, sizes: Sizes, placing: Placing) -> Callable[..., Tensor]:
     """x (B, C, tokens...) -> (B, C', D, H, W)."""
-    module, gain, whole = op.attention, op.gain, _unsqueezing(layout, sizes)
+    module, gain, width, whole = op.attention, op.gain, sizes.number("C"), _unsqueezing(layout, sizes)
     projected = None if op.linear is None else _projection(op.linear, gain, 2 * module.width)
 
     def run(x: Tensor, residual: Tensor | None = None) -> Tensor:
         folds, batch, size = large(x, FOLD), x.shape[0], list(x.shape[2:])
         x = x if projected is None else projected(x, folds)
         y = _attended(module, x.flatten(2) if len(size) > 1 else x, size, placing)
-        y = y.view(batch, y.shape[1], *whole(size))
+        y = y.view(batch, width, *whole(size))
         if gain is None or (folds and projected is not None):
             return y if residual is None else y + residual
         return y * gain.weight if residual is None else torch.addcmul(residual, y, gain.weight)
