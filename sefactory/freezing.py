@@ -24,6 +24,7 @@ def freeze(block: Block) -> Block:
     are overwritten. It stays in eval mode, pickles, and exports like any other.
 
     >>> from sefactory import build
+    >>> import torch
     >>> block = build("cbam", 64).eval()
     >>> x = torch.randn(2, 64, 7, 7)
     >>> torch.allclose(freeze(block)(x), block(x), atol=1e-6)
