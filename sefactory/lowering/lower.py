@@ -1,5 +1,6 @@
 """Lowering: the plain tree becomes a graph, the rules rewrite it, and its steps run in place of the tree."""
 
+from collections.abc import Callable
 from itertools import chain
 
 from torch import Tensor, nn
@@ -43,17 +44,21 @@ def _once(root: Value, rules: Rules, notes: list[Rewrite]) -> Value:
     return made[id(root)]
 
 
-class Tree:
-    """The modules of a tree as they are now: what runs in its place is right as long as they stay, and nobody listens in."""
+def watch(node: nn.Module) -> Callable[[], bool]:
+    """Whether a tree is still as it is now: no module exchanged, added or removed, and none with a hook.
 
-    def __init__(self, node: nn.Module) -> None:
-        self._children = [module._modules for module in node.modules() if module._modules or isinstance(module, Steps)]
-        self._found = list(chain.from_iterable(map(dict.values, self._children)))
-        self._hooks = [hooks for module in node.modules() for hooks in _hooks(module)]
+    Asked before every run: 1 us. A compiler asks once, as it does for hooks, and compiles what it then finds.
+    """
+    children = [module._modules for module in node.modules() if module._modules or isinstance(module, Steps)]
+    found = list(chain.from_iterable(map(dict.values, children)))
+    hooks = [hooks for module in node.modules() for hooks in _hooks(module)]
 
-    def unchanged(self) -> bool:
-        """Whether no module was exchanged, added or removed, and none has a hook. Asked before every run: 1 us."""
-        return not any(self._hooks) and list(chain.from_iterable(map(dict.values, self._children))) == self._found
+    def unchanged() -> bool:
+        return not any(hooks) and list(chain.from_iterable(map(dict.values, children))) == found
+
+    # what torch.compiler.assume_constant_result sets, without its import of the whole compiler
+    unchanged._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return unchanged
 
 
 def _hooks(module: nn.Module) -> tuple[dict[int, object], ...]:
@@ -69,7 +74,9 @@ class Lowered:
     def __init__(self, node: nn.Module, sizes: Sizes, frozen: bool = False) -> None:
         self._notes: list[Rewrite] = []
         self._graph = rewritten(captured(node, sizes), ALWAYS, self._notes)
-        self._frozen, self._tree = frozen, Tree(node)
+        self._frozen = frozen
+        self.faithful = watch(node)
+        """Whether the tree is still what the steps were written from, and nobody listens in."""
         self._always = program(self._graph, frozen)
         self._evaluated: Program | None = None
         self._fixed: list[BatchNorm] = []
@@ -92,10 +99,6 @@ class Lowered:
     def graph(self) -> Value:
         """What is computed in eval mode."""
         return rewritten(self._graph, EVALUATED, [])
-
-    def faithful(self) -> bool:
-        """Whether the tree is still what the steps were written from, and nobody listens in."""
-        return self._tree.unchanged()
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, ...) -> (B, C', ...)."""
