@@ -146,11 +146,12 @@ class Writer:
     def program(self, result: int) -> Program:
         """The program, with maps let go behind the last step that reads them."""
         last = {slot: i for i, (_, read) in enumerate(self.steps) for slot in read if slot in self._large and slot != result}
+        dead: dict[int, list[int]] = {}
+        for slot, i in last.items():
+            dead.setdefault(i, []).append(slot)
         steps: list[Step] = []
         for i, (step, _) in enumerate(self.steps):
-            steps.append(step)
-            if dead := [slot for slot, at in last.items() if at == i]:
-                steps.append(_forgetting(dead))
+            steps += [step, _forgetting(dead[i])] if i in dead else [step]
         return Program(steps, self._next, result)
 
 
