@@ -23,6 +23,8 @@ from .terms import Terms, folded, held, held_norm, times_bias
 
 LEAST = 2**13
 """Values of a map from which a convolution may have a faster form."""
+WORTH = 2**15
+"""The same under a compiler, to which such a form is a call."""
 FOLD = 2**16
 """Values of a map from which folding a norm into weights costs less than a pass over the map."""
 
@@ -144,7 +146,7 @@ def _convolution(op: g.Window) -> Callable[[Tensor], Tensor]:
         x = x.contiguous() if repaired else x
         if repaired and eligible(x, LEAST):
             return faster(x, weight, bias, stride, padding, dilation, groups)
-        if repaired and compiled.wanted(x, FOLD):
+        if repaired and compiled.wanted(x, WORTH):
             return compiled.convolve(x, weight, bias, stride, padding, dilation, groups)
         return convolve(x, weight, bias, stride, padding, dilation, groups)
 
