@@ -149,8 +149,9 @@ def test_the_declared_sizes_cost_what_a_forward_costs(name: str, grid: str) -> N
     try:
         with torch.device("meta"):
             block = sf.build(name, 64, grid=grid)
-    except sf.ConfigError:
-        pytest.skip("not for this grid")
+    except sf.ConfigError:  # its frequencies have one number for each axis of a map
+        assert name == "fcanet" and grid != "HW"
+        return
     sides = dict(zip(grid, (9, 5, 3), strict=False))
     work, shape = measured(block.node, torch.empty(block.sizes[0].at(3, sides), device="meta"))
     counted = declared(block, 3, sides)
