@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..axes import Sizes
 from ..kernels.attention import FEWEST_TOKENS, attended, channel_attended
 from ..kernels.guard import eligible, large
-from ..operators.attention import LINEAR, Attention
+from ..operators.attention import Attention
+from ..operators.attention import resized as interpolated
 from ..operators.conv import CONVOLUTIONS
 from ..operators.gate import Gain
 from ..operators.linear import Linear
@@ -147,7 +147,7 @@ def _parts(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing) 
 def resized(position: Tensor, size: list[int]) -> Tensor:
     """Positions of q and of k for a grid of tokens, (2, heads x width, tokens)."""
     if torch.compiler.is_compiling() or list(position.shape[2:]) != size:  # at the learned places nothing is interpolated
-        position = F.interpolate(position, size=size, mode=LINEAR[len(size)], align_corners=False)
+        position = interpolated(position, size)
     return position.flatten(2) if len(size) > 1 else position
 
 

@@ -110,10 +110,14 @@ class Attention(nn.Module):
         return f"{said}, factored" if self.factored else said
 
 
+def resized(position: Tensor, size: list[int]) -> Tensor:
+    """(2, heads x width, P...) at another number of tokens along each axis."""
+    return F.interpolate(position, size=size, mode=LINEAR[len(size)], align_corners=False)
+
+
 def placed(position: Tensor, size: list[int], heads: int) -> tuple[Tensor, Tensor]:
     """Positions of q and of k for a grid of tokens, each (heads, width of a head, tokens): (bi)linear, half-pixel centres."""
-    resized = F.interpolate(position, size=size, mode=LINEAR[len(size)], align_corners=False)
-    q_HDT, k_HDT = torch.unflatten(resized.flatten(2), 1, (heads, position.shape[1] // heads))
+    q_HDT, k_HDT = torch.unflatten(resized(position, size).flatten(2), 1, (heads, position.shape[1] // heads))
     return q_HDT, k_HDT
 
 
