@@ -8,8 +8,9 @@ TUNED := MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=4000000000
 bench: setup
 	$(TUNED) $(BIN)/sefactory bench
 
+# One worker a processor, each with one thread: two that share all threads wait for each other.
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses=8
 
 lint: setup
 	$(BIN)/ruff check .

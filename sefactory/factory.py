@@ -52,6 +52,8 @@ def build(
     resolved = _resolved(config, overrides, shelf)
     grammar = Grammar(shelf, sizes.axes[1:])
     root = grammar.read(resolved)
+    if grammar.overflows:
+        raise ConfigError(dict.fromkeys(grammar.faults))
     with Rehearsal() as rehearsal:  # everything is checked before a weight is allocated
         maker = Maker(grammar.faults, rehearsal)
         module, out = maker.root(root, sizes)

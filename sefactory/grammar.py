@@ -56,6 +56,11 @@ class Grammar:
         """The root node of a config."""
         return self._node(config.data, At(Place(config.label), self.sizes, (config,)))
 
+    @property
+    def overflows(self) -> bool:
+        """Whether reading stopped at the greatest number of nodes: what was read until then is not worth making."""
+        return self._count > MOST_NODES
+
     def _fault(self, at: At, text: str) -> Broken:
         self.faults.append((str(at.place), text))
         return Broken(at.place)
