@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parents[1] / "sefactory"
 # A module imports from floors above its own line in this table, never from its own or from one below it.
 # `operators.*` are the families of operators that have no line of their own: none of them knows another.
 FLOORS = [
-    {"kernels", "kernels.attention", "kernels.convolution", "kernels.guard", "kernels.normalisation", "kernels.reduction"},
+    {"kernels", "kernels.attention", "kernels.bands", "kernels.convolution", "kernels.guard"},
+    {"kernels.normalisation", "kernels.reduction"},
     {"kernels.gradient"},
     {"kernels.gating"},
     {"kernels.compiled"},
@@ -27,8 +28,10 @@ FLOORS = [
     {"operators", "nodes", "naming"},
     {"lowering", "lowering.graph", "lowering.layout", "lowering.activations", "lowering.terms"},
     {"lowering.program"},
-    {"lowering.maps", "lowering.units", "lowering.descriptors"},
-    {"lowering.attend"},
+    {"lowering.descriptors", "lowering.maps"},
+    {"lowering.units"},
+    {"lowering.attend", "lowering.positions", "lowering.rules.rewrite"},
+    {"lowering.rules.attention", "lowering.rules.gates", "lowering.rules.linear", "lowering.rules.sums"},
     {"lowering.capture", "lowering.emit", "lowering.rules"},
     {"lowering.lower"},
     {"block", "config", "grammar"},

@@ -17,16 +17,8 @@ from .program import Writer
 from .terms import held
 
 
-def spread(op: g.Spread, value: Value, w: Writer) -> None:
-    """var, or sqrt(var + eps): torch.var of small maps, whose one pass is slow but one operation."""
-    (x,) = value.inputs
-    layout = w.layout(x) if set(op.over) <= set(w.layout(x)) else x.sizes.axes
-    dims = tuple(1 + i for i, axis in enumerate(layout) if axis in op.over)
-    left = "".join(axis for axis in layout if axis not in op.over)
-    w.made(value, w.unary(_spread(op, dims), w.slot(x, layout)), left)
-
-
-def _spread(op: g.Spread, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+def spread(op: g.Spread, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+    """var, or sqrt(var + eps), over dims: torch.var of small maps, whose one pass is slow but one operation."""
     unbiased, eps = op.unbiased, op.eps
 
     def var(x: Tensor) -> Tensor:
@@ -35,6 +27,17 @@ def _spread(op: g.Spread, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
         return torch.var(x, dims, correction=int(unbiased))
 
     return (lambda x: torch.sqrt(var(x) + eps)) if op.root else var
+
+
+def spread_of(op: g.Spread) -> Callable[[Tensor, int], Tensor]:
+    """The same of variances that divide by n, and of n."""
+    unbiased, eps = int(op.unbiased), op.eps
+
+    def finish(var: Tensor, n: int) -> Tensor:
+        var = var * (n / max(n - unbiased, 1))
+        return torch.sqrt(var + eps) if op.root else var
+
+    return finish
 
 
 def gather(op: g.Gather, value: Value, w: Writer) -> None:

@@ -12,7 +12,8 @@ from .capture import captured
 from .emit import program
 from .graph import Value, fixed, ordered, uses
 from .program import Program
-from .rules import ALWAYS, EVALUATED, Rewrite, Rules
+from .rules import ALWAYS, EVALUATED
+from .rules.rewrite import Rewrite, Rules
 
 MOST_PASSES = 20
 

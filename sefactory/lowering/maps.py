@@ -19,7 +19,7 @@ from . import graph as g
 from .graph import Value
 from .layout import bare
 from .program import Writer
-from .terms import Terms, folded, held, held_norm, times_bias
+from .terms import folded, held, held_norm, of_window, times_bias
 
 LEAST = 2**13
 """Values of a map from which a convolution may have a faster form."""
@@ -138,9 +138,7 @@ def _convolution(op: g.Window) -> Callable[[Tensor], Tensor]:
     conv = op.conv
     convolve, padding = CONVOLUTIONS[len(conv.along)], conv.padding
     stride, dilation, groups = conv.stride, conv.dilation, conv.groups
-    lead = conv.weight.dim() - len(conv.along)
-    plain = lead == 2 and (conv.bias is None or conv.bias.dim() == 1)
-    terms, repaired = held(conv) if plain else _arranged(held(conv), lead), _repaired(conv)
+    terms, repaired = of_window(conv, op.others), _repaired(conv)
 
     def convolved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x = x.contiguous() if repaired else x
@@ -157,16 +155,6 @@ def _convolution(op: g.Window) -> Callable[[Tensor], Tensor]:
         return run
     both = folded(terms, op.norm)
     return _by_size(lambda x: convolved(x, *both()), _then(run, fixed_norm(op.norm)))
-
-
-def _arranged(terms: Terms, lead: int) -> Terms:
-    """Weights as torch's convolutions take them, (out, in, kernel...), and one bias for each output."""
-
-    def arranged() -> tuple[Tensor, Tensor | None]:
-        weight, bias = terms()
-        return weight.unsqueeze(0) if lead == 1 else weight, bias if bias is None or bias.dim() == 1 else bias.flatten()
-
-    return arranged
 
 
 def _repaired(conv: Conv) -> bool:
