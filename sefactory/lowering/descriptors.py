@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..kernels.guard import LARGE, large
 from ..operators.pool import variance
 from ..precision import HALF
 from . import graph as g
@@ -18,15 +17,16 @@ from .terms import held
 
 
 def spread(op: g.Spread, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
-    """var, or sqrt(var + eps), over dims: torch.var of small maps, whose one pass is slow but one operation."""
-    unbiased, eps = op.unbiased, op.eps
+    """var, or sqrt(var + eps), over dims, as written: torch.var takes 3 times as long at 7 x 7, 12 at 14 x 14."""
+    unbiased = op.unbiased
 
     def var(x: Tensor) -> Tensor:
-        if large(x, LARGE) or x.dtype in HALF or not x.numel() or prod([x.shape[dim] for dim in dims]) < 2:
+        if x.dtype in HALF:
             return variance(x, dims, unbiased).squeeze(dims)
-        return torch.var(x, dims, correction=int(unbiased))
+        square = (x - x.mean(dims, keepdim=True)).square().sum(dims)
+        return square / max(prod([x.shape[dim] for dim in dims]) - int(unbiased), 1)
 
-    return (lambda x: torch.sqrt(var(x) + eps)) if op.root else var
+    return (lambda x: torch.sqrt(var(x) + op.eps)) if op.root else var
 
 
 def spread_of(op: g.Spread) -> Callable[[Tensor, int], Tensor]:
