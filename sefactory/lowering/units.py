@@ -26,12 +26,15 @@ STATISTICS: dict[str, Callable[[Tensor, tuple[int, ...]], Tensor]] = {
 def reduction(op: g.Reduce | g.Spread, value: Value, w: Writer) -> None:
     """One statistic; with it all others of its map, where they share a backward."""
     (x,) = value.inputs
-    layout = w.layout(x) if set(bare(op.over, x.sizes)) <= set(w.layout(x)) else x.sizes.axes
-    dims = _dims(value, layout)
-    if not dims and isinstance(op, g.Reduce):  # over axes of size 1
+    layout = w.layout(x)
+    if bare(op.over, x.sizes):
+        if token(x, w) is None:
+            w.made(value, w.unary(_statistic(op, _dims(value, layout)), w.slot(x)), _left(op, layout))
+    elif isinstance(op, g.Reduce):  # over axes of size 1
         w.made(value, w.slot(x), layout)
-    elif layout != w.layout(x) or not dims or token(x, w) is None:
-        w.made(value, w.unary(_statistic(op, dims), w.slot(x, layout)), _left(op, layout))
+    else:
+        finish = spread_of(op)
+        w.made(value, w.unary(lambda t: finish(t - t, 1), w.slot(x)), layout)
 
 
 def _statistic(op: g.Reduce | g.Spread, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
