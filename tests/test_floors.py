@@ -13,10 +13,10 @@ PACKAGE = Path(__file__).parents[1] / "sefactory"
 # A module imports from floors above its own line in this table, never from its own or from one below it.
 # `operators.*` are the families of operators that have no line of their own: none of them knows another.
 FLOORS = [
-    {"kernels", "kernels.attention", "kernels.bands", "kernels.convolution", "kernels.guard"},
-    {"kernels.normalisation", "kernels.reduction"},
-    {"kernels.gradient"},
-    {"kernels.gating"},
+    {"kernels", "kernels.attention", "kernels.bands", "kernels.guard"},
+    {"kernels.normalisation", "kernels.reduction", "kernels.windows"},
+    {"kernels.gradient", "kernels.thin"},
+    {"kernels.convolution", "kernels.gating"},
     {"kernels.compiled"},
     {"errors", "network"},
     {"expression", "precision", "header", "machine", "memory"},

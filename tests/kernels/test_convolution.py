@@ -9,19 +9,9 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
 from sefactory.kernels import convolution
-from sefactory.kernels.convolution import (
-    LANES,
-    Thin,
-    Windows,
-    convolve,
-    correlated,
-    fewest,
-    grouped,
-    lifted,
-    merged,
-    phases,
-    thin,
-)
+from sefactory.kernels.convolution import LANES, convolve, form, written
+from sefactory.kernels.thin import Thin, correlated, lifted, thin
+from sefactory.kernels.windows import Windows, fewest, merged, phases
 
 
 def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -102,6 +92,21 @@ def test_what_is_thin(shape: tuple[int, ...], weight: tuple[int, ...], padding: 
 )
 def test_how_many_groups_go_together(inputs: int, out: int, groups: int, together: int) -> None:
     assert fewest(torch.empty(groups * out, inputs, 3, 3), groups, 8) == together
+
+
+def grouped(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int,
+    padding: tuple[int, ...],
+    dilation: int,
+    groups: int,
+    lanes: int,
+) -> Tensor:
+    """As `convolve` writes it where a register has so many lanes."""
+    given = (stride, padding, dilation, groups)
+    return written(form(x, weight, *given, lanes), x, weight, bias, *given)
 
 
 @pytest.fixture(autouse=True)
