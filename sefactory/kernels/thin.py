@@ -20,7 +20,8 @@ def thin(x: Tensor, weight: Tensor, padding: tuple[int, ...]) -> bool:
     if x.numel() < THIN or x.shape[2] * x.shape[3] < PLANE:
         return False
     kernel = weight.shape[2:]
-    return all(k in (3, 5, 7) and 2 * p == k - 1 for k, p in zip(kernel, padding, strict=True))
+    same = all(2 * p == k - 1 for k, p in zip(kernel, padding, strict=True))
+    return same and kernel[0] in (3, 5, 7) and kernel[1] in (1, 3, 5, 7)
 
 
 class Thin(Function):
@@ -68,8 +69,9 @@ def lifted(x: Tensor, weight: Tensor, bias: Tensor | None, lanes: int) -> Tensor
     x = F.pad(x, (0, 0, 0, -rows % lanes)) if rows % lanes else x
     bias = None if bias is None else bias.repeat(lanes)
     y = F.conv2d(x, wide.flatten(0, 1), bias, (lanes, 1), (k // 2, width // 2))
-    y = torch.unflatten(y, 1, (lanes, out)).permute(0, 2, 3, 1, 4).flatten(2, 3)
-    return y[:, :, :rows].contiguous()
+    whole = y.new_empty(len(y), out, lanes * y.shape[2], y.shape[3])  # and no view of it, which nothing could be written into
+    torch.unflatten(whole, 2, (-1, lanes)).copy_(torch.unflatten(y, 1, (lanes, out)).permute(0, 2, 3, 1, 4))
+    return whole[:, :, :rows].contiguous() if whole.shape[2] > rows else whole
 
 
 def correlated(x: Tensor, g: Tensor, kernel: Sequence[int]) -> Tensor:

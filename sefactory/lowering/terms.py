@@ -36,22 +36,34 @@ def times_bias(terms: Terms, times: int) -> Terms:
     return terms if times == 1 else scaled
 
 
-def of_window(conv: Conv, others: Sequence[Conv] = ()) -> Terms:
+def of_window(conv: Conv, others: Sequence[Conv] = (), behind: bool = False) -> Terms:
     """Weights as torch's convolutions take them, (out, in, kernel...), and one bias for each output.
 
-    Those of `others` are added in the middle, where their windows lie.
+    Those of `others` are added in the middle, where their windows lie; `behind` adds an axis with a kernel of 1.
     """
+    terms = _added(conv, others) if others else _single(conv)
+    return _lengthened(terms) if behind else terms
+
+
+def _single(conv: Conv) -> Terms:
+    lead = conv.weight.dim() - len(conv.along)
+    return _arranged(held(conv), lead) if lead != 2 or (conv.bias is not None and conv.bias.dim() > 1) else held(conv)
+
+
+def _lengthened(terms: Terms) -> Terms:
+    def lengthened() -> tuple[Tensor, Tensor | None]:
+        weight, bias = terms()
+        return weight.unsqueeze(-1), bias
+
+    return lengthened
+
+
+def _added(conv: Conv, others: Sequence[Conv]) -> Terms:
     axes = len(conv.along)
-    lead = conv.weight.dim() - axes
-    terms = held(conv)
-    if lead != 2 or (conv.bias is not None and conv.bias.dim() > 1):
-        terms = _arranged(terms, lead)
-    if not others:
-        return terms
     kernel = conv.weight.shape[-axes:]
     apart = [[k - n for k, n in zip(kernel, other.weight.shape[-axes:], strict=True)] for other in others]
     sides = [[k // 2 for k in reversed(more) for _ in "lr"] for more in apart]
-    return _summed(terms, [of_window(other) for other in others], sides)
+    return _summed(_single(conv), [_single(other) for other in others], sides)
 
 
 def _arranged(terms: Terms, lead: int) -> Terms:

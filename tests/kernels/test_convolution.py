@@ -36,7 +36,7 @@ def agree(ours: Tensor, theirs: Tensor, inputs: list[Tensor], within: float = 1e
         same(c, b, within)
 
 
-@pytest.mark.parametrize(("lanes", "kernel", "size"), [*product([8, 16], [(3, 3), (7, 7), (5, 3)], [(16, 5), (17, 9), (3, 4)])])
+@pytest.mark.parametrize(("lanes", "kernel", "size"), [*product([8, 16], [(3, 3), (7, 7), (5, 1)], [(16, 5), (17, 9), (3, 4)])])
 @pytest.mark.parametrize(("inputs", "biased"), [(1, True), (2, False)])
 def test_thin(lanes: int, kernel: tuple[int, int], size: tuple[int, int], inputs: int, biased: bool) -> None:
     x, weight, bias = random(2, inputs, *size), random(1, inputs, *kernel), random(1) if biased else None
@@ -64,6 +64,7 @@ def test_lifted_takes_several_planes_out_and_no_batch() -> None:
         ((8, 2, 56, 56), (1, 2, 7, 7), (3, 3), True),
         ((8, 1, 56, 56), (1, 1, 3, 5), (1, 2), True),
         ((8, 2, 56, 56), (1, 2, 7, 7), (0, 0), False),
+        ((8, 1, 128, 56), (1, 1, 5, 1), (2, 0), True),
         ((8, 2, 56, 56), (1, 2, 1, 7), (0, 3), False),
         ((8, 2, 56, 56), (1, 2, 9, 9), (4, 4), False),
         ((8, 2, 56, 56), (2, 2, 7, 7), (3, 3), False),

@@ -18,13 +18,13 @@ def agree(name: str, *overrides: str) -> None:
     x = torch.randn(SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     assert eligible(x)
     for train in (False, True):
-        assert compare(lowered.train(train), plain.train(train), x)
+        assert compare(lowered.train(train), plain.train(train), x, 1e-11)  # a weight's gradient is a sum of 344,064 products
     with torch.no_grad():
         torch.testing.assert_close(lowered.eval()(x), plain.eval()(x), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("squeeze", sorted(path.stem for path in (CONFIGS / "squeeze").glob("*.yaml")))
-@pytest.mark.parametrize("excite", ["linear", "multiscale"])
+@pytest.mark.parametrize("excite", ["linear", "conv1d", "multiscale"])
 def test_a_unit_of_slot_words(squeeze: str, excite: str) -> None:
     agree("unit", f"squeeze={squeeze}", f"excite={excite}", "gate=sigmoid")
 
