@@ -13,10 +13,8 @@ from .block import Block
 from .config import Shelf, complete, load_config
 from .errors import ConfigError, nearest, shown, words
 from .expression import SIDES
-from .grammar import Grammar
-from .maker import Maker
 from .nodes import Config
-from .rehearsal import Rehearsal
+from .recall import rehearsed
 
 __all__ = ["build", "load"]
 _ = _operators
@@ -50,30 +48,14 @@ def build(
     sizes = _incoming(channels, grid, {"D": depth, "H": height, "W": width})
     shelf = Shelf(search)
     resolved = _resolved(config, overrides, shelf)
-    grammar = Grammar(shelf, sizes.axes[1:])
-    root = grammar.read(resolved)
-    if grammar.overflows:
-        raise ConfigError(dict.fromkeys(grammar.faults))
-    with Rehearsal() as rehearsal:  # everything is checked before a weight is allocated
-        maker = Maker(grammar.faults, rehearsal)
-        module, out = maker.root(root, sizes)
-    if module is None or out is None or maker.faults:
-        raise ConfigError(dict.fromkeys(maker.faults) or [(str(root.place), "rests on a number that is not known")])
-    if torch.get_default_device().type != "meta":
-        if rehearsal.whole:
-            rehearsal.perform(module)
-        else:
-            maker = Maker([])
-            module, out = maker.root(root, sizes)
-    if module is None or out is None:
-        raise RuntimeError(f"{resolved.label}: the rehearsal built what could not be built")
+    made = rehearsed(resolved, shelf, sizes).performed()
     return Block(
-        module,
+        made.node,
         config=resolved.data,
         label=resolved.label or "block",
-        sizes=(sizes, out),
-        parts=maker.parts,
-        let=maker.let,
+        sizes=(sizes, made.out),
+        parts=made.parts,
+        let=made.let,
         lower=lower,
     )
 

@@ -77,6 +77,11 @@ def operators() -> list[str]:
     return sorted(_OPERATORS)
 
 
+def registered() -> tuple[Operator, ...]:
+    """All of them: where this is equal, every name means what it meant."""
+    return tuple(_OPERATORS.values())
+
+
 def find(name: str) -> Operator | None:
     """The operator of that name, if there is one."""
     return _OPERATORS.get(name)

@@ -33,6 +33,7 @@ FLOORS = [
     {"lowering.lower"},
     {"block", "config", "grammar"},
     {"maker", "overrides", "official"},
+    {"recall"},
     {"factory", "freezing", "describe", "benchmark"},
     {"network.sites", "network.blend"},
     {"network.report", "network.cost"},
