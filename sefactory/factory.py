@@ -14,7 +14,7 @@ from .config import Shelf, complete, load_config
 from .errors import ConfigError, nearest, shown, words
 from .expression import SIDES
 from .nodes import Config
-from .recall import rehearsed
+from .recall import made
 
 __all__ = ["build", "load"]
 _ = _operators
@@ -48,14 +48,14 @@ def build(
     sizes = _incoming(channels, grid, {"D": depth, "H": height, "W": width})
     shelf = Shelf(search)
     resolved = _resolved(config, overrides, shelf)
-    made = rehearsed(resolved, shelf, sizes).performed()
+    found = made(resolved, shelf, sizes)
     return Block(
-        made.node,
+        found.node,
         config=resolved.data,
         label=resolved.label or "block",
-        sizes=(sizes, made.out),
-        parts=made.parts,
-        let=made.let,
+        sizes=(sizes, found.out),
+        parts=found.parts,
+        let=found.let,
         lower=lower,
     )
 

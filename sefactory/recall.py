@@ -22,7 +22,7 @@ from .maker import Maker
 from .nodes import Config, Node
 from .plain import copied
 from .registry import Operator, registered
-from .rehearsal import Rehearsal
+from .rehearsal import Rehearsal, twin
 
 MOST_KEPT = 64
 """Rehearsals; one takes 50 to 200 kB."""
@@ -79,7 +79,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What was made on the meta device, what of, and how its tensors are drawn."""
+    """What was made on the meta device, of what, and how its tensors are drawn."""
 
     root: Node
     sizes: Sizes
@@ -88,35 +88,58 @@ class Rehearsed:
     asked: Asked
     operators: tuple[Operator, ...]
 
+    @property
+    def lasting(self) -> bool:
+        """Whether it may be kept: an operator of a user is called at every build, and a file at fault may be mended."""
+        return self.rehearsal.whole and self.asked.certain
+
     def stands(self, library: Library) -> bool:
         """Whether it would be the same again: the same operators, and the same files behind every name."""
         return self.operators == registered() and self.asked.agrees(library)
 
     def performed(self) -> Made:
-        """The modules with their weights, on the device that torch takes by itself."""
-        meta = torch.get_default_device().type == "meta"
-        if self.rehearsal.whole:
-            drawn = self.rehearsal.perform(self.made.node, "meta" if meta else None)
-            return replace(self.made, node=drawn, let={path: dict(names) for path, names in self.made.let.items()})
-        return self.made if meta else _made(Maker([]), self.root, self.sizes)
+        """The modules themselves, with their weights on the device that torch takes by itself."""
+        if torch.get_default_device().type == "meta":
+            return self.made
+        if not self.rehearsal.whole:
+            return _made(Maker([]), self.root, self.sizes)
+        self.rehearsal.perform(self.made.node)
+        return self.made
+
+    def performed_again(self) -> Made:
+        """The same of a copy: it can be asked for as often as one likes."""
+        node = twin(self.made.node)
+        self.rehearsal.perform(node, "meta" if torch.get_default_device().type == "meta" else None)
+        return replace(self.made, node=node, let={path: dict(names) for path, names in self.made.let.items()})
 
 
-def rehearsed(config: Config, library: Library, sizes: Sizes) -> Rehearsed:
-    """A config for some sizes on the meta device. Raises ConfigError with every fault found."""
-    said = _said(config)
-    kept = _kept(said, sizes, torch.get_default_dtype()) if said and len(said[-1]) <= LONGEST_KEPT else []
-    if kept and kept[0].stands(library):
-        return kept[0]
-    made = _rehearsed(config, Asked(library), sizes)
-    if made.rehearsal.whole and made.asked.certain:
-        kept[:] = [made]
-    return made
+@dataclass
+class Slot:
+    """Where a rehearsal is kept from the second build on: a search over variants never comes back to one."""
+
+    seen: bool = False
+    kept: Rehearsed | None = None
 
 
 @lru_cache(maxsize=MOST_KEPT)
-def _kept(config: Said, sizes: Sizes, dtype: torch.dtype) -> list[Rehearsed]:
-    """Where the rehearsal of a config is kept: by what it says, so that an edit is always seen; some numbers need a dtype."""
-    return []
+def _slot(config: Said, sizes: Sizes, dtype: torch.dtype) -> Slot:
+    """That of a config, by what it says, so that an edit is always seen; and of a dtype, which holds some numbers only."""
+    return Slot()
+
+
+def made(config: Config, library: Library, sizes: Sizes) -> Made:
+    """The modules of a config for some sizes, with weights. Raises ConfigError with every fault found, before one is drawn."""
+    said = _said(config)
+    slot = _slot(said, sizes, torch.get_default_dtype()) if said and len(said[-1]) <= LONGEST_KEPT else Slot()
+    kept = slot.kept
+    if kept is not None and kept.stands(library):
+        return kept.performed_again()
+    found = _rehearsed(config, Asked(library), sizes)
+    if not (slot.seen and found.lasting):
+        slot.seen = True
+        return found.performed()
+    slot.kept = found
+    return found.performed_again()
 
 
 def _rehearsed(config: Config, asked: Asked, sizes: Sizes) -> Rehearsed:
@@ -126,8 +149,8 @@ def _rehearsed(config: Config, asked: Asked, sizes: Sizes) -> Rehearsed:
     if grammar.overflows:
         raise ConfigError(dict.fromkeys(grammar.faults))
     with Rehearsal() as rehearsal:  # everything is checked before a weight is allocated
-        made = _made(Maker(grammar.faults, rehearsal), root, sizes)
-    return Rehearsed(root, sizes, made, rehearsal, asked, operators)
+        found = _made(Maker(grammar.faults, rehearsal), root, sizes)
+    return Rehearsed(root, sizes, found, rehearsal, asked, operators)
 
 
 def _made(maker: Maker, root: Node, sizes: Sizes) -> Made:

@@ -1,4 +1,4 @@
-"""A second build is a copy: nothing is read or made again, nothing is shared, and whatever has changed since is seen."""
+"""From the third on a build is a copy: nothing is read or made again, nothing is shared, and what has changed since is seen."""
 
 import copy
 import os
@@ -16,10 +16,12 @@ from torch import nn
 import sefactory as sf
 from sefactory import recall, registry
 from sefactory.axes import Sizes
+from sefactory.config import Shelf, complete, load_config
 from sefactory.errors import ConfigError
 from sefactory.expression import _parse
 from sefactory.grammar import Grammar
 from sefactory.maker import Maker
+from sefactory.nodes import Config
 
 NAMES = sf.configs()
 GRID = {"height": 14, "width": 14}
@@ -30,9 +32,9 @@ NOTHING = 40
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
     """Every test begins without a rehearsal."""
-    recall._kept.cache_clear()
+    recall._slot.cache_clear()
     yield
-    recall._kept.cache_clear()
+    recall._slot.cache_clear()
 
 
 @pytest.fixture
@@ -51,41 +53,63 @@ def work(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return count
 
 
-def built(config: Any, channels: int = 64, **options: Any) -> sf.Block:
+def once(config: Any, channels: int = 64, **options: Any) -> sf.Block:
     torch.manual_seed(0)
     return sf.build(config, channels, **options)
+
+
+def built(config: Any, channels: int = 64, **options: Any) -> sf.Block:
+    """As it is built when the same was built before, and is kept."""
+    before = [once(config, channels, **options) for _ in range(2)]
+    block = once(config, channels, **options)
+    assert {str(other) for other in before} == {str(block)}
+    return block
 
 
 # ---- What it saves ----
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_second_build_reads_and_makes_nothing(name: str, work: dict[str, int]) -> None:
-    built(name, **GRID)
-    assert min(work.values()) > 0
+def test_a_third_build_reads_and_makes_nothing(name: str, work: dict[str, int]) -> None:
+    for _ in range(2):
+        work.update(read=0, made=0, set=0)
+        once(name, **GRID)
+        assert min(work.values()) > 0
     work.update(read=0, made=0, set=0)
     parsed = _parse.cache_info()
-    built(name, **GRID)
+    once(name, **GRID)
     assert (work["read"], work["made"]) == (0, 0) and work["set"] <= NOTHING
     assert _parse.cache_info() == parsed
 
 
 def test_as_many_are_kept_as_is_said() -> None:
     for channels in range(1, recall.MOST_KEPT + 10):
-        built("ecanet", 8 * channels)
-    assert recall._kept.cache_info().currsize == recall.MOST_KEPT
+        once("ecanet", 8 * channels)
+    assert recall._slot.cache_info().currsize == recall.MOST_KEPT
     long = {"let": {f"name_{i}": i for i in range(1000)}, "gate": ["sigmoid"]}
-    before = recall._kept.cache_info()
-    built(long)
-    assert recall._kept.cache_info() == before
+    before = recall._slot.cache_info()
+    once(long)
+    assert recall._slot.cache_info() == before
+
+
+def test_what_is_built_once_is_not_kept() -> None:
+    with torch.device("meta"):
+        for seen in (True, False):
+            block = once("cbam")
+            slot = recall._slot(recall._said(_config("cbam")), block.sizes[0], torch.float32)
+            assert (slot.kept is None) is seen and slot.seen
+
+
+def _config(name: str) -> Config:
+    return complete(load_config(name, Shelf()))
 
 
 # ---- What it gives ----
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_second_is_as_the_first(name: str) -> None:
-    first, second = built(name, **GRID), built(name, **GRID)
+def test_a_copy_is_as_the_first(name: str) -> None:
+    first, second = once(name, **GRID), built(name, **GRID)
     drawn = torch.rand(1)
     torch.manual_seed(0)
     sf.build(name, 64, **GRID)
@@ -118,10 +142,10 @@ def changeable(module: nn.Module) -> Iterator[object]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_that_can_change_is_shared(name: str) -> None:
-    first, second = built(name, **GRID), built(name, **GRID)
-    for ours, theirs in ((first.node, second.node), (first, second)):
-        ids = {id(found) for found in changeable(ours)}
-        assert len(ids) > 10 and not ids & {id(found) for found in changeable(theirs)}
+    blocks = [once(name, **GRID) for _ in range(4)]
+    for blocks_or_nodes in (blocks, [block.node for block in blocks]):
+        ids = [{id(found) for found in changeable(module)} for module in blocks_or_nodes]
+        assert min(map(len, ids)) > 10 and len(set.union(*ids)) == sum(map(len, ids))
 
 
 PLAIN = (int, float, bool, str, type(None), Sizes, tuple)
@@ -142,9 +166,9 @@ def test_a_module_of_the_package_holds_what_may_be_shared(name: str, sizes: Size
 def test_changes_of_a_block_stay_with_it() -> None:
     config = {"let": {"r": 4}, "squeeze": [{"pool": {"by": ["mean", "max"]}}], "gate": ["sigmoid"]}
     config["excite"] = [{"linear": {"mix": "S", "out": 1}}]
-    wanted = copy.deepcopy(built(config).config)
-    for _ in range(3):
-        block = built(config)
+    wanted = copy.deepcopy(once(config).config)
+    for _ in range(5):
+        block = once(config)
         assert block.config == wanted and block.let == {"": {"r": 4}}
         assert not block.get_submodule("gate.0")._forward_hooks and block.training
         block.config["squeeze"][0]["pool"]["by"].append("min")
@@ -228,8 +252,8 @@ def test_an_operator_that_comes_or_goes_is_seen(monkeypatch: pytest.MonkeyPatch)
             return nn.Identity()
 
         sf.operator("doubled")(doubled)
-        made = [built(["doubled", "relu"]).get_submodule("0") for _ in range(2)]
-        assert made[0] is not made[1]
+        made = [once(["doubled", "relu"]).get_submodule("0") for _ in range(4)]
+        assert len(set(made)) == len(made)
         patched.setattr(doubled, "__code__", (lambda sizes: nn.Tanh()).__code__)  # one of a user is called at every build
         assert isinstance(built(["doubled", "relu"]).get_submodule("0"), nn.Tanh)
     with pytest.raises(ConfigError, match="no operator or config named 'doubled'"):
@@ -248,7 +272,7 @@ def outcome(config: Any) -> str:
 )
 def test_numbers_that_are_equal_are_not_the_same(parameter: str, one: Any, other: Any) -> None:
     first, second = (outcome([{"conv": {parameter: value}}]) for value in (one, other))
-    recall._kept.cache_clear()
+    recall._slot.cache_clear()
     assert first != second == outcome([{"conv": {parameter: other}}])
 
 
@@ -269,7 +293,7 @@ def test_the_dtype_and_the_device_are_seen() -> None:
         torch.set_default_dtype(before)
     with pytest.raises(ConfigError, match="start 1e\\+39 is beyond float32"):
         built(config)
-    for _ in range(2):
+    for _ in range(4):
         with torch.device("meta"):
             assert all(tensor.is_meta for tensor in sf.build("cbam", 32).state_dict().values())
         assert not any(tensor.is_meta for tensor in sf.build("cbam", 32).state_dict().values())
