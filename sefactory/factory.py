@@ -5,8 +5,6 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from . import operators as _operators  # registers the operators of the package
 from .axes import GRIDS, Sizes
 from .block import Block
@@ -42,6 +40,7 @@ def build(
     config says it, step by step: the reference for what runs otherwise.
     Raises ConfigError with every fault found, before a weight is allocated.
 
+    >>> import torch
     >>> build("senet", 64, overrides=["let.r=8"])(torch.zeros(2, 64, 7, 7)).shape
     torch.Size([2, 64, 7, 7])
     """

@@ -134,9 +134,12 @@ def made(config: Config, library: Library, sizes: Sizes) -> Made:
     kept = slot.kept
     if kept is not None and kept.stands(library):
         return kept.performed_again()
-    found = _rehearsed(config, Asked(library), sizes)
-    if not (slot.seen and found.lasting):
-        slot.seen = True
+    again, slot.seen = slot.seen, True
+    if not again:
+        return _rehearsed(config, Asked(library), sizes).performed()
+    # what is kept holds data of its own: those of a block are its owner's to change
+    found = _rehearsed(replace(config, data=copied(config.data)), Asked(library), sizes)
+    if not found.lasting:
         return found.performed()
     slot.kept = found
     return found.performed_again()
@@ -145,7 +148,7 @@ def made(config: Config, library: Library, sizes: Sizes) -> Made:
 def _rehearsed(config: Config, asked: Asked, sizes: Sizes) -> Rehearsed:
     operators = registered()
     grammar = Grammar(asked, sizes.axes[1:])
-    root = grammar.read(replace(config, data=copied(config.data)))  # that of the block is its owner's to change
+    root = grammar.read(config)
     if grammar.overflows:
         raise ConfigError(dict.fromkeys(grammar.faults))
     with Rehearsal() as rehearsal:  # everything is checked before a weight is allocated
