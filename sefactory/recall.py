@@ -127,6 +127,11 @@ def _slot(config: Said, sizes: Sizes, dtype: torch.dtype) -> Slot:
     return Slot()
 
 
+def forget() -> None:
+    """Lets go of all that is kept."""
+    _slot.cache_clear()
+
+
 def made(config: Config, library: Library, sizes: Sizes) -> Made:
     """The modules of a config for some sizes, with weights. Raises ConfigError with every fault found, before one is drawn."""
     said = _said(config)

@@ -32,9 +32,9 @@ NOTHING = 40
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
     """Every test begins without a rehearsal."""
-    recall._slot.cache_clear()
+    recall.forget()
     yield
-    recall._slot.cache_clear()
+    recall.forget()
 
 
 @pytest.fixture
@@ -272,7 +272,7 @@ def outcome(config: Any) -> str:
 )
 def test_numbers_that_are_equal_are_not_the_same(parameter: str, one: Any, other: Any) -> None:
     first, second = (outcome([{"conv": {parameter: value}}]) for value in (one, other))
-    recall._slot.cache_clear()
+    recall.forget()
     assert first != second == outcome([{"conv": {parameter: other}}])
 
 

@@ -127,7 +127,8 @@ def test_variants_are_no_papers_and_the_same_every_time(monkeypatch: pytest.Monk
 
 
 def test_building_is_told_for_each_config() -> None:
-    assert builds.build_seconds("wall", ["senet"], 32).keys() == {"senet"}
+    for again in (False, True):
+        assert builds.build_seconds("wall", ["senet"], 32, again=again).keys() == {"senet"}
     assert builds.meta_per_minute("cpu", 0.02, 32)["built"] > 0
 
 
