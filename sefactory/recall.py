@@ -1,7 +1,7 @@
-"""A config as modules on the meta device: rehearsed once, and recalled as long as everything that it rests on is as it was.
+"""What a build finds out is kept for the next: the nodes of a config, and its modules on the meta device for some sizes.
 
-A network asks for the same block at many places. Reading its nodes and making its modules takes several times as long as
-a copy of the modules.
+A network asks for one config at a few widths and many places. Nodes are read once, modules are made for each width, and the
+rest are copies. What is kept is used as long as everything that it rests on is as it was.
 """
 
 import json
@@ -25,16 +25,20 @@ from .registry import Operator, registered
 from .rehearsal import Rehearsal, twin
 
 MOST_KEPT = 64
-"""Rehearsals; one takes 50 to 200 kB."""
+"""Configs, and rehearsals; one takes 50 to 200 kB."""
 LONGEST_KEPT = 10_000
 """Characters of a config, as JSON, that is kept for the next time."""
 
-Said = tuple[str, str, str] | None
-"""A config in text: its label, its folder, its data."""
+Said = tuple[str, str, str]
+"""A config in text: its label, its folder, its data. So an edit is always seen, and True is not 1."""
 
 
-def _said(config: Config | None) -> Said:
-    return None if config is None else (config.label, str(config.folder), json.dumps(config.data))
+def _said(config: Config) -> Said:
+    return config.label, str(config.folder), json.dumps(config.data)
+
+
+def _answer(found: Config | None) -> Said | None:
+    return None if found is None else _said(found)
 
 
 class Asked:
@@ -42,17 +46,19 @@ class Asked:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._answers: dict[tuple[str, Path | None], tuple[Config, Said]] = {}
+        self._answers: dict[tuple[str, Path | None], tuple[Config, Said | None]] = {}
         self.certain = True
-        """Whether it answered every time; a file at fault is told where it is used."""
+        """Whether it answered every time; a file at fault is told where it is used, and may be mended."""
 
     def get(self, name: str, near: Config) -> Config | None:
         """As the library."""
-        self.certain, before = False, self.certain
-        found = self._library.get(name, near)
-        self.certain = before
+        try:
+            found = self._library.get(name, near)
+        except ConfigError:
+            self.certain = False
+            raise
         if (name, near.folder) not in self._answers:
-            self._answers[name, near.folder] = near, _said(found)
+            self._answers[name, near.folder] = near, _answer(found)
         return found
 
     def names(self, near: Config) -> list[str]:
@@ -62,9 +68,23 @@ class Asked:
     def agrees(self, library: Library) -> bool:
         """Whether another library says the same to the same questions."""
         try:
-            return all(_said(library.get(name, near)) == said for (name, _), (near, said) in self._answers.items())
+            return all(_answer(library.get(name, near)) == said for (name, _), (near, said) in self._answers.items())
         except ConfigError:
             return False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The nodes of a config, the faults, and what they rest on: the operators that there are, what files are behind names."""
+
+    root: Node
+    faults: tuple[tuple[str, str], ...]
+    operators: tuple[Operator, ...]
+    asked: Asked
+
+    def stands(self, library: Library) -> bool:
+        """Whether the nodes would be the same again."""
+        return self.operators == registered() and self.asked.agrees(library)
 
 
 @dataclass(frozen=True)
@@ -79,30 +99,19 @@ class Made:
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What was made on the meta device, of what, and how its tensors are drawn."""
+    """What was made of a reading on the meta device, and how its tensors are drawn."""
 
-    root: Node
+    reading: Reading
     sizes: Sizes
     made: Made
     rehearsal: Rehearsal
-    asked: Asked
-    operators: tuple[Operator, ...]
-
-    @property
-    def lasting(self) -> bool:
-        """Whether it may be kept: an operator of a user is called at every build, and a file at fault may be mended."""
-        return self.rehearsal.whole and self.asked.certain
-
-    def stands(self, library: Library) -> bool:
-        """Whether it would be the same again: the same operators, and the same files behind every name."""
-        return self.operators == registered() and self.asked.agrees(library)
 
     def performed(self) -> Made:
         """The modules themselves, with their weights on the device that torch takes by itself."""
         if torch.get_default_device().type == "meta":
             return self.made
         if not self.rehearsal.whole:
-            return _made(Maker([]), self.root, self.sizes)
+            return _made(Maker([]), self.reading.root, self.sizes)
         self.rehearsal.perform(self.made.node)
         return self.made
 
@@ -115,50 +124,77 @@ class Rehearsed:
 
 @dataclass
 class Slot:
-    """Where a rehearsal is kept from the second build on: a search over variants never comes back to one."""
+    """Where something is kept from the second time on: a search over variants never comes back to one."""
 
     seen: bool = False
-    kept: Rehearsed | None = None
+    reading: Reading | None = None
+    rehearsed: Rehearsed | None = None
+
+    def met(self) -> bool:
+        """Whether it was here before."""
+        before, self.seen = self.seen, True
+        return before
 
 
 @lru_cache(maxsize=MOST_KEPT)
-def _slot(config: Said, sizes: Sizes, dtype: torch.dtype) -> Slot:
-    """That of a config, by what it says, so that an edit is always seen; and of a dtype, which holds some numbers only."""
+def _of_config(config: Said, axes: str) -> Slot:
+    return Slot()
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _of_sizes(config: Said, sizes: Sizes, dtype: torch.dtype) -> Slot:
+    """Some numbers are beyond some dtypes."""
     return Slot()
 
 
 def forget() -> None:
     """Lets go of all that is kept."""
-    _slot.cache_clear()
+    _of_config.cache_clear()
+    _of_sizes.cache_clear()
 
 
 def made(config: Config, library: Library, sizes: Sizes) -> Made:
     """The modules of a config for some sizes, with weights. Raises ConfigError with every fault found, before one is drawn."""
     said = _said(config)
-    slot = _slot(said, sizes, torch.get_default_dtype()) if said and len(said[-1]) <= LONGEST_KEPT else Slot()
-    kept = slot.kept
-    if kept is not None and kept.stands(library):
-        return kept.performed_again()
-    again, slot.seen = slot.seen, True
-    if not again:
-        return _rehearsed(config, Asked(library), sizes).performed()
-    # what is kept holds data of its own: those of a block are its owner's to change
-    found = _rehearsed(replace(config, data=copied(config.data)), Asked(library), sizes)
-    if not found.lasting:
+    if len(said[-1]) > LONGEST_KEPT:
+        return _rehearsed(_reading(config, library, sizes.axes), sizes).performed()
+    reading = _read(config, said, library, sizes.axes)
+    slot = _of_sizes(said, sizes, torch.get_default_dtype())
+    if slot.rehearsed is not None and slot.rehearsed.reading is reading:
+        return slot.rehearsed.performed_again()
+    again, found = slot.met(), _rehearsed(reading, sizes)
+    if not (again and found.rehearsal.whole):  # an operator of a user is called at every build
         return found.performed()
-    slot.kept = found
+    slot.rehearsed = found
     return found.performed_again()
 
 
-def _rehearsed(config: Config, asked: Asked, sizes: Sizes) -> Rehearsed:
-    operators = registered()
-    grammar = Grammar(asked, sizes.axes[1:])
+def _read(config: Config, said: Said, library: Library, axes: str) -> Reading:
+    """The reading that is kept, or a new one."""
+    slot = _of_config(said, axes)
+    if slot.reading is not None and slot.reading.stands(library):
+        return slot.reading
+    if not slot.met():
+        return _reading(config, library, axes)
+    # what is kept holds data of its own: those of a block are its owner's to change
+    reading = _reading(replace(config, data=copied(config.data)), library, axes)
+    slot.reading = reading if reading.asked.certain and not reading.faults else None
+    return reading
+
+
+def _reading(config: Config, library: Library, axes: str) -> Reading:
+    asked, operators = Asked(library), registered()
+    grammar = Grammar(asked, axes[1:])
     root = grammar.read(config)
     if grammar.overflows:
         raise ConfigError(dict.fromkeys(grammar.faults))
+    return Reading(root, tuple(grammar.faults), operators, asked)
+
+
+def _rehearsed(reading: Reading, sizes: Sizes) -> Rehearsed:
     with Rehearsal() as rehearsal:  # everything is checked before a weight is allocated
-        found = _made(Maker(grammar.faults, rehearsal), root, sizes)
-    return Rehearsed(root, sizes, found, rehearsal, asked, operators)
+        found = _made(Maker([*reading.faults], rehearsal), reading.root, sizes)
+    return Rehearsed(reading, sizes, found, rehearsal)
 
 
 def _made(maker: Maker, root: Node, sizes: Sizes) -> Made:

@@ -80,24 +80,27 @@ def test_a_third_build_reads_and_makes_nothing(name: str, work: dict[str, int]) 
     once(name, **GRID)
     assert (work["read"], work["made"]) == (0, 0) and work["set"] <= NOTHING
     assert _parse.cache_info() == parsed
+    once(name, 128, **GRID)
+    assert work["read"] == 0 < work["made"]  # the nodes are the same at any width
 
 
 def test_as_many_are_kept_as_is_said() -> None:
     for channels in range(1, recall.MOST_KEPT + 10):
         once("ecanet", 8 * channels)
-    assert recall._slot.cache_info().currsize == recall.MOST_KEPT
+    assert recall._of_sizes.cache_info().currsize == recall.MOST_KEPT
     long = {"let": {f"name_{i}": i for i in range(1000)}, "gate": ["sigmoid"]}
-    before = recall._slot.cache_info()
+    before = recall._of_sizes.cache_info()
     once(long)
-    assert recall._slot.cache_info() == before
+    assert recall._of_sizes.cache_info() == before
 
 
 def test_what_is_built_once_is_not_kept() -> None:
     with torch.device("meta"):
         for seen in (True, False):
             block = once("cbam")
-            slot = recall._slot(recall._said(_config("cbam")), block.sizes[0], torch.float32)
-            assert (slot.kept is None) is seen and slot.seen
+            said = recall._said(_config("cbam"))
+            reading, rehearsed = recall._of_config(said, "SCHW"), recall._of_sizes(said, block.sizes[0], torch.float32)
+            assert (reading.reading is None) is (rehearsed.rehearsed is None) is seen
 
 
 def _config(name: str) -> Config:

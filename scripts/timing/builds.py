@@ -26,13 +26,13 @@ except ImportError:  # an earlier tree, which keeps nothing
 META_SIDE, META_S = 14, 5.0
 BUILDS = 15
 KEPT = 2
-"""Builds of the same after which it is recalled."""
+"""Builds after which something is kept of them."""
 
 
 def build_seconds(clock: str, names: list[str] | None = None, channels: int = 256, *, again: bool = False) -> dict[str, float]:
     """Seconds of sf.build for each shipped config, less what allocating and filling its tensors takes: the median of 15.
 
-    Each is the first of its config in the process but for its YAML, which was read; or, `again`, one after several.
+    Each is the first at these channels, of a config that was built before; or, `again`, one after several.
     """
     gc.collect()
     gc.disable()
@@ -46,8 +46,8 @@ def _beyond_weights(clock: str, name: str, channels: int, again: bool) -> Iterat
     tensors = list(sf.build(name, channels).state_dict().values())  # reads the file and warms up
     for _ in range(BUILDS):
         forget()
-        for _ in range(KEPT if again else 0):
-            sf.build(name, channels)
+        for _ in range(KEPT):
+            sf.build(name, channels if again else channels // 2)
         build = _seconds(clock, lambda: sf.build(name, channels))
         yield build - _seconds(clock, lambda: _fill(tensors))
 
