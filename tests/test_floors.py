@@ -20,7 +20,7 @@ FLOORS = [
     {"errors", "network"},
     {"expression", "precision", "header", "machine", "memory"},
     {"axes", "plain"},
-    {"scope", "schema", "rehearsal"},
+    {"scope", "schema", "rehearsal", "module"},
     {"registry", "operators.weights", "structure"},
     {"operators.*"},
     {"operators.conv"},

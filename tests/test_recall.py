@@ -21,6 +21,7 @@ from sefactory.errors import ConfigError
 from sefactory.expression import _parse
 from sefactory.grammar import Grammar
 from sefactory.maker import Maker
+from sefactory.module import Module
 from sefactory.nodes import Config
 
 NAMES = sf.configs()
@@ -82,6 +83,15 @@ def test_a_third_build_reads_and_makes_nothing(name: str, work: dict[str, int]) 
     assert _parse.cache_info() == parsed
     once(name, 128, **GRID)
     assert work["read"] == 0 < work["made"]  # the nodes are the same at any width
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_torch_looks_at_what_it_registers_alone(name: str, work: dict[str, int]) -> None:
+    """Of the attributes of modules those that are tensors and modules; torch's own activations set one or two."""
+    block = once(name, **GRID)
+    registered = sum(len(module._parameters) + len(module._modules) for module in block.node.modules())
+    foreign = sum(not isinstance(module, Module) for module in block.modules())
+    assert work["set"] <= registered + 2 * foreign + NOTHING
 
 
 def test_as_many_are_kept_as_is_said() -> None:
