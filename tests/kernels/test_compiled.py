@@ -159,6 +159,11 @@ def test_it_is_given_the_steps_where_it_does_not_know_the_size() -> None:
     assert len(steps) == len(tree) == 1 and steps != tree  # and for all sizes the same
 
 
+def test_a_map_of_descriptors_is_no_convolution_in_the_plain_tree_either() -> None:
+    (calls,) = given(both("senet")[1], torch.randn(*SMALL))
+    assert not any("conv" in call for call in calls) and sum("linear" in call for call in calls) == 2
+
+
 def test_a_frozen_block_of_a_small_map_is_equal() -> None:
     frozen, x = sf.freeze(sf.build("sknet", 64)), torch.randn(*SMALL)
     torch.testing.assert_close(torch.compile(frozen, backend="aot_eager", fullgraph=True, dynamic=False)(x), frozen(x))
