@@ -2,6 +2,7 @@
 
 python scripts/speed.py                                      the seven, eager, printed
 python scripts/speed.py --json s.json --plain --compile --variants --memory-pam --build --write docs/speed.md
+python scripts/speed.py --blocks none --compiled-blocks all --json s.json      every shipped block compiled: half an hour
 python scripts/speed.py --blocks none --json s.json --write docs/speed.md     the page alone, from rows already measured
 python scripts/speed.py --device cuda --json gpu.json        on a GPU; its rows go into the same page
 
@@ -11,16 +12,17 @@ Runs itself anew with malloc tuned, so that no page faults are timed. Exit code 
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import torch
-from timing import builds, cells, variants
+from timing import builds, cells, compiled, variants
 from timing.clock import Effort
-from timing.page import mean, page, ratio
+from timing.page import mean, of_ours, page, ratio
 from timing.pairs import LOWERS, SEVEN
 from timing.results import Results, Row
 
+import sefactory as sf
 from sefactory.machine import Options, environment, measure_machine, threads
 
 TUNED = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
@@ -39,30 +41,39 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--plain", action="store_true", help="a column with ours built with lower=False")
     parser.add_argument("--compile", action="store_true", help="every column compiled by inductor as well")
     parser.add_argument("--variants", action="store_true", help="twenty variants, lowered against plain")
+    parser.add_argument("--compiled-blocks", default="none", help="shipped blocks compiled, lowered against plain; or all")
     parser.add_argument("--memory-pam", action="store_true", help="peak bytes of a training step of pam at 128 x 128")
     parser.add_argument("--build", action="store_true", help="how long building takes")
     parser.add_argument("--json", type=Path, help="rows are kept here, after each of them, and read from here")
     parser.add_argument("--write", type=Path, help="where the page goes")
     told = parser.parse_args(given)
     told.clock = "cuda" if torch.device(told.device).type == "cuda" else told.clock
-    told.blocks = [] if told.blocks == "none" else told.blocks.split(",")
-    if unknown := [name for name in told.blocks if name not in SEVEN]:
-        parser.error(f"--blocks: {', '.join(unknown)} is none of {', '.join(SEVEN)}")
-    if not LOWERS and (told.plain or told.variants):
-        parser.error("--plain and --variants need sf.build(..., lower=False), which this tree does not have")
+    told.blocks = _known(parser, "--blocks", told.blocks, SEVEN)
+    told.compiled_blocks = _known(parser, "--compiled-blocks", told.compiled_blocks, sf.configs())
+    if not LOWERS and (told.plain or told.variants or told.compiled_blocks):
+        parser.error("--plain, --variants and --compiled-blocks need sf.build(..., lower=False), which this tree does not have")
     return told
+
+
+def _known(parser: argparse.ArgumentParser, option: str, given: str, known: Collection[str]) -> list[str]:
+    """Names between commas; none is none of them, all is all of them."""
+    names = {"none": [], "all": list(known)}.get(given, given.split(","))
+    if unknown := [name for name in names if name not in known]:
+        parser.error(f"{option}: {', '.join(unknown)} is none of {', '.join(known)}")
+    return names
 
 
 def measured(results: Results, told: argparse.Namespace) -> Iterator[Row]:
     """Everything that was asked for, one row after the other; facts go into the results."""
     plan = cells.Plan(told.device, Effort(told.rounds, told.seconds, told.clock), told.plain, told.compile)
-    if told.blocks or told.variants or told.build or told.memory_pam:
+    if told.blocks or told.variants or told.compiled_blocks or told.build or told.memory_pam:
         note_machine(results, told.device, told.clock)
     for name in told.blocks:
         yield from cells.seven(name, plan)
         note_machine(results, told.device, told.clock)
     if told.variants:
         yield from variants.rows(plan)
+    yield from compiled.rows(plan, told.compiled_blocks)
     for name, wanted, measure in facts(told, plan):
         if wanted:
             results.note(name, measure())
@@ -92,7 +103,7 @@ def told_of(row: Row) -> str:
     """One line for a row that is done."""
     times = ", ".join(f"{name} {1e3 * time.median:.3g} ({1e3 * time.iqr:.1g})" for name, time in row.times.items())
     wrong = "".join(f"; {column or 'refused'}: {why}" for column, why in row.failed.items())
-    return f"{row.block:12} {row.size} {row.kind:8} {ratio(row.ratio()):>6}  {times} ms, {row.rounds} rounds{wrong}"
+    return f"{row.block:12} {row.size} {row.kind:8} {ratio(of_ours(row)):>6}  {times} ms, {row.rounds} rounds{wrong}"
 
 
 def tuned() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .axes import Sizes
 from .errors import ConfigError
 from .expression import Value
+from .kernels.guard import plain_suffices
 from .lowering.lower import Lowered
 from .precision import autocasting
 
@@ -69,7 +70,7 @@ class Block(nn.Module):
         return self._run(x_BCHW)
 
     def _run(self, x_BCHW: Tensor) -> Tensor:
-        if self.lowered is not None and self.lowered.faithful():
+        if self.lowered is not None and not plain_suffices(x_BCHW) and self.lowered.faithful():
             y_BCHW = self.lowered(x_BCHW)
         elif self._flat:  # one dimension is a map of height 1
             y_B1C1W: Tensor = self._node[0](x_BCHW[:, None, :, None])

@@ -1,12 +1,13 @@
 """scripts/speed.py: its pairs are equal, one that is not is refused, and what it writes says what was measured."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 import speed
 import torch
-from timing import builds, cells, clock, page, pairs, variants
+from timing import builds, cells, clock, compiled, page, pairs, variants
 from timing.clock import Effort, Time
 from timing.results import KINDS, Results, Row
 
@@ -111,6 +112,44 @@ def test_the_columns_alternate_call_by_call() -> None:
     assert "".join(calls) == "-A" * clock.WARM + "-B" * clock.WARM + "-A-B" * 4
 
 
+# ---- Shipped blocks, compiled ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs instead of native code, run once, on small maps."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    monkeypatch.setattr(cells, "interleaved", _untimed)
+    monkeypatch.setattr(compiled, "SIDE", 8)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_shipped_block_is_compiled_lowered_and_plain() -> None:
+    rows = list(compiled.rows(cells.Plan(), ["senet"]))
+    assert [(row.block, row.size, row.kind) for row in rows] == [
+        ("senet", size, kind) for size in ("full", "tiny") for kind in KINDS
+    ]
+    for row in rows:
+        assert row.times.keys() == {"authors compiled", "ours compiled"} and not row.failed, row
+        assert row.group == "compiled" and row.shape[-1] == (8 if row.size == "full" else 7)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_block_that_cannot_be_built_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    build = compiled.built
+    monkeypatch.setattr(compiled, "built", lambda name, *given, **more: build({"senet": 1}.get(name, name), *given, **more))
+    rows = list(compiled.rows(cells.Plan(), ["senet", "unit"]))
+    assert [row.block for row in rows] == ["senet"] * 4 + ["unit"] * 4
+    assert all(row.failed[""] and not row.times for row in rows[:4]) and all(row.times for row in rows[4:])
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_block_whose_forms_differ_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "copied", lambda block, state: None)
+    rows = list(compiled.rows(cells.Plan(), ["senet"]))
+    assert [row.failed[""].split(" by ")[0] for row in rows] == ["senet: eval output of ours differs"] * 4
+
+
 # ---- Variants and builds --------------------------------------------------------------------------------------------
 
 
@@ -185,6 +224,27 @@ def test_the_page_has_what_else_was_measured() -> None:
     assert "authors 4,000 MB, ours 1,000 MB" in text and "Nothing." in text
 
 
+def _both_compiled(block: str, plain: float, lowered: float, size: str, kind: str) -> Row:
+    times = {"authors compiled": Time(plain, 0.0), "ours compiled": Time(lowered, 0.0)}
+    return Row("compiled", block, "cpu", size, kind, (8, 128, 56, 56), times)
+
+
+def test_the_page_has_every_shipped_block_compiled() -> None:
+    rows = [
+        _both_compiled("senet", 2e-3, 1e-3, "full", "forward"),
+        _both_compiled("senet", 1e-3, 1e-3, "tiny", "training"),
+        _both_compiled("lsk", 1e-3, 2e-3, "full", "forward"),
+        Row("compiled", "pa", "cpu", "full", "forward", (8, 128, 56, 56), failed={"ours compiled": "no compiler"}),
+    ]
+    text = page.page(_results(*rows))
+    head = "| block | forward | tiny training |\n| --- | ---: | ---: |\n"
+    assert head + "| `senet` | 2.00 | 1.00 |\n| `lsk` | 0.50 | - |\n| `pa` | - | - |\n" in text
+    assert "| **geometric mean** | 1.00 | 1.00 |\n| **least** | 0.50 | 1.00 |\n" in text
+    assert "- `pa` ours compiled: no compiler\n" in text
+    assert "- `lsk`, forward: 0.50 of the speed of plain, both compiled\n" in text
+    assert "### Every shipped block" not in page.page(_results(_row("senet", 1e-3, 1e-3)))
+
+
 def test_the_page_says_what_was_refused() -> None:
     text = page.page(_results(Row("seven", "senet", "cpu", "full", "forward", (1, 2, 3, 4), failed={"": "they differ"})))
     assert "- `senet` refused: they differ\n" in text and "| `senet` | 1x2x3x4 | - | - | - | - | - | - |" in text
@@ -204,6 +264,18 @@ def test_the_page_alone_is_written_from_the_file(tmp_path: Path) -> None:
     _results(_row("senet", 4e-3, 1e-3), path=tmp_path / "rows.json")
     code = speed.main(["--blocks", "none", "--json", str(tmp_path / "rows.json"), "--write", str(tmp_path / "speed.md")])
     assert code == 0 and (tmp_path / "speed.md").read_text() == page.page(Results(tmp_path / "rows.json"))
+
+
+def test_all_shipped_blocks_are_compiled_or_those_that_are_named() -> None:
+    assert speed.arguments(["--compiled-blocks", "all"]).compiled_blocks == sf.configs()
+    assert speed.arguments(["--compiled-blocks", "lsk,senet"]).compiled_blocks == ["lsk", "senet"]
+    assert speed.arguments([]).compiled_blocks == []
+
+
+def test_a_block_that_is_not_shipped_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        speed.arguments(["--compiled-blocks", "senet,senett"])
+    assert "--compiled-blocks: senett is none of a2net, bam, " in capsys.readouterr().err
 
 
 def test_an_unknown_block_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

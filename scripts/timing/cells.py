@@ -20,12 +20,13 @@ Shape = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Plan:
-    """Where and how long to measure, and which columns beyond authors and ours: plain, and each compiled as well."""
+    """Where and how long to measure, and which columns beyond authors and ours: plain, and each compiled as well or alone."""
 
     device: str = "cpu"
     effort: Effort = Effort()
     plain: bool = False
     compile: bool = False
+    eager: bool = True
 
     @property
     def cuda(self) -> bool:
@@ -57,6 +58,11 @@ def cell(pair: Pair, group: str, size: str, shape: Shape, plan: Plan) -> Iterato
         for kind in KINDS:
             yield Row(group, pair.name, plan.device, size, kind, shape, failed={"": why})
         return
+    yield from ungated(pair, group, size, shape, plan)
+
+
+def ungated(pair: Pair, group: str, size: str, shape: Shape, plan: Plan) -> Iterator[Row]:
+    """The same of a pair that is known to be equal."""
     x = inputs(pair, shape, plan.device)
     failed: dict[str, str] = {}
     loaded = _loaded(pair.modules(), x, plan, failed)
@@ -69,7 +75,7 @@ def cell(pair: Pair, group: str, size: str, shape: Shape, plan: Plan) -> Iterato
 def _loaded(modules: Mapping[str, nn.Module], x: Tensor, plan: Plan, failed: dict[str, str]) -> dict[str, Loaded]:
     """Every column ready to run; why one is not goes into `failed`."""
     loaded = {}
-    for compiled in (False, True) if plan.compile else (False,):
+    for compiled in (False,) * plan.eager + (True,) * plan.compile:
         for name, module in modules.items():
             column = f"{name} compiled" if compiled else name
             try:
@@ -86,7 +92,7 @@ def _timed(row: Row, loaded: Mapping[str, Loaded], plan: Plan) -> Row:
             subject.module.train(row.kind == "training")
             step = _step(subject, row.kind)
             try:
-                if row.kind == "training":
+                if row.kind == "training" and "compiled" not in column:  # whose graph is another one under the hooks
                     row.saved[column] = saved_bytes(subject.forward, _owned(subject))
                 step.between()
                 step.run()

@@ -35,7 +35,7 @@ def page(results: Results) -> str:
     for device in dict.fromkeys(row.device for row in results.rows.values()):
         lines += [f"## On {results.facts.get(f'machine {device}', {}).get('name', device)}", ""]
         lines += [*_means(results, device), *_seven(results, device), *_saved(results, device), *_compiled(results, device)]
-        lines += [*_variants(results, device), *_slower(results, device)]
+        lines += [*_variants(results, device), *_shipped(results, device), *_slower(results, device)]
     return "\n".join([*lines, *_builds(results.facts), *_memory(results.facts), *_machines(results.facts)]).rstrip() + "\n"
 
 
@@ -147,27 +147,50 @@ def _compiled(results: Results, device: str) -> Iterator[str]:
 
 
 def _variants(results: Results, device: str) -> Iterator[str]:
-    found = results.of("variants", device)
+    yield from _against_plain(
+        results.of("variants", device),
+        "Variants that are no papers",
+        "Slot words drawn at random; our plain block over the lowered one.",
+        "squeeze excite gate",
+    )
+
+
+def _shipped(results: Results, device: str) -> Iterator[str]:
+    yield from _against_plain(
+        results.of("compiled", device),
+        "Every shipped block, compiled",
+        "`torch.compile(dynamic=False)` by inductor on both sides; our plain block over the lowered one.",
+        "block",
+    )
+
+
+def _against_plain(found: list[Row], title: str, what: str, first: str) -> Iterator[str]:
+    """One line for each block: its ratio of plain to lowered at each size, in each kind of step."""
     if not found:
         return
-    yield from ("### Variants that are no papers", "", "Slot words drawn at random; our plain block over the lowered one.", "")
+    yield from (f"### {title}", "", what, "")
     places = [place for place in TITLES if any((row.size, row.kind) == place for row in found)]
-    ratios = {place: {row.block: row.ratio() for row in found if (row.size, row.kind) == place} for place in places}
+    ratios = {place: {row.block: of_ours(row) for row in found if (row.size, row.kind) == place} for place in places}
     blocks = dict.fromkeys(row.block for row in found)
     rows = [[f"`{block}`", *(ratio(ratios[place].get(block)) for place in places)] for block in blocks]
     known = [[value for value in ratios[place].values() if value] for place in places]
     rows.append(["**geometric mean**", *(ratio(mean(values)) for values in known)])
     rows.append(["**least**", *(ratio(min(values, default=None)) for values in known)])
-    yield from table(["squeeze excite gate", *(TITLES[place].lower() for place in places)], rows)
+    yield from table([first, *(TITLES[place].lower() for place in places)], rows)
     yield from _failures(found)
+
+
+def of_ours(row: Row) -> float | None:
+    """The ratio that a row is about: of compiled code where it stands among the compiled."""
+    return row.ratio("authors compiled", "ours compiled") if row.group == "compiled" else row.ratio()
 
 
 def _slower(results: Results, device: str) -> Iterator[str]:
     """Every ratio below 1, so that the means hide none."""
     slow = []
-    for group, other in (("seven", "the authors"), ("variants", "plain")):
+    for group, other in (("seven", "the authors"), ("variants", "plain"), ("compiled", "plain, both compiled")):
         for row in results.of(group, device):
-            if (value := row.ratio()) and value < 0.995:
+            if (value := of_ours(row)) and value < 0.995:
                 title = TITLES[row.size, row.kind].lower()
                 slow.append((value, f"- `{row.block}`, {title}: {value:.2f} of the speed of {other}"))
     yield from ("### What is slower", "", *(line for _, line in sorted(slow)), *([] if slow else ["Nothing."]), "")

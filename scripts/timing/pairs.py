@@ -104,7 +104,7 @@ def randomised(module: nn.Module, seed: int) -> nn.Module:
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for key, tensor in module.state_dict().items():
-            if key.endswith(("running_var", "gamma")) or (key.endswith("weight") and tensor.dim() == 1):
+            if key.endswith(("running_var", "gamma")) or (key.endswith("weight") and tensor.dim() < 2):
                 tensor.uniform_(0.5, 1.5, generator=random)
             elif key.endswith("weight"):
                 tensor.normal_(0, tensor[0].numel() ** -0.5, generator=random)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..axes import Sizes
 from ..kernels.attention import FEWEST_TOKENS, attended, channel_attended
-from ..kernels.guard import eligible, large
+from ..kernels.guard import eligible, folds
 from ..operators.attention import Attention
 from ..operators.attention import resized as interpolated
 from ..operators.conv import CONVOLUTIONS
@@ -80,11 +80,11 @@ def _positions(op: g.Attend, layout: str, sizes: Sizes, placing: Placing) -> Cal
     projected = None if op.linear is None else _projection(op.linear, gain, 2 * module.width)
 
     def run(x: Tensor, residual: Tensor | None = None) -> Tensor:
-        folds, batch, size = large(x, FOLD), x.shape[0], list(x.shape[2:])
-        x = x if projected is None else projected(x, folds)
+        folded, batch, size = folds(x, FOLD), x.shape[0], list(x.shape[2:])
+        x = x if projected is None else projected(x, folded)
         y = _attended(module, x.flatten(2) if len(size) > 1 else x, size, placing)
         y = y.view(batch, width, *whole(size))
-        if gain is None or (folds and projected is not None):
+        if gain is None or (folded and projected is not None):
             return y if residual is None else y + residual
         return y * gain.weight if residual is None else torch.addcmul(residual, y, gain.weight)
 
@@ -95,9 +95,9 @@ def _projection(linear: Linear, gain: Gain | None, start: int) -> Callable[[Tens
     """W x + b; for large maps the rows from `start` on times the gain, since attention is linear in its values."""
     terms, groups, parameters = held(linear), linear.groups, linear.weight.shape
 
-    def run(x: Tensor, folds: bool) -> Tensor:
+    def run(x: Tensor, folded: bool) -> Tensor:
         weight, bias = terms()
-        if gain is not None and folds:
+        if gain is not None and folded:
             weight = torch.cat([weight[:start], weight[start:] * gain.weight])
             bias = bias if bias is None else torch.cat([bias[:start], bias[start:] * gain.weight])
         convolve = CONVOLUTIONS[x.dim() - 2]

@@ -10,8 +10,7 @@ from torch.nn import functional as F
 from ..axes import Sizes
 from ..kernels import compiled
 from ..kernels.convolution import convolve as faster
-from ..kernels.guard import eligible, exporting
-from ..kernels.guard import large as is_large
+from ..kernels.guard import eligible, exporting, folds
 from ..kernels.normalisation import batch_norm
 from ..operators.conv import CONVOLUTIONS, Conv
 from ..operators.norm import BatchNorm
@@ -224,4 +223,4 @@ def _then(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor])
 
 def _by_size(large: Callable[[Tensor], Tensor], small: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """An exported program keeps the norm, for those who read it."""
-    return lambda x: large(x) if is_large(x, FOLD) and not exporting() else small(x)
+    return lambda x: large(x) if folds(x, FOLD) and not exporting() else small(x)

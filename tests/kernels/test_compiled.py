@@ -74,17 +74,29 @@ def test_torch_accepts_the_operator(op: str) -> None:
     torch.library.opcheck(getattr(torch.ops.sefactory, op).default, given)
 
 
-def operators(block: sf.Block, x: Tensor) -> set[str]:
-    """The package's own operators in what a compiler is given."""
-    seen = set[str]()
+def given(block: sf.Block, *maps: Tensor, dynamic: bool = False) -> list[list[str]]:
+    """What a compiler is given to run on some maps, one after the other: the calls of every graph."""
+    graphs = []
 
     def backend(module: torch.fx.GraphModule, _: list[Tensor]) -> object:
-        seen.update(str(node.target) for node in module.graph.nodes if "sefactory" in str(node.target))
+        graphs.append([str(node.target) for node in called(module)])
         return module.forward
 
     torch._dynamo.reset()
-    torch.compile(block, backend=backend, fullgraph=True, dynamic=False)(x)
-    return {name.split(".")[1] for name in seen}
+    run = torch.compile(block, backend=backend, fullgraph=True, dynamic=dynamic)
+    for x in maps:
+        run(x)
+    return graphs
+
+
+def called(module: torch.fx.GraphModule) -> list[torch.fx.Node]:
+    return [node for node in module.graph.nodes if node.op.startswith("call")]
+
+
+def operators(block: sf.Block, x: Tensor) -> set[str]:
+    """The package's own operators in what a compiler is given."""
+    (calls,) = given(block, x)
+    return {name for name in ("convolve", "squeeze", "apply_gates") if f"sefactory.{name}.default" in calls}
 
 
 @pytest.mark.parametrize(
@@ -120,3 +132,58 @@ def test_an_exported_program_has_none_of_them() -> None:
     block = sf.build("triplet", 64).eval()
     program = export(block, (torch.randn(2, 64, 48, 48),))
     assert "sefactory" not in program.graph_module.code
+
+
+# ---- Small maps ------------------------------------------------------------------------------------------------------
+
+SMALL, LARGER = (2, 64, 9, 8), (5, 64, 20, 12)
+
+
+def both(name: str) -> tuple[sf.Block, sf.Block]:
+    """Lowered and plain, in eval mode."""
+    return sf.build(name, 64).eval(), sf.build(name, 64, lower=False).eval()
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("name", ["senet", "cbam", "triplet", "sknet"])
+def test_a_compiler_is_given_the_plain_tree_of_a_small_map(name: str, train: bool) -> None:
+    lowered, plain = (block.train(train) for block in both(name))
+    assert given(lowered, random(*SMALL)) == given(plain, random(*SMALL))
+    assert given(lowered, random(*LARGER)) != given(plain, random(*LARGER))
+
+
+def test_it_is_given_the_steps_where_it_does_not_know_the_size() -> None:
+    lowered, plain = both("senet")
+    steps = given(lowered, torch.randn(3, *LARGER[1:]), torch.randn(*LARGER), torch.randn(*SMALL), dynamic=True)
+    tree = given(plain, torch.randn(*LARGER), dynamic=True)
+    assert len(steps) == len(tree) == 1 and steps != tree  # and for all sizes the same
+
+
+def test_a_map_of_descriptors_is_no_convolution_in_the_plain_tree_either() -> None:
+    (calls,) = given(both("senet")[1], torch.randn(*SMALL))
+    assert not any("conv" in call for call in calls) and sum("linear" in call for call in calls) == 2
+
+
+def test_a_frozen_block_of_a_small_map_is_equal() -> None:
+    frozen, x = sf.freeze(sf.build("sknet", 64)), torch.randn(*SMALL)
+    torch.testing.assert_close(torch.compile(frozen, backend="aot_eager", fullgraph=True, dynamic=False)(x), frozen(x))
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_the_steps_are_exported_at_every_size(strict: bool) -> None:
+    def calls(block: sf.Block, shape: tuple[int, ...]) -> list[object]:
+        return [node.target for node in called(export(block, (torch.randn(shape),), strict=strict).graph_module)]
+
+    lowered, plain = both("cbam")
+    assert calls(lowered, SMALL) == calls(lowered, LARGER) != calls(plain, SMALL)
+
+
+def test_a_norm_is_folded_into_weights_for_large_maps_alone() -> None:
+    """Of strips, one side of x, the weights are more than the map."""
+
+    def folded(name: str, dynamic: bool) -> int:
+        (calls,) = given(both(name)[0], torch.randn(8, 64, 16, 16), dynamic=dynamic)
+        return sum("rsqrt" in call for call in calls)
+
+    assert folded("sknet", dynamic=False) == 2 and folded("strip_pooling", dynamic=False) == 0
+    assert folded("strip_pooling", dynamic=True) == 2  # they may be large
