@@ -109,6 +109,12 @@ def test_a_compiler_is_given_the_operators_for_large_maps_that_it_is_slow_at(nam
     assert not operators(block, torch.randn(2, 64, 8, 8))
 
 
+def test_a_wide_window_stays_with_the_compiler() -> None:
+    """Of 3, 5, 7 and 9 in epsanet, the first has no groups."""
+    (calls,) = given(sf.build("epsanet", 64), torch.randn(16, 64, 24, 24))
+    assert calls.count("sefactory.convolve.default") == 2 and sum("conv2d" in call for call in calls) >= 2
+
+
 @pytest.mark.parametrize("name", ["senet", "sknet", "cbam", "coordatt", "triplet"])
 def test_a_compiled_block_of_large_maps_is_equal(name: str) -> None:
     torch._dynamo.reset()
