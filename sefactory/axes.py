@@ -52,8 +52,9 @@ class Named:
     @property
     def largest(self) -> int:
         """The largest number in it."""
-        inner = () if isinstance(self.base, str) else (extent for pair in self.base for extent in pair)
-        return max(self.divisor, *(largest(extent) for extent in inner), 1)
+        if isinstance(self.base, str):
+            return self.divisor
+        return max(self.divisor, *(largest(extent) for extents in self.base for extent in extents), 1)
 
     @property
     def ratio(self) -> "tuple[Extent, int]":
@@ -197,15 +198,14 @@ class Sizes:
         return FIXING[self.grid]
 
     def __getitem__(self, axis: str) -> Extent:
-        return self.extents[self.axes.index(axis)]
+        return self.extents[("SCHW" if len(self.extents) == len("SCHW") else AXES).index(axis)]  # asked 500 times a build
 
     def __str__(self) -> str:
         return " x ".join(str(extent) for extent in self.extents)
 
     def replace(self, changes: Mapping[str, Extent]) -> "Sizes":
         """The same sizes with some axes changed."""
-        extents = tuple(changes.get(axis, extent) for axis, extent in zip(self.axes, self.extents, strict=True))
-        return Sizes(extents, self.grid, self.since)
+        return Sizes(tuple(map(changes.get, self.axes, self.extents)), self.grid, self.since)
 
     def dim(self, axis: str) -> int:
         """The tensor dimension of an axis."""
@@ -214,7 +214,7 @@ class Sizes:
     def dims(self, axes: str) -> tuple[int, ...]:
         """The tensor dimensions of some axes."""
         own = self.axes
-        return tuple(own.index(axis) + 1 for axis in axes)
+        return tuple([own.index(axis) + 1 for axis in axes])
 
     def others(self, *roles: str) -> str:
         """The axes that have none of the roles."""
@@ -232,7 +232,7 @@ class Sizes:
 
     def numbers(self, axes: str) -> tuple[int, ...]:
         """The sizes of several such axes."""
-        return tuple(self.number(axis) for axis in axes)
+        return tuple([self.number(axis) for axis in axes])
 
     def flat(self, axes: str) -> bool:
         """Whether all these axes are known to have size 1."""
@@ -241,7 +241,7 @@ class Sizes:
     @property
     def largest(self) -> int:
         """The largest number among the extents, their factors and their divisors."""
-        return max(largest(extent) for extent in self.extents)
+        return max(map(largest, self.extents))
 
     def at(self, batch: int, grid: Mapping[str, int]) -> tuple[int, ...]:
         """The shape of x_BSCHW for a batch on a grid."""

@@ -18,7 +18,7 @@ MOST_ANCESTORS = 20
 MOST_FOLDERS = 200
 """Folders that are looked through for the nearest name."""
 LONGEST_NAME = 200
-REMOVABLE = ("series", "parallel", "own")
+REMOVABLE = {"series", "parallel", "own"}
 
 _HERE = Path(__file__).parent
 SHIPPED = _HERE / "configs" if (_HERE / "configs").is_dir() else _HERE.parent / "configs"
@@ -167,8 +167,10 @@ def _defaults(defaults: Any, place: str) -> list[str]:
 
 def _holds_null(data: Any) -> bool:
     """Whether there is a null anywhere in it."""
+    if not isinstance(data, dict | list):
+        return data is None
     items = data.values() if isinstance(data, dict) else data
-    return any(map(_holds_null, items)) if isinstance(data, dict | list) else data is None
+    return None in items or any([_holds_null(item) for item in items if isinstance(item, dict | list)])
 
 
 def _check_removals(base: Any, change: Any, place: Place) -> None:
@@ -177,7 +179,7 @@ def _check_removals(base: Any, change: Any, place: Place) -> None:
         return
     inherited = base if isinstance(base, dict) else {}
     for key, value in change.items() if isinstance(change, dict) else enumerate(change):
-        if value is None and key not in inherited and place.path[-1:] in [(word,) for word in REMOVABLE]:
+        if value is None and key not in inherited and place.path and place.path[-1] in REMOVABLE:
             have = (
                 f"there are {words(inherited)}{nearest(str(key), inherited)}"
                 if inherited
@@ -206,13 +208,13 @@ def complete(config: Config) -> Config:
 def without_removed(data: Any) -> Any:
     """The config without the elements of series, parallel and own that were set to null."""
     if isinstance(data, list):
-        return [without_removed(item) for item in data]
+        return [without_removed(item) if isinstance(item, dict | list) else item for item in data]
     if not isinstance(data, dict):
         return data
-    kept = {key: without_removed(value) for key, value in data.items()}
-    for key in REMOVABLE:
-        if isinstance(kept.get(key), dict):
-            kept[key] = {name: item for name, item in kept[key].items() if item is not None}
+    kept = {key: without_removed(value) if isinstance(value, dict | list) else value for key, value in data.items()}
+    for key in kept.keys() & REMOVABLE:
+        if isinstance(elements := kept[key], dict):
+            kept[key] = {name: item for name, item in elements.items() if item is not None}
     return kept
 
 

@@ -12,7 +12,7 @@ from torch.func import functional_call
 from .axes import Sizes
 from .block import Block
 from .expression import Value
-from .lowering.rules import Rewrite
+from .lowering.rules.rewrite import Rewrite
 from .operators.conv import MultiScale
 from .operators.layout import Slice, Stack, Unstack
 from .registry import find

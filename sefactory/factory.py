@@ -5,18 +5,14 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from . import operators as _operators  # registers the operators of the package
 from .axes import GRIDS, Sizes
 from .block import Block
 from .config import Shelf, complete, load_config
 from .errors import ConfigError, nearest, shown, words
 from .expression import SIDES
-from .grammar import Grammar
-from .maker import Maker
 from .nodes import Config
-from .rehearsal import Rehearsal
+from .recall import made
 
 __all__ = ["build", "load"]
 _ = _operators
@@ -44,36 +40,21 @@ def build(
     config says it, step by step: the reference for what runs otherwise.
     Raises ConfigError with every fault found, before a weight is allocated.
 
+    >>> import torch
     >>> build("senet", 64, overrides=["let.r=8"])(torch.zeros(2, 64, 7, 7)).shape
     torch.Size([2, 64, 7, 7])
     """
     sizes = _incoming(channels, grid, {"D": depth, "H": height, "W": width})
     shelf = Shelf(search)
     resolved = _resolved(config, overrides, shelf)
-    grammar = Grammar(shelf, sizes.axes[1:])
-    root = grammar.read(resolved)
-    if grammar.overflows:
-        raise ConfigError(dict.fromkeys(grammar.faults))
-    with Rehearsal() as rehearsal:  # everything is checked before a weight is allocated
-        maker = Maker(grammar.faults, rehearsal)
-        module, out = maker.root(root, sizes)
-    if module is None or out is None or maker.faults:
-        raise ConfigError(dict.fromkeys(maker.faults) or [(str(root.place), "rests on a number that is not known")])
-    if torch.get_default_device().type != "meta":
-        if rehearsal.whole:
-            rehearsal.perform(module)
-        else:
-            maker = Maker([])
-            module, out = maker.root(root, sizes)
-    if module is None or out is None:
-        raise RuntimeError(f"{resolved.label}: the rehearsal built what could not be built")
+    found = made(resolved, shelf, sizes)
     return Block(
-        module,
+        found.node,
         config=resolved.data,
         label=resolved.label or "block",
-        sizes=(sizes, out),
-        parts=maker.parts,
-        let=maker.let,
+        sizes=(sizes, found.out),
+        parts=found.parts,
+        let=found.let,
         lower=lower,
     )
 

@@ -27,8 +27,8 @@ class Place(NamedTuple):
     @property
     def module(self) -> str:
         """The path of the module: a reference owns its path, so the paths of the files are put together."""
-        outer = (self.used_at.module,) if self.used_at else ()
-        return ".".join(name for name in (*outer, *self.path) if name)
+        inner, outer = ".".join(self.path), self.used_at.module if self.used_at else ""
+        return f"{outer}.{inner}" if inner and outer else inner or outer
 
     @property
     def depth(self) -> int:

@@ -113,8 +113,8 @@ def copied(data: Any) -> Any:
     {'gate': ['sigmoid']}
     """
     if isinstance(data, dict):
-        return {key: copied(value) for key, value in data.items()}
-    return [copied(item) for item in data] if isinstance(data, list) else data
+        return {key: copied(value) if isinstance(value, dict | list) else value for key, value in data.items()}
+    return [copied(item) if isinstance(item, dict | list) else item for item in data] if isinstance(data, list) else data
 
 
 @lru_cache(maxsize=256)

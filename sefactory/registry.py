@@ -35,6 +35,16 @@ class Operator:
         """Whether it is of the package: then every tensor that it allocates is one of `rehearsal.drawn`."""
         return str(self.make.__module__).startswith(f"{__package__}.operators.")
 
+    @cached_property
+    def named(self) -> dict[str, Schema]:
+        """The parameters by their names."""
+        return {parameter.name: parameter for parameter in self.parameters}
+
+    @cached_property
+    def required(self) -> list[str]:
+        """The names of those that have to be given."""
+        return [parameter.name for parameter in self.parameters if parameter.required]
+
     def arguments(self, given: Any) -> dict[str, Any]:
         """What a config wrote behind the name, as a mapping: one bare value is for the principal parameter.
 
@@ -48,8 +58,8 @@ class Operator:
 
     def complaints(self, given: Collection[str]) -> list[str]:
         """What is wrong with the names of given parameters: those that do not exist, and those that are missing."""
-        names = {parameter.name: parameter for parameter in self.parameters}
-        if all(name in names for name in given) and all(p.name in given for p in self.parameters if p.required):
+        names = self.named
+        if names.keys() >= set(given) and all(name in given for name in self.required):
             return []
         takes = f"it takes {words(names)}" if names else "it takes none"
         wrong = [name for name in given if name not in names]
@@ -75,6 +85,11 @@ _OPERATORS: dict[str, Operator] = {}
 def operators() -> list[str]:
     """The names of all registered operators, sorted."""
     return sorted(_OPERATORS)
+
+
+def registered() -> tuple[Operator, ...]:
+    """All of them: where this is equal, every name means what it meant."""
+    return tuple(_OPERATORS.values())
 
 
 def find(name: str) -> Operator | None:

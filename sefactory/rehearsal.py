@@ -1,5 +1,6 @@
 """A block is rehearsed on the meta device, where everything can be refused, before a weight is allocated."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar, Token
 from typing import Any, TypeVar
@@ -35,14 +36,32 @@ class Rehearsal:
         self._planned.append((planned, draw))
         return planned
 
-    def perform(self, node: nn.Module) -> None:
+    def perform(self, node: nn.Module, device: str | None = None) -> None:
         """Draws the tensors in the order in which they were planned, and puts them into the modules of `node`."""
-        drawn: dict[int, Any] = {id(planned): draw(None) for planned, draw in self._planned}
+        drawn: dict[int, Any] = {id(planned): draw(device) for planned, draw in self._planned}
         for module in within(node):
             for held in (module._parameters, module._buffers):
                 for name, planned in held.items():
                     if planned is not None:
                         held[name] = drawn[id(planned)]
+
+
+REGISTRIES = (dict, OrderedDict, set, list)
+"""What may change in a module of the package: torch's own registries, and lists of numbers."""
+
+
+def twin(node: nn.Module) -> nn.Module:
+    """A tree of modules with registries of its own, whose tensors, numbers, texts and tuples are those of another.
+
+    3 us a module, where making one takes ten times that: torch looks at every attribute that is set.
+    """
+    copy: nn.Module = object.__new__(type(node))
+    state = copy.__dict__
+    for name, value in node.__dict__.items():
+        state[name] = value.copy() if type(value) in REGISTRIES else value
+    for name, child in (children := state["_modules"]).items():
+        children[name] = child if child is None else twin(child)
+    return copy
 
 
 def within(node: nn.Module) -> Iterator[nn.Module]:

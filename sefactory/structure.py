@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from .axes import Extent, Named, Sizes, broadcast, within
 from .errors import Refused, words
+from .module import Module
 
 FUSES: dict[str, Callable[[Sequence[Tensor]], Tensor]] = {
     "sum": lambda maps: reduce(torch.add, maps),
@@ -87,7 +88,7 @@ def _own_names() -> frozenset[str]:
 OWN_NAMES = _own_names()
 
 
-class Steps(nn.Module):
+class Steps(Module):
     """Children by name, one after the other; without children the identity."""
 
     def __init__(self, steps: Iterable[tuple[str, nn.Module]]) -> None:
@@ -102,7 +103,7 @@ class Steps(nn.Module):
         return x_BSCHW
 
 
-class Branches(nn.Module):
+class Branches(Module):
     """Children by name, side by side; the owner says what becomes of them."""
 
     def __init__(self, branches: Mapping[str, nn.Module]) -> None:
@@ -111,7 +112,7 @@ class Branches(nn.Module):
             self.add_module(name, module)
 
 
-class Series(nn.Module):
+class Series(Module):
     """Steps under the name `series`."""
 
     def __init__(self, series: Steps) -> None:
@@ -123,7 +124,7 @@ class Series(nn.Module):
         return y
 
 
-class Unit(nn.Module):
+class Unit(Module):
     """y = apply(x, gate(excite(squeeze(x)))); a gate coarser than x is first brought to its grid (nearest)."""
 
     def __init__(self, squeeze: Steps, excite: Steps, gate: Steps, apply: str, coarse: str) -> None:
@@ -153,7 +154,7 @@ def onto(gate: Tensor, x: Tensor, coarse: str) -> Tensor:
     return torch.unflatten(y, 0, gate.shape[:2])
 
 
-class Parallel(nn.Module):
+class Parallel(Module):
     """fuse_i own_i(shared(branch_i(x))): branches side by side, a trunk that sees all their positions, steps of their own."""
 
     def __init__(self, parallel: Branches, shared: Steps | None, own: Branches | None, fuse: str) -> None:

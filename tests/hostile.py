@@ -13,7 +13,7 @@ KIBIBYTES = 2**20
 
 
 def refusal(config: Any, channels: int = 64, **options: Any) -> str:
-    """The message of build; anything but ConfigError, and a generous bound on processor time and peak memory, fails the test."""
+    """The message of build; anything but ConfigError, or more than a bound of processor time or memory, fails the test."""
     start, peak = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(sf.ConfigError) as caught:
         sf.build(config, channels, **options)

@@ -1,8 +1,8 @@
 """y = x * gate(statistics of x): the statistics of one map and the gates applied to it, with one backward for both.
 
 Plain autograd writes the map's gradient once for the application and once for every statistic, and adds them up. Here it
-is written once: d x = g * gate + sum d mean / n + sum [x = max] d max / ties, block by block of about a sample, the sums
-over broadcast axes likewise, so that the temporaries are one block, which stays in the cache.
+is written once: d x = g * gate + sum d mean / n + sum [x = max] d max / ties + sum (x - mean) 2 d var / n, block by block of
+about a sample, the sums over broadcast axes likewise, so that the temporaries are one block, which stays in the cache.
 
 A forward is `token, statistics = squeezed(x, requests)`, gates from the statistics, `y = applied(token, gates, combine)`.
 Both are autograd.Functions. `applied` hands (g, gates) to `squeezed` in backward, as an attribute on the gradient of a
@@ -30,12 +30,12 @@ from torch import Tensor
 from torch.autograd import Function
 
 from . import reduction
-from .gradient import COMBINES, SHORT, Gated, Masked, Parts, Spots, block_of, combined, gate_into, pieces
+from .gradient import COMBINES, SHORT, Gated, Masked, Parts, Sloped, Spots, block_of, combined, gate_into, pieces
 from .reduction import Extremum
 
 Combine = Literal["product", "sum"]
 Request = tuple[str, tuple[int, ...]]
-"""A statistic ("mean", "sum", "max", "min") and the axes it is over, none of them 0."""
+"""A statistic ("mean", "sum", "max", "min", or "var", which divides by n) and the axes it is over, none of them 0."""
 
 EXTREMA = {"max": Extremum(True), "min": Extremum(False)}
 
@@ -87,7 +87,7 @@ def selected(a: Token, b: Token, gate: Tensor) -> Tensor:
 def statistic(x: Tensor, name: str, dims: tuple[int, ...]) -> Tensor:
     if name in EXTREMA:
         return reduction.extremum(x, dims, EXTREMA[name])
-    return {"mean": reduction.mean, "sum": reduction.total}[name](x, dims)
+    return {"mean": reduction.mean, "sum": reduction.total, "var": reduction.variance}[name](x, dims)
 
 
 def gated(x: Tensor, gates: Sequence[Tensor], combine: str) -> Tensor:
@@ -113,7 +113,8 @@ class _Squeeze(Function):
             places.append(spots)
         masked = [name in EXTREMA and spots is None for (name, _), spots in zip(requests, places, strict=True)]
         extrema = [y if mask else None for y, mask in zip(found, masked, strict=True)]
-        ctx.save_for_backward(x if any(masked) else None, *places, *extrema)
+        again = any(masked) or any(name == "var" for name, _ in requests)
+        ctx.save_for_backward(x if again else None, *places, *extrema)
         ctx.requests, ctx.shape = requests, x.shape
         ctx.set_materialize_grads(False)
         return x.new_zeros(()), *found
@@ -136,8 +137,12 @@ def add_term(parts: Parts, request: Request, d: Tensor, x: Tensor | None, places
     name, dims = request
     if places is not None:
         parts.spots.append(Spots(places, d))
+    elif x is not None and name == "var":
+        slope = d * (2 / prod(parts.shape[dim] for dim in dims))
+        parts.products.append(Sloped(x, slope))
+        parts.add_level(-slope * reduction.mean(x, dims))
     elif x is not None and y is not None:
-        parts.masked.append(Masked(x, y, d, dims))
+        parts.products.append(Masked(x, y, d, dims))
     else:
         parts.add_level(d / prod(parts.shape[dim] for dim in dims) if name == "mean" else d)
 

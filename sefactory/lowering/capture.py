@@ -15,7 +15,8 @@ from ..operators.layout import Slice, Stack
 from ..operators.linear import Linear
 from ..operators.norm import BatchNorm
 from ..operators.pool import Cluster, Pool
-from ..structure import APPLIES, FUSES, Parallel, Series, Steps, Unit, fused, onto, trunk_sizes
+from ..operators.pool import Window as Pooling
+from ..structure import APPLIES, FUSES, Parallel, Series, Steps, Unit, fused, trunk_sizes
 from . import graph as g
 from .graph import Value
 
@@ -75,7 +76,7 @@ def _unit(module: Unit, x: Value, place: str) -> Value:
         gate = _steps(getattr(module, slot), gate, _at(place, slot))
     if module.coarse:
         sizes = gate.sizes.replace({axis: x.sizes[axis] for axis in module.coarse})
-        gate = Value(g.Plain(partial(onto, coarse=module.coarse)), (gate, x), sizes, place)
+        gate = Value(g.Enlarged(module.coarse), (gate, x), sizes, place)
     if module.apply_by == "multiply":
         return Value(g.Gate(), (x, gate), x.sizes, place)
     if module.apply_by in APPLIED:
@@ -142,6 +143,11 @@ def _cluster(module: Cluster, x: Value, place: str) -> Value:
     if module.hard or module.rounds:
         return _plain(module, x, place)
     return Value(g.Gather(module), (x,), module.sizes, place)
+
+
+def _pooling(module: Pooling, x: Value, place: str) -> Value:
+    overlapping = module.by == "mean" and all(kernel != stride for kernel, stride in module.windows if stride > 1)
+    return Value(g.Coarsened(module), (x,), module.sizes, place) if overlapping else _plain(module, x, place)
 
 
 def _linear(module: Linear, x: Value, place: str) -> Value:
@@ -213,6 +219,7 @@ CAPTURES: dict[type[nn.Module], Callable[[Any, Value, str], Value]] = {
     Parallel: _parallel,
     Pool: _pool,
     Cluster: _cluster,
+    Pooling: _pooling,
     Linear: _linear,
     Conv: _conv,
     MultiScale: _scales,

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..kernels.guard import LARGE, large
 from ..operators.pool import variance
 from ..precision import HALF
 from . import graph as g
@@ -17,24 +16,28 @@ from .program import Writer
 from .terms import held
 
 
-def spread(op: g.Spread, value: Value, w: Writer) -> None:
-    """var, or sqrt(var + eps): torch.var of small maps, whose one pass is slow but one operation."""
-    (x,) = value.inputs
-    layout = w.layout(x) if set(op.over) <= set(w.layout(x)) else x.sizes.axes
-    dims = tuple(1 + i for i, axis in enumerate(layout) if axis in op.over)
-    left = "".join(axis for axis in layout if axis not in op.over)
-    w.made(value, w.unary(_spread(op, dims), w.slot(x, layout)), left)
-
-
-def _spread(op: g.Spread, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
-    unbiased, eps = op.unbiased, op.eps
+def spread(op: g.Spread, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+    """var, or sqrt(var + eps), over dims, as written: torch.var takes 3 times as long at 7 x 7, 12 at 14 x 14."""
+    unbiased = op.unbiased
 
     def var(x: Tensor) -> Tensor:
-        if large(x, LARGE) or x.dtype in HALF or not x.numel() or prod([x.shape[dim] for dim in dims]) < 2:
+        if x.dtype in HALF:
             return variance(x, dims, unbiased).squeeze(dims)
-        return torch.var(x, dims, correction=int(unbiased))
+        square = (x - x.mean(dims, keepdim=True)).square().sum(dims)
+        return square / max(prod([x.shape[dim] for dim in dims]) - int(unbiased), 1)
 
-    return (lambda x: torch.sqrt(var(x) + eps)) if op.root else var
+    return (lambda x: torch.sqrt(var(x) + op.eps)) if op.root else var
+
+
+def spread_of(op: g.Spread) -> Callable[[Tensor, int], Tensor]:
+    """The same of variances that divide by n, and of n."""
+    unbiased, eps = int(op.unbiased), op.eps
+
+    def finish(var: Tensor, n: int) -> Tensor:
+        var = var * (n / max(n - unbiased, 1))
+        return torch.sqrt(var + eps) if op.root else var
+
+    return finish
 
 
 def gather(op: g.Gather, value: Value, w: Writer) -> None:

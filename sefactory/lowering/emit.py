@@ -11,10 +11,11 @@ from ..kernels.guard import eligible
 from . import graph as g
 from .activations import FREELY, FUNCTIONS, OVERWRITING
 from .attend import attend
-from .descriptors import gather, project, spread
+from .descriptors import gather, project
 from .graph import Value
 from .layout import bare, common, solid
 from .maps import dense, norm, window
+from .positions import coarsened, enlarged, window_mean
 from .program import Program, Slots, Writer
 from .units import gate, reduction, select
 
@@ -207,7 +208,7 @@ WRITERS: dict[type[g.Op], Callable[[Any, Value, Writer], None]] = {
     g.Source: _source,
     g.Plain: _plain,
     g.Reduce: reduction,
-    g.Spread: spread,
+    g.Spread: reduction,
     g.Gather: gather,
     g.Project: project,
     g.Stacked: _stacked,
@@ -216,6 +217,9 @@ WRITERS: dict[type[g.Op], Callable[[Any, Value, Writer], None]] = {
     g.Gained: _gained,
     g.Dense: dense,
     g.Window: window,
+    g.WindowMean: window_mean,
+    g.Coarsened: coarsened,
+    g.Enlarged: enlarged,
     g.Norm: norm,
     g.Pointwise: _pointwise,
     g.Softmax: _softmax,

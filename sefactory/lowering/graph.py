@@ -18,6 +18,7 @@ from ..operators.gate import Gain
 from ..operators.linear import Linear
 from ..operators.norm import BatchNorm
 from ..operators.pool import Cluster
+from ..operators.pool import Window as Pooling
 
 Statistic = Literal["mean", "max", "min", "sum"]
 Combination = Literal["sum", "product", "max", "min", "difference", "quotient"]
@@ -110,10 +111,33 @@ class Dense(Op):
 
 @dataclass(frozen=True)
 class Window(Op):
-    """A convolution, then the norm, which is fixed."""
+    """A convolution, or the sum of several whose windows lie in the middle of the first; then the norm, which is fixed."""
 
     conv: Conv
     norm: BatchNorm | None = None
+    others: tuple[Conv, ...] = ()
+
+
+@dataclass(frozen=True)
+class WindowMean(Op):
+    """The mean, or the sum, of a window over all of its places."""
+
+    window: Window
+    by: Literal["mean", "sum"]
+
+
+@dataclass(frozen=True)
+class Coarsened(Op):
+    """Means over windows that overlap."""
+
+    window: Pooling
+
+
+@dataclass(frozen=True)
+class Enlarged(Op):
+    """The first input on the grid of the second along some axes, nearest."""
+
+    axes: str
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ from torch import Tensor, nn
 
 from ..axes import Sizes
 from ..operators.norm import BatchNorm
+from ..rehearsal import within
 from ..structure import Steps
 from .capture import captured
 from .emit import program
 from .graph import Value, fixed, ordered, uses
 from .program import Program
-from .rules import ALWAYS, EVALUATED, Rewrite, Rules
+from .rules import ALWAYS, EVALUATED
+from .rules.rewrite import Rewrite, Rules
 
 MOST_PASSES = 20
 
@@ -45,19 +47,15 @@ def _once(root: Value, rules: Rules, notes: list[Rewrite]) -> Value:
 
 
 def watch(node: nn.Module) -> Callable[[], bool]:
-    """Whether a tree is still as it is now: no module exchanged, added or removed, and none with a hook.
-
-    Asked before every run: 1 us. A compiler asks once, as it does for hooks, and compiles what it then finds.
-    """
-    children = [module._modules for module in node.modules() if module._modules or isinstance(module, Steps)]
+    """Whether a tree is still as it is now: no module exchanged, added or removed, and none with a hook; asked in 1 us."""
+    modules = list(within(node))
+    children = [module._modules for module in modules if module._modules or isinstance(module, Steps)]
     found = list(chain.from_iterable(map(dict.values, children)))
-    hooks = [hooks for module in node.modules() for hooks in _hooks(module)]
+    hooks = [hooks for module in modules for hooks in _hooks(module)]
 
     def unchanged() -> bool:
         return not any(hooks) and list(chain.from_iterable(map(dict.values, children))) == found
 
-    # what torch.compiler.assume_constant_result sets, without its import of the whole compiler
-    unchanged._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return unchanged
 
 
@@ -65,43 +63,81 @@ def _hooks(module: nn.Module) -> tuple[dict[int, object], ...]:
     return module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks  # type: ignore[return-value]
 
 
+def settled(node: nn.Module) -> bool:
+    """Whether the shapes of all weights are numbers.
+
+    Under torch.jit.trace they are values of the graph that it makes: what is written from them is good for that run alone.
+    """
+    weights = (weight for module in within(node) for weight in module._parameters.values() if weight is not None)
+    return all(type(n) is int for weight in weights for n in weight.shape)
+
+
 class Lowered:
     """A block as steps: a program for any mode, and from the first time in eval mode on one in which norms are constants.
 
-    `rewrites` are those of both. A `frozen` tree has constant weights and no gradients.
+    The steps are written when they are about to run for the first time, by `faithful`: building a block costs nothing of
+    it. They are of the tree as this object was given it: where a module was exchanged since, they are never written.
+    A `frozen` tree has constant weights and no gradients.
     """
 
     def __init__(self, node: nn.Module, sizes: Sizes, frozen: bool = False) -> None:
-        self._notes: list[Rewrite] = []
-        self._graph = rewritten(captured(node, sizes), ALWAYS, self._notes)
-        self._frozen = frozen
-        self.faithful = watch(node)
-        """Whether the tree is still what the steps were written from, and nobody listens in."""
-        self._always = program(self._graph, frozen)
+        self._node, self._sizes, self._frozen = node, sizes, frozen
+        self._unchanged = watch(node)
+        self._always: Program | None = None
         self._evaluated: Program | None = None
         self._fixed: list[BatchNorm] = []
+        self._evaluates, self._behind = False, True
+
+    def faithful(self) -> bool:
+        """Whether the tree is still what it was and nobody listens in; then the steps are written, if they were not yet.
+
+        Asked before every run. A compiler asks once, as it does for hooks, and compiles what it then finds: it takes the
+        answer for a constant and runs this as it stands, so that the steps are there before it reads them.
+        """
+        if not self._unchanged():
+            return False
+        if self._behind:
+            self._write()
+        return True
+
+    # what torch.compiler.assume_constant_result sets, without its import of the whole compiler
+    faithful._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def evaluate(self) -> None:
-        """Writes the program for eval mode; before that the one for any mode runs."""
-        if self._evaluated is None:
-            count = len(self._notes)
-            graph = rewritten(self._graph, EVALUATED, self._notes)
-            self._fixed = fixed(graph)
-            self._evaluated = program(graph, self._frozen) if len(self._notes) > count else self._always
+        """Asks for the program for eval mode; before that the one for any mode runs."""
+        if not self._evaluates:
+            self._evaluates = self._behind = True
+
+    def _write(self) -> None:
+        """Writes the programs. Threads that do so at once write the same, and put each program there whole."""
+        evaluates = self._evaluates
+        graph = rewritten(captured(self._node, self._sizes), ALWAYS, [])
+        self._always = always = program(graph, self._frozen)
+        if evaluates:
+            evaluated = rewritten(graph, EVALUATED, [])
+            self._fixed = fixed(evaluated)
+            self._evaluated = always if evaluated is graph else program(evaluated, self._frozen)
+        self._behind = evaluates != self._evaluates or not settled(self._node)
+
+    def _read(self) -> tuple[Value, list[Rewrite]]:
+        """What is computed in eval mode by the tree as it is, and what the rules did for it."""
+        notes: list[Rewrite] = []
+        graph = rewritten(captured(self._node, self._sizes), ALWAYS, notes)
+        return rewritten(graph, EVALUATED, notes), notes
 
     @property
     def rewrites(self) -> tuple[Rewrite, ...]:
-        """What the rules did, in the order in which they did it."""
-        self.evaluate()
-        return tuple(self._notes)
+        """What the rules do, in the order in which they do it: those for any mode, then those for eval mode."""
+        return tuple(self._read()[1])
 
     @property
     def graph(self) -> Value:
         """What is computed in eval mode."""
-        return rewritten(self._graph, EVALUATED, [])
+        return self._read()[0]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(B, C, ...) -> (B, C', ...)."""
+        """(B, C, ...) -> (B, C', ...); `faithful` was asked before."""
+        assert self._always is not None
         if self._evaluated is None:
             return self._always(x)
         for norm in self._fixed:

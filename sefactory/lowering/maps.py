@@ -18,7 +18,7 @@ from . import graph as g
 from .graph import Value
 from .layout import bare
 from .program import Writer
-from .terms import Terms, folded, held, held_norm, times_bias
+from .terms import folded, held, held_norm, of_window, times_bias
 
 LEAST = 2**13
 """Values of a map from which a convolution may have a faster form."""
@@ -105,14 +105,16 @@ def window(op: g.Window, value: Value, w: Writer) -> None:
 
 
 def _shared(op: g.Window, value: Value, layout: str, w: Writer) -> None:
-    """Of maps that share one window: they lie before its axes and go with the batch."""
+    """Of maps that share one window: those before its axes go with the batch, those behind are one axis with a kernel of 1."""
     (x,) = value.inputs
-    inner = len(op.conv.along)
-    run = _convolution(op)
+    first = 1 + layout[1:].index(op.conv.along[0])  # behind the batch
+    last = first + len(op.conv.along)
+    behind = len(layout) > last
+    run = _convolution(op, behind)
 
     def batched(t: Tensor) -> Tensor:
-        y = run(t.reshape(-1, 1, *t.shape[-inner:]))
-        return y.view(t.shape[:-inner] + y.shape[2:])
+        y = run(t.reshape(-1, 1, *t.shape[first:last], *([t.shape[last:].numel()] if behind else [])))
+        return y.view(t.shape[:first] + y.shape[2 : 2 + last - first] + t.shape[last:])
 
     w.made(value, w.unary(batched, w.slot(x, layout[1:])), layout[1:], fresh=True)
 
@@ -120,29 +122,32 @@ def _shared(op: g.Window, value: Value, layout: str, w: Writer) -> None:
 def window_layout(op: g.Window, sizes: Sizes) -> str:
     """The layout a convolution takes, its channels first; empty where it has several axes of them.
 
-    Behind the channels stand axes that share its weights, where there is one channel and they lie before the window's.
+    Before and behind the axes of the window stand those that share its weights, where there is one channel.
     """
     conv = op.conv
     channels = conv.each + conv.mix
     shared = "".join(axis for axis in conv.shared if sizes[axis] != 1)
     along = conv.along  # as written, also where that turns the map: a plane 7 high and 128 wide takes half the time
-    one = all(sizes[axis] == 1 for axis in channels) and conv.weight.shape[len(conv.each)] == 1
-    before = all(sizes.axes.index(axis) < min(map(sizes.axes.index, along)) for axis in shared)
-    if len(channels) > 1 or (shared and not (one and before)):
+    if len(channels) > 1:
         return ""
-    axis = channels or next(
-        (axis for axis in sizes.axes if axis not in conv.along and sizes[axis] == 1), "" if not shared else "1"
-    )
-    return axis and axis + shared + along
+    axis = channels or next((axis for axis in sizes.axes if axis not in along and sizes[axis] == 1), "1" if shared else "")
+    if not shared:
+        return axis and axis + along
+    one = all(sizes[axis] == 1 for axis in channels) and conv.weight.shape[len(conv.each)] == 1
+    places = [sizes.axes.index(axis) for axis in along]
+    before = "".join(axis for axis in shared if sizes.axes.index(axis) < min(places))
+    behind = "".join(axis for axis in shared if sizes.axes.index(axis) > max(places))
+    if not one or len(before + behind) < len(shared) or (behind and (conv.stride > 1 or len(along) == len(CONVOLUTIONS))):
+        return ""
+    return axis + before + along + behind
 
 
-def _convolution(op: g.Window) -> Callable[[Tensor], Tensor]:
+def _convolution(op: g.Window, behind: bool = False) -> Callable[[Tensor], Tensor]:
+    """The convolution; with one more axis behind the window's, along which it has a kernel of 1."""
     conv = op.conv
-    convolve, padding = CONVOLUTIONS[len(conv.along)], conv.padding
+    convolve, padding = CONVOLUTIONS[len(conv.along) + behind], conv.padding + (0,) * behind
     stride, dilation, groups = conv.stride, conv.dilation, conv.groups
-    lead = conv.weight.dim() - len(conv.along)
-    plain = lead == 2 and (conv.bias is None or conv.bias.dim() == 1)
-    terms, repaired = held(conv) if plain else _arranged(held(conv), lead), _repaired(conv)
+    terms, repaired = of_window(conv, op.others, behind), _repaired(conv)
 
     narrow = repaired and conv.weight.shape[-1] <= WIDE
 
@@ -161,16 +166,6 @@ def _convolution(op: g.Window) -> Callable[[Tensor], Tensor]:
         return run
     both = folded(terms, op.norm)
     return _by_size(lambda x: convolved(x, *both()), _then(run, fixed_norm(op.norm)))
-
-
-def _arranged(terms: Terms, lead: int) -> Terms:
-    """Weights as torch's convolutions take them, (out, in, kernel...), and one bias for each output."""
-
-    def arranged() -> tuple[Tensor, Tensor | None]:
-        weight, bias = terms()
-        return weight.unsqueeze(0) if lead == 1 else weight, bias if bias is None or bias.dim() == 1 else bias.flatten()
-
-    return arranged
 
 
 def _repaired(conv: Conv) -> bool:

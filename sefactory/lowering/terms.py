@@ -1,10 +1,12 @@
 """The weights of maps and norms, read anew at every run: what was loaded, moved, exchanged or parametrized since is seen."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from ..operators.conv import Conv
 from ..operators.norm import BatchNorm
 
 Terms = Callable[[], tuple[Tensor, Tensor | None]]
@@ -32,6 +34,56 @@ def times_bias(terms: Terms, times: int) -> Terms:
         return weight, bias if bias is None else bias * times
 
     return terms if times == 1 else scaled
+
+
+def of_window(conv: Conv, others: Sequence[Conv] = (), behind: bool = False) -> Terms:
+    """Weights as torch's convolutions take them, (out, in, kernel...), and one bias for each output.
+
+    Those of `others` are added in the middle, where their windows lie; `behind` adds an axis with a kernel of 1.
+    """
+    terms = _added(conv, others) if others else _single(conv)
+    return _lengthened(terms) if behind else terms
+
+
+def _single(conv: Conv) -> Terms:
+    lead = conv.weight.dim() - len(conv.along)
+    return _arranged(held(conv), lead) if lead != 2 or (conv.bias is not None and conv.bias.dim() > 1) else held(conv)
+
+
+def _lengthened(terms: Terms) -> Terms:
+    def lengthened() -> tuple[Tensor, Tensor | None]:
+        weight, bias = terms()
+        return weight.unsqueeze(-1), bias
+
+    return lengthened
+
+
+def _added(conv: Conv, others: Sequence[Conv]) -> Terms:
+    axes = len(conv.along)
+    kernel = conv.weight.shape[-axes:]
+    apart = [[k - n for k, n in zip(kernel, other.weight.shape[-axes:], strict=True)] for other in others]
+    sides = [[k // 2 for k in reversed(more) for _ in "lr"] for more in apart]
+    return _summed(_single(conv), [_single(other) for other in others], sides)
+
+
+def _arranged(terms: Terms, lead: int) -> Terms:
+    def arranged() -> tuple[Tensor, Tensor | None]:
+        weight, bias = terms()
+        return weight.unsqueeze(0) if lead == 1 else weight, bias if bias is None or bias.dim() == 1 else bias.flatten()
+
+    return arranged
+
+
+def _summed(first: Terms, others: Sequence[Terms], sides: Sequence[list[int]]) -> Terms:
+    def summed() -> tuple[Tensor, Tensor | None]:
+        weight, bias = first()
+        for other, around in zip(others, sides, strict=True):
+            more, level = other()
+            weight = weight + F.pad(more, around)
+            bias = level if bias is None else bias if level is None else bias + level
+        return weight, bias
+
+    return summed
 
 
 def folded(terms: Terms, norm: BatchNorm) -> Terms:

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from ..kernels import compiled
-from ..kernels.gating import Token, applied, selected, squeezed
+from ..kernels.gating import EXTREMA, Token, applied, selected, squeezed
 from ..kernels.guard import eligible
 from . import graph as g
+from .descriptors import spread, spread_of
 from .graph import Value
 from .layout import bare, common
 from .program import Slots, Writer
@@ -22,16 +23,26 @@ STATISTICS: dict[str, Callable[[Tensor, tuple[int, ...]], Tensor]] = {
 }
 
 
-def reduction(op: g.Reduce, value: Value, w: Writer) -> None:
+def reduction(op: g.Reduce | g.Spread, value: Value, w: Writer) -> None:
     """One statistic; with it all others of its map, where they share a backward."""
     (x,) = value.inputs
-    layout, dims = w.layout(x), _dims(value, w)
-    if not dims:  # over axes of size 1
+    layout = w.layout(x)
+    if bare(op.over, x.sizes):
+        if token(x, w) is None:
+            w.made(value, w.unary(_statistic(op, _dims(value, layout)), w.slot(x)), _left(op, layout))
+    elif isinstance(op, g.Reduce):  # over axes of size 1
         w.made(value, w.slot(x), layout)
-        return
-    if token(x, w) is None:
-        by = STATISTICS[op.by]
-        w.made(value, w.unary(lambda t: by(t, dims), w.slot(x)), _left(value, w))
+    else:
+        finish = spread_of(op)
+        w.made(value, w.unary(lambda t: finish(t - t, 1), w.slot(x)), layout)
+
+
+def _statistic(op: g.Reduce | g.Spread, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+    """A statistic by itself."""
+    if isinstance(op, g.Spread):
+        return spread(op, dims)
+    by = STATISTICS[op.by]
+    return lambda x: by(x, dims)
 
 
 def token(x: Value, w: Writer) -> int | None:
@@ -40,15 +51,23 @@ def token(x: Value, w: Writer) -> int | None:
     The first time this writes the step that takes all statistics of the map.
     """
     if id(x) not in w.tokens:
-        readers = w.readers.get(id(x), [])
-        statistics = [reader for reader in readers if isinstance(reader.op, g.Reduce) and _dims(reader, w)]
+        readers, layout = w.readers.get(id(x), []), w.layout(x)
+        statistics = [r for r in readers if isinstance(r.op, g.Reduce | g.Spread) and _dims(r, layout)]
         gates = [reader for reader in readers if _gates(reader, x)]
-        extremes = [reader for reader in statistics if isinstance(reader.op, g.Reduce) and reader.op.by in ("max", "min")]
-        whole = set(x.sizes.grid) <= set(bare(w.layout(x), x.sizes))
-        shared = whole and (gates or extremes or len(statistics) > 1)
-        hard = bool(extremes) or (bool(gates) and any(len(_dims(other, w)) < len(x.sizes.grid) for other in statistics))
-        w.tokens[id(x)] = _squeezing(x, statistics, hard, w) if shared else None
+        slow = [r for r in statistics if isinstance(r.op, g.Spread) or (isinstance(r.op, g.Reduce) and r.op.by in EXTREMA)]
+        whole = set(x.sizes.grid) <= set(bare(layout, x.sizes))
+        shared = whole and (gates or slow or len(statistics) > 1)
+        w.tokens[id(x)] = _squeezing(x, statistics, _hard(statistics, bool(gates), w), w) if shared else None
     return w.tokens[id(x)]
+
+
+def _hard(statistics: list[Value], gated: bool, w: Writer) -> bool:
+    """Whether compilers are slow at these: at extrema, and at gates with means over a part of the grid; not at variances."""
+    ops = [value.op for value in statistics]
+    if any(isinstance(op, g.Spread) for op in ops):
+        return False
+    partial = any(len(_dims(value, w.layout(value.inputs[0]))) < len(value.inputs[0].sizes.grid) for value in statistics)
+    return (gated and partial) or any(isinstance(op, g.Reduce) and op.by in EXTREMA for op in ops)
 
 
 def _gates(reader: Value, x: Value) -> bool:
@@ -60,24 +79,24 @@ def _gates(reader: Value, x: Value) -> bool:
     return all(gate.sizes != x.sizes for gate in reader.inputs[1:])
 
 
-def _dims(value: Value, w: Writer) -> tuple[int, ...]:
-    """The dimensions of its map that a statistic is over, without those of size 1."""
+def _dims(value: Value, layout: str) -> tuple[int, ...]:
+    """The dimensions of its map that a statistic is over; none where all of them have size 1."""
     (x,), op = value.inputs, value.op
-    assert isinstance(op, g.Reduce)
-    return tuple(1 + i for i, axis in enumerate(w.layout(x)) if axis in op.over) if bare(op.over, x.sizes) else ()
+    assert isinstance(op, g.Reduce | g.Spread)
+    return tuple(1 + i for i, axis in enumerate(layout) if axis in op.over) if bare(op.over, x.sizes) else ()
 
 
-def _left(value: Value, w: Writer) -> str:
-    assert isinstance(value.op, g.Reduce)
-    return "".join(axis for axis in w.layout(value.inputs[0]) if axis not in value.op.over)
+def _left(op: g.Reduce | g.Spread, layout: str) -> str:
+    return "".join(axis for axis in layout if axis not in op.over)
 
 
 def _squeezing(x: Value, statistics: list[Value], hard: bool, w: Writer) -> int:
     """The step that takes the statistics of a map and leaves its token; `hard` are those that compilers are slow at."""
-    place, key = w.slot(x), w.new_map()
-    requests = [(value.op.by, _dims(value, w)) for value in statistics if isinstance(value.op, g.Reduce)]
-    outs = [w.new() for _ in statistics]
-    plain = [(o, STATISTICS[by], dims) for o, (by, dims) in zip(outs, requests, strict=True)]
+    place, key, layout = w.slot(x), w.new_map(), w.layout(x)
+    made = [(w.new(), value.op, _dims(value, layout)) for value in statistics if isinstance(value.op, g.Reduce | g.Spread)]
+    requests = [("var" if isinstance(op, g.Spread) else op.by, dims) for _, op, dims in made]
+    plain = [(o, _statistic(op, dims)) for o, op, dims in made]
+    finished = [(o, dims, spread_of(op) if isinstance(op, g.Spread) else None) for o, op, dims in made]
 
     def step(slots: Slots) -> None:
         x = slots[place]
@@ -86,15 +105,16 @@ def _squeezing(x: Value, statistics: list[Value], hard: bool, w: Writer) -> int:
         elif hard and torch.is_grad_enabled() and compiled.wanted(x):  # without gradients a compiler's own code is as good
             slots[key], found = x, compiled.squeeze(x, requests)
         else:
-            for o, by, dims in plain:
-                slots[o] = by(x, dims)
+            for o, by in plain:
+                slots[o] = by(x)
             return
-        for (o, _, dims), y in zip(plain, found, strict=True):
-            slots[o] = y.squeeze(dims)
+        for (o, dims, finish), y in zip(finished, found, strict=True):
+            y = y.squeeze(dims)
+            slots[o] = y if finish is None else finish(y, x.numel() // max(y.numel(), 1))
 
     w.put(step, place)
-    for value, o in zip(statistics, outs, strict=True):
-        w.made(value, o, _left(value, w))
+    for value, (o, op, _) in zip(statistics, made, strict=True):
+        w.made(value, o, _left(op, layout))
     return key
 
 
@@ -113,7 +133,7 @@ def gate(op: g.Gate, value: Value, w: Writer) -> None:
         if token is None:
             slots[o] = run(*[slots[i] for i in places])
             return
-        given = [slots[i] for i in places]
+        given = [slots[places[0]], *[slots[i].contiguous() for i in places[1:]]]  # a turned one takes twice as long to spread
         factors = _scaled(given[1:], kind, scale)
         if isinstance(token, Tensor):
             slots[o] = compiled.apply_gates(token, factors, kind)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ..axes import Sizes
 from ..errors import Refused
+from ..module import Module
 from ..precision import in_float32
 from ..registry import operator
 from ..schema import Axes, Real, Sides, Size
@@ -18,7 +19,7 @@ Similarity = Literal["dot", "cosine"]
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
-class Attention(nn.Module):
+class Attention(Module):
     """y_i = sum_j softmax_j(scale q_i . k_j) v_j among the tokens; every axis but tokens and features is batch.
 
     With key width d the channels are q (heads d), k (heads d), v (the rest), each cut into heads; else q = k = v = x.

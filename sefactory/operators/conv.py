@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..axes import Extent, Sizes, broadcast, check_roles, coarser
 from ..errors import Refused
+from ..module import Module
 from ..registry import operator
 from ..schema import Axes, NoAxes, Real, Size
 from .linear import out_size
@@ -22,7 +23,7 @@ Mode = Literal["zeros", "circular", "reflect", "replicate"]
 Padding = Annotated[int, Field(ge=0, le=MOST_PADDING)]
 
 
-class Conv(nn.Module):
+class Conv(Module):
     """A window along some axes, dense over the mixed ones, with weights of their own for `each`.
 
     x_BSCHW -> y_BSCHW: `out` on the first mixed axis, 1 on the others, `reached` along the window.
@@ -182,7 +183,7 @@ def _keeping(kernels: Sequence[int], dilation: int, mode: Mode) -> list[int]:
     return padding
 
 
-class MultiScale(nn.Module):
+class MultiScale(Module):
     """fuse_k conv_k(x): windows of several sizes over the same axes, their results summed, averaged or put end to end on C."""
 
     def __init__(self, convolutions: list[Conv], fuse: str) -> None:

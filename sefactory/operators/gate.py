@@ -9,12 +9,13 @@ from torch.nn import functional as F
 
 from ..axes import Sizes
 from ..errors import Refused
+from ..module import Module
 from ..registry import operator
 from ..schema import Axes, Fraction, NoAxes, Real
 from .weights import learned, spread
 
 
-class Elementwise(nn.Module):
+class Elementwise(Module):
     """A function of torch, by its name."""
 
     def __init__(self, name: str) -> None:
@@ -56,7 +57,7 @@ _register("log", partial(Elementwise, "log"), "log(x), of values above 0")
 _register("identity", nn.Identity, "x")
 
 
-class Softmax(nn.Module):
+class Softmax(Module):
     """exp(x) / sum exp(x) over some axes together."""
 
     def __init__(self, dims: tuple[int, ...]) -> None:
@@ -80,7 +81,7 @@ def softmax(sizes: Sizes, over: Axes) -> Softmax:
     return Softmax(sizes.dims(over))
 
 
-class Gain(nn.Module):
+class Gain(Module):
     """w x + b, one w (and b) for each index of the `each` axes. weight, bias: (each...)."""
 
     def __init__(self, sizes: Sizes, each: str, bias: bool, start: float, bias_start: float) -> None:
@@ -106,7 +107,7 @@ def gain(sizes: Sizes, each: NoAxes = "", bias: bool = False, start: Real = 0, b
     return Gain(sizes, each, bias, start, bias_start)
 
 
-class Affine(nn.Module):
+class Affine(Module):
     """scale x + shift, fixed."""
 
     def __init__(self, scale: float, shift: float) -> None:
@@ -126,7 +127,7 @@ def affine(sizes: Sizes, scale: Real = 1, shift: Real = 0) -> Affine:
     return Affine(scale, shift)
 
 
-class Clamp(nn.Module):
+class Clamp(Module):
     """min(max(x, low), high), each bound where there is one."""
 
     def __init__(self, low: float | None, high: float | None) -> None:
@@ -150,7 +151,7 @@ def clamp(sizes: Sizes, min: Real | None = None, max: Real | None = None) -> Cla
     return Clamp(min, max)
 
 
-class Dropout(nn.Module):
+class Dropout(Module):
     """In training x m / (1 - p), m = 0 with probability p and else 1, one m along all of `dims`; in eval x."""
 
     def __init__(self, p: float, dims: tuple[int, ...]) -> None:

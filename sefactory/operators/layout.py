@@ -5,11 +5,12 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..axes import Extent, Sizes, coarser, finer
 from ..errors import Refused
+from ..module import Module
 from ..registry import operator
 from ..schema import Axes, Index, Sides, Size
 from .weights import divide
@@ -17,7 +18,7 @@ from .weights import divide
 Scale = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
 
 
-class Slice(nn.Module):
+class Slice(Module):
     """x[start:stop] along one axis."""
 
     def __init__(self, sizes: Sizes, axis: str, start: int, stop: int) -> None:
@@ -44,7 +45,7 @@ def slice_(sizes: Sizes, start: Index = 0, stop: Size | None = None, over: Axes 
     return Slice(sizes, over, start, stop)
 
 
-class Stack(nn.Module):
+class Stack(Module):
     """C to S: each of `groups` groups of channels is cut into `parts`; the p-th parts of all groups make the p-th map."""
 
     def __init__(self, sizes: Sizes, parts: int, groups: int) -> None:
@@ -69,7 +70,7 @@ def stack(sizes: Sizes, parts: Size = 2, groups: Size = 1) -> Stack:
     return Stack(sizes, parts, groups)
 
 
-class Unstack(nn.Module):
+class Unstack(Module):
     """S to C, the inverse of Stack with the same groups."""
 
     def __init__(self, sizes: Sizes, groups: int) -> None:
@@ -92,7 +93,7 @@ def unstack(sizes: Sizes, groups: Size = 1) -> Unstack:
     return Unstack(sizes, groups)
 
 
-class Resize(nn.Module):
+class Resize(Module):
     """x on another grid: nearest, bilinear between half-pixel centres (align_corners=False), or area, the adaptive mean.
 
     x_BSCHW -> y_BSCHW with the grid as `to` says, or finer or coarser by a whole factor: n * times, ceil(n / step).

@@ -10,12 +10,13 @@ from torch.nn import functional as F
 
 from ..axes import Sizes, check_roles
 from ..errors import Refused
+from ..module import Module
 from ..registry import operator
 from ..schema import NoAxes, Real, Size
 from .weights import divide, learned, roles, spread
 
 
-class Linear(nn.Module):
+class Linear(Module):
     """y_o = sum_i w_oi x_i + b_o over the mixed axes; `each` axes have weights of their own, the rest share them.
 
     x_BSCHW -> y_BSCHW with `out` on the first mixed axis and 1 on the others. weight: (each..., out, in...), the first

@@ -3,18 +3,19 @@
 import itertools
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..axes import Sizes
 from ..errors import Refused
+from ..module import Module
 from ..registry import operator
 from ..schema import Axes, Size
 
 MOST = 10_000
 
 
-class Unfold(nn.Module):
+class Unfold(Module):
     """y_(o, s) = x_s shifted by the offset o: the neighbourhood of every position side by side on S, zeros outside.
 
     x_BSCHW -> y_BSCHW with S multiplied by kernel^n; the first offset over all maps, then the second, ... The offsets

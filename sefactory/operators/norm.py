@@ -3,17 +3,18 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..axes import Sizes
+from ..module import Module
 from ..precision import total
 from ..registry import operator
 from ..schema import Axes, Fraction, Positive, Real, Size
 from .weights import constant, divide, inverse, learned
 
 
-class BatchNorm(nn.Module):
+class BatchNorm(Module):
     """w (x - mean) / sqrt(var + eps) + b, statistics over the batch and all axes but `each`; arXiv:1502.03167.
 
     running <- (1 - momentum) running + momentum batch, the variance unbiased. weight, bias, running_*: (each...).
@@ -57,7 +58,7 @@ def batch_norm(sizes: Sizes, each: Axes = "C", start: Real = 1, momentum: Fracti
     return BatchNorm(sizes, each, start, momentum, eps)
 
 
-class LayerNorm(nn.Module):
+class LayerNorm(Module):
     """Each position over its channels, then w x + b for each channel. weight, bias: (C)."""
 
     def __init__(self, channels: int, start: float, eps: float) -> None:
@@ -79,7 +80,7 @@ def layer_norm(sizes: Sizes, eps: Positive = 1e-5, start: Real = 1) -> LayerNorm
     return LayerNorm(sizes.number("C"), start, eps)
 
 
-class GroupNorm(nn.Module):
+class GroupNorm(Module):
     """Groups of channels with their positions, each map on S by itself; then w x + b for each channel. weight, bias: (C)."""
 
     def __init__(self, channels: int, groups: int, start: float, eps: float) -> None:
@@ -102,7 +103,7 @@ def group_norm(sizes: Sizes, groups: Size = 1, eps: Positive = 1e-5, start: Real
     return GroupNorm(sizes.number("C"), groups, start, eps)
 
 
-class Standardize(nn.Module):
+class Standardize(Module):
     """(x - mean) / sqrt(var + eps) over some axes of each sample; without parameters. One value alone becomes 0."""
 
     def __init__(self, dims: tuple[int, ...], eps: float, unbiased: bool) -> None:

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..axes import Sizes, coarser
 from ..errors import Refused
+from ..module import Module
 from ..precision import in_float32, total
 from ..registry import operator
 from ..schema import Axes, Index, Positive, Size
@@ -68,7 +69,7 @@ STATISTICS: dict[str, Callable[[Tensor, tuple[int, ...]], Tensor]] = {
 Statistic = Literal["mean", "max", "min", "sum", "std", "var", "l1", "l2", "logsumexp"]
 
 
-class Pool(nn.Module):
+class Pool(Module):
     """Each statistic of x over some axes, side by side on S: the first over all maps, then the second, ...
 
     x_BSCHW -> y_BSCHW with those axes 1 and S multiplied by the number of statistics. var divides by n - 1, or by n
@@ -108,7 +109,7 @@ def pool(
     return Pool(sizes, over, [by] if isinstance(by, str) else by, eps, unbiased)
 
 
-class Window(nn.Module):
+class Window(Module):
     """Mean or maximum over windows of `kernel` at stride `extent`, without what lies outside (arXiv:1810.12348 at 2e - 1).
 
     x_BSCHW -> y_BSCHW with every axis of the grid ceil(n / extent). Odd windows are centred; those as wide as the stride
@@ -174,7 +175,7 @@ def window(
     return Window(sizes, extent, kernel, by, borders)
 
 
-class Cluster(nn.Module):
+class Cluster(Module):
     """a_kn = softmax_n(w_k x_n + b_k), y_k = sum_n a_kn x_n: k weighted means of the positions (arXiv:1904.11492, eq. 4).
 
     x_B1CHW -> y_BSC11 with S = count. weight: (count, C); bias: (count). Then, `rounds` times (arXiv:1907.13426):

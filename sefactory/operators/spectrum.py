@@ -6,10 +6,11 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor, einsum, nn
+from torch import Tensor, einsum
 
 from ..axes import Sizes
 from ..errors import Refused
+from ..module import Module
 from ..registry import operator
 from ..schema import Index
 from .weights import divide
@@ -19,7 +20,7 @@ Bins = Annotated[int, Field(ge=1, le=1000)]
 Grid = Annotated[list[Bins], Field(min_length=1, max_length=3)]
 
 
-class Spectrum(nn.Module):
+class Spectrum(Module):
     """y_c = sum_hw a_chw D_u(h) D_v(w), a the adaptive mean of the map to a grid: an orthonormal DCT-II coefficient (u, v).
 
     x_BSCHW -> y_BSC11; the channels are cut into as many equal groups as there are frequencies, in the order written. A

@@ -9,19 +9,9 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
 from sefactory.kernels import convolution
-from sefactory.kernels.convolution import (
-    LANES,
-    Thin,
-    Windows,
-    convolve,
-    correlated,
-    fewest,
-    grouped,
-    lifted,
-    merged,
-    phases,
-    thin,
-)
+from sefactory.kernels.convolution import LANES, convolve, form, written
+from sefactory.kernels.thin import Thin, correlated, lifted, thin
+from sefactory.kernels.windows import Windows, fewest, merged, phases
 
 
 def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -46,7 +36,7 @@ def agree(ours: Tensor, theirs: Tensor, inputs: list[Tensor], within: float = 1e
         same(c, b, within)
 
 
-@pytest.mark.parametrize(("lanes", "kernel", "size"), [*product([8, 16], [(3, 3), (7, 7), (5, 3)], [(16, 5), (17, 9), (3, 4)])])
+@pytest.mark.parametrize(("lanes", "kernel", "size"), [*product([8, 16], [(3, 3), (7, 7), (5, 1)], [(16, 5), (17, 9), (3, 4)])])
 @pytest.mark.parametrize(("inputs", "biased"), [(1, True), (2, False)])
 def test_thin(lanes: int, kernel: tuple[int, int], size: tuple[int, int], inputs: int, biased: bool) -> None:
     x, weight, bias = random(2, inputs, *size), random(1, inputs, *kernel), random(1) if biased else None
@@ -74,6 +64,7 @@ def test_lifted_takes_several_planes_out_and_no_batch() -> None:
         ((8, 2, 56, 56), (1, 2, 7, 7), (3, 3), True),
         ((8, 1, 56, 56), (1, 1, 3, 5), (1, 2), True),
         ((8, 2, 56, 56), (1, 2, 7, 7), (0, 0), False),
+        ((8, 1, 128, 56), (1, 1, 5, 1), (2, 0), True),
         ((8, 2, 56, 56), (1, 2, 1, 7), (0, 3), False),
         ((8, 2, 56, 56), (1, 2, 9, 9), (4, 4), False),
         ((8, 2, 56, 56), (2, 2, 7, 7), (3, 3), False),
@@ -102,6 +93,21 @@ def test_what_is_thin(shape: tuple[int, ...], weight: tuple[int, ...], padding: 
 )
 def test_how_many_groups_go_together(inputs: int, out: int, groups: int, together: int) -> None:
     assert fewest(torch.empty(groups * out, inputs, 3, 3), groups, 8) == together
+
+
+def grouped(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int,
+    padding: tuple[int, ...],
+    dilation: int,
+    groups: int,
+    lanes: int,
+) -> Tensor:
+    """As `convolve` writes it where a register has so many lanes."""
+    given = (stride, padding, dilation, groups)
+    return written(form(x, weight, *given, lanes), x, weight, bias, *given)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from itertools import product
 
 import pytest
@@ -18,7 +18,13 @@ from sefactory.kernels.gating import Combine, Request, applied, selected, squeez
 from sefactory.kernels.guard import LARGE, eligible
 from sefactory.memory import saved_bytes
 
-PLAIN: dict[str, Callable[..., Tensor]] = {"mean": torch.mean, "sum": torch.sum, "max": torch.amax, "min": torch.amin}
+PLAIN: dict[str, Callable[..., Tensor]] = {
+    "mean": torch.mean,
+    "sum": torch.sum,
+    "max": torch.amax,
+    "min": torch.amin,
+    "var": partial(torch.var, correction=0),
+}
 REQUESTS: dict[str, list[Request]] = {
     "none": [],
     "mean HW": [("mean", (2, 3))],
@@ -29,6 +35,8 @@ REQUESTS: dict[str, list[Request]] = {
     "max and mean of each": [(name, (dim,)) for dim in (1, 2, 3) for name in ("max", "mean")],
     "min HW, sum CH": [("min", (2, 3)), ("sum", (1, 2))],
     "max CHW": [("max", (1, 2, 3))],
+    "var HW": [("var", (2, 3))],
+    "var C, max HW, var W": [("var", (1,)), ("max", (2, 3)), ("var", (3,))],
 }
 GATES = {
     "C": ["BC11"],

@@ -28,13 +28,13 @@ def outcome(block: sf.Block, x: Tensor) -> tuple[Tensor, list[Tensor], dict[str,
     return y.detach(), list(found), {key: t.double() for key, t in block.named_buffers()}
 
 
-def close(found: Tensor, wanted: Tensor, scale: float) -> None:
+def close(found: Tensor, wanted: Tensor, scale: float, within: float = 1e-12) -> None:
     """Within 1e-12 of the largest value."""
-    limit = 1e-12 * max(scale, float(wanted.abs().max()) if wanted.numel() else 0.0)
+    limit = within * max(scale, float(wanted.abs().max()) if wanted.numel() else 0.0)
     assert found.shape == wanted.shape and (not found.numel() or float((found - wanted).abs().max()) <= limit)
 
 
-def compare(lowered: sf.Block, plain: sf.Block, x: Tensor) -> bool:
+def compare(lowered: sf.Block, plain: sf.Block, x: Tensor, within: float = 1e-12) -> bool:
     """Whether both ran; both may refuse one value for a statistic, and then in the same words but for a shape."""
     try:
         y, gradients, statistics = outcome(plain, x)
@@ -48,7 +48,7 @@ def compare(lowered: sf.Block, plain: sf.Block, x: Tensor) -> bool:
     close(y2, y, 0.0)
     scale = max(1e-3, *(float(t.abs().max()) for t in gradients if t.numel()))  # some gradients are 0 but for rounding
     for found, wanted in zip(gradients2, gradients, strict=True):
-        close(found, wanted, scale)
+        close(found, wanted, scale, within)
     for key, wanted in statistics.items():
         close(statistics2[key], wanted, 1.0)
     return True

@@ -57,6 +57,14 @@ CASES: dict[str, tuple[Any, Any]] = {
         {"parallel": {"a": ATTEND, "b": AMONG}, "fuse": "sum"},
         {"parallel": {"a": ATTEND, "b": ["relu", AMONG]}, "fuse": "sum"},
     ),
+    "mean_of_window": (
+        [{"conv": {"stride": 2, "each": "C", "bias": True}}, "pool"],
+        [{"conv": {"stride": 2, "each": "C", "bias": True}}, "relu", "pool"],
+    ),
+    "windows_together": (
+        {"multiscale": {"kernels": [3, 7, 5], "along": "grid", "bias": True}},
+        {"parallel": {"a": {"conv": 3}, "b": {"conv": {"kernel": 3, "dilation": 2}}}, "fuse": "sum"},
+    ),
     "norm_into_linear": ([{"linear": 8}, "batch_norm"], [{"linear": 8}, "relu", "batch_norm"]),
     "norm_into_window": ([{"conv": 3}, "batch_norm"], [{"conv": {"padding": "circular"}}, "batch_norm"]),
 }
@@ -92,8 +100,9 @@ def test_a_rule_says_its_equation_and_its_place(rule: str) -> None:
 def test_a_wrong_rule_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison fails for a rule whose equation is wrong."""
     from sefactory.lowering import graph, rules
+    from sefactory.lowering.rules import rewrite
 
-    def wrong(value: graph.Value, used: rules.Uses) -> graph.Value | None:
+    def wrong(value: graph.Value, used: rewrite.Uses) -> graph.Value | None:
         """mean = sum, which it is not."""
         op = value.op
         if not isinstance(op, graph.Reduce) or op.by != "mean":

@@ -1,0 +1,130 @@
+"""Windows over groups of channels: groups merged until they fill the registers, and gradients of dilated weights by phases."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from math import gcd
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn import functional as F
+
+WIDEST = 32  # channels of merged groups up to which zeros cost less than they gain
+
+Mask = tuple[bool, bool, bool]
+Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
+
+
+def fewest(weight: Tensor, groups: int, lanes: int) -> int:
+    """How many groups make whole registers of inputs and of outputs; 1 where none do, or only with too many zeros."""
+    inputs, out = weight.shape[1], weight.shape[0] // groups
+    together = lanes // min(gcd(lanes, inputs), gcd(lanes, out))
+    return together if groups % together == 0 and together * max(inputs, out) <= WIDEST else 1
+
+
+def merged(weight: Tensor, groups: int, together: int) -> Tensor:
+    """The weight of groups / together groups, zero between the channels of different ones: (out, together in, kernel...)."""
+    if together == 1:
+        return weight
+    out, inputs = weight.shape[0] // groups, weight.shape[1]
+    blocks = weight.reshape(groups // together, together, out, 1, -1)
+    return (blocks * _same(together, weight.dtype)).reshape(weight.shape[0], together * inputs, *weight.shape[2:])
+
+
+def unmerged(gradient: Tensor, shape: Sequence[int], groups: int, together: int) -> Tensor:
+    """The gradient of a weight from that of its merged form."""
+    if together == 1:
+        return gradient
+    blocks = gradient.reshape(groups // together, together, shape[0] // groups, together, -1)
+    return (blocks * _same(together, gradient.dtype)).sum(3).reshape(tuple(shape))
+
+
+@lru_cache(maxsize=16)
+def _same(together: int, dtype: torch.dtype) -> Tensor:
+    """1 where two of the merged groups are one, else 0: (together, 1, together, 1)."""
+    return torch.eye(together, dtype=dtype, device="cpu").view(together, 1, together, 1)
+
+
+class Windows(Function):
+    """A grouped convolution with another gradient of its weight: of the dilation's phases, or of channels that lie last.
+
+    x: (N, C, H, W), weight: (out, C / groups, kernel). With dilation d and padding p = d p', rows h, h + d, ... of x and of g
+    are a convolution of their own, without dilation and with padding p': gw is that of d^2 times as many, smaller maps.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: int,
+        padding: Sequence[int],
+        dilation: int,
+        groups: int,
+        phased: bool,
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.given, ctx.phased = (stride, padding, dilation, groups), phased
+        return F.conv2d(x, weight, bias, stride, tuple(padding), dilation, groups)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        stride, padding, dilation, groups = ctx.given
+        needed = ctx.needs_input_grad[:3]
+        nothing = (None,) * 5
+        if torch.is_grad_enabled():
+            return (*gradients(g, x, weight, stride, padding, dilation, groups, needed), *nothing)
+        if not ctx.phased:
+            gx, _, gb = gradients(g, x, weight, stride, padding, dilation, groups, (needed[0], False, needed[2]))
+            x, g = (t.contiguous(memory_format=torch.channels_last) for t in (x, g))
+            gw = gradients(g, x, weight, stride, padding, dilation, groups, (False, True, False))[1]
+            return (gx, gw, gb, *nothing)
+        return (*windowed_gradients(g, x, weight, stride, padding, dilation, groups, True, needed), *nothing)
+
+
+windowed_by_groups: Callable[..., Tensor] = Windows.apply
+
+
+def windowed_gradients(
+    g: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    stride: int,
+    padding: Sequence[int],
+    dilation: int,
+    groups: int,
+    phased: bool,
+    needed: Mask,
+) -> Gradients:
+    """ATen's, the weight's that of the phases of a dilated window where `phased`."""
+    if not phased:
+        return gradients(g, x, weight, stride, padding, dilation, groups, needed)
+    gx, _, gb = gradients(g, x, weight, stride, padding, dilation, groups, (needed[0], False, needed[2]))
+    x, g = phases(x, dilation), phases(g, dilation)
+    padding = [p // dilation for p in padding]
+    gw = gradients(g, x, weight, stride, padding, 1, groups, (False, needed[1], False))[1]
+    return gx, gw, gb
+
+
+def phases(x: Tensor, step: int) -> Tensor:
+    """Every step-th row and column as a map of its own: (N, C, H, W) -> (step^2 N, C, H / step, W / step).
+
+    Zeros are put below and to the right where a size is no multiple of the step.
+    """
+    down, right = (-n % step for n in x.shape[2:])
+    x = F.pad(x, (0, right, 0, down)) if down or right else x
+    parts = torch.unflatten(torch.unflatten(x, 3, (-1, step)), 2, (-1, step))
+    return parts.permute(3, 5, 0, 1, 2, 4).flatten(0, 2)
+
+
+def gradients(
+    g: Tensor, x: Tensor, weight: Tensor, stride: int, padding: Sequence[int], dilation: int, groups: int, needed: Mask
+) -> Gradients:
+    """ATen's, of the input, the weight and the bias; differentiable themselves."""
+    found: Gradients = torch.ops.aten.convolution_backward(
+        g, x, weight, [weight.shape[0]], [stride], padding, [dilation], False, [0], groups, needed
+    )
+    return found

@@ -1,0 +1,29 @@
+"""The rules: each rewrites one place of the graph into what is equal and costs less. None of them knows a paper.
+
+A rule is given a value and tells what it becomes, or None. Its first line is the equation, the condition follows.
+"""
+
+from .. import graph as g
+from .attention import gain_into_attention, linear_into_attention, residual_into_attention, residuals_together
+from .gates import factor_map_out, gates_one_by_one, residual_into_gate, scale_into_gate
+from .linear import norm_into_linear, norm_into_window, windows_together
+from .rewrite import Rules
+from .sums import mean_before_sum, mean_of_window, reduce_without_stack, select_by_sigmoid, sum_before_linear, sum_gated_stack
+
+ALWAYS: Rules = {
+    g.Reduce: (reduce_without_stack, sum_gated_stack, mean_before_sum, sum_before_linear, mean_of_window),
+    g.Combined: (
+        select_by_sigmoid,
+        factor_map_out,
+        residual_into_gate,
+        residual_into_attention,
+        residuals_together,
+        windows_together,
+    ),
+    g.Scaled: (scale_into_gate,),
+    g.Gate: (gates_one_by_one,),
+    g.Gained: (gain_into_attention,),
+    g.Attend: (linear_into_attention,),
+}
+EVALUATED: Rules = {g.Norm: (norm_into_linear, norm_into_window)}
+"""In eval mode, where norms are constants."""

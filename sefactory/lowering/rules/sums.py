@@ -1,0 +1,94 @@
+"""Sums, means and extrema go before what they do not need."""
+
+from dataclasses import replace
+
+from .. import graph as g
+from ..graph import Value
+from ..layout import bare
+from ..maps import window_layout
+from .rewrite import Uses, alone
+
+
+def reduce_without_stack(value: Value, used: Uses) -> Value | None:
+    """sum_S stack(a, b, ...) = a + b + ..., so the stack is never made."""
+    op, (stack, *_) = value.op, value.inputs
+    if not isinstance(op, g.Reduce) or op.over != "S" or not isinstance(stack.op, g.Stacked):
+        return None
+    if any(x.sizes["S"] != 1 for x in stack.inputs):
+        return None
+    kind: g.Combination = op.by if op.by in ("max", "min") else "sum"
+    y = Value(g.Combined(kind), stack.inputs, value.sizes, value.place)
+    return y if op.by != "mean" else Value(g.Scaled(1 / len(stack.inputs)), (y,), value.sizes, value.place)
+
+
+def sum_gated_stack(value: Value, used: Uses) -> Value | None:
+    """sum_S(stack(a, b) * g) = a g_0 + b g_1: neither the stack nor its product is made."""
+    op, (gate, *_) = value.op, value.inputs
+    if not isinstance(op, g.Reduce) or op.over != "S" or op.by != "sum" or not alone(gate, used):
+        return None
+    if not isinstance(gate.op, g.Gate) or len(gate.inputs) != 2:
+        return None
+    stack, weights = gate.inputs
+    if not isinstance(stack.op, g.Stacked) or weights.sizes["S"] != len(stack.inputs):
+        return None
+    if any(x.sizes["S"] != 1 for x in stack.inputs):
+        return None
+    one = weights.sizes.replace({"S": 1})
+    parts = [Value(g.Part("S", i, 1), (weights,), one, value.place) for i in range(len(stack.inputs))]
+    gated = [Value(gate.op, (x, part), x.sizes, value.place) for x, part in zip(stack.inputs, parts, strict=True)]
+    return Value(g.Combined("sum"), tuple(gated), value.sizes, value.place)
+
+
+def select_by_sigmoid(value: Value, used: Uses) -> Value | None:
+    """a p_0 + b p_1 = a s + b (1 - s), s = sigmoid(l_0 - l_1), where p = softmax_S(l) of two."""
+    if value.op != g.Combined("sum") or len(value.inputs) != 2 or not all(x.op == g.Gate() for x in value.inputs):
+        return None
+    (a, p), (b, q) = (x.inputs for x in value.inputs)
+    if p.op != g.Part("S", 0, 1) or q.op != g.Part("S", 1, 1) or p.inputs[0] is not q.inputs[0]:
+        return None
+    (weights,) = p.inputs
+    if weights.op != g.Softmax("S") or weights.sizes["S"] != 2:
+        return None
+    logits = [Value(part.op, weights.inputs, part.sizes, value.place) for part in (p, q)]
+    apart = Value(g.Combined("difference"), tuple(logits), p.sizes, value.place)
+    return Value(g.Select(), (a, b, Value(g.Pointwise("sigmoid"), (apart,), p.sizes, value.place)), value.sizes, value.place)
+
+
+def mean_before_sum(value: Value, used: Uses) -> Value | None:
+    """mean(a + b) = mean(a) + mean(b): the sum of maps is never made."""
+    op, (total, *_) = value.op, value.inputs
+    if not isinstance(op, g.Reduce) or op.by not in ("mean", "sum") or total.op != g.Combined("sum") or not alone(total, used):
+        return None
+    if any(x.sizes != total.sizes for x in total.inputs) or not set(total.sizes.grid) & set(op.over):
+        return None
+    return Value(total.op, tuple(Value(op, (x,), value.sizes, value.place) for x in total.inputs), value.sizes, value.place)
+
+
+def sum_before_linear(value: Value, used: Uses) -> Value | None:
+    """sum_S(W x + b) = W sum_S(x) + n b: one product in place of n."""
+    op, (map_, *_) = value.op, value.inputs
+    if not isinstance(op, g.Reduce) or (op.over, op.by) != ("S", "sum") or not isinstance(map_.op, g.Dense):
+        return None
+    if map_.op.norm is not None or not alone(map_, used):
+        return None
+    (x,) = map_.inputs
+    count = x.sizes.number("S")
+    total = Value(op, (x,), x.sizes.replace({"S": 1}), value.place)
+    return Value(replace(map_.op, times=map_.op.times * count), (total,), value.sizes, map_.place)
+
+
+def mean_of_window(value: Value, used: Uses) -> Value | None:
+    """mean_p sum_t w_t x(p + t) = sum_t w_t mean_p x(p + t): the sums under each tap come before the weights."""
+    op, (window, *_) = value.op, value.inputs
+    if not isinstance(op, g.Reduce) or op.by not in ("mean", "sum") or not isinstance(window.op, g.Window):
+        return None
+    along = window.op.conv.along
+    if (
+        window.op.norm is not None
+        or not alone(window, used)
+        or not set(bare(op.over, window.sizes)) <= set(along) <= set(op.over)
+    ):
+        return None
+    if len(window_layout(window.op, window.inputs[0].sizes)) != 1 + len(along):
+        return None
+    return Value(g.WindowMean(window.op, op.by), window.inputs, value.sizes, value.place)

@@ -1,0 +1,62 @@
+"""Plain attributes are set without torch's look at them, and everything else as torch does it."""
+
+import inspect
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from sefactory import structure
+from sefactory.axes import Sizes
+from sefactory.module import Module
+
+FILES = Path(structure.__file__).parent.glob("operators/[a-z]*.py")
+FAMILIES = [import_module(f"sefactory.operators.{path.stem}") for path in FILES]
+
+
+def test_all_modules_of_the_package_are_such() -> None:
+    own = [kind for family in [*FAMILIES, structure] for _, kind in inspect.getmembers(family, inspect.isclass)]
+    own = [kind for kind in own if issubclass(kind, nn.Module) and kind.__module__.startswith("sefactory.")]
+    assert len(own) > 20 and all(issubclass(kind, Module) for kind in own)
+
+
+class Both(Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(2))
+        self.weight, self.inner = nn.Parameter(torch.ones(3)), nn.ReLU()
+
+
+@pytest.mark.parametrize("value", [None, True, 3, 0.5, "HW", (1, 2), [1, 2], Sizes.of_map(8)])
+def test_a_plain_value_is_an_attribute_and_nothing_else(value: object) -> None:
+    module = Both()
+    module.said = value
+    assert module.said is value and vars(module)["said"] is value
+    assert [*dict(module.named_parameters()), *dict(module.named_buffers()), *dict(module.named_children())] == [
+        "weight",
+        "seen",
+        "inner",
+    ]
+
+
+@pytest.mark.parametrize("name", ["weight", "seen", "inner"])
+def test_what_is_registered_is_kept_by_torch(name: str) -> None:
+    """None lets go of it, and what is no tensor or module is refused, as in any module of torch."""
+    module = Both()
+    with pytest.raises(TypeError, match=f"cannot assign .*'{name}'"):
+        setattr(module, name, 3)
+    setattr(module, name, None)
+    assert getattr(module, name) is None and name not in vars(module) and name not in module.state_dict()
+
+
+def test_tensors_and_modules_are_registered() -> None:
+    module = Both()
+    module.position = None
+    module.position = nn.Parameter(torch.zeros(1))
+    module.gate = nn.Sigmoid()
+    assert "position" in module._parameters and "gate" in module._modules
+    assert "position" not in vars(module) and "gate" not in vars(module)
+    module.eval()
+    assert not module.training and not module.gate.training
