@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ..axes import Sizes
 from ..kernels import compiled
+from ..kernels.convolution import better
 from ..kernels.convolution import convolve as faster
 from ..kernels.guard import eligible, exporting, folds
 from ..kernels.normalisation import batch_norm
@@ -148,14 +149,13 @@ def _convolution(op: g.Window, behind: bool = False) -> Callable[[Tensor], Tenso
     convolve, padding = CONVOLUTIONS[len(conv.along) + behind], conv.padding + (0,) * behind
     stride, dilation, groups = conv.stride, conv.dilation, conv.groups
     terms, repaired = of_window(conv, op.others, behind), _repaired(conv)
-
     narrow = repaired and conv.weight.shape[-1] <= WIDE
 
     def convolved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x = x.contiguous() if repaired else x
         if repaired and eligible(x, LEAST):
             return faster(x, weight, bias, stride, padding, dilation, groups)
-        if narrow and compiled.wanted(x, WORTH):
+        if narrow and compiled.wanted(x, WORTH) and better(x, weight, stride, padding, dilation, groups):
             return compiled.convolve(x, weight, bias, stride, padding, dilation, groups)
         return convolve(x, weight, bias, stride, padding, dilation, groups)
 
