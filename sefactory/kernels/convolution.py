@@ -45,6 +45,12 @@ def _chosen(x: Tensor, weight: Tensor, stride: int, padding: tuple[int, ...], di
     return form(x, weight, stride, padding, dilation, groups, LANES)
 
 
+def better(x: Tensor, weight: Tensor, stride: int, padding: tuple[int, ...], dilation: int, groups: int) -> bool:
+    """Whether there is a form of its own, and not the plain convolution."""
+    way = _chosen(x, weight, stride, padding, dilation, groups)
+    return way.thin or way.together > 1 or way.apart
+
+
 def convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: Sequence[int], dilation: int, groups: int
 ) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.export import export
 
 import sefactory as sf
-from sefactory.kernels import compiled
+from sefactory.kernels import compiled, convolution
 from sefactory.kernels.gating import Request
 
 SHAPE = (2, 8, 12, 10)
@@ -107,6 +107,13 @@ def test_a_compiler_is_given_the_operators_for_large_maps_that_it_is_slow_at(nam
     block = sf.build(name, 64)
     assert operators(block, torch.randn(16, 64, 48, 48)) == wanted
     assert not operators(block, torch.randn(2, 64, 8, 8))
+
+
+def test_windows_that_a_compiler_is_as_fast_at_stay_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four in epsanet one is wide, 9, one has no groups, and one has groups of whole registers: 8 outputs of 32 channels."""
+    monkeypatch.setattr(convolution, "LANES", 8)
+    (calls,) = given(sf.build("epsanet", 128), torch.randn(8, 128, 24, 24))
+    assert calls.count("sefactory.convolve.default") == 1
 
 
 @pytest.mark.parametrize("name", ["senet", "sknet", "cbam", "coordatt", "triplet"])
