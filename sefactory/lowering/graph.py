@@ -17,7 +17,7 @@ from ..operators.conv import Conv
 from ..operators.gate import Gain
 from ..operators.linear import Linear
 from ..operators.norm import BatchNorm
-from ..operators.pool import Cluster
+from ..operators.pool import Cluster, Pool
 from ..operators.pool import Window as Pooling
 
 Statistic = Literal["mean", "max", "min", "sum"]
@@ -75,7 +75,9 @@ class Project(Op):
 
 @dataclass(frozen=True)
 class Stacked(Op):
-    """The inputs side by side on S."""
+    """The inputs side by side on S; those of a pool with variances name it."""
+
+    pool: Pool | None = None
 
 
 @dataclass(frozen=True)

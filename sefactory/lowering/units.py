@@ -57,17 +57,14 @@ def token(x: Value, w: Writer) -> int | None:
         slow = [r for r in statistics if isinstance(r.op, g.Spread) or (isinstance(r.op, g.Reduce) and r.op.by in EXTREMA)]
         whole = set(x.sizes.grid) <= set(bare(layout, x.sizes))
         shared = whole and (gates or slow or len(statistics) > 1)
-        w.tokens[id(x)] = _squeezing(x, statistics, _hard(statistics, bool(gates), w), w) if shared else None
+        w.tokens[id(x)] = _squeezing(x, statistics, _hard(statistics), w) if shared else None
     return w.tokens[id(x)]
 
 
-def _hard(statistics: list[Value], gated: bool, w: Writer) -> bool:
-    """Whether compilers are slow at these: at extrema, and at gates with means over a part of the grid; not at variances."""
+def _hard(statistics: list[Value]) -> bool:
+    """Whether compilers are slow at these: at extrema, whose gradient they make in passes; not at variances."""
     ops = [value.op for value in statistics]
-    if any(isinstance(op, g.Spread) for op in ops):
-        return False
-    partial = any(len(_dims(value, w.layout(value.inputs[0]))) < len(value.inputs[0].sizes.grid) for value in statistics)
-    return (gated and partial) or any(isinstance(op, g.Reduce) and op.by in EXTREMA for op in ops)
+    return any(isinstance(op, g.Reduce) and op.by in EXTREMA for op in ops) and not any(isinstance(op, g.Spread) for op in ops)
 
 
 def _gates(reader: Value, x: Value) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from .. import graph as g
 from ..graph import Value
-from ..layout import bare
+from ..layout import bare, solid
 from ..maps import window_layout
 from .rewrite import Uses, alone
 
@@ -22,7 +22,7 @@ def reduce_without_stack(value: Value, used: Uses) -> Value | None:
 
 
 def sum_gated_stack(value: Value, used: Uses) -> Value | None:
-    """sum_S(stack(a, b) * g) = a g_0 + b g_1: neither the stack nor its product is made."""
+    """sum_S(stack(a, b) * g) = a g_0 + b g_1: neither a stack of maps nor its product is made."""
     op, (gate, *_) = value.op, value.inputs
     if not isinstance(op, g.Reduce) or op.over != "S" or op.by != "sum" or not alone(gate, used):
         return None
@@ -30,6 +30,8 @@ def sum_gated_stack(value: Value, used: Uses) -> Value | None:
         return None
     stack, weights = gate.inputs
     if not isinstance(stack.op, g.Stacked) or weights.sizes["S"] != len(stack.inputs):
+        return None
+    if not set(stack.sizes.grid) <= set(solid(stack.sizes)):  # of descriptors it takes fewer operations with the stack
         return None
     if any(x.sizes["S"] != 1 for x in stack.inputs):
         return None
