@@ -107,9 +107,12 @@ def test_a_column_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) 
 def test_the_columns_alternate_call_by_call() -> None:
     calls: list[str] = []
     steps = {name: clock.Step(lambda name=name: calls.append(name), lambda: calls.append("-")) for name in "AB"}
-    times, rounds = clock.interleaved(steps, Effort(rounds=4, seconds=0.0))
-    assert rounds == 4 and times.keys() == {"A", "B"}
-    assert "".join(calls) == "-A" * clock.WARM + "-B" * clock.WARM + "-A-B" * 4
+    times, rounds = clock.interleaved(steps, Effort(rounds=40, seconds=0.0))
+    assert rounds == 40 and times.keys() == {"A", "B"}
+    text = "".join(calls).replace("-", "")
+    assert text[: 2 * clock.WARM] == "A" * clock.WARM + "B" * clock.WARM and "".join(calls) == "-" + "-".join(text)
+    each = [text[i : i + 2] for i in range(2 * clock.WARM, len(text), 2)]
+    assert len(each) == 40 and set(each) == {"AB", "BA"}  # each once a round, in an order of its own
 
 
 # ---- Shipped blocks, compiled ---------------------------------------------------------------------------------------
