@@ -111,8 +111,16 @@ def test_the_columns_alternate_call_by_call() -> None:
     assert rounds == 40 and times.keys() == {"A", "B"}
     text = "".join(calls).replace("-", "")
     assert text[: 2 * clock.WARM] == "A" * clock.WARM + "B" * clock.WARM and "".join(calls) == "-" + "-".join(text)
-    each = [text[i : i + 2] for i in range(2 * clock.WARM, len(text), 2)]
-    assert len(each) == 40 and set(each) == {"AB", "BA"}  # each once a round, in an order of its own
+    assert text[2 * clock.WARM :] in ("AB" * 40, "BA" * 40)
+
+
+def test_three_columns_are_in_an_order_of_their_own_each_round() -> None:
+    calls: list[str] = []
+    clock.interleaved({name: clock.Step(lambda name=name: calls.append(name), lambda: None) for name in "ABC"}, Effort(60, 0.0))
+    text = "".join(calls[3 * clock.WARM :])
+    assert len({text[i : i + 3] for i in range(0, len(text), 3)}) == 6
+    assert all("".join(sorted(text[i : i + 3])) == "ABC" for i in range(0, len(text), 3))
+    assert not any(first == second for first, second in zip(text, text[1:], strict=False))  # none right behind itself
 
 
 # ---- Shipped blocks, compiled ---------------------------------------------------------------------------------------
