@@ -35,7 +35,6 @@ def means(n: int, kernel: int, stride: int, borders: bool, dtype: torch.dtype) -
     return inside / (kernel if borders else inside.sum(1, keepdim=True))
 
 
-@lru_cache(KEPT)
 def taps(n: int, kernel: int, stride: int, padding: int, dilation: int, dtype: torch.dtype) -> tuple[Tensor, int]:
     """(kernel, n): how often a tap of a convolution lies on a position, over all places of its window; and their number.
 

@@ -95,18 +95,12 @@ def test_how_many_groups_go_together(inputs: int, out: int, groups: int, togethe
     assert fewest(torch.empty(groups * out, inputs, 3, 3), groups, 8) == together
 
 
-def grouped(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: int,
-    padding: tuple[int, ...],
-    dilation: int,
-    groups: int,
-    lanes: int,
-) -> Tensor:
+Given = tuple[int, tuple[int, ...], int, int]
+"""stride, padding, dilation, groups"""
+
+
+def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, given: Given, lanes: int) -> Tensor:
     """As `convolve` writes it where a register has so many lanes."""
-    given = (stride, padding, dilation, groups)
     return written(form(x, weight, *given, lanes), x, weight, bias, *given)
 
 
@@ -121,7 +115,7 @@ def test_phases_are_of_large_maps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolution, "PHASED", 2 * 16 * 6 * 5)
     weight = random(16, 4, 3, 3)
     for size, own in (((6, 5), False), ((6, 6), True)):
-        y = grouped(random(2, 16, *size), weight, None, 1, (2, 2), 2, 4, 8)
+        y = grouped(random(2, 16, *size), weight, None, (1, (2, 2), 2, 4), 8)
         assert ("Windows" in type(y.grad_fn).__name__) is own
 
 
@@ -137,7 +131,7 @@ def test_merged_groups_are_the_same_convolution(together: int) -> None:
 @pytest.mark.parametrize("size", [(12, 6), (7, 10)])
 def test_grouped(lanes: int, stride: int, padding: int, dilation: int, size: tuple[int, int]) -> None:
     x, weight, bias = random(2, 16, *size), random(8, 4, 3, 3), random(8)
-    ours = grouped(x, weight, bias, stride, (padding, padding), dilation, 4, lanes)
+    ours = grouped(x, weight, bias, (stride, (padding, padding), dilation, 4), lanes)
     agree(ours, F.conv2d(x, weight, bias, stride, padding, dilation, 4), [x, weight, bias])
     own = stride == 1 and (lanes == 16 or (dilation > 1 and padding % dilation == 0))
     assert ("Windows" in type(ours.grad_fn).__name__) is own
