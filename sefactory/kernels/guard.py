@@ -52,14 +52,9 @@ def _surely(x: Tensor, at_most: int) -> bool:
     return statically_known_true(x.numel() <= at_most)
 
 
-def large(x: Tensor, more_than: int) -> bool:
-    """Whether a map has more values than that; to compilers and exporters, whose programs are for any size, it has."""
-    return is_compiling() or x.numel() > more_than
-
-
 def folds(x: Tensor, more_than: int) -> bool:
-    """Whether a map is large enough to change weights for it: the same, but where a compiler knows the size."""
-    return large(x, more_than) and not _surely(x, more_than)
+    """Whether a map has so many values that it is worth to change weights for it; to a compiler, but where it knows better."""
+    return not _surely(x, more_than) if is_compiling() else x.numel() > more_than
 
 
 def _transformed() -> bool:
