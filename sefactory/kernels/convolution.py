@@ -8,18 +8,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .columns import columned, columned_gradients, few
 from .thin import thin, thin_gradients, windowed_thinly
 from .windows import Gradients, Mask, fewest, merged, unmerged, windowed_by_groups, windowed_gradients
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 LANES = {"AVX2": 8, "AVX512": 16}.get(torch.backends.cpu.get_cpu_capability(), 0)  # float32 values in a register; 0: plain
+LEAST = 1 << 13  # values of a map from which merged groups gain
 PHASED = 1 << 15  # values of a map from which the phases of a dilated window gain
 
 
 class Form(NamedTuple):
-    """How a convolution is written: rows as channels, so many groups merged, its weight's gradient in a way of its own."""
+    """How a convolution is written: rows as channels, windows as columns, so many groups merged, or the gradient apart."""
 
     thin: bool = False
+    columns: bool = False
     together: int = 1
     apart: bool = False
     """The gradient is that of the dilation's phases where `phased`, else of channels that lie last."""
@@ -29,10 +32,11 @@ class Form(NamedTuple):
 def form(x: Tensor, weight: Tensor, stride: int, padding: tuple[int, ...], dilation: int, groups: int, lanes: int) -> Form:
     """The form that is fastest where a register holds so many values."""
     if stride == dilation == groups == 1:
-        return Form(thin=thin(x, weight, padding))
+        narrow = thin(x, weight, padding)
+        return Form(thin=narrow, columns=not narrow and few(x, weight, padding))
     if groups == 1 or weight.shape[:2] == (groups, 1) or prod(weight.shape[2:]) == 1:
         return Form()
-    together = fewest(weight, groups, lanes) if lanes == 8 else 1
+    together = fewest(weight, groups, lanes) if lanes == 8 and x.numel() > LEAST else 1
     whole = dilation > 1 and all(p % dilation == 0 for p in padding)
     phased = lanes == 8 and whole and x.numel() > PHASED
     apart = x.dim() == 4 and stride == 1 and (phased or weight.shape[1] < lanes == 16)
@@ -48,7 +52,7 @@ def _chosen(x: Tensor, weight: Tensor, stride: int, padding: tuple[int, ...], di
 def better(x: Tensor, weight: Tensor, stride: int, padding: tuple[int, ...], dilation: int, groups: int) -> bool:
     """Whether there is a form of its own, and not the plain convolution."""
     way = _chosen(x, weight, stride, padding, dilation, groups)
-    return way.thin or way.together > 1 or way.apart
+    return way != Form()
 
 
 def convolve(
@@ -88,6 +92,8 @@ def written(
     """The convolution in that form."""
     if way.thin:
         return windowed_thinly(x, weight, bias, LANES)
+    if way.columns:
+        return columned(x, weight, bias, padding)
     weight, groups = merged(weight, groups, way.together), groups // way.together
     if way.apart and weight.requires_grad and torch.is_grad_enabled():
         return windowed_by_groups(x, weight, bias, stride, padding, dilation, groups, way.phased)
@@ -102,6 +108,8 @@ def convolve_backward(
     way = _chosen(x, weight, stride, padding, dilation, groups)
     if way.thin:
         return thin_gradients(g, x, weight, LANES, needed)
+    if way.columns:
+        return columned_gradients(g, x, weight, padding, needed)
     wide, given = merged(weight, groups, way.together), (stride, padding, dilation, groups // way.together)
     gx, gw, gb = windowed_gradients(g, x, wide, *given, way.phased, needed)
     return gx, gw if gw is None else unmerged(gw, weight.shape, groups, way.together), gb

@@ -21,8 +21,6 @@ from .layout import bare
 from .program import Writer
 from .terms import folded, held, held_norm, of_window, times_bias
 
-LEAST = 2**13
-"""Values of a map from which a convolution may have a faster form."""
 WORTH = 2**15
 """The same under a compiler, to which such a form is a call."""
 WIDE = 7
@@ -148,12 +146,12 @@ def _convolution(op: g.Window, behind: bool = False) -> Callable[[Tensor], Tenso
     conv = op.conv
     convolve, padding = CONVOLUTIONS[len(conv.along) + behind], conv.padding + (0,) * behind
     stride, dilation, groups = conv.stride, conv.dilation, conv.groups
-    terms, repaired = of_window(conv, op.others, behind), _repaired(conv)
+    terms, repaired, dense = of_window(conv, op.others, behind), _repaired(conv), conv.groups == 1
     narrow = repaired and conv.weight.shape[-1] <= WIDE
 
     def convolved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x = x.contiguous() if repaired else x
-        if repaired and eligible(x, LEAST):
+        if (repaired or dense) and eligible(x, 0):
             return faster(x, weight, bias, stride, padding, dilation, groups)
         if narrow and compiled.wanted(x, WORTH) and better(x, weight, stride, padding, dilation, groups):
             return compiled.convolve(x, weight, bias, stride, padding, dilation, groups)

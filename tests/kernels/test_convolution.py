@@ -9,6 +9,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
 from sefactory.kernels import convolution
+from sefactory.kernels.columns import columned, few
 from sefactory.kernels.convolution import LANES, convolve, form, written
 from sefactory.kernels.thin import Thin, correlated, lifted, thin
 from sefactory.kernels.windows import Windows, fewest, merged, phases
@@ -78,6 +79,42 @@ def test_what_is_thin(shape: tuple[int, ...], weight: tuple[int, ...], padding: 
 
 
 @pytest.mark.parametrize(
+    ("size", "kernel", "padding"),
+    [((7, 7), (7, 7), (3, 3)), ((16, 5), (3, 5), (1, 0)), ((4, 9), (1, 3), (0, 1)), ((8,), (3,), (1,))],
+)
+@pytest.mark.parametrize("biased", [True, False])
+def test_columned(size: tuple[int, ...], kernel: tuple[int, ...], padding: tuple[int, ...], biased: bool) -> None:
+    x, weight, bias = random(2, 3, *size), random(4, 3, *kernel), random(4) if biased else None
+    theirs = convolution.CONVOLUTIONS[len(size)](x, weight, bias, 1, padding)
+    agree(columned(x, weight, bias, padding), theirs, [x, weight, *([bias] if bias is not None else [])])
+
+
+def test_columned_differentiates_twice() -> None:
+    inputs = (random(2, 2, 5, 4), random(1, 2, 3, 3), random(1))
+    assert gradgradcheck(lambda *t: columned(*t, (1, 1)), inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "weight", "padding", "said"),
+    [
+        ((2, 2, 7, 7), (1, 2, 7, 7), (3, 3), True),
+        ((8, 2, 28, 28), (1, 2, 7, 7), (3, 3), False),  # 22,000 pieces
+        ((2, 2, 128, 7), (1, 2, 7, 7), (3, 3), True),
+        ((2, 2, 56, 256), (1, 2, 7, 7), (3, 3), False),
+        ((2, 1, 128), (1, 1, 3), (1,), True),
+        ((1, 1, 128), (1, 1, 3), (1,), False),  # ATen does so by itself
+        ((2, 64, 7, 7), (8, 64, 1, 3), (0, 1), False),
+        ((2, 16, 7, 7), (16, 16, 1, 1), (0, 0), False),
+        ((2, 2, 2, 2), (1, 2, 3, 3), (0, 0), False),
+        ((0, 2, 7, 7), (1, 2, 7, 7), (3, 3), False),
+        ((2, 2, 4, 4, 4), (1, 2, 3, 3, 3), (1, 1, 1), False),
+    ],
+)
+def test_what_has_few_columns(shape: tuple[int, ...], weight: tuple[int, ...], padding: tuple[int, ...], said: bool) -> None:
+    assert few(torch.empty(shape), torch.empty(weight), padding) is said
+
+
+@pytest.mark.parametrize(
     ("inputs", "out", "groups", "together"),
     [
         (4, 4, 32, 2),
@@ -108,6 +145,7 @@ def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, given: Given, lanes:
 def _phases_of_small_maps(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests are of small maps; where phases begin to pay has a test of its own."""
     monkeypatch.setattr(convolution, "PHASED", 0)
+    monkeypatch.setattr(convolution, "LEAST", 0)
     monkeypatch.setattr(convolution, "LANES", LANES or 8)  # a processor that has none computes the same forms, slowly
 
 
@@ -157,6 +195,9 @@ def test_phases_are_every_other_row_and_column() -> None:
 GIVEN = [
     ((8, 2, 64, 32), (1, 2, 7, 7), 1, 3, 1, 1, "Thin"),
     ((4, 16, 10, 8), (16, 4, 3, 3), 1, 2, 2, 4, "Windows"),
+    ((2, 2, 7, 9), (1, 2, 7, 7), 1, 3, 1, 1, "Slow"),
+    ((2, 2, 30, 7), (1, 2, 3, 3), 1, 1, 1, 1, "Transpose"),
+    ((4, 1, 32), (2, 1, 3), 1, 1, 1, 1, "Squeeze"),
     ((4, 16, 10, 8), (16, 4, 3, 3), 2, 1, 1, 4, None),
     ((4, 16, 10, 8), (16, 1, 3, 3), 1, 1, 1, 16, "Convolution"),
     ((4, 16, 10, 8), (8, 16, 1, 1), 1, 0, 1, 1, "Convolution"),
