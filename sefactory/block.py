@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_dynamo_compiling
 
 from .axes import Sizes
 from .errors import ConfigError
@@ -70,8 +71,9 @@ class Block(nn.Module):
         return self._run(x_BCHW)
 
     def _run(self, x_BCHW: Tensor) -> Tensor:
-        if self.lowered is not None and not plain_suffices(x_BCHW) and self.lowered.faithful():
-            y_BCHW = self.lowered(x_BCHW)
+        lowered = self.lowered
+        if lowered is not None and not (is_dynamo_compiling() and plain_suffices(x_BCHW)) and lowered.faithful():
+            y_BCHW = lowered(x_BCHW)
         elif self._flat:  # one dimension is a map of height 1
             y_B1C1W: Tensor = self._node[0](x_BCHW[:, None, :, None])
             return y_B1C1W.squeeze(3).squeeze(1)

@@ -15,8 +15,9 @@ PACKAGE = Path(__file__).parents[1] / "sefactory"
 FLOORS = [
     {"kernels", "kernels.attention", "kernels.bands", "kernels.guard"},
     {"kernels.normalisation", "kernels.reduction", "kernels.windows"},
-    {"kernels.gradient", "kernels.thin"},
-    {"kernels.convolution", "kernels.gating"},
+    {"kernels.columns", "kernels.gradient", "kernels.thin"},
+    {"kernels.blockwise", "kernels.convolution"},
+    {"kernels.gating"},
     {"kernels.compiled"},
     {"errors", "network"},
     {"expression", "precision", "header", "machine", "memory"},

@@ -8,6 +8,7 @@ CPU milliseconds of ATen's way and of this at 8 x 128 x 56 x 56, float32, one th
 | sums of x under each tap of a 3 x 3 window at stride 2 | the convolution itself, and its mean: 4.9 | 2.6 |
 | 14 x 14 onto 56 x 56, nearest | interpolate 32, or 20 in four dimensions | 2.5 |
 
+The matrices are kept, and made outside of inference mode, so that autograd may save them later.
 A position that is not finite makes its whole row and column so, as 0 times it is not 0.
 """
 
@@ -23,6 +24,7 @@ SMALL = 1 << 13  # values of a matrix up to which one for all axes is better tha
 
 
 @lru_cache(KEPT)
+@torch.inference_mode(False)
 def means(n: int, kernel: int, stride: int, borders: bool, dtype: torch.dtype) -> Tensor:
     """(ceil(n / stride), n): the mean over a centred window, of what lies inside, or with `borders` of zeros outside as well.
 
@@ -47,6 +49,7 @@ def taps(n: int, kernel: int, stride: int, padding: int, dilation: int, dtype: t
 
 
 @lru_cache(KEPT)
+@torch.inference_mode(False)
 def tapped(
     sides: tuple[int, ...],
     kernel: tuple[int, ...],
@@ -68,6 +71,7 @@ def tapped(
 
 
 @lru_cache(KEPT)
+@torch.inference_mode(False)
 def nearest(n: int, m: int) -> tuple[Tensor, int]:
     """The index in n that `interpolate` takes for each of m, in its own float32; and m / n where each is taken that often.
 

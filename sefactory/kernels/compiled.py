@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.library import custom_op
 
 from . import convolution
-from .gating import EXTREMA, Combine, Request, add_term, gate_gradients, gated, statistic
+from .blockwise import EXTREMA, Request, gated, statistics
+from .gating import Combine, add_term, gate_gradients
 from .gradient import Gated, Parts
 from .guard import LARGE, exporting
 
@@ -103,7 +104,7 @@ def _requests(text: str) -> list[Request]:
 @custom_op("sefactory::squeeze", mutates_args=())
 def _squeeze(x: Tensor, requests: str) -> list[Tensor]:
     with torch.no_grad():
-        return [statistic(x, name, dims).contiguous() for name, dims in _requests(requests)]
+        return [y.contiguous() for y in statistics(x, _requests(requests))]
 
 
 @_squeeze.register_fake
@@ -154,7 +155,7 @@ def squeeze(x: Tensor, requests: Sequence[Request]) -> list[Tensor]:
 @custom_op("sefactory::apply_gates", mutates_args=())
 def _apply(x: Tensor, gates: Sequence[Tensor], combine: str) -> Tensor:
     with torch.no_grad():
-        return gated(x, gates, combine)
+        return gated(x, gates, combine)[0]
 
 
 @_apply.register_fake

@@ -30,14 +30,10 @@ from torch import Tensor
 from torch.autograd import Function
 
 from . import reduction
-from .gradient import COMBINES, SHORT, Gated, Masked, Parts, Sloped, Spots, block_of, combined, gate_into, pieces
-from .reduction import Extremum
+from .blockwise import EXTREMA, Request, gated, statistics
+from .gradient import COMBINES, SHORT, Gated, Masked, Parts, Sloped, Spots, block_of, combined, pieces
 
 Combine = Literal["product", "sum"]
-Request = tuple[str, tuple[int, ...]]
-"""A statistic ("mean", "sum", "max", "min", or "var", which divides by n) and the axes it is over, none of them 0."""
-
-EXTREMA = {"max": Extremum(True), "min": Extremum(False)}
 
 
 class Token:
@@ -55,7 +51,7 @@ class Token:
 def squeezed(x: Tensor, requests: Sequence[Request]) -> tuple[Token, list[Tensor]]:
     """(token for `applied`, one statistic of x a request, with the reduced axes 1). x: (B, ...) of rank 2 or more."""
     if not (torch.is_grad_enabled() and x.requires_grad):
-        return Token(x, None), [statistic(x, name, dims) for name, dims in requests]
+        return Token(x, None), statistics(x, requests)
     edge, *found = _Squeeze.apply(x, tuple(requests))  # type: ignore[no-untyped-call]
     return Token(x, edge), found
 
@@ -68,9 +64,18 @@ def applied(token: Token, gates: Sequence[Tensor], combine: Combine = "product")
     if any(gate.dtype != token.x.dtype for gate in gates):  # promotion is left to ATen
         return token.x * combined(gates, combine, None)
     if not torch.is_grad_enabled():  # apply itself takes 0.15 ms of a forward of 3
-        return gated(token.x, gates, combine)
+        return gated(token.x, gates, combine)[0]
     y: Tensor = _Apply.apply(token.take(), token.x, combine, *gates)  # type: ignore[no-untyped-call]
     return y
+
+
+def measured(
+    token: Token, gates: Sequence[Tensor], combine: Combine, requests: Sequence[Request]
+) -> tuple[Tensor, list[Tensor] | None]:
+    """`applied`, and without gradients the statistics of what comes out; None where they are for `squeezed` to take."""
+    if torch.is_grad_enabled() or any(gate.dtype != token.x.dtype for gate in gates):
+        return applied(token, gates, combine), None
+    return gated(token.x, gates, combine, requests)
 
 
 def selected(a: Token, b: Token, gate: Tensor) -> Tensor:
@@ -84,33 +89,18 @@ def selected(a: Token, b: Token, gate: Tensor) -> Tensor:
     return y
 
 
-def statistic(x: Tensor, name: str, dims: tuple[int, ...]) -> Tensor:
-    if name in EXTREMA:
-        return reduction.extremum(x, dims, EXTREMA[name])
-    return {"mean": reduction.mean, "sum": reduction.total, "var": reduction.variance}[name](x, dims)
-
-
-def gated(x: Tensor, gates: Sequence[Tensor], combine: str) -> Tensor:
-    """y = x * gate, block by block where the gates together have the size of x."""
-    if len(gates) == 1 or torch.broadcast_shapes(*(gate.shape for gate in gates))[1:] != x.shape[1:]:
-        return x * combined(gates, combine, None)
-    y, buffer = torch.empty_like(x), block_of(x)
-    for at, block in zip(Gated(x, tuple(gates), combine).split(), pieces(y, y), strict=True):
-        gate_into(at, block, buffer[: len(block)])
-    return y
-
-
 class _Squeeze(Function):
     """x -> (edge, statistics). Saves of an extremum its places where they are few, else itself and x."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, requests: tuple[Request, ...]) -> tuple[Tensor, ...]:
-        found: list[Tensor] = []
-        places: list[Tensor | None] = []
-        for name, dims in requests:
-            y, spots = reduction.spotted(x, dims, EXTREMA[name]) if name in EXTREMA else (statistic(x, name, dims), None)
-            found.append(y)
-            places.append(spots)
+        apart = [name in EXTREMA and reduction.spots(x, dims) > 0 for name, dims in requests]
+        rest = iter(statistics(x, [request for request, alone in zip(requests, apart, strict=True) if not alone]))
+        both = [
+            reduction.spotted(x, dims, EXTREMA[name]) if alone else (next(rest), None)
+            for (name, dims), alone in zip(requests, apart, strict=True)
+        ]
+        found, places = [y for y, _ in both], [at for _, at in both]
         masked = [name in EXTREMA and spots is None for (name, _), spots in zip(requests, places, strict=True)]
         extrema = [y if mask else None for y, mask in zip(found, masked, strict=True)]
         again = any(masked) or any(name == "var" for name, _ in requests)
@@ -171,7 +161,7 @@ class _Apply(Function):
     def forward(ctx: Any, edge: Tensor | None, x: Tensor, combine: Combine, *gates: Tensor) -> Tensor:
         ctx.save_for_backward(x if any(ctx.needs_input_grad[3:]) else None, *gates)
         ctx.combine = combine
-        return gated(x, gates, combine)
+        return gated(x, gates, combine)[0]
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:

@@ -41,6 +41,7 @@ def unmerged(gradient: Tensor, shape: Sequence[int], groups: int, together: int)
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)  # kept for autograd as well
 def _same(together: int, dtype: torch.dtype) -> Tensor:
     """1 where two of the merged groups are one, else 0: (together, 1, together, 1)."""
     return torch.eye(together, dtype=dtype, device="cpu").view(together, 1, together, 1)

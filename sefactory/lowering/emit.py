@@ -170,7 +170,7 @@ def _cut(op: g.Cut, value: Value, w: Writer) -> None:
 
     def run(t: Tensor) -> Tensor:
         shape = t.shape
-        return t.view(shape[:at] + (parts, shape[at] // parts) + shape[at + 1 :])
+        return t.view(*shape[:at], parts, shape[at] // parts, *shape[at + 1 :])
 
     w.made(value, w.unary(run, w.slot(x, layout)), layout.replace("C", "SC"))
 

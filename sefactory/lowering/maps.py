@@ -62,7 +62,7 @@ def _pointwise_convolution(op: g.Dense) -> Callable[[Tensor], Tensor]:
 
     def run(x: Tensor) -> Tensor:
         weight, bias = terms()
-        return F.conv2d(x, weight.view(shape), bias, groups=groups)
+        return F.conv2d(x, weight.view(*shape), bias, groups=groups)
 
     if op.norm is None:
         return run
@@ -70,7 +70,7 @@ def _pointwise_convolution(op: g.Dense) -> Callable[[Tensor], Tensor]:
 
     def at_once(x: Tensor) -> Tensor:
         weight, bias = both()
-        return F.conv2d(x, weight.view(shape), bias, groups=groups)
+        return F.conv2d(x, weight.view(*shape), bias, groups=groups)
 
     return _by_size(at_once, _then(run, fixed_norm(op.norm)))
 

@@ -10,6 +10,8 @@ from .layout import bare, view
 
 Slots = list[Any]
 Step = Callable[[Slots], None]
+Steps = Sequence[tuple[Step, Sequence[int]]]
+"""Steps, each with the slots that nothing reads behind it."""
 Run = Callable[..., Tensor]
 
 
@@ -18,18 +20,20 @@ VIEWS: tuple[type[Op], ...] = (Source, Plain, Part, Cut, Join, Split, Scaled)
 
 
 class Program:
-    """Steps that make one map of another. `fixed` are the norms that it takes to be in eval mode.
+    """Steps that make one map of another.
 
     What no later step reads is let go where it is as large as a map.
     """
 
-    def __init__(self, steps: Sequence[Step], slots: int, result: int) -> None:
+    def __init__(self, steps: Steps, slots: int, result: int) -> None:
         self._steps, self._empty, self._result = tuple(steps), [None] * (slots - 1), result
 
     def __call__(self, x: Tensor) -> Tensor:
         slots: Slots = [x, *self._empty]
-        for step in self._steps:
+        for step, dead in self._steps:
             step(slots)
+            for slot in dead:
+                slots[slot] = None
         y: Tensor = slots[self._result]
         return y
 
@@ -46,6 +50,7 @@ class Writer:
         self.layouts: dict[int, str] = {}
         self.parts: dict[int, list[int]] = {}
         self.tokens: dict[int, int | None] = {}
+        self.measured: dict[int, int] = {}
         self._slots: dict[tuple[int, str], int] = {}
         self._large: set[int] = set()
         self._fresh: set[int] = set()
@@ -144,20 +149,10 @@ class Writer:
     # ---- The whole ----
 
     def program(self, result: int) -> Program:
-        """The program, with maps let go behind the last step that reads them."""
+        """The program, with maps let go behind the last step that reads them; behind the last of all, all are."""
         last = {slot: i for i, (_, read) in enumerate(self.steps) for slot in read if slot in self._large and slot != result}
         dead: dict[int, list[int]] = {}
         for slot, i in last.items():
             dead.setdefault(i, []).append(slot)
-        steps: list[Step] = []
-        for i, (step, _) in enumerate(self.steps):
-            steps += [step, _forgetting(dead[i])] if i in dead else [step]
-        return Program(steps, self._next, result)
-
-
-def _forgetting(dead: list[int]) -> Step:
-    def step(slots: Slots) -> None:
-        for slot in dead:
-            slots[slot] = None
-
-    return step
+        dead.pop(len(self.steps) - 1, None)
+        return Program([(step, tuple(dead.get(i, ()))) for i, (step, _) in enumerate(self.steps)], self._next, result)

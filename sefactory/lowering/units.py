@@ -7,20 +7,17 @@ import torch
 from torch import Tensor
 
 from ..kernels import compiled
-from ..kernels.gating import EXTREMA, Token, applied, selected, squeezed
+from ..kernels.blockwise import EXTREMA, Request
+from ..kernels.gating import Token, applied, measured, selected, squeezed
 from ..kernels.guard import eligible
+from ..kernels.reduction import row_means
 from . import graph as g
 from .descriptors import spread, spread_of
 from .graph import Value
 from .layout import bare, common
 from .program import Slots, Writer
 
-STATISTICS: dict[str, Callable[[Tensor, tuple[int, ...]], Tensor]] = {
-    "mean": lambda x, dims: x.mean(dims),
-    "sum": lambda x, dims: x.sum(dims),
-    "max": lambda x, dims: x.amax(dims),
-    "min": lambda x, dims: x.amin(dims),
-}
+STATISTICS: dict[str, Callable[..., Tensor]] = {"mean": Tensor.mean, "sum": Tensor.sum, "max": Tensor.amax, "min": Tensor.amin}
 
 
 def reduction(op: g.Reduce | g.Spread, value: Value, w: Writer) -> None:
@@ -29,7 +26,7 @@ def reduction(op: g.Reduce | g.Spread, value: Value, w: Writer) -> None:
     layout = w.layout(x)
     if bare(op.over, x.sizes):
         if token(x, w) is None:
-            w.made(value, w.unary(_statistic(op, _dims(value, layout)), w.slot(x)), _left(op, layout))
+            w.made(value, w.unary(_statistic(op, _dims(value, layout), layout), w.slot(x)), _left(op, layout))
     elif isinstance(op, g.Reduce):  # over axes of size 1
         w.made(value, w.slot(x), layout)
     else:
@@ -37,11 +34,13 @@ def reduction(op: g.Reduce | g.Spread, value: Value, w: Writer) -> None:
         w.made(value, w.unary(lambda t: finish(t - t, 1), w.slot(x)), layout)
 
 
-def _statistic(op: g.Reduce | g.Spread, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+def _statistic(op: g.Reduce | g.Spread, dims: tuple[int, ...], layout: str) -> Callable[[Tensor], Tensor]:
     """A statistic by itself."""
     if isinstance(op, g.Spread):
         return spread(op, dims)
     by = STATISTICS[op.by]
+    if op.by == "mean" and dims == (len(layout),):
+        return lambda x: row_means(x) if eligible(x, 0) else by(x, dims)
     return lambda x: by(x, dims)
 
 
@@ -51,14 +50,22 @@ def token(x: Value, w: Writer) -> int | None:
     The first time this writes the step that takes all statistics of the map.
     """
     if id(x) not in w.tokens:
-        readers, layout = w.readers.get(id(x), []), w.layout(x)
-        statistics = [r for r in readers if isinstance(r.op, g.Reduce | g.Spread) and _dims(r, layout)]
-        gates = [reader for reader in readers if _gates(reader, x)]
-        slow = [r for r in statistics if isinstance(r.op, g.Spread) or (isinstance(r.op, g.Reduce) and r.op.by in EXTREMA)]
-        whole = set(x.sizes.grid) <= set(bare(layout, x.sizes))
-        shared = whole and (gates or slow or len(statistics) > 1)
-        w.tokens[id(x)] = _squeezing(x, statistics, _hard(statistics), w) if shared else None
+        statistics = _asked(x, w.layout(x), w)
+        w.tokens[id(x)] = None if statistics is None else _squeezing(x, statistics, _hard(statistics), w)
     return w.tokens[id(x)]
+
+
+def _asked(x: Value, layout: str, w: Writer) -> list[Value] | None:
+    """The statistics of a map that lies so; None where they share nothing: neither with gates nor with one another."""
+    readers = w.readers.get(id(x), [])
+    statistics = [r for r in readers if isinstance(r.op, g.Reduce | g.Spread) and _dims(r, layout)]
+    slow = [r for r in statistics if isinstance(r.op, g.Spread) or (isinstance(r.op, g.Reduce) and r.op.by in EXTREMA)]
+    whole = set(x.sizes.grid) <= set(bare(layout, x.sizes))
+    return statistics if whole and (slow or len(statistics) > 1 or any(_gates(r, x) for r in readers)) else None
+
+
+def _requests(statistics: list[Value], layout: str) -> list[Request]:
+    return [("var" if isinstance(r.op, g.Spread) else r.op.by, _dims(r, layout)) for r in statistics]  # type: ignore[attr-defined]
 
 
 def _hard(statistics: list[Value]) -> bool:
@@ -89,22 +96,20 @@ def _left(op: g.Reduce | g.Spread, layout: str) -> str:
 
 def _squeezing(x: Value, statistics: list[Value], hard: bool, w: Writer) -> int:
     """The step that takes the statistics of a map and leaves its token; `hard` are those that compilers are slow at."""
-    place, key, layout = w.slot(x), w.new_map(), w.layout(x)
+    place, key, layout, ready = w.slot(x), w.new_map(), w.layout(x), w.measured.get(id(x))
     made = [(w.new(), value.op, _dims(value, layout)) for value in statistics if isinstance(value.op, g.Reduce | g.Spread)]
-    requests = [("var" if isinstance(op, g.Spread) else op.by, dims) for _, op, dims in made]
-    plain = [(o, _statistic(op, dims)) for o, op, dims in made]
+    requests = _requests(statistics, layout)
+    plain = [(o, _statistic(op, dims, layout)) for o, op, dims in made]
     finished = [(o, dims, spread_of(op) if isinstance(op, g.Spread) else None) for o, op, dims in made]
 
     def step(slots: Slots) -> None:
-        x = slots[place]
-        if eligible(x):
-            slots[key], found = squeezed(x, requests)
-        elif hard and torch.is_grad_enabled() and compiled.wanted(x):  # without gradients a compiler's own code is as good
-            slots[key], found = x, compiled.squeeze(x, requests)
-        else:
+        x, known = slots[place], None if ready is None else slots[ready]
+        both = _together(x, requests, hard) if known is None else (Token(x, None), known)
+        if both is None:
             for o, by in plain:
                 slots[o] = by(x)
             return
+        slots[key], found = both
         for (o, dims, finish), y in zip(finished, found, strict=True):
             y = y.squeeze(dims)
             slots[o] = y if finish is None else finish(y, x.numel() // max(y.numel(), 1))
@@ -113,6 +118,15 @@ def _squeezing(x: Value, statistics: list[Value], hard: bool, w: Writer) -> int:
     for value, (o, op, _) in zip(statistics, made, strict=True):
         w.made(value, o, _left(op, layout))
     return key
+
+
+def _together(x: Tensor, requests: list[Request], hard: bool) -> tuple[Token | Tensor, list[Tensor]] | None:
+    """(token, statistics) by what shares a backward; None where plain torch is as good."""
+    if eligible(x):
+        return squeezed(x, requests)
+    if hard and torch.is_grad_enabled() and compiled.wanted(x):  # without gradients a compiler's own code is as good
+        return x, compiled.squeeze(x, requests)
+    return None
 
 
 def gate(op: g.Gate, value: Value, w: Writer) -> None:
@@ -124,11 +138,13 @@ def gate(op: g.Gate, value: Value, w: Writer) -> None:
         w.made(value, w.nary(run, places), layout, fresh=w.frozen)
         return
     o, kind, scale, spent = w.new(), op.kind, op.scale, len(gates) == 1 and w.spent(x, value)
+    requests, single = _requests(_asked(value, layout, w) or [], layout), len(gates) == 1
+    ready = w.measured[id(value)] = w.new()
 
     def step(slots: Slots) -> None:
         token = slots[key]
         if token is None:
-            slots[o] = run(*[slots[i] for i in places])
+            slots[o] = run(slots[places[0]], slots[places[1]]) if single else run(*[slots[i] for i in places])
             return
         given = [slots[places[0]], *[slots[i].contiguous() for i in places[1:]]]  # a turned one takes twice as long to spread
         factors = _scaled(given[1:], kind, scale)
@@ -136,6 +152,8 @@ def gate(op: g.Gate, value: Value, w: Writer) -> None:
             slots[o] = compiled.apply_gates(token, factors, kind)
         elif spent and not torch.is_grad_enabled() and factors[0].dtype == given[0].dtype:
             slots[o] = given[0].mul_(factors[0])
+        elif requests:
+            slots[o], slots[ready] = measured(token, factors, kind, requests)
         else:
             slots[o] = applied(token, factors, kind)
 

@@ -9,7 +9,7 @@ from torch.export import export
 
 import sefactory as sf
 from sefactory.kernels import compiled, convolution
-from sefactory.kernels.gating import Request
+from sefactory.kernels.blockwise import Request
 
 SHAPE = (2, 8, 12, 10)
 SQUARE = (4, 64, 40, 36)

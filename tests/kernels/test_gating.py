@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from sefactory.kernels import gating, gradient
-from sefactory.kernels.gating import Combine, Request, applied, selected, squeezed
+from sefactory.kernels.blockwise import Request
+from sefactory.kernels.gating import Combine, applied, selected, squeezed
 from sefactory.kernels.guard import LARGE, eligible
 from sefactory.memory import saved_bytes
 

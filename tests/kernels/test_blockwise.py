@@ -1,0 +1,84 @@
+"""Statistics and gates block by block: what plain torch says of the whole map."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from sefactory.kernels import bands, blockwise, gradient, reduction, windows
+from sefactory.kernels.blockwise import Request, gated, statistics
+from sefactory.kernels.gating import Combine, measured, squeezed
+
+REQUESTS: list[Request] = [("mean", (3,)), ("max", (1,)), ("sum", (2, 3)), ("var", (2, 3)), ("min", (1, 2))]
+PLAIN = {"mean": torch.mean, "sum": torch.sum, "max": torch.amax, "min": torch.amin}
+
+
+@pytest.fixture(autouse=True, params=[1, 2])
+def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of one and of two samples."""
+    monkeypatch.setattr(gradient, "BLOCK", request.param * 4 * 5 * 6)
+
+
+def same(found: Sequence[Tensor], x: Tensor) -> None:
+    for (name, dims), y in zip(REQUESTS, found, strict=True):
+        wanted = x.var(dims, correction=0, keepdim=True) if name == "var" else PLAIN[name](x, dims, keepdim=True)
+        torch.testing.assert_close(y, wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_statistics(batch: int) -> None:
+    x = torch.randn(batch, 4, 5, 6, dtype=torch.float64)
+    same(statistics(x, REQUESTS), x)
+
+
+@pytest.mark.parametrize("combine", ["product", "sum"])
+@pytest.mark.parametrize("shapes", [[(3, 4, 1, 1)], [(3, 4, 5, 1), (1, 4, 1, 6)], [(3, 1, 5, 6), (3, 4, 1, 6), (3, 4, 5, 1)]])
+def test_gated_maps_are_measured(combine: Combine, shapes: list[tuple[int, ...]]) -> None:
+    x, gates = torch.randn(3, 4, 5, 6, dtype=torch.float64), [torch.randn(shape, dtype=torch.float64) for shape in shapes]
+    whole = gates[0]
+    for gate in gates[1:]:
+        whole = whole * gate if combine == "product" else whole + gate
+    y, found = gated(x, gates, combine, REQUESTS)
+    torch.testing.assert_close(y, x * whole, rtol=1e-12, atol=1e-12)
+    same(found, x * whole)
+    torch.testing.assert_close(gated(x, gates, combine)[0], x * whole, rtol=1e-12, atol=1e-12)
+
+
+def test_a_map_is_measured_where_it_is_gated_but_for_gradients_and_other_dtypes() -> None:
+    x, gate = torch.randn(3, 4, 5, 6, dtype=torch.float64), torch.rand(3, 4, 1, 1, dtype=torch.float64)
+    with torch.no_grad():
+        y, found = measured(squeezed(x, [])[0], [gate], "product", REQUESTS)
+        assert found is not None
+        same(found, y)
+        half, none = measured(squeezed(x, [])[0], [gate.float()], "product", REQUESTS)
+        assert none is None and half.dtype == torch.float64
+    assert measured(squeezed(x, [])[0], [gate], "product", REQUESTS)[1] is None
+
+
+def test_statistics_of_one_kind_are_of_the_whole_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(blockwise, "statistic", lambda x, name, dims: (seen.append(len(x)), x.mean(dims, keepdim=True))[1])
+    statistics(torch.randn(4, 4, 5, 6), REQUESTS[:1])
+    assert seen == [4]
+
+
+def test_means_of_rows() -> None:
+    x = torch.randn(2, 3, 4, 7, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(reduction.row_means(x), x.mean(3), rtol=1e-12, atol=1e-12)
+    (found,) = torch.autograd.grad(reduction.row_means(x).sum(), x)
+    torch.testing.assert_close(found, torch.full_like(x, 1 / 7), rtol=1e-12, atol=1e-12)
+
+
+def test_what_is_kept_in_inference_mode_serves_autograd_later() -> None:
+    for made in (bands.means, bands.tapped, bands.nearest, windows._same, reduction._shares):
+        made.cache_clear()
+    with torch.inference_mode():
+        kept = [
+            bands.means(9, 3, 2, False, torch.float64),
+            bands.tapped((4,), (3,), 1, (1,), 1, True, torch.float64)[0][0],
+            bands.nearest(2, 4)[0],
+            windows._same(2, torch.float64),
+            reduction._shares(5, torch.float64),
+        ]
+    assert not any(matrix.is_inference() for matrix in kept)
