@@ -20,22 +20,20 @@ Request = tuple[str, tuple[int, ...]]
 """A statistic ("mean", "sum", "max", "min", or "var", which divides by n) and the axes it is over, none of them 0."""
 
 EXTREMA = {"max": Extremum(True), "min": Extremum(False)}
+MOMENTS = {"mean": reduction.mean, "sum": reduction.total, "var": reduction.variance}
 
 
 def statistic(x: Tensor, name: str, dims: tuple[int, ...]) -> Tensor:
     """One statistic, the axes kept at size 1."""
-    if name in EXTREMA:
-        return reduction.extremum(x, dims, EXTREMA[name])
-    return {"mean": reduction.mean, "sum": reduction.total, "var": reduction.variance}[name](x, dims)
+    return reduction.extremum(x, dims, EXTREMA[name]) if name in EXTREMA else MOMENTS[name](x, dims)
 
 
 def statistics(x: Tensor, requests: Sequence[Request]) -> list[Tensor]:
     """One for each request; several of them block by block."""
-    blocks = pieces(x, x)
-    if len(requests) < 2 or len(blocks) < 2:
+    if len(requests) < 2:
         return [statistic(x, name, dims) for name, dims in requests]
     found = _empty(x, requests)
-    for block, *into in zip(blocks, *(pieces(y, x) for y in found), strict=True):
+    for block, *into in zip(pieces(x, x), *(pieces(y, x) for y in found), strict=True):
         _measure(block, requests, into)
     return found
 

@@ -1,7 +1,7 @@
 """Lowering: the plain tree becomes a graph, the rules rewrite it, and its steps run in place of the tree."""
 
-from collections.abc import Callable
 from itertools import chain
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -46,17 +46,20 @@ def _once(root: Value, rules: Rules, notes: list[Rewrite]) -> Value:
     return made[id(root)]
 
 
-def watch(node: nn.Module) -> Callable[[], bool]:
-    """Whether a tree is still as it is now: no module exchanged, added or removed, and none with a hook; asked in 1 us."""
-    modules = list(within(node))
-    children = [module._modules for module in modules if module._modules or isinstance(module, Steps)]
-    found = list(chain.from_iterable(map(dict.values, children)))
-    hooks = [hooks for module in modules for hooks in _hooks(module)]
+class Watch(NamedTuple):
+    """A tree as it was: the dictionaries of its children and what was in them, and those of its hooks."""
 
-    def unchanged() -> bool:
-        return not any(hooks) and list(chain.from_iterable(map(dict.values, children))) == found
+    children: list[dict[str, nn.Module | None]]
+    found: list[nn.Module | None]
+    hooks: list[dict[int, object]]
 
-    return unchanged
+    @classmethod
+    def over(cls, node: nn.Module) -> "Watch":
+        """The tree as it is now."""
+        modules = list(within(node))
+        children = [module._modules for module in modules if module._modules or isinstance(module, Steps)]
+        hooks = [hooks for module in modules for hooks in _hooks(module)]
+        return cls(children, list(chain.from_iterable(map(dict.values, children))), hooks)
 
 
 def _hooks(module: nn.Module) -> tuple[dict[int, object], ...]:
@@ -82,7 +85,7 @@ class Lowered:
 
     def __init__(self, node: nn.Module, sizes: Sizes, frozen: bool = False) -> None:
         self._node, self._sizes, self._frozen = node, sizes, frozen
-        self._unchanged = watch(node)
+        self._watch = Watch.over(node)
         self._always: Program | None = None
         self._evaluated: Program | None = None
         self._fixed: list[BatchNorm] = []
@@ -91,10 +94,12 @@ class Lowered:
     def faithful(self) -> bool:
         """Whether the tree is still what it was and nobody listens in; then the steps are written, if they were not yet.
 
-        Asked before every run. A compiler asks once, as it does for hooks, and compiles what it then finds: it takes the
-        answer for a constant and runs this as it stands, so that the steps are there before it reads them.
+        Asked before every run, which takes 1 us: no module was exchanged, added or removed, and none has a hook. A compiler
+        asks once, as it does for hooks, and compiles what it then finds: it takes the answer for a constant and runs this as
+        it stands, so that the steps are there before it reads them.
         """
-        if not self._unchanged():
+        children, found, hooks = self._watch
+        if any(hooks) or list(chain.from_iterable(map(dict.values, children))) != found:
             return False
         if self._behind:
             self._write()

@@ -147,15 +147,16 @@ def gate(op: g.Gate, value: Value, w: Writer) -> None:
             slots[o] = run(slots[places[0]], slots[places[1]]) if single else run(*[slots[i] for i in places])
             return
         given = [slots[places[0]], *[slots[i].contiguous() for i in places[1:]]]  # a turned one takes twice as long to spread
-        factors = _scaled(given[1:], kind, scale)
         if isinstance(token, Tensor):
-            slots[o] = compiled.apply_gates(token, factors, kind)
-        elif spent and not torch.is_grad_enabled() and factors[0].dtype == given[0].dtype:
-            slots[o] = given[0].mul_(factors[0])
+            slots[o] = compiled.apply_gates(token, _scaled(given[1:], kind, scale), kind)
+        elif spent and not torch.is_grad_enabled() and given[1].dtype == given[0].dtype:
+            slots[o] = given[0].mul_(*_scaled(given[1:], kind, scale))
         elif requests:
-            slots[o], slots[ready] = measured(token, factors, kind, requests)
+            slots[o], slots[ready] = measured(token, _scaled(given[1:], kind, scale), kind, requests)
+        elif single and not torch.is_grad_enabled():
+            slots[o] = run(*given)
         else:
-            slots[o] = applied(token, factors, kind)
+            slots[o] = applied(token, _scaled(given[1:], kind, scale), kind)
 
     w.put(step, key, *places)
     w.made(value, o, layout, fresh=w.frozen)
