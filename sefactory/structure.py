@@ -93,8 +93,7 @@ class Steps(Module):
 
     def __init__(self, steps: Iterable[tuple[str, nn.Module]]) -> None:
         super().__init__()
-        for name, module in steps:
-            self.add_module(name, module)
+        self._modules.update(steps)
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         for step in self._modules.values():
@@ -108,8 +107,7 @@ class Branches(Module):
 
     def __init__(self, branches: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        for name, module in branches.items():
-            self.add_module(name, module)
+        self._modules.update(branches)
 
 
 class Series(Module):

@@ -51,6 +51,22 @@ def test_what_is_registered_is_kept_by_torch(name: str) -> None:
     assert getattr(module, name) is None and name not in vars(module) and name not in module.state_dict()
 
 
+def test_a_module_begins_as_one_of_torch() -> None:
+    """With the same attributes, in registries of its own."""
+    ours, theirs, other = vars(Module()), vars(nn.Module()), vars(Module())
+    assert ours == theirs and list(ours) == list(theirs)
+    assert not any(ours[name] is other[name] for name in ours if isinstance(ours[name], dict | set))
+
+
+def test_a_parameter_takes_no_name_of_the_module() -> None:
+    module = Both()
+    with pytest.raises(KeyError, match="attribute 'forward' already exists"):
+        module.forward = nn.Parameter(torch.ones(1))  # type: ignore[assignment]
+    module.said = 3
+    module.said = nn.Parameter(torch.ones(1))
+    assert "said" in module._parameters and "said" not in vars(module)
+
+
 def test_tensors_and_modules_are_registered() -> None:
     module = Both()
     module.position = None
