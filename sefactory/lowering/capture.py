@@ -128,8 +128,7 @@ def _pool(module: Pool, x: Value, place: str) -> Value:
     over = "".join(x.sizes.axes[dim - 1] for dim in module.dims)
     one = x.sizes.replace(dict.fromkeys(over, 1))
     found = tuple(Value(_statistic(module, name, over), (x,), one, place) for name in module.by)
-    varied = any(isinstance(value.op, g.Spread) for value in found)
-    return found[0] if len(found) == 1 else Value(g.Stacked(module if varied else None), found, module.sizes, place)
+    return found[0] if len(found) == 1 else Value(g.Stacked(module), found, module.sizes, place)
 
 
 def _statistic(module: Pool, name: str, over: str) -> g.Op:

@@ -19,7 +19,7 @@ from .layout import bare, common, solid, view
 from .maps import dense, norm, window
 from .positions import coarsened, enlarged, window_mean
 from .program import Program, Slots, Writer
-from .units import gate, reduction, select
+from .units import gate, hard, reduction, select
 
 
 def program(root: Value, frozen: bool = False) -> Program:
@@ -47,7 +47,7 @@ def _stacked(op: g.Stacked, value: Value, w: Writer) -> None:
     if all(x.sizes["S"] == 1 for x in value.inputs):
         slots = [w.slot(x, layout) for x in value.inputs]
         stacked: Callable[..., Tensor] = lambda *maps: torch.stack(maps, 1)  # noqa: E731
-        if op.pool is not None:
+        if op.pool is not None and _of_one_map(value) and not hard(value.inputs, w.layout(first.inputs[0])):
             stacked, slots = _pooled(op.pool, value, f"S{layout}", w), [w.slot(first.inputs[0]), *slots]
         w.made(value, w.nary(stacked, slots), f"S{layout}")
         return
@@ -55,8 +55,14 @@ def _stacked(op: g.Stacked, value: Value, w: Writer) -> None:
     w.made(value, w.nary(lambda *maps: torch.cat(maps, 1), slots), f"S{layout}")
 
 
+def _of_one_map(value: Value) -> bool:
+    """Whether what is stacked are still statistics of one map, which no rule has made anything else of."""
+    source = value.inputs[0].inputs[0]
+    return all(isinstance(x.op, g.Reduce | g.Spread) and x.inputs[0] is source for x in value.inputs)
+
+
 def _pooled(pool: Pool, value: Value, layout: str, w: Writer) -> Callable[..., Tensor]:
-    """A compiler makes one loop of a mean and its variance only where they are written as in the plain tree: 1.12."""
+    """A compiler makes one loop of several statistics only where they are written as in the plain tree: 1.12."""
     source = value.inputs[0].inputs[0]
     before, after = view(w.layout(source), source.sizes.axes, source.sizes), view(value.sizes.axes, layout, value.sizes)
 

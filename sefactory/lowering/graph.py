@@ -75,7 +75,7 @@ class Project(Op):
 
 @dataclass(frozen=True)
 class Stacked(Op):
-    """The inputs side by side on S; those of a pool with variances name it."""
+    """The inputs side by side on S; those of one pool name it."""
 
     pool: Pool | None = None
 

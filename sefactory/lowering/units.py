@@ -1,6 +1,6 @@
 """Statistics of a map and the gates that go back onto it: with one backward where the map is large."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 import torch
@@ -51,7 +51,7 @@ def token(x: Value, w: Writer) -> int | None:
     """
     if id(x) not in w.tokens:
         statistics = _asked(x, w.layout(x), w)
-        w.tokens[id(x)] = None if statistics is None else _squeezing(x, statistics, _hard(statistics), w)
+        w.tokens[id(x)] = None if statistics is None else _squeezing(x, statistics, hard(statistics, w.layout(x)), w)
     return w.tokens[id(x)]
 
 
@@ -68,10 +68,14 @@ def _requests(statistics: list[Value], layout: str) -> list[Request]:
     return [("var" if isinstance(r.op, g.Spread) else r.op.by, _dims(r, layout)) for r in statistics]  # type: ignore[attr-defined]
 
 
-def _hard(statistics: list[Value]) -> bool:
-    """Whether compilers are slow at these: at extrema, whose gradient they make in passes; not at variances."""
-    ops = [value.op for value in statistics]
-    return any(isinstance(op, g.Reduce) and op.by in EXTREMA for op in ops) and not any(isinstance(op, g.Spread) for op in ops)
+def hard(statistics: Sequence[Value], layout: str) -> bool:
+    """Whether compilers are slow at these: at extrema, whose gradient they make in passes, but for those of whole rows.
+
+    Nor where a variance is among them. The gradient of the mean and the maximum over HW: 11 ms, and 21 by calls.
+    """
+    extrema = [r for r in statistics if isinstance(r.op, g.Reduce) and r.op.by in EXTREMA]
+    across = any(max(_dims(r, layout), default=len(layout)) < len(layout) for r in extrema)
+    return across and not any(isinstance(r.op, g.Spread) for r in statistics)
 
 
 def _gates(reader: Value, x: Value) -> bool:
