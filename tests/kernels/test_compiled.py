@@ -101,7 +101,13 @@ def operators(block: sf.Block, x: Tensor) -> set[str]:
 
 @pytest.mark.parametrize(
     ("name", "wanted"),
-    [("triplet", {"convolve", "squeeze", "apply_gates"}), ("coordatt", set()), ("senet", set())],
+    [
+        ("triplet", {"convolve", "squeeze", "apply_gates"}),
+        ("cbam", {"convolve", "squeeze", "apply_gates"}),
+        ("cbam_channel", set()),  # extrema of whole rows
+        ("coordatt", set()),
+        ("senet", set()),
+    ],
 )
 def test_a_compiler_is_given_the_operators_for_large_maps_that_it_is_slow_at(name: str, wanted: set[str]) -> None:
     block = sf.build(name, 64)
@@ -114,6 +120,14 @@ def test_windows_that_a_compiler_is_as_fast_at_stay_with_it(monkeypatch: pytest.
     monkeypatch.setattr(convolution, "LANES", 8)
     (calls,) = given(sf.build("epsanet", 128), torch.randn(8, 128, 24, 24))
     assert calls.count("sefactory.convolve.default") == 1
+
+
+def test_cluster_logits_are_a_product_where_a_compiler_trains() -> None:
+    block, x = sf.build("gcnet", 64), torch.randn(16, 64, 48, 48)
+    (trained,) = given(block, x)
+    with torch.no_grad():
+        (run,) = given(block, x)
+    assert not any("conv1d" in call for call in trained) and any("conv1d" in call for call in run)
 
 
 @pytest.mark.parametrize("name", ["senet", "sknet", "cbam", "coordatt", "triplet"])
