@@ -62,12 +62,16 @@ def _of_one_map(value: Value) -> bool:
 
 
 def _pooled(pool: Pool, value: Value, layout: str, w: Writer) -> Callable[..., Tensor]:
-    """A compiler makes one loop of several statistics only where they are written as in the plain tree: 1.12."""
+    """A compiler makes one loop of several statistics only where they are written as in the plain tree: 1.12.
+
+    Without variances of their gradients alone; then the tree has more to look at before each call than the steps.
+    """
     source = value.inputs[0].inputs[0]
     before, after = view(w.layout(source), source.sizes.axes, source.sizes), view(value.sizes.axes, layout, value.sizes)
+    varied = any(isinstance(x.op, g.Spread) for x in value.inputs)
 
     def run(x: Tensor, *maps: Tensor) -> Tensor:
-        if not is_dynamo_compiling() or exporting():
+        if not is_dynamo_compiling() or exporting() or not (varied or torch.is_grad_enabled()):
             return torch.stack(maps, 1)
         y: Tensor = pool(x if before is None else before(x))
         return y if after is None else after(y)

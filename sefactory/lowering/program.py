@@ -10,8 +10,6 @@ from .layout import bare, view
 
 Slots = list[Any]
 Step = Callable[[Slots], None]
-Steps = Sequence[tuple[Step, Sequence[int]]]
-"""Steps, each with the slots that nothing reads behind it."""
 Run = Callable[..., Tensor]
 
 
@@ -25,15 +23,13 @@ class Program:
     What no later step reads is let go where it is as large as a map.
     """
 
-    def __init__(self, steps: Steps, slots: int, result: int) -> None:
+    def __init__(self, steps: Sequence[Step], slots: int, result: int) -> None:
         self._steps, self._empty, self._result = tuple(steps), [None] * (slots - 1), result
 
     def __call__(self, x: Tensor) -> Tensor:
         slots: Slots = [x, *self._empty]
-        for step, dead in self._steps:
+        for step in self._steps:
             step(slots)
-            for slot in dead:
-                slots[slot] = None
         y: Tensor = slots[self._result]
         return y
 
@@ -155,4 +151,15 @@ class Writer:
         for slot, i in last.items():
             dead.setdefault(i, []).append(slot)
         dead.pop(len(self.steps) - 1, None)
-        return Program([(step, tuple(dead.get(i, ()))) for i, (step, _) in enumerate(self.steps)], self._next, result)
+        steps: list[Step] = []
+        for i, (step, _) in enumerate(self.steps):
+            steps += [step, _forgetting(dead[i])] if i in dead else [step]
+        return Program(steps, self._next, result)
+
+
+def _forgetting(dead: list[int]) -> Step:
+    def step(slots: Slots) -> None:
+        for slot in dead:
+            slots[slot] = None
+
+    return step
