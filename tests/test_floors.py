@@ -31,7 +31,7 @@ FLOORS = [
     {"lowering.program"},
     {"lowering.descriptors", "lowering.maps"},
     {"lowering.units"},
-    {"lowering.attend", "lowering.positions", "lowering.rules.rewrite"},
+    {"lowering.attend", "lowering.positions", "lowering.rules.rewrite", "lowering.sides"},
     {"lowering.rules.attention", "lowering.rules.gates", "lowering.rules.linear", "lowering.rules.sums"},
     {"lowering.capture", "lowering.emit", "lowering.rules"},
     {"lowering.lower"},

@@ -6,20 +6,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.compiler import is_dynamo_compiling
 
-from ..kernels.guard import eligible, exporting
-from ..operators.pool import Pool
+from ..kernels.guard import eligible
 from . import graph as g
 from .activations import FREELY, FUNCTIONS, OVERWRITING
 from .attend import attend
 from .descriptors import gather, project
 from .graph import Value
-from .layout import bare, common, solid, view
+from .layout import common, solid
 from .maps import dense, norm, window
 from .positions import coarsened, enlarged, window_mean
-from .program import Program, Slots, Writer
-from .units import gate, hard, reduction, select
+from .program import Program, Writer
+from .sides import cut, join, part, split, stacked
+from .units import gate, reduction, select
 
 
 def program(root: Value, frozen: bool = False) -> Program:
@@ -39,44 +38,6 @@ def _source(op: g.Source, value: Value, w: Writer) -> None:
 def _plain(op: g.Plain, value: Value, w: Writer) -> None:
     axes = value.sizes.axes
     w.made(value, w.nary(op.call, [w.slot(x, axes) for x in value.inputs]), axes)
-
-
-def _stacked(op: g.Stacked, value: Value, w: Writer) -> None:
-    first = value.inputs[0]
-    layout = bare(w.layout(first), first.sizes).replace("S", "")
-    if all(x.sizes["S"] == 1 for x in value.inputs):
-        slots = [w.slot(x, layout) for x in value.inputs]
-        stacked: Callable[..., Tensor] = lambda *maps: torch.stack(maps, 1)  # noqa: E731
-        if op.pool is not None and _of_one_map(value) and not hard(value.inputs, w.layout(first.inputs[0])):
-            stacked, slots = _pooled(op.pool, value, f"S{layout}", w), [w.slot(first.inputs[0]), *slots]
-        w.made(value, w.nary(stacked, slots), f"S{layout}")
-        return
-    slots = [w.slot(x, f"S{layout}") for x in value.inputs]
-    w.made(value, w.nary(lambda *maps: torch.cat(maps, 1), slots), f"S{layout}")
-
-
-def _of_one_map(value: Value) -> bool:
-    """Whether what is stacked are still statistics of one map, which no rule has made anything else of."""
-    source = value.inputs[0].inputs[0]
-    return all(isinstance(x.op, g.Reduce | g.Spread) and x.inputs[0] is source for x in value.inputs)
-
-
-def _pooled(pool: Pool, value: Value, layout: str, w: Writer) -> Callable[..., Tensor]:
-    """A compiler makes one loop of several statistics only where they are written as in the plain tree: 1.12.
-
-    Without variances of their gradients alone; then the tree has more to look at before each call than the steps.
-    """
-    source = value.inputs[0].inputs[0]
-    before, after = view(w.layout(source), source.sizes.axes, source.sizes), view(value.sizes.axes, layout, value.sizes)
-    varied = any(isinstance(x.op, g.Spread) for x in value.inputs)
-
-    def run(x: Tensor, *maps: Tensor) -> Tensor:
-        if not is_dynamo_compiling() or exporting() or not (varied or torch.is_grad_enabled()):
-            return torch.stack(maps, 1)
-        y: Tensor = pool(x if before is None else before(x))
-        return y if after is None else after(y)
-
-    return run
 
 
 PAIRS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -162,77 +123,6 @@ def _softmax(op: g.Softmax, value: Value, w: Writer) -> None:
     w.made(value, w.unary(lambda t: t.softmax(dim), w.slot(x, layout)), layout)
 
 
-def _part(op: g.Part, value: Value, w: Writer) -> None:
-    (x,) = value.inputs
-    layout = w.layout(x)
-    if x.sizes[op.over] == 1:
-        w.made(value, w.slot(x), layout)
-        return
-    dim, start, length = 1 + layout.index(op.over), op.start, op.length
-    w.made(value, w.unary(lambda t: t.narrow(dim, start, length), w.slot(x)), layout)
-
-
-def _cut(op: g.Cut, value: Value, w: Writer) -> None:
-    (x,) = value.inputs
-    layout = w.layout(x).replace("S", "")
-    layout = layout if "C" in layout else f"C{layout}"
-    at, parts = 1 + layout.index("C"), op.parts
-
-    def run(t: Tensor) -> Tensor:
-        shape = t.shape
-        return t.view(*shape[:at], parts, shape[at] // parts, *shape[at + 1 :])
-
-    w.made(value, w.unary(run, w.slot(x, layout)), layout.replace("C", "SC"))
-
-
-def _strip(x: Value, w: Writer) -> int:
-    """The slot of a value with its positions on one axis."""
-    lead = "SC" if x.sizes["S"] != 1 else "C"
-    space = "".join(axis for axis in x.sizes.space if x.sizes[axis] != 1)
-    if len(space) <= 1:
-        return w.slot(x, lead + (space or x.sizes.space[-1]))
-    return w.unary(lambda t: t.flatten(1 + len(lead)), w.slot(x, lead + space))
-
-
-def _join(op: g.Join, value: Value, w: Writer) -> None:
-    strips = [_strip(x, w) for x in value.inputs]
-    lead = "SC" if value.sizes["S"] != 1 else "C"
-    w.made(value, w.nary(lambda *maps: torch.cat(maps, -1), strips), f"{lead}H")
-
-
-def _split(op: g.Split, value: Value, w: Writer) -> None:
-    """All parts at once; what follows finds those of its siblings."""
-    trunk, *branches = value.inputs
-    lead = "SC" if trunk.sizes["S"] != 1 else "C"
-    made = w.layout(trunk)
-    layout = made if made.startswith(f"{lead}H") else f"{lead}H"  # behind H are axes of size 1
-    if id(trunk) not in w.parts:
-        strips = [_strip(x, w) for x in branches]
-        w.parts[id(trunk)] = _parted(w, w.slot(trunk, layout), len(lead) + 1, strips)
-    slot, branch = w.parts[id(trunk)][op.index], branches[op.index]
-    space = "".join(axis for axis in value.sizes.space if value.sizes[axis] != 1)
-    if len(space) > 1:
-        there, at = w.slot(branch, ("SC" if branch.sizes["S"] != 1 else "C") + space), len(lead) + 1
-        slot = w.binary(lambda t, y: t.reshape(t.shape[:at] + y.shape[-len(space) :]), slot, there)
-        w.made(value, slot, lead + space)
-        return
-    axis = space or value.sizes.space[-1]
-    rest = [other for other in value.sizes.space if other != axis]
-    w.made(value, slot, lead + axis + "".join(rest[: len(layout) - len(lead) - 1]))
-
-
-def _parted(w: Writer, trunk: int, dim: int, strips: list[int]) -> list[int]:
-    out = [w.new() for _ in strips]
-
-    def step(slots: Slots) -> None:
-        parts = slots[trunk].split([slots[i].shape[-1] for i in strips], dim)
-        for o, part in zip(out, parts, strict=True):
-            slots[o] = part
-
-    w.put(step, trunk, *strips)
-    return out
-
-
 WRITERS: dict[type[g.Op], Callable[[Any, Value, Writer], None]] = {
     g.Source: _source,
     g.Plain: _plain,
@@ -240,7 +130,7 @@ WRITERS: dict[type[g.Op], Callable[[Any, Value, Writer], None]] = {
     g.Spread: reduction,
     g.Gather: gather,
     g.Project: project,
-    g.Stacked: _stacked,
+    g.Stacked: stacked,
     g.Combined: _combined,
     g.Scaled: _scaled,
     g.Gained: _gained,
@@ -252,11 +142,11 @@ WRITERS: dict[type[g.Op], Callable[[Any, Value, Writer], None]] = {
     g.Norm: norm,
     g.Pointwise: _pointwise,
     g.Softmax: _softmax,
-    g.Part: _part,
-    g.Cut: _cut,
+    g.Part: part,
+    g.Cut: cut,
     g.Attend: attend,
     g.Gate: gate,
     g.Select: select,
-    g.Join: _join,
-    g.Split: _split,
+    g.Join: join,
+    g.Split: split,
 }
