@@ -22,10 +22,12 @@ class Module(nn.Module):
         self.__dict__.update([(name, value.copy() if hasattr(value, "copy") else value) for name, value in FRESH])
 
     def __setattr__(self, name: str, value: Any) -> None:
-        known = name in self._parameters or name in self._buffers or name in self._modules
-        if type(value) in PLAIN and not known:
+        if type(value) in PLAIN and not self._registers(name):
             object.__setattr__(self, name, value)
-        elif type(value) is nn.Parameter and not (known or name in self.__dict__ or hasattr(type(self), name)):
+        elif type(value) is nn.Parameter and not (self._registers(name) or name in self.__dict__ or hasattr(type(self), name)):
             self._parameters[name] = value
         else:
             super().__setattr__(name, value)
+
+    def _registers(self, name: str) -> bool:
+        return name in self._parameters or name in self._buffers or name in self._modules
