@@ -22,8 +22,8 @@ COPIES = 6_000
 VALUES = 400_000
 """Values of all columns: the same."""
 PLANES = 4
-"""Channels in, of windows with one out. Of more it gains as well (3x3, 16 to 16: 168 -> 65), and is as near to float64; but what
-is rounded in another order than in the exported program then differs from it by more than 1e-5 of a block's output."""
+"""Channels in, of windows with one out. Of more it gains as well (3x3, 16 to 16: 168 -> 65) and is as near to float64, but is
+rounded in another order than the exported program, which then differs by more than 1e-5 of a block's output."""
 ALONE = 20_480  # values of a single sample up to which ATen does not ask oneDNN
 
 _by_columns: Callable[..., Tensor] = torch._C._nn.thnn_conv2d  # type: ignore[attr-defined]
