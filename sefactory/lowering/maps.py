@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ..axes import Sizes
 from ..kernels import compiled
+from ..kernels.columns import PLANES
 from ..kernels.convolution import better
 from ..kernels.convolution import convolve as faster
 from ..kernels.guard import eligible, exporting, folds
@@ -22,7 +23,7 @@ from .program import Writer
 from .terms import folded, held, held_norm, of_window, times_bias
 
 WORTH = 2**15
-"""The same under a compiler, to which such a form is a call."""
+"""Values of a map from which a compiler is given a faster form of a convolution, which is a call to it."""
 WIDE = 7
 """Width of a window up to which a compiler is given such a form: beyond, 9 x 9 of 128 channels in 16 groups takes 326 ms, and
 94 ms with channels last, in which a compiler lays maps for its own convolutions."""
@@ -146,12 +147,13 @@ def _convolution(op: g.Window, behind: bool = False) -> Callable[[Tensor], Tenso
     conv = op.conv
     convolve, padding = CONVOLUTIONS[len(conv.along) + behind], conv.padding + (0,) * behind
     stride, dilation, groups = conv.stride, conv.dilation, conv.groups
-    terms, repaired, dense = of_window(conv, op.others, behind), _repaired(conv), conv.groups == 1
+    terms, repaired = of_window(conv, op.others, behind), _repaired(conv)
+    formed = repaired or (groups == 1 and math.prod(conv.weight.shape[: -len(conv.along)]) <= PLANES)
     narrow = repaired and conv.weight.shape[-1] <= WIDE
 
     def convolved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x = x.contiguous() if repaired else x
-        if (repaired or dense) and eligible(x, 0):
+        if formed and eligible(x, 0):
             return faster(x, weight, bias, stride, padding, dilation, groups)
         if narrow and compiled.wanted(x, WORTH) and better(x, weight, stride, padding, dilation, groups):
             return compiled.convolve(x, weight, bias, stride, padding, dilation, groups)
