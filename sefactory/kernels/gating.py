@@ -116,13 +116,13 @@ class _Squeeze(Function):
         parts = Parts(ctx.shape)
         for request, places, y, d in zip(ctx.requests, kept[:many], kept[many:], d_found, strict=True):
             if d is not None:
-                add_term(parts, request, d, x, places, y)
+                _add_term(parts, request, d, x, places, y)
         if torch.is_grad_enabled():
             return parts.plain(), None
         return parts.written(None if d_edge is None else _carried(d_edge)), None
 
 
-def add_term(parts: Parts, request: Request, d: Tensor, x: Tensor | None, places: Tensor | None, y: Tensor | None) -> None:
+def _add_term(parts: Parts, request: Request, d: Tensor, x: Tensor | None, places: Tensor | None, y: Tensor | None) -> None:
     """The term of one statistic of which d is the gradient."""
     name, dims = request
     if places is not None:

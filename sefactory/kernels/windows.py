@@ -1,4 +1,4 @@
-"""Windows over groups of channels: groups merged until they fill the registers, and gradients of dilated weights by phases."""
+"""Windows over groups of channels: groups merged until they fill the registers; gradients by phases, or with channels last."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -48,7 +48,7 @@ def _same(together: int, dtype: torch.dtype) -> Tensor:
 
 
 class Windows(Function):
-    """A grouped convolution with another gradient of its weight: of the dilation's phases, or of channels that lie last.
+    """A convolution with another gradient: of the weight that of the dilation's phases, or with channels that lie last.
 
     x: (N, C, H, W), weight: (out, C / groups, kernel). With dilation d and padding p = d p', rows h, h + d, ... of x and of g
     are a convolution of their own, without dilation and with padding p': gw is that of d^2 times as many, smaller maps.
@@ -74,39 +74,34 @@ class Windows(Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         stride, padding, dilation, groups = ctx.given
-        needed = ctx.needs_input_grad[:3]
-        nothing = (None,) * 5
-        if torch.is_grad_enabled():
-            return (*gradients(g, x, weight, stride, padding, dilation, groups, needed), *nothing)
-        if not ctx.phased:
-            gx, _, gb = gradients(g, x, weight, stride, padding, dilation, groups, (needed[0], False, needed[2]))
-            x, g = (t.contiguous(memory_format=torch.channels_last) for t in (x, g))
-            gw = gradients(g, x, weight, stride, padding, dilation, groups, (False, True, False))[1]
-            return (gx, gw, gb, *nothing)
-        return (*windowed_gradients(g, x, weight, stride, padding, dilation, groups, True, needed), *nothing)
+        needed, given = ctx.needs_input_grad[:3], (stride, padding, dilation, groups)
+        found = gradients if torch.is_grad_enabled() else phased_gradients if ctx.phased else gradients_last
+        return (*found(g, x, weight, *given, needed), *(None,) * 5)
 
 
-windowed_by_groups: Callable[..., Tensor] = Windows.apply
+windowed_apart: Callable[..., Tensor] = Windows.apply
 
 
-def windowed_gradients(
-    g: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    stride: int,
-    padding: Sequence[int],
-    dilation: int,
-    groups: int,
-    phased: bool,
-    needed: Mask,
+def phased_gradients(
+    g: Tensor, x: Tensor, weight: Tensor, stride: int, padding: Sequence[int], dilation: int, groups: int, needed: Mask
 ) -> Gradients:
-    """ATen's, the weight's that of the phases of a dilated window where `phased`."""
-    if not phased:
-        return gradients(g, x, weight, stride, padding, dilation, groups, needed)
+    """ATen's, the weight's that of the phases of the dilated window."""
     gx, _, gb = gradients(g, x, weight, stride, padding, dilation, groups, (needed[0], False, needed[2]))
     x, g = phases(x, dilation), phases(g, dilation)
     padding = [p // dilation for p in padding]
     gw = gradients(g, x, weight, stride, padding, 1, groups, (False, needed[1], False))[1]
+    return gx, gw, gb
+
+
+def gradients_last(
+    g: Tensor, x: Tensor, weight: Tensor, stride: int, padding: Sequence[int], dilation: int, groups: int, needed: Mask
+) -> Gradients:
+    """ATen's, of channels that lie last: the weight's, and of a window over all channels the input's as well."""
+    whole = groups == 1
+    gx, _, gb = gradients(g, x, weight, stride, padding, dilation, groups, (needed[0] and not whole, False, needed[2]))
+    g, x, weight = (t.contiguous(memory_format=torch.channels_last) for t in (g, x, weight))
+    last, gw, _ = gradients(g, x, weight, stride, padding, dilation, groups, (needed[0] and whole, needed[1], False))
+    gx, gw = (t if t is None else t.contiguous() for t in (last if whole else gx, gw))
     return gx, gw, gb
 
 

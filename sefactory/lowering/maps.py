@@ -24,6 +24,9 @@ from .terms import folded, held, held_norm, of_window, times_bias
 
 WORTH = 2**15
 """Values of a map from which a compiler is given a faster form of a convolution, which is a call to it."""
+PLAIN = 2**12
+"""The same for few planes, in training in whatever form: for one convolution that a compiler sees, it lays all maps with
+channels last, and statistics over C and their gates, with backward, take 2.5 times as long."""
 WIDE = 7
 """Width of a window up to which a compiler is given such a form: beyond, 9 x 9 of 128 channels in 16 groups takes 326 ms, and
 94 ms with channels last, in which a compiler lays maps for its own convolutions."""
@@ -148,15 +151,16 @@ def _convolution(op: g.Window, behind: bool = False) -> Callable[[Tensor], Tenso
     convolve, padding = CONVOLUTIONS[len(conv.along) + behind], conv.padding + (0,) * behind
     stride, dilation, groups = conv.stride, conv.dilation, conv.groups
     terms, repaired = of_window(conv, op.others, behind), _repaired(conv)
-    formed = repaired or (groups == 1 and math.prod(conv.weight.shape[: -len(conv.along)]) <= PLANES)
-    narrow = repaired and conv.weight.shape[-1] <= WIDE
+    few = groups == 1 and math.prod(conv.weight.shape[: -len(conv.along)]) <= PLANES
+    narrow, worth = (few or repaired) and conv.weight.shape[-1] <= WIDE, PLAIN if few else WORTH
 
     def convolved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x = x.contiguous() if repaired else x
-        if formed and eligible(x, 0):
+        if (few or repaired) and eligible(x, 0):
             return faster(x, weight, bias, stride, padding, dilation, groups)
-        if narrow and compiled.wanted(x, WORTH) and better(x, weight, stride, padding, dilation, groups):
-            return compiled.convolve(x, weight, bias, stride, padding, dilation, groups)
+        if narrow and compiled.wanted(x, worth):
+            if (few and torch.is_grad_enabled()) or better(x, weight, stride, padding, dilation, groups):
+                return compiled.convolve(x, weight, bias, stride, padding, dilation, groups)
         return convolve(x, weight, bias, stride, padding, dilation, groups)
 
     def run(x: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from . import graph as g
 from .graph import Value
 from .layout import bare, view
 from .program import Slots, Writer
-from .units import hard
 
 
 def stacked(op: g.Stacked, value: Value, w: Writer) -> None:
@@ -22,7 +21,7 @@ def stacked(op: g.Stacked, value: Value, w: Writer) -> None:
     if all(x.sizes["S"] == 1 for x in value.inputs):
         slots = [w.slot(x, layout) for x in value.inputs]
         run: Callable[..., Tensor] = lambda *maps: torch.stack(maps, 1)  # noqa: E731
-        if op.pool is not None and _of_one_map(value) and not hard(value.inputs, w.layout(first.inputs[0])):
+        if op.pool is not None and _of_one_map(value):
             run, slots = _pooled(op.pool, value, f"S{layout}", w), [w.slot(first.inputs[0]), *slots]
         w.made(value, w.nary(run, slots), f"S{layout}")
         return

@@ -1,12 +1,11 @@
 """Statistics of a map and the gates that go back onto it: with one backward where the map is large."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import reduce
 
 import torch
 from torch import Tensor
 
-from ..kernels import compiled
 from ..kernels.blockwise import EXTREMA, Request
 from ..kernels.gating import Token, applied, measured, selected, squeezed
 from ..kernels.guard import eligible
@@ -51,7 +50,7 @@ def token(x: Value, w: Writer) -> int | None:
     """
     if id(x) not in w.tokens:
         statistics = _asked(x, w.layout(x), w)
-        w.tokens[id(x)] = None if statistics is None else _squeezing(x, statistics, hard(statistics, w.layout(x)), w)
+        w.tokens[id(x)] = None if statistics is None else _squeezing(x, statistics, w)
     return w.tokens[id(x)]
 
 
@@ -66,16 +65,6 @@ def _asked(x: Value, layout: str, w: Writer) -> list[Value] | None:
 
 def _requests(statistics: list[Value], layout: str) -> list[Request]:
     return [("var" if isinstance(r.op, g.Spread) else r.op.by, _dims(r, layout)) for r in statistics]  # type: ignore[attr-defined]
-
-
-def hard(statistics: Sequence[Value], layout: str) -> bool:
-    """Whether compilers are slow at these: at extrema, whose gradient they make in passes, but for those of whole rows.
-
-    Nor where a variance is among them. The gradient of the mean and the maximum over HW: 11 ms, and 21 by calls.
-    """
-    extrema = [r for r in statistics if isinstance(r.op, g.Reduce) and r.op.by in EXTREMA]
-    across = any(max(_dims(r, layout), default=len(layout)) < len(layout) for r in extrema)
-    return across and not any(isinstance(r.op, g.Spread) for r in statistics)
 
 
 def _gates(reader: Value, x: Value) -> bool:
@@ -98,8 +87,8 @@ def _left(op: g.Reduce | g.Spread, layout: str) -> str:
     return "".join(axis for axis in layout if axis not in op.over)
 
 
-def _squeezing(x: Value, statistics: list[Value], hard: bool, w: Writer) -> int:
-    """The step that takes the statistics of a map and leaves its token; `hard` are those that compilers are slow at."""
+def _squeezing(x: Value, statistics: list[Value], w: Writer) -> int:
+    """The step that takes the statistics of a map and leaves its token."""
     place, key, layout, ready = w.slot(x), w.new_map(), w.layout(x), w.measured.get(id(x))
     made = [(w.new(), value.op, _dims(value, layout)) for value in statistics if isinstance(value.op, g.Reduce | g.Spread)]
     requests = _requests(statistics, layout)
@@ -108,12 +97,11 @@ def _squeezing(x: Value, statistics: list[Value], hard: bool, w: Writer) -> int:
 
     def step(slots: Slots) -> None:
         x, known = slots[place], None if ready is None else slots[ready]
-        both = _together(x, requests, hard) if known is None else (Token(x, None), known)
-        if both is None:
+        if known is None and not eligible(x):
             for o, by in plain:
                 slots[o] = by(x)
             return
-        slots[key], found = both
+        slots[key], found = squeezed(x, requests) if known is None else (Token(x, None), known)
         for (o, dims, finish), y in zip(finished, found, strict=True):
             y = y.squeeze(dims)
             slots[o] = y if finish is None else finish(y, x.numel() // max(y.numel(), 1))
@@ -122,15 +110,6 @@ def _squeezing(x: Value, statistics: list[Value], hard: bool, w: Writer) -> int:
     for value, (o, op, _) in zip(statistics, made, strict=True):
         w.made(value, o, _left(op, layout))
     return key
-
-
-def _together(x: Tensor, requests: list[Request], hard: bool) -> tuple[Token | Tensor, list[Tensor]] | None:
-    """(token, statistics) by what shares a backward; None where plain torch is as good."""
-    if eligible(x):
-        return squeezed(x, requests)
-    if hard and torch.is_grad_enabled() and compiled.wanted(x):  # without gradients a compiler's own code is as good
-        return x, compiled.squeeze(x, requests)
-    return None
 
 
 def gate(op: g.Gate, value: Value, w: Writer) -> None:
@@ -151,9 +130,7 @@ def gate(op: g.Gate, value: Value, w: Writer) -> None:
             slots[o] = run(slots[places[0]], slots[places[1]]) if single else run(*[slots[i] for i in places])
             return
         given = [slots[places[0]], *[slots[i].contiguous() for i in places[1:]]]  # a turned one takes twice as long to spread
-        if isinstance(token, Tensor):
-            slots[o] = compiled.apply_gates(token, _scaled(given[1:], kind, scale), kind)
-        elif spent and not torch.is_grad_enabled() and given[1].dtype == given[0].dtype:
+        if spent and not torch.is_grad_enabled() and given[1].dtype == given[0].dtype:
             slots[o] = given[0].mul_(*_scaled(given[1:], kind, scale))
         elif requests:
             slots[o], slots[ready] = measured(token, _scaled(given[1:], kind, scale), kind, requests)

@@ -1,6 +1,4 @@
-"""Under torch.compile large maps go through the kernels, as operators: the same values, and none of them in an export."""
-
-from collections.abc import Sequence
+"""Under torch.compile some convolutions are an operator of the package: the same values, and none in an export."""
 
 import pytest
 import torch
@@ -9,44 +7,13 @@ from torch.export import export
 
 import sefactory as sf
 from sefactory.kernels import compiled, convolution
-from sefactory.kernels.blockwise import Request
 
-SHAPE = (2, 8, 12, 10)
 SQUARE = (4, 64, 40, 36)
-REQUESTS: list[Request] = [("mean", (2, 3)), ("max", (1,)), ("min", (2,)), ("sum", (3,))]
 
 
 def random(*shape: int) -> Tensor:
     generator = torch.Generator().manual_seed(sum(shape))
     return torch.randn(shape, generator=generator).requires_grad_()
-
-
-def agree(ours: Sequence[Tensor], theirs: Sequence[Tensor], inputs: Sequence[Tensor]) -> None:
-    """Values and gradients."""
-    cotangents = [torch.randn(y.shape, generator=torch.Generator().manual_seed(i)) for i, y in enumerate(theirs)]
-    found, wanted = (torch.autograd.grad(ys, inputs, cotangents, retain_graph=True) for ys in (ours, theirs))
-    for a, b in zip([*ours, *found], [*theirs, *wanted], strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
-
-
-def test_statistics() -> None:
-    x = random(*SHAPE)
-    theirs = [x.mean((2, 3), True), x.amax(1, True), x.amin(2, True), x.sum(3, True)]
-    agree(compiled.squeeze(x, REQUESTS), theirs, [x])
-
-
-def test_a_statistic_that_nobody_uses() -> None:
-    x = random(*SHAPE)
-    mean, top, *_ = compiled.squeeze(x, REQUESTS)
-    agree([top], [x.amax(1, True)], [x])
-    agree([mean], [x.mean((2, 3), True)], [x])
-
-
-@pytest.mark.parametrize("combine", ["product", "sum"])
-def test_gates(combine: str) -> None:
-    x, a, b = random(*SHAPE), random(2, 8, 12, 1), random(2, 1, 1, 10)
-    theirs = x * a * b if combine == "product" else x * (a + b)
-    agree([compiled.apply_gates(x, [a, b], combine)], [theirs], [x, a, b])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("groups", "out", "kernel", "biased"), [(1, 1, 7, True), (4, 8, 3, False), (8, 8, 3, True)])
@@ -64,14 +31,9 @@ def test_convolutions(groups: int, out: int, kernel: int, biased: bool) -> None:
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-2)  # sums of thousands of products
 
 
-@pytest.mark.parametrize("op", ["convolve", "squeeze", "apply_gates"])
-def test_torch_accepts_the_operator(op: str) -> None:
-    given = {
-        "convolve": (random(2, 4, 6, 6), random(4, 2, 3, 3), random(4), 1, [1, 1], 1, 2),
-        "squeeze": (random(*SHAPE), "mean:2,3;max:1"),
-        "apply_gates": (random(*SHAPE), [random(2, 8, 1, 1)], "product"),
-    }[op]
-    torch.library.opcheck(getattr(torch.ops.sefactory, op).default, given)
+def test_torch_accepts_the_operator() -> None:
+    given = (random(2, 4, 6, 6), random(4, 2, 3, 3), random(4), 1, [1, 1], 1, 2)
+    torch.library.opcheck(torch.ops.sefactory.convolve.default, given)
 
 
 def given(block: sf.Block, *maps: Tensor, dynamic: bool = False) -> list[list[str]]:
@@ -93,26 +55,25 @@ def called(module: torch.fx.GraphModule) -> list[torch.fx.Node]:
     return [node for node in module.graph.nodes if node.op.startswith("call")]
 
 
-def operators(block: sf.Block, x: Tensor) -> set[str]:
-    """The package's own operators in what a compiler is given."""
+def own(block: sf.Block, x: Tensor) -> int:
+    """How many calls of what a compiler is given are to the package's own convolution."""
     (calls,) = given(block, x)
-    return {name for name in ("convolve", "squeeze", "apply_gates") if f"sefactory.{name}.default" in calls}
+    return calls.count("sefactory.convolve.default")
 
 
-@pytest.mark.parametrize(
-    ("name", "wanted"),
-    [
-        ("triplet", {"convolve", "squeeze", "apply_gates"}),
-        ("cbam", {"convolve", "squeeze", "apply_gates"}),
-        ("cbam_channel", set()),  # extrema of whole rows
-        ("coordatt", set()),
-        ("senet", set()),
-    ],
-)
-def test_a_compiler_is_given_the_operators_for_large_maps_that_it_is_slow_at(name: str, wanted: set[str]) -> None:
+@pytest.mark.parametrize(("name", "many"), [("triplet", 3), ("cbam", 1), ("cbam_channel", 0), ("coordatt", 0), ("senet", 0)])
+@pytest.mark.parametrize("size", [28, 48])
+def test_a_compiler_that_trains_sees_no_convolution_of_few_planes(name: str, many: int, size: int) -> None:
     block = sf.build(name, 64)
-    assert operators(block, torch.randn(16, 64, 48, 48)) == wanted
-    assert not operators(block, torch.randn(2, 64, 8, 8))
+    assert own(block, torch.randn(16, 64, size, size)) == many
+    assert own(block, torch.randn(2, 64, 8, 8)) == 0
+
+
+@pytest.mark.parametrize(("size", "many"), [(28, 0), (48, 1)])
+def test_without_gradients_it_does_where_its_own_is_as_fast(size: int, many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "LANES", 8)
+    with torch.no_grad():
+        assert own(sf.build("cbam", 64), torch.randn(16, 64, size, size)) == many
 
 
 def test_windows_that_a_compiler_is_as_fast_at_stay_with_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
-from sefactory.kernels import convolution
+from sefactory.kernels import columns, convolution
 from sefactory.kernels.columns import columned, few
-from sefactory.kernels.convolution import LANES, convolve, form, written
+from sefactory.kernels.convolution import LANES, Form, convolve, form, written
 from sefactory.kernels.thin import Thin, correlated, lifted, thin
 from sefactory.kernels.windows import Windows, fewest, merged, phases
 
@@ -114,6 +114,41 @@ def test_columned_differentiates_twice() -> None:
 )
 def test_what_has_few_columns(shape: tuple[int, ...], weight: tuple[int, ...], padding: tuple[int, ...], said: bool) -> None:
     assert few(torch.empty(shape), torch.empty(weight), padding) is said
+
+
+@pytest.mark.parametrize("inputs", [2, 3])
+@pytest.mark.parametrize(("kernel", "padding"), [((7, 7), (3, 3)), ((3, 5), (0, 2))])
+@pytest.mark.parametrize("biased", [True, False])
+def test_the_gradient_of_few_planes_with_channels_last(
+    inputs: int, kernel: tuple[int, int], padding: tuple[int, int], biased: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns, "COPIES", 0)
+    x, weight, bias = random(2, inputs, 9, 8), random(1, inputs, *kernel), random(1) if biased else None
+    ours = grouped(x, weight, bias, (1, padding, 1, 1), 8)
+    assert "Windows" in type(ours.grad_fn).__name__
+    agree(ours, F.conv2d(x, weight, bias, 1, padding), [x, weight, *([bias] if bias is not None else [])])
+    for t in torch.autograd.grad(grouped(x, weight, bias, (1, padding, 1, 1), 8).sum(), [x, weight]):
+        assert t.is_contiguous()
+
+
+@pytest.mark.parametrize(
+    ("shape", "weight", "lanes", "said"),
+    [
+        ((8, 2, 28, 28), (1, 2, 7, 7), 8, Form(apart=True)),
+        ((8, 2, 28, 28), (1, 2, 7, 7), 16, Form()),
+        ((1, 2, 28, 28), (1, 2, 7, 7), 8, Form()),
+        ((8, 1, 28, 28), (1, 1, 7, 7), 8, Form()),
+        ((8, 4, 28, 28), (1, 4, 7, 7), 8, Form()),
+        ((8, 2, 28, 28), (2, 2, 7, 7), 8, Form()),
+        ((8, 2, 28, 28), (1, 2, 1, 1), 8, Form()),
+        ((8, 2, 56, 56), (1, 2, 7, 7), 8, Form(thin=True)),
+        ((8, 2, 7, 7), (1, 2, 7, 7), 8, Form(columns=True)),
+        ((8, 2, 9000), (1, 2, 3), 8, Form()),
+    ],
+)
+def test_the_form_of_few_planes(shape: tuple[int, ...], weight: tuple[int, ...], lanes: int, said: Form) -> None:
+    padding = tuple(k // 2 for k in weight[2:])
+    assert form(torch.empty(shape), torch.empty(weight), 1, padding, 1, 1, lanes) == said
 
 
 @pytest.mark.parametrize(
