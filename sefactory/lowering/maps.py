@@ -27,9 +27,9 @@ WORTH = 2**15
 PLAIN = 2**12
 """The same for few planes, in training in whatever form: for one convolution that a compiler sees, it lays all maps with
 channels last, and statistics over C and their gates, with backward, take 2.5 times as long."""
-WIDE = 7
-"""Width of a window up to which a compiler is given such a form: beyond, 9 x 9 of 128 channels in 16 groups takes 326 ms, and
-94 ms with channels last, in which a compiler lays maps for its own convolutions."""
+WIDE = 5
+"""Width of a window in groups up to which a compiler is given such a form. With channels last, as a compiler lays maps for its
+own convolutions, 7 x 7 of 128 channels in 8 groups takes 163 ms with backward, and 176 so; 9 x 9 in 16 groups 94, and 326."""
 FOLD = 2**16
 """Values of a map from which folding a norm into weights costs less than a pass over the map."""
 
@@ -44,7 +44,7 @@ def dense(op: g.Dense, value: Value, w: Writer) -> None:
     elif x.sizes["S"] == 1 and len(x.sizes.space) == 2:
         made = w.layout(x)
         layout = made if made[:1] == "C" and len(made) == 3 else f"C{x.sizes.space}"
-        w.made(value, w.unary(_pointwise_convolution(op), w.slot(x, layout)), layout, fresh=True)
+        w.made(value, w.unary(_pointwise_convolution(op, _apart(x, w)), w.slot(x, layout)), layout, fresh=True)
     else:
         slot = w.slot(x, x.sizes.axes)
         slot = w.unary(_plainly(op), slot)
@@ -60,13 +60,13 @@ def _product(op: g.Dense) -> Callable[[Tensor], Tensor]:
     return run if op.norm is None else _then(run, fixed_norm(op.norm))
 
 
-def _pointwise_convolution(op: g.Dense) -> Callable[[Tensor], Tensor]:
+def _pointwise_convolution(op: g.Dense, apart: bool) -> Callable[[Tensor], Tensor]:
     terms = times_bias(held(op.linear), op.times)
     shape, groups = (*op.linear.weight.shape, 1, 1), op.linear.groups
 
     def run(x: Tensor) -> Tensor:
         weight, bias = terms()
-        return F.conv2d(x, weight.view(*shape), bias, groups=groups)
+        return F.conv2d(compiled.apart(x) if apart else x, weight.view(*shape), bias, groups=groups)
 
     if op.norm is None:
         return run
@@ -74,7 +74,7 @@ def _pointwise_convolution(op: g.Dense) -> Callable[[Tensor], Tensor]:
 
     def at_once(x: Tensor) -> Tensor:
         weight, bias = both()
-        return F.conv2d(x, weight.view(*shape), bias, groups=groups)
+        return F.conv2d(compiled.apart(x) if apart else x, weight.view(*shape), bias, groups=groups)
 
     return _by_size(at_once, _then(run, fixed_norm(op.norm)))
 
@@ -102,9 +102,14 @@ def window(op: g.Window, value: Value, w: Writer) -> None:
     if len(layout) > 1 + len(op.conv.along):
         _shared(op, value, layout, w)
         return
-    run = _convolution(op)
+    run = _convolution(op, apart=_apart(x, w))
     out = (op.conv.mix or op.conv.each or layout[0]) + layout[1:]
     w.made(value, w.unary(run, w.slot(x, layout)), out, fresh=True)
+
+
+def _apart(x: Value, w: Writer) -> bool:
+    """Whether a compiler lays a map for a convolution alone: the block's own, or one that others read in another layout."""
+    return isinstance(x.op, g.Source) or any(isinstance(reader.op, g.Plain | g.Cut) for reader in w.readers[id(x)])
 
 
 def _shared(op: g.Window, value: Value, layout: str, w: Writer) -> None:
@@ -145,23 +150,23 @@ def window_layout(op: g.Window, sizes: Sizes) -> str:
     return axis + before + along + behind
 
 
-def _convolution(op: g.Window, behind: bool = False) -> Callable[[Tensor], Tensor]:
+def _convolution(op: g.Window, behind: bool = False, apart: bool = False) -> Callable[[Tensor], Tensor]:
     """The convolution; with one more axis behind the window's, along which it has a kernel of 1."""
     conv = op.conv
     convolve, padding = CONVOLUTIONS[len(conv.along) + behind], conv.padding + (0,) * behind
     stride, dilation, groups = conv.stride, conv.dilation, conv.groups
     terms, repaired = of_window(conv, op.others, behind), _repaired(conv)
     few = groups == 1 and math.prod(conv.weight.shape[: -len(conv.along)]) <= PLANES
-    narrow, worth = (few or repaired) and conv.weight.shape[-1] <= WIDE, PLAIN if few else WORTH
+    given, worth = few or (repaired and conv.weight.shape[-1] <= WIDE), PLAIN if few else WORTH
 
     def convolved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x = x.contiguous() if repaired else x
         if (few or repaired) and eligible(x, 0):
             return faster(x, weight, bias, stride, padding, dilation, groups)
-        if narrow and compiled.wanted(x, worth):
+        if given and compiled.wanted(x, worth):
             if (few and torch.is_grad_enabled()) or better(x, weight, stride, padding, dilation, groups):
                 return compiled.convolve(x, weight, bias, stride, padding, dilation, groups)
-        return convolve(x, weight, bias, stride, padding, dilation, groups)
+        return convolve(compiled.apart(x) if apart else x, weight, bias, stride, padding, dilation, groups)
 
     def run(x: Tensor) -> Tensor:
         return convolved(x, *terms())

@@ -76,11 +76,48 @@ def test_without_gradients_it_does_where_its_own_is_as_fast(size: int, many: int
         assert own(sf.build("cbam", 64), torch.randn(16, 64, size, size)) == many
 
 
+def detours(block: sf.Block, x: Tensor) -> list[bool]:
+    """Of every convolution that a compiler is given: whether it reads its map by way of five dimensions."""
+    found = []
+
+    def backend(module: torch.fx.GraphModule, _: list[Tensor]) -> object:
+        maps = [node.args[0] for node in called(module) if "conv2d" in str(node.target)]
+        found.extend(isinstance(t, torch.fx.Node) and t.target == "squeeze" for t in maps)
+        return module.forward
+
+    torch._dynamo.reset()
+    torch.compile(block, backend=backend, fullgraph=True, dynamic=False)(x)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("involution", [True, False]),  # of x, which is unfolded as well; of what that gives
+        ("mdta", [True, False, False]),  # of x alone
+        ("coordatt", [False, False, False]),  # of strips
+        ("scnet", [True, False, False]),  # of x, which the plain tree pools as well; of that, enlarged; of their product
+    ],
+)
+def test_convolutions_that_a_compiler_lays_a_map_for_alone(name: str, wanted: list[bool]) -> None:
+    assert sorted(detours(sf.build(name, 64), torch.randn(8, 64, 24, 24))) == sorted(wanted)
+
+
+def test_apart_is_the_map_itself_but_for_a_compiler() -> None:
+    x = torch.randn(2, 3, 4, 5)
+    assert compiled.apart(x) is x
+    y = torch.compile(compiled.apart, backend="eager", fullgraph=True)(x)
+    assert torch.equal(y, x) and y.shape == x.shape
+    program = export(sf.build("involution", 64).eval(), (torch.randn(8, 64, 24, 24),), strict=True)
+    maps = [node.args[0] for node in called(program.graph_module) if "conv2d" in str(node.target)]
+    assert maps and not any("squeeze" in str(t) for t in maps)
+
+
 def test_windows_that_a_compiler_is_as_fast_at_stay_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of four in epsanet one is wide, 9, one has no groups, and one has groups of whole registers: 8 outputs of 32 channels."""
+    """Of four in epsanet two are wide, 7 and 9, one has no groups, and one has groups of whole registers: 32 channels to 8."""
     monkeypatch.setattr(convolution, "LANES", 8)
-    (calls,) = given(sf.build("epsanet", 128), torch.randn(8, 128, 24, 24))
-    assert calls.count("sefactory.convolve.default") == 1
+    assert own(sf.build("epsanet", 128), torch.randn(8, 128, 24, 24)) == 0
+    assert own(sf.build({"conv": {"along": "HW", "kernel": 3, "groups": 32}}, 128), torch.randn(8, 128, 24, 24)) == 1
 
 
 def test_cluster_logits_are_a_product_where_a_compiler_trains() -> None:
