@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.compiler import is_dynamo_compiling
 
 from ..axes import Sizes
+from ..kernels import compiled
 from ..kernels.attention import FEWEST_TOKENS, attended, channel_attended
-from ..kernels.guard import eligible, folds
+from ..kernels.guard import eligible, exporting, folds
 from ..operators.attention import Attention
 from ..operators.attention import resized as interpolated
 from ..operators.conv import CONVOLUTIONS
@@ -17,7 +19,7 @@ from ..precision import HALF, autocasting, in_float32
 from . import graph as g
 from .graph import Value
 from .layout import bare
-from .maps import FOLD
+from .maps import FOLD, laid_apart
 from .program import Writer
 from .terms import held
 
@@ -41,7 +43,7 @@ def attend(op: g.Attend, value: Value, w: Writer) -> None:
     if "C" in _tokens(op.attention, source.sizes):
         among = _channels(op, layout, value.sizes)
     else:
-        among = _positions(op, layout, value.sizes, placing)
+        among = _positions(op, layout, value.sizes, placing, laid_apart(source, w))
     whole = f"C{value.sizes.space}"
     slots = [w.slot(source, layout), *[w.slot(other, whole) for other in residual]]
     w.made(value, w.nary(among, slots), whole)
@@ -74,13 +76,13 @@ def _unsqueezing(layout: str, sizes: Sizes) -> Callable[[list[int]], list[int]]:
     return lambda sides: [1 if place < 0 else sides[place] for place in places]
 
 
-def _positions(op: g.Attend, layout: str, sizes: Sizes, placing: Placing) -> Callable[..., Tensor]:
+def _positions(op: g.Attend, layout: str, sizes: Sizes, placing: Placing, apart: bool) -> Callable[..., Tensor]:
     """x (B, C, tokens...) -> (B, C', D, H, W)."""
     module, gain, width, whole = op.attention, op.gain, sizes.number("C"), _unsqueezing(layout, sizes)
-    projected = None if op.linear is None else _projection(op.linear, gain, 2 * module.width)
+    projected = None if op.linear is None else _projection(op.linear, gain, 2 * module.width, apart)
 
     def run(x: Tensor, residual: Tensor | None = None) -> Tensor:
-        folded, batch, size = folds(x, FOLD), x.shape[0], list(x.shape[2:])
+        folded, batch, size = _folds(x), x.shape[0], list(x.shape[2:])
         x = x if projected is None else projected(x, folded)
         y = _attended(module, x.flatten(2) if len(size) > 1 else x, size, placing)
         y = y.view(batch, width, *whole(size))
@@ -91,7 +93,12 @@ def _positions(op: g.Attend, layout: str, sizes: Sizes, placing: Placing) -> Cal
     return run
 
 
-def _projection(linear: Linear, gain: Gain | None, start: int) -> Callable[[Tensor, bool], Tensor]:
+def _folds(x: Tensor) -> bool:
+    """Whether a gain goes into weights; not for a compiler, which fuses it into a pass that there is anyway: 155 -> 145 ms."""
+    return folds(x, FOLD) and (not is_dynamo_compiling() or exporting())
+
+
+def _projection(linear: Linear, gain: Gain | None, start: int, apart: bool) -> Callable[[Tensor, bool], Tensor]:
     """W x + b; for large maps the rows from `start` on times the gain, since attention is linear in its values."""
     terms, groups, parameters = held(linear), linear.groups, linear.weight.shape
 
@@ -101,7 +108,7 @@ def _projection(linear: Linear, gain: Gain | None, start: int) -> Callable[[Tens
             weight = torch.cat([weight[:start], weight[start:] * gain.weight])
             bias = bias if bias is None else torch.cat([bias[:start], bias[start:] * gain.weight])
         convolve = CONVOLUTIONS[x.dim() - 2]
-        return convolve(x, weight.view(*parameters, *[1] * (x.dim() - 2)), bias, groups=groups)
+        return convolve(compiled.apart(x) if apart else x, weight.view(*parameters, *[1] * (x.dim() - 2)), bias, groups=groups)
 
     return run
 

@@ -44,7 +44,7 @@ def dense(op: g.Dense, value: Value, w: Writer) -> None:
     elif x.sizes["S"] == 1 and len(x.sizes.space) == 2:
         made = w.layout(x)
         layout = made if made[:1] == "C" and len(made) == 3 else f"C{x.sizes.space}"
-        w.made(value, w.unary(_pointwise_convolution(op, _apart(x, w)), w.slot(x, layout)), layout, fresh=True)
+        w.made(value, w.unary(_pointwise_convolution(op, laid_apart(x, w)), w.slot(x, layout)), layout, fresh=True)
     else:
         slot = w.slot(x, x.sizes.axes)
         slot = w.unary(_plainly(op), slot)
@@ -102,12 +102,12 @@ def window(op: g.Window, value: Value, w: Writer) -> None:
     if len(layout) > 1 + len(op.conv.along):
         _shared(op, value, layout, w)
         return
-    run = _convolution(op, apart=_apart(x, w))
+    run = _convolution(op, apart=laid_apart(x, w))
     out = (op.conv.mix or op.conv.each or layout[0]) + layout[1:]
     w.made(value, w.unary(run, w.slot(x, layout)), out, fresh=True)
 
 
-def _apart(x: Value, w: Writer) -> bool:
+def laid_apart(x: Value, w: Writer) -> bool:
     """Whether a compiler lays a map for a convolution alone: the block's own, or one that others read in another layout."""
     return isinstance(x.op, g.Source) or any(isinstance(reader.op, g.Plain | g.Cut) for reader in w.readers[id(x)])
 

@@ -120,6 +120,14 @@ def test_windows_that_a_compiler_is_as_fast_at_stay_with_it(monkeypatch: pytest.
     assert own(sf.build({"conv": {"along": "HW", "kernel": 3, "groups": 32}}, 128), torch.randn(8, 128, 24, 24)) == 1
 
 
+def test_a_gain_is_left_to_a_compiler_and_folded_into_weights_without() -> None:
+    block, x = sf.build("pam", 64), torch.randn(8, 64, 24, 24)
+    (calls,) = given(block, x)
+    assert not any("cat" in call for call in calls) and any("addcmul" in call for call in calls)
+    program = export(block.eval(), (x,), strict=True)
+    assert any("cat" in str(node.target) for node in called(program.graph_module))
+
+
 def test_cluster_logits_are_a_product_where_a_compiler_trains() -> None:
     block, x = sf.build("gcnet", 64), torch.randn(16, 64, 48, 48)
     (trained,) = given(block, x)
