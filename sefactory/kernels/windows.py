@@ -86,10 +86,10 @@ def phased_gradients(
     g: Tensor, x: Tensor, weight: Tensor, stride: int, padding: Sequence[int], dilation: int, groups: int, needed: Mask
 ) -> Gradients:
     """ATen's, the weight's that of the phases of the dilated window."""
-    gx, _, gb = gradients(g, x, weight, stride, padding, dilation, groups, (needed[0], False, needed[2]))
+    gx = gradients(g, x, weight, stride, padding, dilation, groups, (needed[0], False, False))[0]
     x, g = phases(x, dilation), phases(g, dilation)
     padding = [p // dilation for p in padding]
-    gw = gradients(g, x, weight, stride, padding, 1, groups, (False, needed[1], False))[1]
+    _, gw, gb = gradients(g, x, weight, stride, padding, 1, groups, (False, *needed[1:]))  # the bias's comes with the weight's
     return gx, gw, gb
 
 
@@ -97,11 +97,13 @@ def gradients_last(
     g: Tensor, x: Tensor, weight: Tensor, stride: int, padding: Sequence[int], dilation: int, groups: int, needed: Mask
 ) -> Gradients:
     """ATen's, of channels that lie last: the weight's, and of a window over all channels the input's as well."""
-    whole = groups == 1
-    gx, _, gb = gradients(g, x, weight, stride, padding, dilation, groups, (needed[0] and not whole, False, needed[2]))
-    g, x, weight = (t.contiguous(memory_format=torch.channels_last) for t in (g, x, weight))
-    last, gw, _ = gradients(g, x, weight, stride, padding, dilation, groups, (needed[0] and whole, needed[1], False))
-    gx, gw = (t if t is None else t.contiguous() for t in (last if whole else gx, gw))
+    last_g, last_x, last_weight = (t.contiguous(memory_format=torch.channels_last) for t in (g, x, weight))
+    if groups == 1:
+        gx, gw, gb = gradients(last_g, last_x, last_weight, stride, padding, dilation, groups, needed)
+    else:
+        gx = gradients(g, x, weight, stride, padding, dilation, groups, (needed[0], False, False))[0]
+        _, gw, gb = gradients(last_g, last_x, last_weight, stride, padding, dilation, groups, (False, *needed[1:]))
+    gx, gw = (t if t is None else t.contiguous() for t in (gx, gw))
     return gx, gw, gb
 
 
