@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.library import custom_op
 
 from . import convolution
-from .guard import exporting
+from .guard import fused
 
 
 def wanted(x: Tensor, more_than: int) -> bool:
     """A contiguous float32 map on the CPU while a compiler, and no exporter, is at work."""
-    if not torch.compiler.is_dynamo_compiling() or exporting():
+    if not fused():
         return False
     large = x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() > more_than
     return large and x.is_contiguous() and not torch.is_autocast_enabled("cpu")
@@ -25,7 +25,7 @@ def apart(x: Tensor) -> Tensor:
     It would else lay it so for all that read it: an unfold and a 1x1 convolution of one map took 1760 ms with backward, now
     1200. And of the block's own map it would keep the original for backward, and copy it once more.
     """
-    return x.unsqueeze(1).squeeze(1) if x.dim() == 4 and torch.compiler.is_dynamo_compiling() and not exporting() else x
+    return x.unsqueeze(1).squeeze(1) if x.dim() == 4 and fused() else x
 
 
 @custom_op("sefactory::convolve", mutates_args=())

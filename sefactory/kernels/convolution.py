@@ -35,7 +35,7 @@ def form(x: Tensor, weight: Tensor, stride: int, padding: tuple[int, ...], dilat
         if thin(x, weight, padding):
             return Form(thin=True)
         columns = few(x, weight, padding)
-        return Form(columns=columns, apart=not columns and lanes == 8 and _pair(x, weight))
+        return Form(columns=columns, apart=not columns and lanes == 8 and _few_planes(x, weight))
     if groups == 1 or weight.shape[:2] == (groups, 1) or prod(weight.shape[2:]) == 1:
         return Form()
     together = fewest(weight, groups, lanes) if lanes == 8 and x.numel() > LEAST else 1
@@ -51,7 +51,7 @@ def _chosen(x: Tensor, weight: Tensor, stride: int, padding: tuple[int, ...], di
     return form(x, weight, stride, padding, dilation, groups, LANES)
 
 
-def _pair(x: Tensor, weight: Tensor) -> bool:
+def _few_planes(x: Tensor, weight: Tensor) -> bool:
     """Two or three planes of several samples to one, of which oneDNN's gradient is twice as fast with channels last."""
     return x.dim() == 4 and len(x) > 1 and weight.shape[0] == 1 and weight.shape[1] in (2, 3) and prod(weight.shape[2:]) > 1
 

@@ -34,6 +34,11 @@ def eligible(x: Tensor, more_than: int = LARGE) -> bool:
     return x.is_cpu and x.dtype in DTYPES and x.is_contiguous() and not _transformed()
 
 
+def fused() -> bool:
+    """Whether a compiler, and no exporter, is at work: what it is given it fuses by itself."""
+    return is_dynamo_compiling() and not exporting()
+
+
 def plain_suffices(x: Tensor) -> bool:
     """Whether a compiler is at work on a small map.
 
@@ -45,7 +50,7 @@ def plain_suffices(x: Tensor) -> bool:
 
 def _surely(x: Tensor, at_most: int) -> bool:
     """Whether a compiler, and no exporter, knows that a map has at most so many values; of a dynamic one it does not."""
-    if not is_dynamo_compiling() or exporting():
+    if not fused():
         return False
     from torch.fx.experimental.symbolic_shapes import statically_known_true  # which a compiler has long imported
 

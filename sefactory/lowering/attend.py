@@ -4,12 +4,11 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.compiler import is_dynamo_compiling
 
 from ..axes import Sizes
 from ..kernels import compiled
 from ..kernels.attention import FEWEST_TOKENS, attended, channel_attended
-from ..kernels.guard import eligible, exporting, folds
+from ..kernels.guard import eligible, folds, fused
 from ..operators.attention import Attention
 from ..operators.attention import resized as interpolated
 from ..operators.conv import CONVOLUTIONS
@@ -95,7 +94,7 @@ def _positions(op: g.Attend, layout: str, sizes: Sizes, placing: Placing, apart:
 
 def _folds(x: Tensor) -> bool:
     """Whether a gain goes into weights; not for a compiler, which fuses it into a pass that there is anyway: 155 -> 145 ms."""
-    return folds(x, FOLD) and (not is_dynamo_compiling() or exporting())
+    return folds(x, FOLD) and not fused()
 
 
 def _projection(linear: Linear, gain: Gain | None, start: int, apart: bool) -> Callable[[Tensor, bool], Tensor]:

@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.compiler import is_dynamo_compiling
 
-from ..kernels.guard import exporting
+from ..kernels.guard import fused
 from ..operators.pool import Pool
 from . import graph as g
 from .graph import Value
@@ -45,7 +44,7 @@ def _pooled(pool: Pool, value: Value, layout: str, w: Writer) -> Callable[..., T
     varied = any(isinstance(x.op, g.Spread) for x in value.inputs)
 
     def run(x: Tensor, *maps: Tensor) -> Tensor:
-        if not is_dynamo_compiling() or exporting() or not (varied or torch.is_grad_enabled()):
+        if not fused() or not (varied or torch.is_grad_enabled()):
             return torch.stack(maps, 1)
         y: Tensor = pool(x if before is None else before(x))
         return y if after is None else after(y)
