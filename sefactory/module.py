@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from .axes import Sizes
 
 PLAIN = frozenset((type(None), bool, int, float, str, tuple, list, Sizes))
-FRESH = tuple(vars(nn.Module()).items())
-"""What torch gives a module when it begins."""
+FRESH = vars(nn.Module())
+REGISTRIES = tuple((name, type(value)) for name, value in FRESH.items() if hasattr(value, "copy"))
+"""What torch gives a module when it begins, and what of it each has for itself."""
 
 
 class Module(nn.Module):
@@ -19,15 +20,29 @@ class Module(nn.Module):
     """
 
     def __init__(self) -> None:
-        self.__dict__.update([(name, value.copy() if hasattr(value, "copy") else value) for name, value in FRESH])
+        state = self.__dict__
+        state.update(FRESH)
+        for name, registry in REGISTRIES:
+            state[name] = registry()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if type(value) in PLAIN and not self._registers(name):
             object.__setattr__(self, name, value)
-        elif type(value) is nn.Parameter and not (self._registers(name) or name in self.__dict__ or hasattr(type(self), name)):
+        elif isinstance(value, Module) and self._free(name):
+            self._modules[name] = value
+        elif type(value) is nn.Parameter and self._free(name):
             self._parameters[name] = value
         else:
             super().__setattr__(name, value)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        if type(tensor) is Tensor and persistent and name.isidentifier() and self._free(name):
+            self._buffers[name] = tensor
+        else:
+            super().register_buffer(name, tensor, persistent)
+
+    def _free(self, name: str) -> bool:
+        return not (self._registers(name) or name in self.__dict__ or hasattr(type(self), name))
 
     def _registers(self, name: str) -> bool:
         return name in self._parameters or name in self._buffers or name in self._modules

@@ -67,6 +67,32 @@ def test_a_parameter_takes_no_name_of_the_module() -> None:
     assert "said" in module._parameters and "said" not in vars(module)
 
 
+@pytest.mark.parametrize("name", ["weight", "seen", "inner", "said", "forward", "", "a.b"])
+def test_a_module_and_a_buffer_take_the_names_that_torch_gives_them(name: str) -> None:
+    """A name that is taken, or is none, is refused in torch's words; a module takes the place of one."""
+
+    def outcome(begin: type[nn.Module], register: bool) -> object:
+        module = begin()
+        module.said = 3
+        module.register_buffer("seen", torch.zeros(2))
+        module.weight, module.inner = nn.Parameter(torch.ones(3)), Module()
+        try:
+            module.register_buffer(name, torch.ones(1)) if register else setattr(module, name, Module())
+        except (KeyError, TypeError) as refused:
+            return type(refused), str(refused).replace("sefactory.module.Module", "Module")
+        return name in vars(module), [list(held) for held in (module._parameters, module._buffers, module._modules)]
+
+    assert outcome(Module, True) == outcome(nn.Module, True)
+    assert outcome(Module, False) == outcome(nn.Module, False)
+
+
+def test_a_buffer_may_stay_out_of_the_state() -> None:
+    module = Both()
+    module.register_buffer("grid", torch.zeros(1), persistent=False)
+    module.register_buffer("none", None)
+    assert list(module.state_dict()) == ["weight", "seen"] and list(module._buffers) == ["seen", "grid", "none"]
+
+
 def test_tensors_and_modules_are_registered() -> None:
     module = Both()
     module.position = None
