@@ -11,7 +11,6 @@ from torch.compiler import is_dynamo_compiling
 from .axes import Sizes
 from .errors import ConfigError
 from .expression import Value
-from .kernels.guard import plain_suffices
 from .lowering.lower import Lowered
 from .precision import autocasting
 
@@ -72,7 +71,7 @@ class Block(nn.Module):
 
     def _run(self, x_BCHW: Tensor) -> Tensor:
         lowered = self.lowered
-        if lowered is not None and not (is_dynamo_compiling() and plain_suffices(x_BCHW)) and lowered.faithful():
+        if lowered is not None and not (is_dynamo_compiling() and lowered.left(x_BCHW)) and lowered.faithful():
             y_BCHW = lowered(x_BCHW)
         elif self._flat:  # one dimension is a map of height 1
             y_B1C1W: Tensor = self._node[0](x_BCHW[:, None, :, None])

@@ -6,12 +6,13 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from ..axes import Sizes
+from ..kernels.guard import fused, plain_suffices
 from ..operators.norm import BatchNorm
 from ..rehearsal import within
 from ..structure import Steps
 from .capture import captured
 from .emit import program
-from .graph import Value, fixed, ordered, uses
+from .graph import Value, descriptive, fixed, ordered, uses
 from .program import Program
 from .rules import ALWAYS, EVALUATED
 from .rules.rewrite import Rewrite, Rules
@@ -105,8 +106,16 @@ class Lowered:
             self._write()
         return True
 
+    def left(self, x: Tensor) -> bool:
+        """Whether a compiler is given the tree: it checks that faster than steps, and here makes the same of both."""
+        return plain_suffices(x) or (fused() and self.light())
+
+    def light(self) -> bool:
+        """Whether the steps hold nothing of maps that a compiler would not make by itself."""
+        return descriptive(captured(self._node, self._sizes))
+
     # what torch.compiler.assume_constant_result sets, without its import of the whole compiler
-    faithful._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    faithful._dynamo_marked_constant = light._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def evaluate(self) -> None:
         """Asks for the program for eval mode; before that the one for any mode runs."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -148,6 +149,46 @@ def test_the_first_run_may_be_anywhere(first: str, name: str, written: list[Valu
     assert written
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(block(x), wanted, rtol=1e-4, atol=1e-5)  # and what was written there is there to stay
+
+
+LIGHT = {
+    "senet": True,
+    "ecanet": True,
+    "srmnet": True,
+    "cbam": False,
+    "coordatt": False,
+    "gcnet": False,
+    "scse": False,
+}
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_a_compiler_is_given_the_tree_where_only_descriptors_are_worked_on(name: str, written: list[Value]) -> None:
+    """Of any size; an exporter, strict or not, is given the steps."""
+    block, x = sf.build(name, 32).eval(), x_of(side=24)
+    assert x.numel() > SMALL and block.lowered is not None and block.lowered.light() == LIGHT[name]
+    torch.testing.assert_close(compiled(block, x), plain_of(block)(x), rtol=1e-4, atol=1e-5)
+    assert bool(written) != LIGHT[name]
+    torch.export.export(block, (x,), strict=True)
+    assert written
+
+
+WORK = {
+    "pool": True,
+    "relu": True,
+    "{affine: {scale: 2}}": True,
+    "{linear: {bias: true}}": False,
+    "batch_norm": False,
+    "{conv: {kernel: 3}}": False,
+    "{pool: {over: H, by: mean}}": True,
+    "layer_norm": False,
+}
+
+
+@pytest.mark.parametrize("step", WORK)
+def test_what_is_done_to_maps_decides(step: str) -> None:
+    block = sf.build({"series": [yaml.safe_load(step), "sigmoid"]}, 8)
+    assert block.lowered is not None and block.lowered.light() == WORK[step]
 
 
 def test_threads_may_run_it_for_the_first_time_at_once() -> None:
