@@ -254,13 +254,17 @@ def uses(values: Sequence[Value]) -> dict[int, int]:
     return count
 
 
-FUSED = (Source, Reduce, Spread, Stacked, Combined, Scaled, Gained, Pointwise, Softmax, Gate, Select)
+FUSED = (Source, Reduce, Spread, Stacked, Cut, Part, Combined, Scaled, Gained, Pointwise, Softmax, Gate, Select)
 """What a compiler makes one loop of, or one of each statistic, in whatever order the tree says it."""
 
 
 def descriptive(root: Value) -> bool:
-    """Whether maps are but reduced, gated and changed number by number: all else is done to descriptors."""
-    return all(isinstance(value.op, FUSED) or not any(map(_is_map, (value, *value.inputs))) for value in ordered(root))
+    """Whether maps are but reduced, gated and changed number by number, or by modules of the tree.
+
+    Whatever else there is, is done to descriptors.
+    """
+    left = (*FUSED, Plain)
+    return all(isinstance(value.op, left) or not any(map(_is_map, (value, *value.inputs))) for value in ordered(root))
 
 
 def _is_map(value: Value) -> bool:

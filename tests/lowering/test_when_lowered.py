@@ -155,6 +155,7 @@ LIGHT = {
     "senet": True,
     "ecanet": True,
     "srmnet": True,
+    "sge": True,
     "cbam": False,
     "coordatt": False,
     "gcnet": False,
@@ -181,7 +182,10 @@ WORK = {
     "batch_norm": False,
     "{conv: {kernel: 3}}": False,
     "{pool: {over: H, by: mean}}": True,
-    "layer_norm": False,
+    "layer_norm": True,
+    "{slice: {stop: C/2}}": True,
+    "{pool: {over: grid, by: mean}}": True,
+    "{cluster: {count: 1}}": False,
 }
 
 
