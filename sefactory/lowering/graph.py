@@ -254,23 +254,6 @@ def uses(values: Sequence[Value]) -> dict[int, int]:
     return count
 
 
-FUSED = (Source, Reduce, Spread, Stacked, Cut, Part, Combined, Scaled, Gained, Pointwise, Softmax, Gate, Select)
-"""What a compiler makes one loop of, or one of each statistic, in whatever order the tree says it."""
-
-
-def descriptive(root: Value) -> bool:
-    """Whether maps are but reduced, gated and changed number by number, or by modules of the tree.
-
-    Whatever else there is, is done to descriptors.
-    """
-    left = (*FUSED, Plain)
-    return all(isinstance(value.op, left) or not any(map(_is_map, (value, *value.inputs))) for value in ordered(root))
-
-
-def _is_map(value: Value) -> bool:
-    return not value.sizes.flat(value.sizes.space)
-
-
 def fixed(root: Value) -> list[BatchNorm]:
     """The norms that the graph takes to be in eval mode."""
     ops = (value.op for value in ordered(root))

@@ -10,9 +10,10 @@ from ..kernels.guard import fused, plain_suffices
 from ..operators.norm import BatchNorm
 from ..rehearsal import within
 from ..structure import Steps
+from . import graph as g
 from .capture import captured
 from .emit import program
-from .graph import Value, descriptive, fixed, ordered, uses
+from .graph import Value, fixed, ordered, uses
 from .program import Program
 from .rules import ALWAYS, EVALUATED
 from .rules.rewrite import Rewrite, Rules
@@ -45,6 +46,34 @@ def _once(root: Value, rules: Rules, notes: list[Rewrite]) -> Value:
         used[id(new)] = used[id(value)]
         made[id(value)] = new
     return made[id(root)]
+
+
+ALIKE = (
+    g.Source,
+    g.Plain,
+    g.Reduce,
+    g.Spread,
+    g.Stacked,
+    g.Cut,
+    g.Part,
+    g.Combined,
+    g.Scaled,
+    g.Gained,
+    g.Pointwise,
+    g.Softmax,
+    g.Gate,
+    g.Select,
+)
+"""What a compiler makes the same of in steps and in modules: its own loops, in whatever order, and what no rule speaks of."""
+
+
+def descriptive(root: Value) -> bool:
+    """Whether maps are but reduced, gated and changed number by number, or by modules of the tree; all else is descriptors."""
+    return all(isinstance(value.op, ALIKE) or not any(map(_is_map, (value, *value.inputs))) for value in ordered(root))
+
+
+def _is_map(value: Value) -> bool:
+    return not value.sizes.flat(value.sizes.space)
 
 
 class Watch(NamedTuple):
