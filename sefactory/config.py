@@ -202,7 +202,7 @@ def merge(base: Any, change: Any) -> Any:
 
 def complete(config: Config) -> Config:
     """The config as it is built: nothing inherits or changes it any more, and what was set to null goes."""
-    return replace(config, data=without_removed(config.data)) if _holds_null(config.data) else config
+    return replace(config, data=without_removed(config.data))
 
 
 def without_removed(data: Any) -> Any:

@@ -191,6 +191,15 @@ def test_changes_of_a_block_stay_with_it() -> None:
         block.eval().requires_grad_(False).to(torch.float16)
 
 
+def test_blocks_of_one_config_hold_data_of_their_own() -> None:
+    """As `show` and `bench` build several of what they have read once."""
+    read = load_config("senet", Shelf())
+    before = copy.deepcopy(read.data)
+    first, second = sf.build(read, 64), sf.build(read, 64)
+    first.config["gate"].append("relu")
+    assert read.data == second.config == before != first.config
+
+
 def test_threads_may_build_at_once() -> None:
     with ThreadPoolExecutor(8) as pool:
         blocks = list(pool.map(lambda _: sf.build("cbam", 32), range(64)))
