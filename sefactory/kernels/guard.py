@@ -20,8 +20,8 @@ SMALL = 2**15
 DTYPES = (torch.float32, torch.float64)
 
 
-def eligible(x: Tensor, more_than: int = LARGE) -> bool:
-    """A large contiguous map of float32 or float64 on the CPU, seen by nothing but eager autograd.
+def eager(x: Tensor, more_than: int = LARGE) -> bool:
+    """A large map of float32 or float64 on the CPU, however laid, seen by nothing but eager autograd.
 
     Compilers, exporters and tracers are asked first, as to them a comparison of sizes is part of the program. Functorch
     and forward mode cannot pass an autograd.Function; subclasses have rules of their own; autocast has casts of its own.
@@ -31,7 +31,12 @@ def eligible(x: Tensor, more_than: int = LARGE) -> bool:
         return False
     if is_compiling() or tracing() is not None or x.numel() <= more_than:
         return False
-    return x.is_cpu and x.dtype in DTYPES and x.is_contiguous() and not _transformed()
+    return x.is_cpu and x.dtype in DTYPES and not transformed()
+
+
+def eligible(x: Tensor, more_than: int = LARGE) -> bool:
+    """The same of a contiguous map."""
+    return eager(x, more_than) and x.is_contiguous()
 
 
 def fused() -> bool:
@@ -62,10 +67,13 @@ def folds(x: Tensor, more_than: int) -> bool:
     return not _surely(x, more_than) if is_compiling() else x.numel() > more_than
 
 
-def _transformed() -> bool:
-    """Whether functorch, forward mode or autocast is at work."""
+def transformed() -> bool:
+    """Whether functorch, forward mode or autocast is at work. A compiler asks once, and anew where that changes."""
     return bool(
         torch._C._are_functorch_transforms_active()
         or torch.autograd.forward_ad._current_level >= 0
         or torch.is_autocast_enabled("cpu")
     )
+
+
+transformed._dynamo_marked_constant = True  # type: ignore[attr-defined]  # what torch.compiler.assume_constant_result sets

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..axes import Sizes
 from ..kernels import compiled
 from ..kernels.attention import FEWEST_TOKENS, attended, channel_attended
-from ..kernels.guard import eligible, folds, fused
+from ..kernels.guard import eager, eligible, folds, fused
 from ..operators.attention import Attention
 from ..operators.attention import resized as interpolated
 from ..operators.conv import CONVOLUTIONS
@@ -118,8 +118,10 @@ def _attended(module: Attention, x_BCT: Tensor, size: list[int], placing: Placin
     batch, width, tokens = v.shape
     if heads > 1:
         q, k, v = (t.reshape(batch * heads, t.shape[1] // heads, tokens) for t in (q, k, v))
-    if eligible(x_BCT, FEWEST) and tokens >= FEWEST_TOKENS:
+    if eager(x_BCT, FEWEST) and tokens >= FEWEST_TOKENS:
         return attended(q[:, None], k[:, None], v[:, None], scale)
+    if compiled.wanted(x_BCT, FEWEST) and tokens >= FEWEST_TOKENS:
+        return compiled.attended(q[:, None], k[:, None], v[:, None], scale)
     return torch.bmm(v, _weights(q.transpose(1, 2), k, scale).transpose(1, 2))
 
 
@@ -212,6 +214,8 @@ def _channels(op: g.Attend, layout: str, sizes: Sizes) -> Callable[..., Tensor]:
         weight = None if gain is None else gain.weight
         if eligible(x_BCN, FEWEST):
             y_BCN = channel_attended(x_BCN, scale, identity, weight)
+        elif compiled.wanted(x_BCN, FEWEST):
+            y_BCN = compiled.channel_attended(x_BCN, scale, identity, weight)
         else:
             turned_BNC = x_BCN.transpose(1, 2)
             a_BCC = _weights(x_BCN, turned_BNC, scale, product)

@@ -163,7 +163,7 @@ def _convolution(op: g.Window, behind: bool = False, apart: bool = False) -> Cal
         x = x.contiguous() if repaired else x
         if (few or repaired) and eligible(x, 0):
             return faster(x, weight, bias, stride, padding, dilation, groups)
-        if given and compiled.wanted(x, worth):
+        if given and compiled.wanted(x, worth) and x.is_contiguous():
             if (few and torch.is_grad_enabled()) or better(x, weight, stride, padding, dilation, groups):
                 return compiled.convolve(x, weight, bias, stride, padding, dilation, groups)
         return convolve(compiled.apart(x) if apart else x, weight, bias, stride, padding, dilation, groups)

@@ -55,10 +55,10 @@ def called(module: torch.fx.GraphModule) -> list[torch.fx.Node]:
     return [node for node in module.graph.nodes if node.op.startswith("call")]
 
 
-def own(block: sf.Block, x: Tensor) -> int:
-    """How many calls of what a compiler is given are to the package's own convolution."""
+def own(block: sf.Block, x: Tensor, what: str = "convolve") -> int:
+    """How many calls of what a compiler is given are to an operator of the package."""
     (calls,) = given(block, x)
-    return calls.count("sefactory.convolve.default")
+    return calls.count(f"sefactory.{what}.default")
 
 
 @pytest.mark.parametrize(("name", "many"), [("triplet", 3), ("cbam", 1), ("cbam_channel", 0), ("coordatt", 0), ("senet", 0)])
@@ -136,7 +136,46 @@ def test_cluster_logits_are_a_product_where_a_compiler_trains() -> None:
     assert not any("conv1d" in call for call in trained) and any("conv1d" in call for call in run)
 
 
-@pytest.mark.parametrize("name", ["senet", "sknet", "cbam", "coordatt", "triplet"])
+@pytest.mark.parametrize(
+    ("name", "what", "many"),
+    [
+        ("pam", "attend", 1),
+        ("segformer", "attend", 1),
+        ("nonlocal", "attend", 1),
+        ("xca", "attend", 0),  # weights of a head's channels are few
+        ("cam", "attend_channels", 1),
+        ("danet_head", "attend", 1),
+        ("danet_head", "attend_channels", 1),
+    ],
+)
+def test_a_compiler_sees_no_weights_of_many_tokens(name: str, what: str, many: int) -> None:
+    block = sf.build(name, 64)
+    assert own(block, torch.randn(6, 64, 20, 20), what) == many
+    assert own(block, torch.randn(1, 64, 9, 8), what) == 0
+
+
+def test_nor_at_sizes_that_it_does_not_know() -> None:
+    block = sf.build("pam", 64)
+    found = given(block, torch.randn(4, 64, 24, 20), torch.randn(5, 64, 32, 28), torch.randn(90, 64, 9, 8), dynamic=True)
+    assert [calls.count("sefactory.attend.default") for calls in found] == [1, 0]  # of few tokens weights are small
+
+
+def test_half_types_and_autocast_have_their_weights_in_float32() -> None:
+    block, x = sf.build("pam", 64), torch.randn(4, 64, 24, 24)
+    assert own(sf.build("pam", 64).bfloat16(), x.bfloat16(), "attend") == 0
+    with torch.autocast("cpu", torch.bfloat16):
+        assert own(block, x, "attend") == 0
+
+
+@pytest.mark.parametrize("gained", [False, True])
+def test_torch_accepts_attention(gained: bool) -> None:
+    q, k, v = random(2, 1, 3, 400), random(2, 1, 3, 400), random(2, 1, 5, 400)
+    torch.library.opcheck(torch.ops.sefactory.attend.default, (q, k, v, 0.7))
+    channels = (random(2, 4, 9), random() if gained else None, 0.5, 1.5)
+    torch.library.opcheck(torch.ops.sefactory.attend_channels.default, channels)
+
+
+@pytest.mark.parametrize("name", ["senet", "sknet", "cbam", "coordatt", "triplet", "pam", "cam", "segformer"])
 def test_a_compiled_block_of_large_maps_is_equal(name: str) -> None:
     torch._dynamo.reset()
     torch.manual_seed(0)
@@ -155,10 +194,35 @@ def test_a_compiled_block_of_large_maps_is_equal(name: str) -> None:
         assert float((a - b).norm()) <= 1e-3 * float(max(b.norm(), 1e-3 * whole))
 
 
-def test_an_exported_program_has_none_of_them() -> None:
-    block = sf.build("triplet", 64).eval()
+@pytest.mark.parametrize("name", ["triplet", "pam", "cam"])
+def test_an_exported_program_has_none_of_them(name: str) -> None:
+    block = sf.build(name, 64).eval()
     program = export(block, (torch.randn(2, 64, 48, 48),))
     assert "sefactory" not in program.graph_module.code
+
+
+@pytest.mark.parametrize("name", ["triplet", "pam", "cam"])
+def test_nor_have_gradients_that_functorch_takes(name: str) -> None:
+    block, x = sf.build(name, 64).eval(), torch.randn(2, 64, 48, 48)
+
+    def gradient(t: Tensor) -> Tensor:
+        return torch.func.grad(lambda u: block(u).square().sum())(t)
+
+    torch._dynamo.reset()
+    torch.testing.assert_close(torch.compile(gradient, backend="aot_eager")(x), gradient(x), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch's own, to make tangents
+@pytest.mark.parametrize("subject", ["pam", "cam", {"conv": {"along": "HW", "kernel": 3, "groups": 32}}])
+def test_nor_have_tangents(subject: str | dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "LANES", 8)
+    block, x = sf.build(subject, 64).eval(), torch.randn(8, 64, 24, 24)
+
+    def tangent(t: Tensor) -> Tensor:
+        return torch.func.jvp(block, (t,), (t,))[1]
+
+    torch._dynamo.reset()
+    torch.testing.assert_close(torch.compile(tangent, backend="aot_eager")(x), tangent(x), rtol=1e-3, atol=1e-3)
 
 
 # ---- Small maps ------------------------------------------------------------------------------------------------------
