@@ -4,13 +4,14 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError, nearest, shown, words
 from .nodes import Config, Place
-from .plain import plain, read_yaml
+from .plain import parse_yaml, plain, read_text
 from .registry import find, operators
 
 NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
@@ -18,6 +19,8 @@ MOST_ANCESTORS = 20
 MOST_FOLDERS = 200
 """Folders that are looked through for the nearest name."""
 LONGEST_NAME = 200
+LONGEST_KEPT = 10_000
+"""Characters of a file whose containers are kept for the next time."""
 REMOVABLE = {"series", "parallel", "own"}
 
 _HERE = Path(__file__).parent
@@ -48,18 +51,14 @@ class Shelf:
 
     def find(self, name: str, group: str = "block", near: Path | None = None) -> Path | None:
         """The file of a name, or None; looked up once."""
-        key = (name, group, None if near is None else str(near))
+        beside = None if near is None else str(near)
+        key = (name, group, beside)
         if key not in self._found:
+            if (group, beside) not in self._folders:
+                self._folders[group, beside] = list(dict.fromkeys(map(str, self.folders(group, near))))
             named = len(name) <= LONGEST_NAME and NAME.fullmatch(name)
-            self._found[key] = self._file(name, group, near) if named else None
+            self._found[key] = _file(name, self._folders[group, beside]) if named else None
         return self._found[key]
-
-    def _file(self, name: str, group: str, near: Path | None) -> Path | None:
-        where = (group, None if near is None else str(near))
-        if where not in self._folders:
-            self._folders[where] = list(dict.fromkeys(map(str, self.folders(group, near))))
-        paths = (f"{folder}{os.sep}{name}.yaml" for folder in self._folders[where])
-        return next((Path(path) for path in paths if os.path.isfile(path)), None)
 
     def known(self, group: str = "block", near: Path | None = None) -> list[str]:
         """All names of a group."""
@@ -92,16 +91,13 @@ class Shelf:
                 raise ConfigError([(f"{below[-1].name} defaults", f"{path.stem!r} inherits from itself: {chain}")])
             if len(below) > MOST_ANCESTORS:
                 raise ConfigError([(f"{below[-1].name} defaults", f"inherits through more than {MOST_ANCESTORS} files")])
-            data = read_yaml(path, path.name)
-            if data is None:
-                raise ConfigError([(path.name, "the file is empty")])
-            self._read[path] = self.inherit(Config(data, path.name, path.parent), (*below, path))
+            self._read[path] = self.inherit(_of_file(path), (*below, path))
         return self._read[path]
 
     def inherit(self, config: Config, below: tuple[Path, ...] = ()) -> Config:
         """The config merged onto those its `defaults` name, as Hydra does it: mappings merge, everything else is replaced."""
         if not isinstance(config.data, dict) or "defaults" not in config.data:
-            if config.folder and _holds_null(config.data):  # a mapping may have inherited before it came here
+            if config.folder and config.holds_null:  # a mapping may have inherited before it came here
                 _check_removals({}, config.data, Place(config.label))
             return config
         own = {key: value for key, value in config.data.items() if key != "defaults"}
@@ -121,6 +117,28 @@ class Shelf:
                 raise ConfigError([(place, f"{name} is no mapping; only a mapping can be inherited")])
             merged = merge(merged, base)
         return Config(merged, config.label, config.folder)
+
+
+def _file(name: str, folders: list[str]) -> Path | None:
+    for folder in folders:
+        path = f"{folder}{os.sep}{name}.yaml"
+        if os.access(path, os.F_OK) and os.path.isfile(path):  # of what is not there the first says so in half the time
+            return Path(path)
+    return None
+
+
+def _of_file(path: Path) -> Config:
+    text = read_text(path, path.name)
+    return _of_text(text, path) if len(text) <= LONGEST_KEPT else _of_text.__wrapped__(text, path)
+
+
+@lru_cache(maxsize=256)
+def _of_text(text: str, path: Path) -> Config:
+    """By the text and not by the time of the file, so that an edit is always seen."""
+    data = parse_yaml(text, path.name)
+    if data is None:
+        raise ConfigError([(path.name, "the file is empty")])
+    return Config(data, path.name, path.parent)
 
 
 def load_config(source: Any, shelf: Shelf) -> Config:
@@ -165,14 +183,6 @@ def _defaults(defaults: Any, place: str) -> list[str]:
     return defaults
 
 
-def _holds_null(data: Any) -> bool:
-    """Whether there is a null anywhere in it."""
-    if not isinstance(data, dict | list):
-        return data is None
-    items = data.values() if isinstance(data, dict) else data
-    return None in items or any([_holds_null(item) for item in items if isinstance(item, dict | list)])
-
-
 def _check_removals(base: Any, change: Any, place: Place) -> None:
     """Refuses a null for an element of series, parallel or own that nothing inherited has."""
     if not isinstance(change, dict | list):
@@ -202,7 +212,7 @@ def merge(base: Any, change: Any) -> Any:
 
 def complete(config: Config) -> Config:
     """The config as it is built: nothing inherits or changes it any more, and what was set to null goes."""
-    return replace(config, data=without_removed(config.data))
+    return replace(config, data=without_removed(config.data)) if config.holds_null else config
 
 
 def without_removed(data: Any) -> Any:

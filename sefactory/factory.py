@@ -12,6 +12,7 @@ from .config import Shelf, complete, load_config
 from .errors import ConfigError, nearest, shown, words
 from .expression import SIDES
 from .nodes import Config
+from .plain import copied
 from .recall import made
 
 __all__ = ["build", "load"]
@@ -50,7 +51,7 @@ def build(
     found = made(resolved, shelf, sizes)
     return Block(
         found.node,
-        config=resolved.data,
+        config=copied(resolved.data),
         label=resolved.label or "block",
         sizes=(sizes, found.out),
         parts=found.parts,
@@ -67,7 +68,7 @@ def load(config: Any, overrides: Sequence[str] = (), search: Iterable[str | Path
     >>> load("ecanet")["gate"]
     ['sigmoid']
     """
-    return _resolved(config, overrides, Shelf(search)).data
+    return copied(_resolved(config, overrides, Shelf(search)).data)
 
 
 def _resolved(source: Any, overrides: Sequence[str], shelf: Shelf) -> Config:

@@ -1,7 +1,9 @@
 """A config as a tree of nodes: what each place of it is. No sizes yet, no torch."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,9 +50,15 @@ class Place(NamedTuple):
         return uses if len(uses) <= MOST_USES else [*uses[: MOST_USES - 1], "...", uses[-1]]
 
 
+Said = tuple[str, str, str]
+
+
 @dataclass(frozen=True)
 class Config:
-    """A config in plain containers, the label of its file, and the folder in which its references are looked up first."""
+    """A config in plain containers, the label of its file, and the folder in which its references are looked up first.
+
+    Configs share their containers, also with the file as it was read: nobody changes them, and a block is given a copy.
+    """
 
     data: Any
     label: str
@@ -61,6 +69,23 @@ class Config:
         """The names it gives to numbers; its parameters when it is used by name."""
         let = self.data.get("let") if isinstance(self.data, dict) else None
         return let if isinstance(let, dict) else {}
+
+    @cached_property
+    def said(self) -> Said:
+        """All of it in text: label, folder and data. So an edit of a file is always seen, and True is not 1."""
+        return self.label, str(self.folder), json.dumps(self.data)
+
+    @cached_property
+    def holds_null(self) -> bool:
+        """Whether there is a null anywhere in it."""
+        return _holds_null(self.data)
+
+
+def _holds_null(data: Any) -> bool:
+    if not isinstance(data, dict | list):
+        return data is None
+    items = data.values() if isinstance(data, dict) else data
+    return None in items or any([_holds_null(item) for item in items if isinstance(item, dict | list)])
 
 
 @dataclass(frozen=True)

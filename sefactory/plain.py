@@ -4,7 +4,6 @@ import math
 import stat
 import sys
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,6 @@ LONGEST_TEXT = 10_000
 LONGEST_KEY = 200
 LARGEST_NUMBER = 2**53
 PLAIN = (dict, list, str, int, float, bool, type(None))
-LONGEST_KEPT = 10_000
-"""Characters of a YAML text whose containers are kept for the next time."""
 MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -80,6 +77,11 @@ def read_yaml(path: Path, label: str) -> Any:
 
     Raises ConfigError for a file that cannot be read, is too large, or is no plain YAML.
     """
+    return parse_yaml(read_text(path, label), label)
+
+
+def read_text(path: Path, label: str) -> str:
+    """The text of a file; raises ConfigError for one that cannot be read, is too large, or is no UTF-8."""
     try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
@@ -92,18 +94,13 @@ def read_yaml(path: Path, label: str) -> Any:
                 content += file.read(LARGEST_FILE)
         if len(content) > LARGEST_FILE:
             raise ConfigError([(label, f"the file is larger than {LARGEST_FILE // 2**20} MiB")])
-        return parse_yaml(content.decode("utf-8-sig"), label)
+        return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError([(label, "no such file")]) from None
     except OSError as error:
         raise ConfigError([(label, f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError:
         raise ConfigError([(label, "is no UTF-8 text")]) from None
-
-
-def parse_yaml(text: str, label: str) -> Any:
-    """YAML text as plain containers, the caller's own; raises ConfigError."""
-    return copied(_parsed(text, label) if len(text) <= LONGEST_KEPT else _parsed.__wrapped__(text, label))
 
 
 def copied(data: Any) -> Any:
@@ -117,9 +114,8 @@ def copied(data: Any) -> Any:
     return [copied(item) if isinstance(item, dict | list) else item for item in data] if isinstance(data, list) else data
 
 
-@lru_cache(maxsize=256)
-def _parsed(text: str, label: str) -> Any:
-    """By the text and not by the time of the file, so that an edit is always seen."""
+def parse_yaml(text: str, label: str) -> Any:
+    """YAML text as plain containers; raises ConfigError."""
     try:
         data = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:

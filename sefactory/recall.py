@@ -4,7 +4,6 @@ A network asks for one config at a few widths and many places. Nodes are read on
 rest are copies. What is kept is used as long as everything that it rests on is as it was.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,8 +18,7 @@ from .errors import ConfigError
 from .expression import Value
 from .grammar import Grammar, Library
 from .maker import Maker
-from .nodes import Config, Node
-from .plain import copied
+from .nodes import Config, Node, Said
 from .registry import Operator, registered
 from .rehearsal import Rehearsal, twin
 
@@ -29,16 +27,9 @@ MOST_KEPT = 64
 LONGEST_KEPT = 10_000
 """Characters of a config, as JSON, that is kept for the next time."""
 
-Said = tuple[str, str, str]
-"""A config in text: its label, its folder, its data. So an edit is always seen, and True is not 1."""
-
-
-def _said(config: Config) -> Said:
-    return config.label, str(config.folder), json.dumps(config.data)
-
 
 def _answer(found: Config | None) -> Said | None:
-    return None if found is None else _said(found)
+    return None if found is None else found.said
 
 
 class Asked:
@@ -155,7 +146,7 @@ def forget() -> None:
 
 def made(config: Config, library: Library, sizes: Sizes) -> Made:
     """The modules of a config for some sizes, with weights. Raises ConfigError with every fault found, before one is drawn."""
-    said = _said(config)
+    said = config.said
     if len(said[-1]) > LONGEST_KEPT:
         return _rehearsed(_reading(config, library, sizes.axes), sizes).performed()
     reading = _read(config, said, library, sizes.axes)
@@ -176,8 +167,7 @@ def _read(config: Config, said: Said, library: Library, axes: str) -> Reading:
         return slot.reading
     if not slot.met():
         return _reading(config, library, axes)
-    # what is kept holds data of its own: those of a block are its owner's to change
-    reading = _reading(replace(config, data=copied(config.data)), library, axes)
+    reading = _reading(config, library, axes)
     slot.reading = reading if reading.asked.certain and not reading.faults else None
     return reading
 

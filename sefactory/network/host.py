@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..config import Shelf
 from ..errors import ConfigError, nearest, shown, words
-from ..plain import plain
+from ..plain import copied, plain
 from .insertion import Entry, insert_all
 from .report import START, WHERE, Report
 from .sites import PATTERN, is_pattern
@@ -27,12 +27,12 @@ def host_config(source: Any, search: Iterable[str | Path] = ()) -> tuple[dict[st
     if isinstance(source, Mapping):
         data, label = plain(source, ""), "host"
     elif isinstance(source, Path):
-        data, label = shelf.read(source).data, source.name
+        data, label = copied(shelf.read(source).data), source.name
     else:
         path = shelf.find(source, "host") if isinstance(source, str) else None
         if path is None:
             raise ConfigError([(shown(source), f"no host of this name{nearest(str(source), shelf.known('host'))}")])
-        data, label = shelf.read(path).data, path.name
+        data, label = copied(shelf.read(path).data), path.name
     _check(data, label)
     return data, label
 
