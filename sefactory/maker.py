@@ -47,7 +47,7 @@ class Maker:
         names, first = self._names(node, names), len(self.parts)
         module, out = self._module(node, sizes, names)
         if out is not None and not isinstance(node, Reference):
-            self.parts.insert(first, Part(node.place.module, _word(node), (sizes, out)))
+            self.parts.insert(first, Part(node.path, _word(node), (sizes, out)))
         return module, out
 
     def _module(self, node: Node, sizes: Sizes, names: Mapping[str, Value]) -> Made:
@@ -73,7 +73,7 @@ class Maker:
             return outer
         try:
             names = resolve_let(node.let, outer)
-            self.let[node.place.module] = {name: names[name] for name in node.let}
+            self.let[node.path] = {name: names[name] for name in node.let}
             return names
         except LetFault as found:
             for name, text in found.faults.items():

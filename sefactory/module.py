@@ -26,7 +26,7 @@ class Module(nn.Module):
             state[name] = registry()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if type(value) in PLAIN and not self._registers(name):
+        if type(value) in PLAIN and not (name in self._parameters or name in self._buffers or name in self._modules):
             object.__setattr__(self, name, value)
         elif isinstance(value, Module) and self._free(name):
             self._modules[name] = value
@@ -42,7 +42,6 @@ class Module(nn.Module):
             super().register_buffer(name, tensor, persistent)
 
     def _free(self, name: str) -> bool:
-        return not (self._registers(name) or name in self.__dict__ or hasattr(type(self), name))
-
-    def _registers(self, name: str) -> bool:
-        return name in self._parameters or name in self._buffers or name in self._modules
+        if name in self._parameters or name in self._buffers or name in self._modules:
+            return False
+        return name not in self.__dict__ and not hasattr(type(self), name)

@@ -95,6 +95,11 @@ class Node:
     place: Place
     let: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
+    @cached_property
+    def path(self) -> str:
+        """The path of its module."""
+        return self.place.module
+
 
 @dataclass(frozen=True)
 class Operation(Node):
