@@ -1,6 +1,7 @@
 """scripts/speed.py: its pairs are equal, one that is not is refused, and what it writes says what was measured."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -78,11 +79,11 @@ def test_what_differs_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---- Cells ----------------------------------------------------------------------------------------------------------
 
 
-def _untimed(steps: dict[str, clock.Step], effort: Effort) -> tuple[dict[str, Time], int]:
+def _untimed(steps: dict[str, clock.Step], effort: Effort) -> clock.Timed:
     for step in steps.values():
         step.between()
         step.run()
-    return {name: Time(1.0, 0.0) for name in steps}, 1
+    return clock.Timed.of({name: [1.0] for name in steps})
 
 
 def test_a_cell_has_both_kinds_and_what_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,11 +108,21 @@ def test_a_column_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) 
 def test_the_columns_alternate_call_by_call() -> None:
     calls: list[str] = []
     steps = {name: clock.Step(lambda name=name: calls.append(name), lambda: calls.append("-")) for name in "AB"}
-    times, rounds = clock.interleaved(steps, Effort(rounds=40, seconds=0.0))
-    assert rounds == 40 and times.keys() == {"A", "B"}
+    timed = clock.interleaved(steps, Effort(rounds=40, seconds=0.0))
+    assert timed.rounds == 40 and timed.times.keys() == {"A", "B"} and timed.ratios.keys() == {"A/B", "B/A"}
     text = "".join(calls).replace("-", "")
     assert text[: 2 * clock.WARM] == "A" * clock.WARM + "B" * clock.WARM and "".join(calls) == "-" + "-".join(text)
     assert text[2 * clock.WARM :] in ("AB" * 40, "BA" * 40)
+
+
+def test_a_ratio_is_of_the_two_of_a_round() -> None:
+    """The machine halves its clock in the middle, and once each is interrupted."""
+    timed = clock.Timed.of({"a": [2.0, 2.0, 9.0, 4.0, 4.0], "b": [1.0, 1.0, 1.0, 2.0, 8.0]})
+    assert timed.ratios == {"a/b": 2.0, "b/a": 0.5} and timed.rounds == 5
+    assert (timed.times["a"].median, timed.times["b"].median) == (4.0, 1.0)
+    row = Row("seven", "senet", "cpu", "full", "forward", (1, 2, 3, 4), {"authors": timed.times["a"], "ours": timed.times["b"]})
+    assert (row.ratio(), replace(row, ratios={"authors/ours": 2.0}).ratio()) == (4.0, 2.0)
+    assert clock.Timed.of({}) == clock.Timed({}, {}, 0)
 
 
 def test_three_columns_are_in_an_order_of_their_own_each_round() -> None:

@@ -11,7 +11,7 @@ from sefactory.describe import describe
 from sefactory.machine import Loaded, Machine, Options, clear, first_line, load
 from sefactory.memory import peak_bytes, saved_bytes
 
-from .clock import Effort, Step, Time, interleaved
+from .clock import Effort, Step, Timed, interleaved
 from .pairs import CHANNELS, PAM, SEVEN, TINY, Differs, Pair, check, inputs, paired
 from .results import KINDS, Kind, Row
 
@@ -99,22 +99,19 @@ def _timed(row: Row, loaded: Mapping[str, Loaded], plan: Plan) -> Row:
                 steps[column] = step
             except Exception as error:
                 row.failed[column] = first_line(error)
-        times, rounds = _apart(steps, plan)
+        timed = _apart(steps, plan)
     for subject in loaded.values():
         clear(subject.leaves)
-    return replace(row, times=times, rounds=rounds)
+    return replace(row, times=timed.times, ratios=timed.ratios, rounds=timed.rounds)
 
 
-def _apart(steps: Mapping[str, Step], plan: Plan) -> tuple[dict[str, Time], int]:
+def _apart(steps: Mapping[str, Step], plan: Plan) -> Timed:
     """What is compiled is timed after what is not: between others' kernels both would be timed out of cold caches."""
-    times: dict[str, Time] = {}
-    rounds = plan.effort.rounds
-    for compiled in (False, True):
-        some = {column: step for column, step in steps.items() if column.endswith(" compiled") == compiled}
-        if some:
-            found, count = interleaved(some, plan.effort)
-            times, rounds = times | found, count if not compiled or len(some) == len(steps) else rounds
-    return times, rounds
+    apart = [{column: step for column, step in steps.items() if column.endswith(" compiled") == c} for c in (False, True)]
+    found = [interleaved(some, plan.effort) for some in apart if some] or [Timed({}, {}, 0)]
+    times = {column: time for timed in found for column, time in timed.times.items()}
+    ratios = {pair: ratio for timed in found for pair, ratio in timed.ratios.items()}
+    return Timed(times, ratios, found[0].rounds)
 
 
 def _step(subject: Loaded, kind: Kind) -> Step:

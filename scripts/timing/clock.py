@@ -5,6 +5,7 @@ the caches, and takes a tenth less. None follows itself, as in a network other w
 """
 
 import gc
+import itertools
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -54,8 +55,27 @@ class Time:
         return cls(median(timings), float(high - low))
 
 
-def interleaved(steps: Mapping[str, Step], effort: Effort) -> tuple[dict[str, Time], int]:
-    """The time of each step, and from how many rounds. The first rounds warm up and say how long one takes."""
+@dataclass(frozen=True)
+class Timed:
+    """The time of each step, of each two (`a/b`) the median over the rounds of a's time to b's, and how many rounds.
+
+    The two of a round lie side by side: what the machine does for a while, at half its clock say, is in both, where of two
+    medians the one may be from before and the other from behind it. Of a block and itself, compiled, medians are 0.89 to 1.05.
+    """
+
+    times: dict[str, Time]
+    ratios: dict[str, float]
+    rounds: int
+
+    @classmethod
+    def of(cls, timings: Mapping[str, list[float]]) -> "Timed":
+        both = itertools.permutations(timings, 2)
+        ratios = {f"{a}/{b}": float(np.median(np.divide(timings[a], timings[b]))) for a, b in both}
+        return cls({name: Time.of(found) for name, found in timings.items()}, ratios, len(next(iter(timings.values()), ())))
+
+
+def interleaved(steps: Mapping[str, Step], effort: Effort) -> Timed:
+    """Times each step. The first rounds warm up and say how long one takes."""
     clock = _cuda if effort.clock == "cuda" else partial(_read, READ[effort.clock])
     warm = {name: min(clock(step, 1) for _ in range(WARM)) for name, step in steps.items()}
     calls = {name: max(1, round(BURST_S / seconds)) if effort.clock == "cuda" else 1 for name, seconds in warm.items()}
@@ -74,7 +94,7 @@ def interleaved(steps: Mapping[str, Step], effort: Effort) -> tuple[dict[str, Ti
                 timings[last].append(clock(steps[last], calls[last]))
     finally:
         gc.enable()
-    return {name: Time.of(found) for name, found in timings.items()}, count
+    return Timed.of(timings)
 
 
 READ = {"wall": time.perf_counter, "cpu": time.thread_time, "cuda": time.perf_counter}

@@ -12,8 +12,9 @@ Written by scripts/speed.py from measured rows. For each of the seven papers: it
 torch with every copy they make (scripts/authors.py), against our block with the same weights, in one process. A pair is
 timed only after its outputs, input and parameter gradients, and running statistics are equal in float64 at that very shape.
 
-- **ratio**: the authors' time over ours, so that above 1 ours is faster. Medians of calls that alternate (A B A B;
-  of three and more in an order drawn anew for each round, the compiled ones apart); in brackets the interquartile range.
+- **ratio**: the authors' time over ours, so that above 1 ours is faster: the median over the rounds of what each round gives.
+  Calls alternate (A B A B; of three and more in an order drawn anew for each round, the compiled ones apart), so that what
+  slows the machine for a while is in both. Times are medians; in brackets the interquartile range.
 - **plain**: the same ratio with our block built without lowering.
 - **floor**: below it nothing gets; the larger of bytes over the bandwidth of a copy and operations over the rate of a
   matrix product, both measured on this machine. **share**: the floor over our time, 100 % is the end of the road.

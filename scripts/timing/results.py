@@ -14,7 +14,7 @@ KINDS: tuple[Kind, Kind] = ("forward", "training")
 
 @dataclass(frozen=True)
 class Row:
-    """One block at one shape in one kind of step. `times` and `saved` (bytes, training) are by column.
+    """One block at one shape in one kind of step. `times` and `saved` (bytes, training) are by column, `ratios` by `a/b`.
 
     `group` is seven or variants, `size` full or tiny. `traffic` (bytes) and `operations` are the
     least that any implementation has to do, 0 where the shape is too small to say so.
@@ -33,6 +33,7 @@ class Row:
     operations: float = 0.0
     rounds: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    ratios: dict[str, float] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -45,7 +46,9 @@ class Row:
         return max(self.traffic / rates["bytes_per_second"], self.operations / rates["flops_per_second"])
 
     def ratio(self, over: str = "authors", under: str = "ours") -> float | None:
-        """Time of one column over another's: above 1, the second is faster."""
+        """Time of one column over another's, round by round where they were timed together: above 1, the second is faster."""
+        if (pair := f"{over}/{under}") in self.ratios:
+            return self.ratios[pair]
         if over in self.times and under in self.times:
             return self.times[over].median / self.times[under].median
         return None
