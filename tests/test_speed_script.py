@@ -125,6 +125,23 @@ def test_a_ratio_is_of_the_two_of_a_round() -> None:
     assert clock.Timed.of({}) == clock.Timed({}, {}, 0)
 
 
+def test_what_is_compared_is_timed_two_by_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([[4.0, 2.0], [6.0, 3.0], [1.0, 1.0, 1.0]])
+    columns = []
+
+    def timed(steps: dict[str, clock.Step], effort: Effort) -> clock.Timed:
+        columns.append(list(steps))
+        return clock.Timed.of({name: [t] for name, t in zip(steps, next(times), strict=True)})
+
+    monkeypatch.setattr(cells, "interleaved", timed)
+    steps = dict.fromkeys(("authors", "ours", "plain", "authors compiled", "ours compiled", "plain compiled"))
+    found = cells._apart(steps, cells.Plan())  # type: ignore[arg-type]
+    assert columns == [["authors", "ours"], ["authors", "plain"], ["authors compiled", "ours compiled", "plain compiled"]]
+    assert found.times["authors"].median == 4.0 and found.times["plain"].median == 3.0 and found.rounds == 1
+    assert found.ratios["authors/ours"] == found.ratios["authors/plain"] == 2.0 and len(found.times) == 6
+    assert cells._apart({}, cells.Plan()) == clock.Timed({}, {}, 0)
+
+
 def test_three_columns_are_in_an_order_of_their_own_each_round() -> None:
     calls: list[str] = []
     clock.interleaved({name: clock.Step(lambda name=name: calls.append(name), lambda: None) for name in "ABC"}, Effort(60, 0.0))
@@ -262,8 +279,12 @@ def test_the_page_has_every_shipped_block_compiled() -> None:
     head = "| block | forward | tiny training |\n| --- | ---: | ---: |\n"
     assert head + "| `senet` | 2.00 | 1.00 |\n| `lsk` | 0.50 | - |\n| `pa` | - | - |\n" in text
     assert "| **geometric mean** | 1.00 | 1.00 |\n| **least** | 0.50 | 1.00 |\n" in text
+    assert "Of two medians, from an earlier measurement: `senet`, `lsk`.\n" in text
     assert "- `pa` ours compiled: no compiler\n" in text
     assert "- `lsk`, forward: 0.50 of the speed of plain, both compiled\n" in text
+    paired = [replace(row, ratios={"authors compiled/ours compiled": 3.0}) for row in rows[:2]]
+    text = page.page(_results(*paired))
+    assert "| `senet` | 3.00 | 3.00 |" in text and "earlier measurement" not in text
     assert "### Every shipped block" not in page.page(_results(_row("senet", 1e-3, 1e-3)))
 
 

@@ -13,9 +13,9 @@ torch with every copy they make (scripts/authors.py), against our block with the
 timed only after its outputs, input and parameter gradients, and running statistics are equal in float64 at that very shape.
 
 - **ratio**: the authors' time over ours, so that above 1 ours is faster: the median over the rounds of what each round gives.
-  Calls alternate (A B A B; of three and more in an order drawn anew for each round, the compiled ones apart), so that what
-  slows the machine for a while is in both. Times are medians; in brackets the interquartile range.
-- **plain**: the same ratio with our block built without lowering.
+  Calls alternate (A B A B; of three, the compiled ones, in an order drawn anew for each round), so that what slows the
+  machine for a while is in both. Times are medians; in brackets the interquartile range.
+- **plain**: the same ratio with our block built without lowering, timed after that against the authors' once more.
 - **floor**: below it nothing gets; the larger of bytes over the bandwidth of a copy and operations over the rate of a
   matrix product, both measured on this machine. **share**: the floor over our time, 100 % is the end of the road.
 - *Forward* is in eval mode without gradients, *training* a forward and backward in train mode with the gradient of the
@@ -180,6 +180,8 @@ def _against_plain(found: list[Row], title: str, what: str, first: str) -> Itera
     rows.append(["**geometric mean**", *(ratio(mean(values)) for values in known)])
     rows.append(["**least**", *(ratio(min(values, default=None)) for values in known)])
     yield from table([first, *(TITLES[place].lower() for place in places)], rows)
+    if earlier := dict.fromkeys(f"`{row.block}`" for row in found if row.times and not row.ratios):
+        yield from (f"Of two medians, from an earlier measurement: {', '.join(earlier)}.", "")
     yield from _failures(found)
 
 
