@@ -116,6 +116,11 @@ MISTAKES = [
         "override round=1: there is no key 'round'; there are input, block, squeeze, excite, gate, host, blocks, hosts, "
         "baseline, batch, device, dtype, threads, compile, channels_last, rounds, seconds; did you mean 'rounds'?",
     ),
+    (
+        ["show", "block=cbam", "let.r=8"],
+        "override let.r=8: there is no key 'let.r'; there are block, squeeze, excite, gate, host, channels, size, format; "
+        "inside of the block it is block.let.r",
+    ),
     (["show", "format=xml"], "format: 'xml'; allowed: one of table, json, rewrites"),
     (["show", "channels=0"], "channels: 0; it is a whole number from 1"),
     (["show", "size=[1,2,3,4]"], "size: [1, 2, 3, 4]; it is a number, [height, width], [width] or [depth, height, width]"),

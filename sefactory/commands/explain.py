@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ..config import SHIPPED, Shelf, load_config
 from ..errors import ConfigError, nearest, words
 from ..overrides import apply_overrides, quoting
+from ..registry import KEYWORDS
 from .scan import folders
 
 GROUPS = ("block", "squeeze", "excite", "gate", "input", "host")
@@ -71,7 +72,8 @@ def _explained(error: Exception, command: str, arguments: Sequence[str]) -> tupl
     if key.startswith("block."):
         return f"override {typed}", _in_block(typed, command, arguments)
     keys = _keys(command)
-    return f"override {typed}", f"there is no key {key!r}; there are {words(keys)}{nearest(key, keys)}"
+    hint = f"; inside of the block it is block.{key}" if key.partition(".")[0] in KEYWORDS else nearest(key, keys)
+    return f"override {typed}", f"there is no key {key!r}; there are {words(keys)}{hint}"
 
 
 def _keys(command: str) -> list[str]:
