@@ -1,6 +1,7 @@
 """Where the hand-written paths may stand in for plain torch."""
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,6 +11,8 @@ from torch.nn import Parameter
 
 exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", lambda: False)  # torch 2.6 has none
 """Whether torch.export is at work, whose programs are to hold nothing of this package."""
+
+Asked = TypeVar("Asked", bound=Callable[..., Any])
 
 LARGE = 256 * 1024
 """Values from which a hand-written backward pays for its Python: below, plain autograd is faster (0.95 against 1.15)."""
@@ -44,19 +47,8 @@ def fused() -> bool:
     return is_dynamo_compiling() and not exporting()
 
 
-def plain_suffices(x: Tensor) -> bool:
-    """Whether a compiler is at work on a small map.
-
-    It fuses by itself, so that its code for a small map is as fast from the plain tree. But before every call it looks
-    whether all that it read is still as it was, and of steps, functions within functions, that is more than of modules.
-    """
-    return _surely(x, SMALL)
-
-
-def _surely(x: Tensor, at_most: int) -> bool:
-    """Whether a compiler, and no exporter, knows that a map has at most so many values; of a dynamic one it does not."""
-    if not fused():
-        return False
+def surely(x: Tensor, at_most: int) -> bool:
+    """Whether a compiler knows that a map has at most so many values; of a dynamic one it does not."""
     from torch.fx.experimental.symbolic_shapes import statically_known_true  # which a compiler has long imported
 
     return statically_known_true(x.numel() <= at_most)
@@ -64,9 +56,19 @@ def _surely(x: Tensor, at_most: int) -> bool:
 
 def folds(x: Tensor, more_than: int) -> bool:
     """Whether a map has so many values that it is worth to change weights for it; to a compiler, but where it knows better."""
-    return not _surely(x, more_than) if is_compiling() else x.numel() > more_than
+    return not (fused() and surely(x, more_than)) if is_compiling() else x.numel() > more_than
 
 
+def asked_once(question: Asked) -> Asked:
+    """A question that a compiler asks when it compiles, and whose answer it takes for a constant.
+
+    What torch.compiler.assume_constant_result sets, without its import of the whole compiler.
+    """
+    question._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return question
+
+
+@asked_once
 def transformed() -> bool:
     """Whether functorch, forward mode or autocast is at work. A compiler asks once, and anew where that changes."""
     return bool(
@@ -74,6 +76,3 @@ def transformed() -> bool:
         or torch.autograd.forward_ad._current_level >= 0
         or torch.is_autocast_enabled("cpu")
     )
-
-
-transformed._dynamo_marked_constant = True  # type: ignore[attr-defined]  # what torch.compiler.assume_constant_result sets

@@ -118,10 +118,9 @@ def _attended(module: Attention, x_BCT: Tensor, size: list[int], placing: Placin
     batch, width, tokens = v.shape
     if heads > 1:
         q, k, v = (t.reshape(batch * heads, t.shape[1] // heads, tokens) for t in (q, k, v))
-    if eager(x_BCT, FEWEST) and tokens >= FEWEST_TOKENS:
-        return attended(q[:, None], k[:, None], v[:, None], scale)
-    if compiled.wanted(x_BCT, FEWEST) and tokens >= FEWEST_TOKENS:
-        return compiled.attended(q[:, None], k[:, None], v[:, None], scale)
+    own = attended if eager(x_BCT, FEWEST) else compiled.attended if compiled.wanted(x_BCT, FEWEST) else None
+    if own is not None and tokens >= FEWEST_TOKENS:
+        return own(q[:, None], k[:, None], v[:, None], scale)
     return torch.bmm(v, _weights(q.transpose(1, 2), k, scale).transpose(1, 2))
 
 

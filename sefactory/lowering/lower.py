@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from ..axes import Sizes
-from ..kernels.guard import fused, plain_suffices
+from ..kernels.guard import SMALL, asked_once, fused, surely
 from ..operators.norm import BatchNorm
 from ..rehearsal import within
 from ..structure import Steps
@@ -121,6 +121,7 @@ class Lowered:
         self._fixed: list[BatchNorm] = []
         self._evaluates, self._behind = False, True
 
+    @asked_once
     def faithful(self) -> bool:
         """Whether the tree is still what it was and nobody listens in; then the steps are written, if they were not yet.
 
@@ -136,15 +137,17 @@ class Lowered:
         return True
 
     def left(self, x: Tensor) -> bool:
-        """Whether a compiler is given the tree: it checks that faster than steps, and here makes the same of both."""
-        return plain_suffices(x) or (fused() and self.light())
+        """Whether a compiler is given the tree: of a small map, and where it makes the same of both.
 
+        It fuses by itself, so that its code for a small map is as fast from the plain tree. But before every call it looks
+        whether all that it read is still as it was, and of steps, functions within functions, that is more than of modules.
+        """
+        return fused() and (surely(x, SMALL) or self.light())
+
+    @asked_once
     def light(self) -> bool:
         """Whether the steps hold nothing of maps that a compiler would not make by itself."""
         return descriptive(captured(self._node, self._sizes))
-
-    # what torch.compiler.assume_constant_result sets, without its import of the whole compiler
-    faithful._dynamo_marked_constant = light._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def evaluate(self) -> None:
         """Asks for the program for eval mode; before that the one for any mode runs."""
