@@ -47,16 +47,15 @@ def fused() -> bool:
     return is_dynamo_compiling() and not exporting()
 
 
-def surely(x: Tensor, at_most: int) -> bool:
-    """Whether a compiler knows that a map has at most so many values; of a dynamic one it does not."""
-    from torch.fx.experimental.symbolic_shapes import statically_known_true  # which a compiler has long imported
-
-    return statically_known_true(x.numel() <= at_most)
-
-
 def folds(x: Tensor, more_than: int) -> bool:
     """Whether a map has so many values that it is worth to change weights for it; to a compiler, but where it knows better."""
-    return not (fused() and surely(x, more_than)) if is_compiling() else x.numel() > more_than
+    if not is_compiling():
+        return x.numel() > more_than
+    if not fused():
+        return True
+    from torch.fx.experimental.symbolic_shapes import statically_known_true  # which a compiler has long imported
+
+    return not statically_known_true(x.numel() <= more_than)
 
 
 def asked_once(question: Asked) -> Asked:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from ..axes import Sizes
-from ..kernels.guard import SMALL, asked_once, fused, surely
+from ..kernels.guard import SMALL, asked_once, exporting
 from ..operators.norm import BatchNorm
 from ..rehearsal import within
 from ..structure import Steps
@@ -137,17 +137,25 @@ class Lowered:
         return True
 
     def left(self, x: Tensor) -> bool:
-        """Whether a compiler is given the tree: of a small map, and where it makes the same of both.
+        """Whether a compiler, which alone asks, is given the tree: of a small map, and where it makes the same of both.
 
         It fuses by itself, so that its code for a small map is as fast from the plain tree. But before every call it looks
-        whether all that it read is still as it was, and of steps, functions within functions, that is more than of modules.
+        whether all that it read is still as it was, every function and constant of this question too: they are few.
         """
-        return fused() and (surely(x, SMALL) or self.light())
+        from torch.fx.experimental.symbolic_shapes import statically_known_true  # which a compiler has long imported
+
+        most = self.left_up_to()
+        return most is None or statically_known_true(x.numel() <= most)
 
     @asked_once
-    def light(self) -> bool:
-        """Whether the steps hold nothing of maps that a compiler would not make by itself."""
-        return descriptive(captured(self._node, self._sizes))
+    def left_up_to(self) -> int | None:
+        """The values of the largest map of which a compiler is given the tree, None for any: steps hold nothing of their own.
+
+        An exporter is given the steps whatever they are, as it runs them as they stand.
+        """
+        if exporting():
+            return -1
+        return None if descriptive(captured(self._node, self._sizes)) else SMALL
 
     def evaluate(self) -> None:
         """Asks for the program for eval mode; before that the one for any mode runs."""

@@ -167,7 +167,7 @@ LIGHT = {
 def test_a_compiler_is_given_the_tree_where_only_descriptors_are_worked_on(name: str, written: list[Value]) -> None:
     """Of any size; an exporter, strict or not, is given the steps."""
     block, x = sf.build(name, 32).eval(), x_of(side=24)
-    assert x.numel() > SMALL and block.lowered is not None and block.lowered.light() == LIGHT[name]
+    assert x.numel() > SMALL and block.lowered is not None and (block.lowered.left_up_to() is None) == LIGHT[name]
     torch.testing.assert_close(compiled(block, x), plain_of(block)(x), rtol=1e-4, atol=1e-5)
     assert bool(written) != LIGHT[name]
     torch.export.export(block, (x,), strict=True)
@@ -192,7 +192,7 @@ WORK = {
 @pytest.mark.parametrize("step", WORK)
 def test_what_is_done_to_maps_decides(step: str) -> None:
     block = sf.build({"series": [yaml.safe_load(step), "sigmoid"]}, 8)
-    assert block.lowered is not None and block.lowered.light() == WORK[step]
+    assert block.lowered is not None and (block.lowered.left_up_to() is None) == WORK[step]
 
 
 def test_threads_may_run_it_for_the_first_time_at_once() -> None:
