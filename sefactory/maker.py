@@ -100,8 +100,10 @@ class Maker:
         return module, _noted(node.place, sizes, out)
 
     def _made(self, operator: Operator, sizes: Sizes, arguments: Mapping[str, Any]) -> nn.Module:
-        if self.rehearsal is None or operator.shipped:
+        if self.rehearsal is None:
             return operator.make(sizes, **arguments)
+        if operator.shipped:
+            return self.rehearsal.made(operator.make, sizes, arguments)
         self.rehearsal.whole = False
         with torch.device("meta"):
             return operator.make(sizes, **arguments)

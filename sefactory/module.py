@@ -26,8 +26,9 @@ class Module(nn.Module):
             state[name] = registry()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if type(value) in PLAIN and not (name in self._parameters or name in self._buffers or name in self._modules):
-            object.__setattr__(self, name, value)
+        own = self.__dict__
+        if type(value) in PLAIN and not (name in own["_parameters"] or name in own["_buffers"] or name in own["_modules"]):
+            own[name] = value
         elif isinstance(value, Module) and self._free(name):
             self._modules[name] = value
         elif type(value) is nn.Parameter and self._free(name):

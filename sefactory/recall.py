@@ -20,7 +20,7 @@ from .grammar import Grammar, Library
 from .maker import Maker
 from .nodes import Config, Node, Said
 from .registry import Operator, registered
-from .rehearsal import Rehearsal, twin
+from .rehearsal import META, Rehearsal, twin
 
 MOST_KEPT = 64
 """Configs, and rehearsals; one takes 50 to 200 kB."""
@@ -109,7 +109,7 @@ class Rehearsed:
     def performed_again(self) -> Made:
         """The same of a copy: it can be asked for as often as one likes."""
         node = twin(self.made.node)
-        self.rehearsal.perform(node, "meta" if torch.get_default_device().type == "meta" else None)
+        self.rehearsal.perform(node, META if torch.get_default_device().type == "meta" else None)
         return replace(self.made, node=node, let={path: dict(names) for path, names in self.made.let.items()})
 
 

@@ -1,5 +1,6 @@
 """The weights of a seed: the same draws in the same order, one for each parameter, whatever a build does besides."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,6 +55,64 @@ def test_what_is_rehearsed_is_drawn_as_without(name: str, sizes: Sizes, given: d
     for key, tensor in module.state_dict(keep_vars=True).items():
         other = wanted.state_dict(keep_vars=True)[key]
         assert torch.equal(tensor, other) and type(tensor) is type(other) and tensor.dtype == other.dtype
+
+
+def checked_twins(first: nn.Module, second: nn.Module) -> None:
+    """Trees of the same modules with nothing of torch's registries and no tensor in common."""
+    for one, other in zip(first.modules(), second.modules(), strict=True):
+        assert one is not other and type(one) is type(other)
+        assert all(value is not vars(other)[name] for name, value in vars(one).items() if isinstance(value, dict))
+        tensors = [*one.parameters(), *one.buffers()], [*other.parameters(), *other.buffers()]
+        assert all(a is not b and a.shape == b.shape and a.dtype == b.dtype for a, b in zip(*tensors, strict=True))
+
+
+@pytest.mark.parametrize(("name", "sizes", "given"), EXAMPLES)
+def test_the_second_of_the_same_is_drawn_as_if_made(name: str, sizes: Sizes, given: dict[str, Any]) -> None:
+    """A rehearsal makes it once and copies it."""
+    operator = registry.find(name)
+    assert operator is not None
+    torch.manual_seed(0)
+    wanted = nn.ModuleList([operator.make(sizes, **given) for _ in range(3)])
+    with Rehearsal() as rehearsal:
+        found = nn.ModuleList([rehearsal.made(operator.make, sizes, given) for _ in range(3)])
+    checked_twins(found[0], found[1])
+    checked_twins(found[1], found[2])
+    torch.manual_seed(0)
+    rehearsal.perform(found)
+    checked_twins(found[0], found[1])
+    assert list(found.state_dict()) == list(wanted.state_dict())
+    assert all(torch.equal(*pair) for pair in zip(found.state_dict().values(), wanted.state_dict().values(), strict=True))
+
+
+def test_what_is_not_the_same_is_made_anew() -> None:
+    linear, sizes, calls = registry.find("linear"), Sizes.of_map(8), list[dict[str, Any]]()
+    assert linear is not None
+    make = linear.make
+
+    def counted(sizes: Sizes, **given: Any) -> nn.Module:
+        calls.append(given)
+        return make(sizes, **given)
+
+    with Rehearsal() as rehearsal:
+        for given in ({"out": 4}, {"out": 1}, {"out": 4, "bias": 1}, {"out": 4}, {"out": 4, "bias": True}):
+            rehearsal.made(counted, sizes, given)
+        for other in (Sizes.of_map(16), Sizes.of_map(8, {"H": 4}), Sizes.of_map(8, grid="W"), replace(sizes, since="here")):
+            rehearsal.made(counted, other, {"out": 4})
+    assert len(calls) == 8
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_equal_steps_of_a_block_have_weights_of_their_own(device: str) -> None:
+    with torch.device(device):
+        block = sf.build({"series": {"a": ["batch_norm", {"linear": 8}], "b": ["batch_norm", {"linear": 8}]}}, 8)
+    assert len({id(tensor) for tensor in [*block.parameters(), *block.buffers()]}) == 2 * (5 + 1)
+    if device == "cpu":
+        before = block.get_parameter("series.a.1.weight").clone()
+        with torch.no_grad():
+            block.get_parameter("series.b.1.weight").zero_()
+        block.train()(torch.randn(4, 8, 3, 3))
+        assert torch.equal(block.get_parameter("series.a.1.weight"), before) and before.any()
+        assert not torch.equal(block.get_buffer("series.a.0.running_var"), block.get_buffer("series.b.0.running_var"))
 
 
 class Noisy(nn.Module):

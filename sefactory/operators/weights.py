@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..axes import Sizes
 from ..errors import Refused
-from ..rehearsal import drawn
+from ..rehearsal import META, drawn
 
 MOST_PARAMETERS = 10**9
 
@@ -37,8 +37,8 @@ def constant(shape: Sequence[int], value: int | float) -> Tensor:
     return drawn(partial(_constant, tuple(shape), value))
 
 
-def _constant(shape: tuple[int, ...], value: int | float, device: str | None) -> Tensor:
-    if device == "meta":  # torch.full runs in Python there
+def _constant(shape: tuple[int, ...], value: int | float, device: torch.device | None) -> Tensor:
+    if device is META:  # torch.full runs in Python there
         return torch.empty(shape, dtype=torch.long if isinstance(value, int) else None, device=device)
     return torch.full(shape, value, device=device)
 
@@ -48,14 +48,14 @@ def _check(shape: Sequence[int]) -> None:
         raise Refused(f"would hold {math.prod(shape):,} parameters; at most {MOST_PARAMETERS:,} in a block")
 
 
-def _begun(shape: tuple[int, ...], fan_in: int, start: float | None, device: str | None) -> nn.Parameter:
+def _begun(shape: tuple[int, ...], fan_in: int, start: float | None, device: torch.device | None) -> nn.Parameter:
     weight = torch.empty(shape, device=device)
     if not weight.is_meta:
         weight = weight.uniform_(-(fan_in**-0.5), fan_in**-0.5) if start is None else weight.fill_(start)
     return nn.Parameter(weight)
 
 
-def _normal(shape: tuple[int, ...], device: str | None) -> nn.Parameter:
+def _normal(shape: tuple[int, ...], device: torch.device | None) -> nn.Parameter:
     """On the meta device there is nothing to draw, and torch would import its whole compiler to do it."""
     weight = torch.empty(shape, device=device)
     return nn.Parameter(weight if weight.is_meta else torch.randn_like(weight))
