@@ -21,6 +21,10 @@ AMONG = {"excite": [{"attention": {"tokens": "C", "scale": 0.1}}], "gate": ["gai
 # A config in which the rule fires, and one like it in which it may not.
 CASES: dict[str, tuple[Any, Any]] = {
     "reduce_without_stack": ([SIDE, SUM_S], [SIDE, {"pool": {"over": "S", "by": "std"}}]),
+    "reduce_without_concat": (
+        [SIDE, "unstack", {"pool": {"over": "C", "by": "max"}}],
+        [SIDE, "unstack", "relu", {"pool": {"over": "C", "by": "max"}}],
+    ),
     "sum_gated_stack": (
         [SIDE, {"excite": [SUM_S, *PAIR]}, SUM_S],
         [SIDE, {"excite": [SUM_S, *PAIR]}, {"pool": {"over": "S", "by": "max"}}],

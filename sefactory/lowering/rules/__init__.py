@@ -8,10 +8,25 @@ from .attention import gain_into_attention, linear_into_attention, residual_into
 from .gates import factor_map_out, gates_one_by_one, residual_into_gate, scale_into_gate
 from .linear import norm_into_linear, norm_into_window, windows_together
 from .rewrite import Rules
-from .sums import mean_before_sum, mean_of_window, reduce_without_stack, select_by_sigmoid, sum_before_linear, sum_gated_stack
+from .sums import (
+    mean_before_sum,
+    mean_of_window,
+    reduce_without_concat,
+    reduce_without_stack,
+    select_by_sigmoid,
+    sum_before_linear,
+    sum_gated_stack,
+)
 
 ALWAYS: Rules = {
-    g.Reduce: (reduce_without_stack, sum_gated_stack, mean_before_sum, sum_before_linear, mean_of_window),
+    g.Reduce: (
+        reduce_without_stack,
+        reduce_without_concat,
+        sum_gated_stack,
+        mean_before_sum,
+        sum_before_linear,
+        mean_of_window,
+    ),
     g.Combined: (
         select_by_sigmoid,
         factor_map_out,

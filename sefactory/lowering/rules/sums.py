@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from ...operators.layout import Unstack
 from .. import graph as g
 from ..graph import Value
 from ..layout import bare, solid
@@ -19,6 +20,23 @@ def reduce_without_stack(value: Value, used: Uses) -> Value | None:
     kind: g.Combination = op.by if op.by in ("max", "min") else "sum"
     y = Value(g.Combined(kind), stack.inputs, value.sizes, value.place)
     return y if op.by != "mean" else Value(g.Scaled(1 / len(stack.inputs)), (y,), value.sizes, value.place)
+
+
+def reduce_without_concat(value: Value, used: Uses) -> Value | None:
+    """mean_C concat(a, b, ...) = (mean_C a + mean_C b + ...) / n, extrema likewise: a stack is never laid end to end on C."""
+    op, (whole, *_) = value.op, value.inputs
+    if not isinstance(op, g.Reduce) or "C" not in op.over or not isinstance(whole.op, g.Plain):
+        return None
+    (stack,) = whole.inputs[:1]
+    if not isinstance(whole.op.call, Unstack) or not isinstance(stack.op, g.Stacked):
+        return None
+    first = stack.inputs[0].sizes
+    if first["S"] != 1 or any(x.sizes != first for x in stack.inputs):
+        return None
+    each = tuple(Value(op, (x,), value.sizes, value.place) for x in stack.inputs)
+    kind: g.Combination = op.by if op.by in ("max", "min") else "sum"
+    y = Value(g.Combined(kind), each, value.sizes, value.place)
+    return y if op.by != "mean" else Value(g.Scaled(1 / len(each)), (y,), value.sizes, value.place)
 
 
 def sum_gated_stack(value: Value, used: Uses) -> Value | None:
