@@ -17,26 +17,27 @@ def reduce_without_stack(value: Value, used: Uses) -> Value | None:
         return None
     if any(x.sizes["S"] != 1 for x in stack.inputs):
         return None
-    kind: g.Combination = op.by if op.by in ("max", "min") else "sum"
-    y = Value(g.Combined(kind), stack.inputs, value.sizes, value.place)
-    return y if op.by != "mean" else Value(g.Scaled(1 / len(stack.inputs)), (y,), value.sizes, value.place)
+    return _together(op.by, stack.inputs, value)
+
+
+def _together(by: g.Statistic, parts: tuple[Value, ...], value: Value) -> Value:
+    """The statistic of all parts, in the place of a value, from that of each: means of parts of one size, sums, extrema."""
+    y = Value(g.Combined(by if by in ("max", "min") else "sum"), parts, value.sizes, value.place)
+    return y if by != "mean" else Value(g.Scaled(1 / len(parts)), (y,), value.sizes, value.place)
 
 
 def reduce_without_concat(value: Value, used: Uses) -> Value | None:
     """mean_C concat(a, b, ...) = (mean_C a + mean_C b + ...) / n, extrema likewise: a stack is never laid end to end on C."""
     op, (whole, *_) = value.op, value.inputs
-    if not isinstance(op, g.Reduce) or "C" not in op.over or not isinstance(whole.op, g.Plain):
+    if not isinstance(op, g.Reduce) or "C" not in op.over:
         return None
-    (stack,) = whole.inputs[:1]
-    if not isinstance(whole.op.call, Unstack) or not isinstance(stack.op, g.Stacked):
+    if not isinstance(whole.op, g.Plain) or not isinstance(whole.op.call, Unstack):
         return None
-    first = stack.inputs[0].sizes
-    if first["S"] != 1 or any(x.sizes != first for x in stack.inputs):
+    (stack,) = whole.inputs
+    first = stack.inputs[0].sizes if isinstance(stack.op, g.Stacked) else None
+    if first is None or first["S"] != 1 or any(x.sizes != first for x in stack.inputs):
         return None
-    each = tuple(Value(op, (x,), value.sizes, value.place) for x in stack.inputs)
-    kind: g.Combination = op.by if op.by in ("max", "min") else "sum"
-    y = Value(g.Combined(kind), each, value.sizes, value.place)
-    return y if op.by != "mean" else Value(g.Scaled(1 / len(each)), (y,), value.sizes, value.place)
+    return _together(op.by, tuple(Value(op, (x,), value.sizes, value.place) for x in stack.inputs), value)
 
 
 def sum_gated_stack(value: Value, used: Uses) -> Value | None:
