@@ -36,6 +36,7 @@ class Rehearsal:
 
     def __exit__(self, *_: object) -> None:
         _CURRENT.reset(self._tokens.pop())
+        self._made.clear()  # a rehearsal may be kept, and nothing more is made in it
 
     def plan(self, draw: Draw[Drawn]) -> Drawn:
         """A tensor on the meta device in place of the one that is drawn later."""

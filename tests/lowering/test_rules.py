@@ -93,6 +93,21 @@ def test_a_rule_fires_where_it_holds_and_nowhere_else(rule: str) -> None:
             assert compare(lowered.train(train), plain.train(train), x)
 
 
+@pytest.mark.parametrize("over", ["C", "Cgrid", "CH"])
+@pytest.mark.parametrize("by", ["mean", "sum", "max", "min"])
+@pytest.mark.parametrize("ends", ["tanh", {"pool": "C"}, {"pool": "grid"}])
+def test_a_statistic_of_what_is_laid_end_to_end(ends: Any, by: str, over: str) -> None:
+    """In groups or not; where the branches differ in size, only the whole has the right mean."""
+    branches = {"parallel": {"a": "relu6", "b": ends, "c": "silu"}, "fuse": "stack"}
+    for groups in (1, 4):
+        config = [branches, {"unstack": {"groups": groups}}, {"pool": {"over": over, "by": by}}]
+        lowered, plain = pair(config, 16)
+        assert ("reduce_without_concat" in fired(lowered)) == (ends == "tanh")
+        assert compare(
+            lowered, plain, torch.randn(2, 16, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+        )
+
+
 @pytest.mark.parametrize("rule", CASES)
 def test_a_rule_says_its_equation_and_its_place(rule: str) -> None:
     lowered, _ = pair(CASES[rule][0], 16)
