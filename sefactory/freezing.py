@@ -5,8 +5,9 @@ import copy
 from torch import Tensor, nn
 
 from .block import Block
-from .lowering.graph import Attend, Dense, Window, ordered
+from .lowering.graph import ordered
 from .lowering.lower import Lowered
+from .lowering.operations import Attend, Dense, Window
 from .lowering.terms import folded
 from .operators.conv import Conv
 from .operators.gate import Gain

@@ -15,7 +15,7 @@ from ..operators.conv import CONVOLUTIONS
 from ..operators.gate import Gain
 from ..operators.linear import Linear
 from ..precision import HALF, autocasting, in_float32
-from . import graph as g
+from . import operations as ops
 from .graph import Value
 from .layout import bare
 from .maps import FOLD, laid_apart
@@ -28,7 +28,7 @@ Placing = Callable[[Tensor, list[int]], Tensor]
 Product = Callable[[Tensor, Tensor], Tensor]
 
 
-def attend(op: g.Attend, value: Value, w: Writer) -> None:
+def attend(op: ops.Attend, value: Value, w: Writer) -> None:
     """Among positions with C as features, or among channels with positions as features; any other as the plain tree does it."""
     source, *residual = value.inputs
     layout = attend_layout(op.attention, source.sizes)
@@ -75,7 +75,7 @@ def _unsqueezing(layout: str, sizes: Sizes) -> Callable[[list[int]], list[int]]:
     return lambda sides: [1 if place < 0 else sides[place] for place in places]
 
 
-def _positions(op: g.Attend, layout: str, sizes: Sizes, placing: Placing, apart: bool) -> Callable[..., Tensor]:
+def _positions(op: ops.Attend, layout: str, sizes: Sizes, placing: Placing, apart: bool) -> Callable[..., Tensor]:
     """x (B, C, tokens...) -> (B, C', D, H, W)."""
     module, gain, width, whole = op.attention, op.gain, sizes.number("C"), _unsqueezing(layout, sizes)
     projected = None if op.linear is None else _projection(op.linear, gain, 2 * module.width, apart)
@@ -187,7 +187,7 @@ class Kept:
         return self._kept[key]
 
 
-def _each_map(op: g.Attend, product: Product) -> Callable[[Tensor], Tensor]:
+def _each_map(op: ops.Attend, product: Product) -> Callable[[Tensor], Tensor]:
     """x (B, S, C, positions...) -> the same, among the channels of each map."""
     scale, gain = op.attention.scale, op.gain
 
@@ -203,7 +203,7 @@ def _each_map(op: g.Attend, product: Product) -> Callable[[Tensor], Tensor]:
 # ---- Among channels --------------------------------------------------------------------------------------------------
 
 
-def _channels(op: g.Attend, layout: str, sizes: Sizes) -> Callable[..., Tensor]:
+def _channels(op: ops.Attend, layout: str, sizes: Sizes) -> Callable[..., Tensor]:
     """x (B, C, positions...) -> (B, C, D, H, W): (gain A + identity) x, A = softmax(scale x x^T) in float32."""
     scale, gain, identity, whole = op.attention.scale, op.gain, op.identity, _unsqueezing(layout, sizes)
     product = _product(layout, sizes)

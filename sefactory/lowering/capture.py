@@ -17,7 +17,7 @@ from ..operators.norm import BatchNorm
 from ..operators.pool import Cluster, Pool
 from ..operators.pool import Window as Pooling
 from ..structure import APPLIES, FUSES, Parallel, Series, Steps, Unit, fused, trunk_sizes
-from . import graph as g
+from . import operations as ops
 from .graph import Value
 
 NAMES: dict[type[nn.Module], str] = {
@@ -31,7 +31,7 @@ NAMES: dict[type[nn.Module], str] = {
     nn.Hardswish: "hardswish",
     nn.Softplus: "softplus",
 }
-FUSED: dict[str, g.Combination] = {
+FUSED: dict[str, ops.Combination] = {
     "sum": "sum",
     "mean": "sum",
     "product": "product",
@@ -39,12 +39,12 @@ FUSED: dict[str, g.Combination] = {
     "min": "min",
     "difference": "difference",
 }
-APPLIED: dict[str, g.Combination] = {"add": "sum", "subtract": "difference", "divide": "quotient"}
+APPLIED: dict[str, ops.Combination] = {"add": "sum", "subtract": "difference", "divide": "quotient"}
 
 
 def captured(node: nn.Module, sizes: Sizes) -> Value:
     """The graph of a plain tree for the sizes of its map."""
-    return _node(node, Value(g.Source(), (), sizes), "")
+    return _node(node, Value(ops.Source(), (), sizes), "")
 
 
 def _node(module: nn.Module, x: Value, place: str) -> Value:
@@ -67,7 +67,7 @@ def _series(module: Series, x: Value, place: str) -> Value:
 
 
 def _plain(module: nn.Module, x: Value, place: str) -> Value:
-    return Value(g.Plain(module), (x,), getattr(module, "sizes", x.sizes), place)
+    return Value(ops.Plain(module), (x,), getattr(module, "sizes", x.sizes), place)
 
 
 def _unit(module: Unit, x: Value, place: str) -> Value:
@@ -76,12 +76,12 @@ def _unit(module: Unit, x: Value, place: str) -> Value:
         gate = _steps(getattr(module, slot), gate, _at(place, slot))
     if module.coarse:
         sizes = gate.sizes.replace({axis: x.sizes[axis] for axis in module.coarse})
-        gate = Value(g.Enlarged(module.coarse), (gate, x), sizes, place)
+        gate = Value(ops.Enlarged(module.coarse), (gate, x), sizes, place)
     if module.apply_by == "multiply":
-        return Value(g.Gate(), (x, gate), x.sizes, place)
+        return Value(ops.Gate(), (x, gate), x.sizes, place)
     if module.apply_by in APPLIED:
-        return Value(g.Combined(APPLIED[module.apply_by]), (x, gate), x.sizes, place)
-    return Value(g.Plain(APPLIES[module.apply_by]), (x, gate), x.sizes, place)
+        return Value(ops.Combined(APPLIED[module.apply_by]), (x, gate), x.sizes, place)
+    return Value(ops.Plain(APPLIES[module.apply_by]), (x, gate), x.sizes, place)
 
 
 def _parallel(module: Parallel, x: Value, place: str) -> Value:
@@ -99,11 +99,11 @@ def _fused(fuse: str, ends: tuple[Value, ...], place: str) -> Value:
     if len(ends) == 1:
         return ends[0]
     if fuse in FUSED:
-        y = Value(g.Combined(FUSED[fuse]), ends, sizes, place)
-        return Value(g.Scaled(1 / len(ends)), (y,), sizes, place) if fuse == "mean" else y
+        y = Value(ops.Combined(FUSED[fuse]), ends, sizes, place)
+        return Value(ops.Scaled(1 / len(ends)), (y,), sizes, place) if fuse == "mean" else y
     if fuse == "stack" and all(end.sizes.replace({"S": 1}) == ends[0].sizes.replace({"S": 1}) for end in ends):
-        return Value(g.Stacked(), ends, sizes, place)
-    return Value(g.Plain(_listed(FUSES[fuse])), ends, sizes, place)
+        return Value(ops.Stacked(), ends, sizes, place)
+    return Value(ops.Plain(_listed(FUSES[fuse])), ends, sizes, place)
 
 
 def _listed(fuse: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -113,10 +113,10 @@ def _listed(fuse: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def _through_trunk(module: Parallel, ends: dict[str, Value], place: str) -> dict[str, Value]:
     branches = tuple(ends.values())
     seen = trunk_sizes([end.sizes for end in branches])
-    trunk = _steps(module.shared, Value(g.Join(), branches, seen, place), _at(place, "shared"))
+    trunk = _steps(module.shared, Value(ops.Join(), branches, seen, place), _at(place, "shared"))
     left = [end.sizes.replace({axis: trunk.sizes[axis] for axis in "SC"}) for end in branches]
     return {
-        name: Value(g.Split(i), (trunk, *branches), sizes, place)
+        name: Value(ops.Split(i), (trunk, *branches), sizes, place)
         for i, (name, sizes) in enumerate(zip(ends, left, strict=True))
     }
 
@@ -128,36 +128,35 @@ def _pool(module: Pool, x: Value, place: str) -> Value:
     over = "".join(x.sizes.axes[dim - 1] for dim in module.dims)
     one = x.sizes.replace(dict.fromkeys(over, 1))
     found = tuple(Value(_statistic(module, name, over), (x,), one, place) for name in module.by)
-    return found[0] if len(found) == 1 else Value(g.Stacked(module), found, module.sizes, place)
+    return found[0] if len(found) == 1 else Value(ops.Stacked(module), found, module.sizes, place)
 
 
-def _statistic(module: Pool, name: str, over: str) -> g.Op:
+def _statistic(module: Pool, name: str, over: str) -> ops.Op:
     if name in ("mean", "max", "min", "sum"):
-        return g.Reduce(over, name)  # type: ignore[arg-type]
+        return ops.Reduce(over, name)  # type: ignore[arg-type]
     if name in ("std", "var"):
-        return g.Spread(over, name == "std", module.eps, module.unbiased)
-    return g.Plain(partial(module.statistic, name))
+        return ops.Spread(over, name == "std", module.eps, module.unbiased)
+    return ops.Plain(partial(module.statistic, name))
 
 
 def _cluster(module: Cluster, x: Value, place: str) -> Value:
     if module.hard or module.rounds:
         return _plain(module, x, place)
-    return Value(g.Gather(module), (x,), module.sizes, place)
+    return Value(ops.Gather(module), (x,), module.sizes, place)
 
 
 def _pooling(module: Pooling, x: Value, place: str) -> Value:
     overlapping = module.by == "mean" and all(kernel != stride for kernel, stride in module.windows if stride > 1)
-    return Value(g.Coarsened(module), (x,), module.sizes, place) if overlapping else _plain(module, x, place)
+    return Value(ops.Coarsened(module), (x,), module.sizes, place) if overlapping else _plain(module, x, place)
 
 
 def _linear(module: Linear, x: Value, place: str) -> Value:
-    return (
-        Value(g.Dense(module), (x,), module.sizes, place) if module.mix == "C" and not module.each else _plain(module, x, place)
-    )
+    over_channels = module.mix == "C" and not module.each
+    return Value(ops.Dense(module), (x,), module.sizes, place) if over_channels else _plain(module, x, place)
 
 
 def _conv(module: Conv, x: Value, place: str) -> Value:
-    return Value(g.Window(module), (x,), module.sizes, place) if module.mode == "zeros" else _plain(module, x, place)
+    return Value(ops.Window(module), (x,), module.sizes, place) if module.mode == "zeros" else _plain(module, x, place)
 
 
 def _scales(module: MultiScale, x: Value, place: str) -> Value:
@@ -168,19 +167,19 @@ def _scales(module: MultiScale, x: Value, place: str) -> Value:
 
 
 def _attention(module: Attention, x: Value, place: str) -> Value:
-    return Value(g.Attend(module), (x,), module.sizes, place)
+    return Value(ops.Attend(module), (x,), module.sizes, place)
 
 
 def _norm(module: BatchNorm, x: Value, place: str) -> Value:
-    return Value(g.Norm(module), (x,), x.sizes, place)
+    return Value(ops.Norm(module), (x,), x.sizes, place)
 
 
 def _pointwise(module: nn.Module, x: Value, place: str) -> Value:
-    return Value(g.Pointwise(NAMES[type(module)]), (x,), x.sizes, place)
+    return Value(ops.Pointwise(NAMES[type(module)]), (x,), x.sizes, place)
 
 
 def _elementwise(module: Elementwise, x: Value, place: str) -> Value:
-    return Value(g.Pointwise(module.name), (x,), x.sizes, place)
+    return Value(ops.Pointwise(module.name), (x,), x.sizes, place)
 
 
 def _identity(module: nn.Identity, x: Value, place: str) -> Value:
@@ -190,25 +189,25 @@ def _identity(module: nn.Identity, x: Value, place: str) -> Value:
 def _softmax(module: SoftmaxModule, x: Value, place: str) -> Value:
     if len(module.dims) > 1:
         return _plain(module, x, place)
-    return Value(g.Softmax(x.sizes.axes[module.dims[0] - 1]), (x,), x.sizes, place)
+    return Value(ops.Softmax(x.sizes.axes[module.dims[0] - 1]), (x,), x.sizes, place)
 
 
 def _gain(module: Gain, x: Value, place: str) -> Value:
     plain = module.each or module.bias is not None
-    return _plain(module, x, place) if plain else Value(g.Gained(module), (x,), x.sizes, place)
+    return _plain(module, x, place) if plain else Value(ops.Gained(module), (x,), x.sizes, place)
 
 
 def _affine(module: Affine, x: Value, place: str) -> Value:
-    return Value(g.Scaled(module.scale, module.shift), (x,), x.sizes, place)
+    return Value(ops.Scaled(module.scale, module.shift), (x,), x.sizes, place)
 
 
 def _slice(module: Slice, x: Value, place: str) -> Value:
     axis = x.sizes.axes[module.dim - 1]
-    return Value(g.Part(axis, module.start, module.length), (x,), module.sizes, place)
+    return Value(ops.Part(axis, module.start, module.length), (x,), module.sizes, place)
 
 
 def _cut(module: Stack, x: Value, place: str) -> Value:
-    return Value(g.Cut(module.parts), (x,), module.sizes, place) if module.groups == 1 else _plain(module, x, place)
+    return Value(ops.Cut(module.parts), (x,), module.sizes, place) if module.groups == 1 else _plain(module, x, place)
 
 
 CAPTURES: dict[type[nn.Module], Callable[[Any, Value, str], Value]] = {

@@ -10,14 +10,14 @@ from torch.nn import functional as F
 
 from ..operators.pool import variance
 from ..precision import HALF
-from . import graph as g
+from . import operations as ops
 from .graph import Value
 from .layout import bare, solid
 from .program import Writer
 from .terms import held
 
 
-def spread(op: g.Spread, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+def spread(op: ops.Spread, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
     """var, or sqrt(var + eps), over dims, as written: torch.var takes 3 times as long at 7 x 7, 12 at 14 x 14."""
     unbiased = op.unbiased
 
@@ -30,7 +30,7 @@ def spread(op: g.Spread, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
     return (lambda x: torch.sqrt(var(x) + op.eps)) if op.root else var
 
 
-def spread_of(op: g.Spread) -> Callable[[Tensor, int], Tensor]:
+def spread_of(op: ops.Spread) -> Callable[[Tensor, int], Tensor]:
     """The same of variances that divide by n, and of n."""
     unbiased, eps = int(op.unbiased), op.eps
 
@@ -41,7 +41,7 @@ def spread_of(op: g.Spread) -> Callable[[Tensor, int], Tensor]:
     return finish
 
 
-def gather(op: g.Gather, value: Value, w: Writer) -> None:
+def gather(op: ops.Gather, value: Value, w: Writer) -> None:
     """a = softmax_n(W x + b), y = a x^T: (B, C, N) -> (B, S, C)."""
     (x,) = value.inputs
     terms, layout = held(op.cluster), f"C{x.sizes.space}"
@@ -59,7 +59,7 @@ def gather(op: g.Gather, value: Value, w: Writer) -> None:
     w.made(value, w.unary(run, w.slot(x, layout)), "SC")
 
 
-def project(op: g.Project, value: Value, w: Writer) -> None:
+def project(op: ops.Project, value: Value, w: Writer) -> None:
     """W x + b, x (B, C, N), W (out, N): the outputs lie on the first of the axes."""
     (x,) = value.inputs
     axes = solid(x.sizes).replace("C", "")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..kernels.guard import eligible
-from . import graph as g
+from . import operations as ops
 from .activations import FREELY, FUNCTIONS, OVERWRITING
 from .attend import attend
 from .descriptors import gather, project
@@ -31,11 +31,11 @@ def program(root: Value, frozen: bool = False) -> Program:
     return writer.program(writer.slot(root, f"C{sizes.grid}"))
 
 
-def _source(op: g.Source, value: Value, w: Writer) -> None:
+def _source(op: ops.Source, value: Value, w: Writer) -> None:
     w.made(value, w.new(), f"C{value.sizes.grid}")
 
 
-def _plain(op: g.Plain, value: Value, w: Writer) -> None:
+def _plain(op: ops.Plain, value: Value, w: Writer) -> None:
     axes = value.sizes.axes
     w.made(value, w.nary(op.call, [w.slot(x, axes) for x in value.inputs]), axes)
 
@@ -50,7 +50,7 @@ PAIRS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def _combined(op: g.Combined, value: Value, w: Writer) -> None:
+def _combined(op: ops.Combined, value: Value, w: Writer) -> None:
     layout = common([(w.layout(x), x.sizes) for x in value.inputs], value.sizes.axes)
     pair = PAIRS[op.kind]
     whole = [set(solid(x.sizes)) for x in value.inputs]
@@ -84,7 +84,7 @@ def _into(kind: str, place: int) -> Callable[[Tensor, Tensor], Tensor]:
     return run
 
 
-def _scaled(op: g.Scaled, value: Value, w: Writer) -> None:
+def _scaled(op: ops.Scaled, value: Value, w: Writer) -> None:
     (x,) = value.inputs
     scale, shift = op.scale, op.shift
 
@@ -95,13 +95,13 @@ def _scaled(op: g.Scaled, value: Value, w: Writer) -> None:
     w.made(value, w.unary(run, w.slot(x)), w.layout(x), fresh=scale != 1 or shift != 0)
 
 
-def _gained(op: g.Gained, value: Value, w: Writer) -> None:
+def _gained(op: ops.Gained, value: Value, w: Writer) -> None:
     (x,) = value.inputs
     gain = op.gain
     w.made(value, w.unary(lambda t: t * gain.weight, w.slot(x)), w.layout(x))
 
 
-def _pointwise(op: g.Pointwise, value: Value, w: Writer) -> None:
+def _pointwise(op: ops.Pointwise, value: Value, w: Writer) -> None:
     (x,) = value.inputs
     own, plain = w.own(x), FUNCTIONS[op.name]
     if own and (w.frozen or op.name in OVERWRITING) and op.name in FREELY:
@@ -116,37 +116,37 @@ def _freely(plain: Callable[[Tensor], Tensor], over: Callable[[Tensor], Tensor])
     return lambda x: plain(x) if torch.is_grad_enabled() else over(x)
 
 
-def _softmax(op: g.Softmax, value: Value, w: Writer) -> None:
+def _softmax(op: ops.Softmax, value: Value, w: Writer) -> None:
     (x,) = value.inputs
     layout = w.layout(x) if op.over in w.layout(x) else x.sizes.axes
     dim = 1 + layout.index(op.over)
     w.made(value, w.unary(lambda t: t.softmax(dim), w.slot(x, layout)), layout)
 
 
-WRITERS: dict[type[g.Op], Callable[[Any, Value, Writer], None]] = {
-    g.Source: _source,
-    g.Plain: _plain,
-    g.Reduce: reduction,
-    g.Spread: reduction,
-    g.Gather: gather,
-    g.Project: project,
-    g.Stacked: stacked,
-    g.Combined: _combined,
-    g.Scaled: _scaled,
-    g.Gained: _gained,
-    g.Dense: dense,
-    g.Window: window,
-    g.WindowMean: window_mean,
-    g.Coarsened: coarsened,
-    g.Enlarged: enlarged,
-    g.Norm: norm,
-    g.Pointwise: _pointwise,
-    g.Softmax: _softmax,
-    g.Part: part,
-    g.Cut: cut,
-    g.Attend: attend,
-    g.Gate: gate,
-    g.Select: select,
-    g.Join: join,
-    g.Split: split,
+WRITERS: dict[type[ops.Op], Callable[[Any, Value, Writer], None]] = {
+    ops.Source: _source,
+    ops.Plain: _plain,
+    ops.Reduce: reduction,
+    ops.Spread: reduction,
+    ops.Gather: gather,
+    ops.Project: project,
+    ops.Stacked: stacked,
+    ops.Combined: _combined,
+    ops.Scaled: _scaled,
+    ops.Gained: _gained,
+    ops.Dense: dense,
+    ops.Window: window,
+    ops.WindowMean: window_mean,
+    ops.Coarsened: coarsened,
+    ops.Enlarged: enlarged,
+    ops.Norm: norm,
+    ops.Pointwise: _pointwise,
+    ops.Softmax: _softmax,
+    ops.Part: part,
+    ops.Cut: cut,
+    ops.Attend: attend,
+    ops.Gate: gate,
+    ops.Select: select,
+    ops.Join: join,
+    ops.Split: split,
 }

@@ -10,7 +10,7 @@ from ..kernels.guard import SMALL, asked_once, exporting
 from ..operators.norm import BatchNorm
 from ..rehearsal import within
 from ..structure import Steps
-from . import graph as g
+from . import operations as ops
 from .capture import captured
 from .emit import program
 from .graph import Value, fixed, ordered, uses
@@ -49,20 +49,20 @@ def _once(root: Value, rules: Rules, notes: list[Rewrite]) -> Value:
 
 
 ALIKE = (
-    g.Source,
-    g.Plain,
-    g.Reduce,
-    g.Spread,
-    g.Stacked,
-    g.Cut,
-    g.Part,
-    g.Combined,
-    g.Scaled,
-    g.Gained,
-    g.Pointwise,
-    g.Softmax,
-    g.Gate,
-    g.Select,
+    ops.Source,
+    ops.Plain,
+    ops.Reduce,
+    ops.Spread,
+    ops.Stacked,
+    ops.Cut,
+    ops.Part,
+    ops.Combined,
+    ops.Scaled,
+    ops.Gained,
+    ops.Pointwise,
+    ops.Softmax,
+    ops.Gate,
+    ops.Select,
 )
 """What a compiler makes the same of in steps and in modules: its own loops, in whatever order, and what no rule speaks of."""
 

@@ -16,7 +16,7 @@ from ..kernels.guard import eligible, exporting, folds
 from ..kernels.normalisation import batch_norm
 from ..operators.conv import CONVOLUTIONS, Conv
 from ..operators.norm import BatchNorm
-from . import graph as g
+from . import operations as ops
 from .graph import Value
 from .layout import bare
 from .program import Writer
@@ -34,7 +34,7 @@ FOLD = 2**16
 """Values of a map from which folding a norm into weights costs less than a pass over the map."""
 
 
-def dense(op: g.Dense, value: Value, w: Writer) -> None:
+def dense(op: ops.Dense, value: Value, w: Writer) -> None:
     """W x + b over C: of descriptors as a matrix product, of maps as a 1 x 1 convolution."""
     (x,) = value.inputs
     axes = bare(w.layout(x), x.sizes)
@@ -51,7 +51,7 @@ def dense(op: g.Dense, value: Value, w: Writer) -> None:
         w.made(value, slot, x.sizes.axes)
 
 
-def _product(op: g.Dense) -> Callable[[Tensor], Tensor]:
+def _product(op: ops.Dense) -> Callable[[Tensor], Tensor]:
     terms = times_bias(held(op.linear), op.times)
 
     def run(x: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def _product(op: g.Dense) -> Callable[[Tensor], Tensor]:
     return run if op.norm is None else _then(run, fixed_norm(op.norm))
 
 
-def _pointwise_convolution(op: g.Dense, apart: bool) -> Callable[[Tensor], Tensor]:
+def _pointwise_convolution(op: ops.Dense, apart: bool) -> Callable[[Tensor], Tensor]:
     terms = times_bias(held(op.linear), op.times)
     shape, groups = (*op.linear.weight.shape, 1, 1), op.linear.groups
 
@@ -79,7 +79,7 @@ def _pointwise_convolution(op: g.Dense, apart: bool) -> Callable[[Tensor], Tenso
     return _by_size(at_once, _then(run, fixed_norm(op.norm)))
 
 
-def _plainly(op: g.Dense) -> Callable[[Tensor], Tensor]:
+def _plainly(op: ops.Dense) -> Callable[[Tensor], Tensor]:
     """The plain module, and what a rule has put into it."""
     linear, more = op.linear, op.times - 1
 
@@ -91,7 +91,7 @@ def _plainly(op: g.Dense) -> Callable[[Tensor], Tensor]:
     return run if op.norm is None else _then(run, op.norm)
 
 
-def window(op: g.Window, value: Value, w: Writer) -> None:
+def window(op: ops.Window, value: Value, w: Writer) -> None:
     """A convolution whose window axes stand last and whose channels are one axis; any other as the plain tree does it."""
     (x,) = value.inputs
     layout = window_layout(op, x.sizes)
@@ -109,10 +109,10 @@ def window(op: g.Window, value: Value, w: Writer) -> None:
 
 def laid_apart(x: Value, w: Writer) -> bool:
     """Whether a compiler lays a map for a convolution alone: the block's own, or one that others read in another layout."""
-    return isinstance(x.op, g.Source) or any(isinstance(reader.op, g.Plain | g.Cut) for reader in w.readers[id(x)])
+    return isinstance(x.op, ops.Source) or any(isinstance(reader.op, ops.Plain | ops.Cut) for reader in w.readers[id(x)])
 
 
-def _shared(op: g.Window, value: Value, layout: str, w: Writer) -> None:
+def _shared(op: ops.Window, value: Value, layout: str, w: Writer) -> None:
     """Of maps that share one window: those before its axes go with the batch, those behind are one axis with a kernel of 1."""
     (x,) = value.inputs
     first = 1 + layout[1:].index(op.conv.along[0])  # behind the batch
@@ -127,7 +127,7 @@ def _shared(op: g.Window, value: Value, layout: str, w: Writer) -> None:
     w.made(value, w.unary(batched, w.slot(x, layout[1:])), layout[1:], fresh=True)
 
 
-def window_layout(op: g.Window, sizes: Sizes) -> str:
+def window_layout(op: ops.Window, sizes: Sizes) -> str:
     """The layout a convolution takes, its channels first; empty where it has several axes of them.
 
     Before and behind the axes of the window stand those that share its weights, where there is one channel.
@@ -150,7 +150,7 @@ def window_layout(op: g.Window, sizes: Sizes) -> str:
     return axis + before + along + behind
 
 
-def _convolution(op: g.Window, behind: bool = False, apart: bool = False) -> Callable[[Tensor], Tensor]:
+def _convolution(op: ops.Window, behind: bool = False, apart: bool = False) -> Callable[[Tensor], Tensor]:
     """The convolution; with one more axis behind the window's, along which it has a kernel of 1."""
     conv = op.conv
     convolve, padding = CONVOLUTIONS[len(conv.along) + behind], conv.padding + (0,) * behind
@@ -194,7 +194,7 @@ def fixed_norm(norm: BatchNorm) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def norm(op: g.Norm, value: Value, w: Writer) -> None:
+def norm(op: ops.Norm, value: Value, w: Writer) -> None:
     """Batch normalisation over one axis of channels, which stands first."""
     (x,) = value.inputs
     layout = norm_layout(op.norm, w.layout(x), x.sizes)

@@ -8,14 +8,14 @@ from torch.nn import functional as F
 from ..kernels import bands
 from ..kernels.guard import eligible
 from ..operators.conv import CONVOLUTIONS
-from . import graph as g
+from . import operations as ops
 from .graph import Value
 from .maps import window_layout
 from .program import Writer
 from .terms import Terms, of_window
 
 
-def coarsened(op: g.Coarsened, value: Value, w: Writer) -> None:
+def coarsened(op: ops.Coarsened, value: Value, w: Writer) -> None:
     """Means over windows, of large maps by one product for each axis."""
     (x,), module = value.inputs, op.window
     if x.sizes["S"] != 1 or len(module.windows) != 2:
@@ -33,7 +33,7 @@ def coarsened(op: g.Coarsened, value: Value, w: Writer) -> None:
     w.made(value, w.unary(run, w.slot(x, layout)), layout, fresh=True)
 
 
-def enlarged(op: g.Enlarged, value: Value, w: Writer) -> None:
+def enlarged(op: ops.Enlarged, value: Value, w: Writer) -> None:
     """The nearest position, for each of a finer grid."""
     (gate, x), space = value.inputs, value.sizes.space
     layout = f"C{space}" if gate.sizes["S"] == 1 else f"SC{space}"
@@ -50,7 +50,7 @@ def enlarged(op: g.Enlarged, value: Value, w: Writer) -> None:
     w.made(value, w.binary(run, w.slot(gate, layout), w.slot(x, whole)), layout, fresh=True)
 
 
-def window_mean(op: g.WindowMean, value: Value, w: Writer) -> None:
+def window_mean(op: ops.WindowMean, value: Value, w: Writer) -> None:
     """The sums under each tap, then the weights; where no product is faster, the window and its mean."""
     (x,), conv = value.inputs, op.window.conv
     layout = window_layout(op.window, x.sizes)
@@ -68,7 +68,7 @@ def window_mean(op: g.WindowMean, value: Value, w: Writer) -> None:
     w.made(value, w.unary(run, w.slot(x, layout)), conv.mix or conv.each or layout[0], fresh=True)
 
 
-def _condensed(op: g.WindowMean, terms: Terms) -> Callable[[Tensor], Tensor]:
+def _condensed(op: ops.WindowMean, terms: Terms) -> Callable[[Tensor], Tensor]:
     """sum_t w_t s_t + b, s_t the mean, or the sum, of x under tap t: (B, C, ...) -> (B, C')."""
     conv, mean = op.window.conv, op.by == "mean"
     stride, padding, dilation, groups = conv.stride, conv.padding, conv.dilation, conv.groups

@@ -5,8 +5,9 @@ from typing import Any
 
 from torch import Tensor
 
-from .graph import Cut, Join, Op, Part, Plain, Scaled, Source, Split, Value, ordered, uses
+from .graph import Value, ordered, uses
 from .layout import bare, view
+from .operations import Cut, Join, Op, Part, Plain, Scaled, Source, Split
 
 Slots = list[Any]
 Step = Callable[[Slots], None]

@@ -7,13 +7,13 @@ from torch import Tensor
 
 from ..kernels.guard import fused
 from ..operators.pool import Pool
-from . import graph as g
+from . import operations as ops
 from .graph import Value
 from .layout import bare, view
 from .program import Slots, Writer
 
 
-def stacked(op: g.Stacked, value: Value, w: Writer) -> None:
+def stacked(op: ops.Stacked, value: Value, w: Writer) -> None:
     """The inputs side by side: stacked where each is one map, else end to end on S."""
     first = value.inputs[0]
     layout = bare(w.layout(first), first.sizes).replace("S", "")
@@ -31,7 +31,7 @@ def stacked(op: g.Stacked, value: Value, w: Writer) -> None:
 def _of_one_map(value: Value) -> bool:
     """Whether what is stacked are still statistics of one map, which no rule has made anything else of."""
     source = value.inputs[0].inputs[0]
-    return all(isinstance(x.op, g.Reduce | g.Spread) and x.inputs[0] is source for x in value.inputs)
+    return all(isinstance(x.op, ops.Reduce | ops.Spread) and x.inputs[0] is source for x in value.inputs)
 
 
 def _pooled(pool: Pool, value: Value, layout: str, w: Writer) -> Callable[..., Tensor]:
@@ -41,7 +41,7 @@ def _pooled(pool: Pool, value: Value, layout: str, w: Writer) -> Callable[..., T
     """
     source = value.inputs[0].inputs[0]
     before, after = view(w.layout(source), source.sizes.axes, source.sizes), view(value.sizes.axes, layout, value.sizes)
-    varied = any(isinstance(x.op, g.Spread) for x in value.inputs)
+    varied = any(isinstance(x.op, ops.Spread) for x in value.inputs)
 
     def run(x: Tensor, *maps: Tensor) -> Tensor:
         if not fused() or not (varied or torch.is_grad_enabled()):
@@ -52,7 +52,7 @@ def _pooled(pool: Pool, value: Value, layout: str, w: Writer) -> Callable[..., T
     return run
 
 
-def part(op: g.Part, value: Value, w: Writer) -> None:
+def part(op: ops.Part, value: Value, w: Writer) -> None:
     """A piece of one axis; of one of size 1, the whole."""
     (x,) = value.inputs
     layout = w.layout(x)
@@ -63,7 +63,7 @@ def part(op: g.Part, value: Value, w: Writer) -> None:
     w.made(value, w.unary(lambda t: t.narrow(dim, start, length), w.slot(x)), layout)
 
 
-def cut(op: g.Cut, value: Value, w: Writer) -> None:
+def cut(op: ops.Cut, value: Value, w: Writer) -> None:
     """C in parts that lie on S."""
     (x,) = value.inputs
     layout = w.layout(x).replace("S", "")
@@ -86,14 +86,14 @@ def _strip(x: Value, w: Writer) -> int:
     return w.unary(lambda t: t.flatten(1 + len(lead)), w.slot(x, lead + space))
 
 
-def join(op: g.Join, value: Value, w: Writer) -> None:
+def join(op: ops.Join, value: Value, w: Writer) -> None:
     """The positions of all inputs, end to end."""
     strips = [_strip(x, w) for x in value.inputs]
     lead = "SC" if value.sizes["S"] != 1 else "C"
     w.made(value, w.nary(lambda *maps: torch.cat(maps, -1), strips), f"{lead}H")
 
 
-def split(op: g.Split, value: Value, w: Writer) -> None:
+def split(op: ops.Split, value: Value, w: Writer) -> None:
     """All parts at once; what follows finds those of its siblings."""
     trunk, *branches = value.inputs
     lead = "SC" if trunk.sizes["S"] != 1 else "C"

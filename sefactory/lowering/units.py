@@ -10,7 +10,7 @@ from ..kernels.blockwise import EXTREMA, Request
 from ..kernels.gating import Token, applied, measured, selected, squeezed
 from ..kernels.guard import eligible
 from ..kernels.reduction import row_means
-from . import graph as g
+from . import operations as ops
 from .descriptors import spread, spread_of
 from .graph import Value
 from .layout import bare, common
@@ -19,23 +19,23 @@ from .program import Slots, Writer
 STATISTICS: dict[str, Callable[..., Tensor]] = {"mean": Tensor.mean, "sum": Tensor.sum, "max": Tensor.amax, "min": Tensor.amin}
 
 
-def reduction(op: g.Reduce | g.Spread, value: Value, w: Writer) -> None:
+def reduction(op: ops.Reduce | ops.Spread, value: Value, w: Writer) -> None:
     """One statistic; with it all others of its map, where they share a backward."""
     (x,) = value.inputs
     layout = w.layout(x)
     if bare(op.over, x.sizes):
         if token(x, w) is None:
             w.made(value, w.unary(_statistic(op, _dims(value, layout), layout), w.slot(x)), _left(op, layout))
-    elif isinstance(op, g.Reduce):  # over axes of size 1
+    elif isinstance(op, ops.Reduce):  # over axes of size 1
         w.made(value, w.slot(x), layout)
     else:
         finish = spread_of(op)
         w.made(value, w.unary(lambda t: finish(t - t, 1), w.slot(x)), layout)
 
 
-def _statistic(op: g.Reduce | g.Spread, dims: tuple[int, ...], layout: str) -> Callable[[Tensor], Tensor]:
+def _statistic(op: ops.Reduce | ops.Spread, dims: tuple[int, ...], layout: str) -> Callable[[Tensor], Tensor]:
     """A statistic by itself."""
-    if isinstance(op, g.Spread):
+    if isinstance(op, ops.Spread):
         return spread(op, dims)
     by = STATISTICS[op.by]
     if op.by == "mean" and dims == (len(layout),):
@@ -57,21 +57,21 @@ def token(x: Value, w: Writer) -> int | None:
 def _asked(x: Value, layout: str, w: Writer) -> list[Value] | None:
     """The statistics of a map that lies so; None where they share nothing: neither with gates nor with one another."""
     readers = w.readers.get(id(x), [])
-    statistics = [r for r in readers if isinstance(r.op, g.Reduce | g.Spread) and _dims(r, layout)]
-    slow = [r for r in statistics if isinstance(r.op, g.Spread) or (isinstance(r.op, g.Reduce) and r.op.by in EXTREMA)]
+    statistics = [r for r in readers if isinstance(r.op, ops.Reduce | ops.Spread) and _dims(r, layout)]
+    slow = [r for r in statistics if isinstance(r.op, ops.Spread) or (isinstance(r.op, ops.Reduce) and r.op.by in EXTREMA)]
     whole = set(x.sizes.grid) <= set(bare(layout, x.sizes))
     return statistics if whole and (slow or len(statistics) > 1 or any(_gates(r, x) for r in readers)) else None
 
 
 def _requests(statistics: list[Value], layout: str) -> list[Request]:
-    return [("var" if isinstance(r.op, g.Spread) else r.op.by, _dims(r, layout)) for r in statistics]  # type: ignore[attr-defined]
+    return [("var" if isinstance(r.op, ops.Spread) else r.op.by, _dims(r, layout)) for r in statistics]  # type: ignore[attr-defined]
 
 
 def _gates(reader: Value, x: Value) -> bool:
     """Whether a value applies gates that are smaller than it to a map."""
-    if isinstance(reader.op, g.Select):
+    if isinstance(reader.op, ops.Select):
         return any(other is x for other in reader.inputs[:2])
-    if not isinstance(reader.op, g.Gate) or reader.inputs[0] is not x:
+    if not isinstance(reader.op, ops.Gate) or reader.inputs[0] is not x:
         return False
     return all(gate.sizes != x.sizes for gate in reader.inputs[1:])
 
@@ -79,21 +79,21 @@ def _gates(reader: Value, x: Value) -> bool:
 def _dims(value: Value, layout: str) -> tuple[int, ...]:
     """The dimensions of its map that a statistic is over; none where all of them have size 1."""
     (x,), op = value.inputs, value.op
-    assert isinstance(op, g.Reduce | g.Spread)
+    assert isinstance(op, ops.Reduce | ops.Spread)
     return tuple(1 + i for i, axis in enumerate(layout) if axis in op.over) if bare(op.over, x.sizes) else ()
 
 
-def _left(op: g.Reduce | g.Spread, layout: str) -> str:
+def _left(op: ops.Reduce | ops.Spread, layout: str) -> str:
     return "".join(axis for axis in layout if axis not in op.over)
 
 
 def _squeezing(x: Value, statistics: list[Value], w: Writer) -> int:
     """The step that takes the statistics of a map and leaves its token."""
     place, key, layout, ready = w.slot(x), w.new_map(), w.layout(x), w.measured.get(id(x))
-    made = [(w.new(), value.op, _dims(value, layout)) for value in statistics if isinstance(value.op, g.Reduce | g.Spread)]
+    made = [(w.new(), value.op, _dims(value, layout)) for value in statistics if isinstance(value.op, ops.Reduce | ops.Spread)]
     requests = _requests(statistics, layout)
     plain = [(o, _statistic(op, dims, layout)) for o, op, dims in made]
-    finished = [(o, dims, spread_of(op) if isinstance(op, g.Spread) else None) for o, op, dims in made]
+    finished = [(o, dims, spread_of(op) if isinstance(op, ops.Spread) else None) for o, op, dims in made]
 
     def step(slots: Slots) -> None:
         x, known = slots[place], None if ready is None else slots[ready]
@@ -112,7 +112,7 @@ def _squeezing(x: Value, statistics: list[Value], w: Writer) -> int:
     return key
 
 
-def gate(op: g.Gate, value: Value, w: Writer) -> None:
+def gate(op: ops.Gate, value: Value, w: Writer) -> None:
     """Gates onto their map: by its token where it has one."""
     x, *gates = value.inputs
     layout, key = w.layout(x), token(x, w) if _gates(value, x) else None
@@ -150,7 +150,7 @@ def _scaled(gates: list[Tensor], kind: str, scale: float) -> list[Tensor]:
     return [gate * scale for gate in gates] if kind == "sum" else [gates[0] * scale, *gates[1:]]
 
 
-def _plainly(op: g.Gate, value: Value, w: Writer) -> Callable[..., Tensor]:
+def _plainly(op: ops.Gate, value: Value, w: Writer) -> Callable[..., Tensor]:
     """x g, x g1 g2 ..., x (g1 + g2 + ...), each times the scale."""
     scale, inner = op.scale, torch.mul if op.kind == "product" else torch.add
     if len(value.inputs) == 2 and scale == 1:
@@ -162,7 +162,7 @@ def _plainly(op: g.Gate, value: Value, w: Writer) -> Callable[..., Tensor]:
     return lambda t, *factors: t * (reduce(inner, factors) * scale)
 
 
-def select(op: g.Select, value: Value, w: Writer) -> None:
+def select(op: ops.Select, value: Value, w: Writer) -> None:
     """a s + b (1 - s), by the tokens of both where they have them."""
     a, b, s = value.inputs
     layout = common([(w.layout(x), x.sizes) for x in (a, b)], value.sizes.axes)

@@ -118,17 +118,17 @@ def test_a_rule_says_its_equation_and_its_place(rule: str) -> None:
 
 def test_a_wrong_rule_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison fails for a rule whose equation is wrong."""
-    from sefactory.lowering import graph, rules
+    from sefactory.lowering import graph, operations, rules
     from sefactory.lowering.rules import rewrite
 
     def wrong(value: graph.Value, used: rewrite.Uses) -> graph.Value | None:
         """mean = sum, which it is not."""
         op = value.op
-        if not isinstance(op, graph.Reduce) or op.by != "mean":
+        if not isinstance(op, operations.Reduce) or op.by != "mean":
             return None
-        return graph.Value(graph.Reduce(op.over, "sum"), value.inputs, value.sizes, value.place)
+        return graph.Value(operations.Reduce(op.over, "sum"), value.inputs, value.sizes, value.place)
 
-    monkeypatch.setitem(rules.ALWAYS, graph.Reduce, (wrong,))  # type: ignore[arg-type]
+    monkeypatch.setitem(rules.ALWAYS, operations.Reduce, (wrong,))  # type: ignore[arg-type]
     lowered, plain = pair(GATE, 16)
     with pytest.raises(AssertionError):
         compare(lowered, plain, torch.randn(2, 16, 5, 6, dtype=torch.float64))

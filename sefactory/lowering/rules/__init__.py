@@ -3,7 +3,7 @@
 A rule is given a value and tells what it becomes, or None. Its first line is the equation, the condition follows.
 """
 
-from .. import graph as g
+from .. import operations as ops
 from .attention import gain_into_attention, linear_into_attention, residual_into_attention, residuals_together
 from .gates import factor_map_out, gates_one_by_one, residual_into_gate, scale_into_gate
 from .linear import norm_into_linear, norm_into_window, windows_together
@@ -19,7 +19,7 @@ from .sums import (
 )
 
 ALWAYS: Rules = {
-    g.Reduce: (
+    ops.Reduce: (
         reduce_without_stack,
         reduce_without_concat,
         sum_gated_stack,
@@ -27,7 +27,7 @@ ALWAYS: Rules = {
         sum_before_linear,
         mean_of_window,
     ),
-    g.Combined: (
+    ops.Combined: (
         select_by_sigmoid,
         factor_map_out,
         residual_into_gate,
@@ -35,10 +35,10 @@ ALWAYS: Rules = {
         residuals_together,
         windows_together,
     ),
-    g.Scaled: (scale_into_gate,),
-    g.Gate: (gates_one_by_one,),
-    g.Gained: (gain_into_attention,),
-    g.Attend: (linear_into_attention,),
+    ops.Scaled: (scale_into_gate,),
+    ops.Gate: (gates_one_by_one,),
+    ops.Gained: (gain_into_attention,),
+    ops.Attend: (linear_into_attention,),
 }
-EVALUATED: Rules = {g.Norm: (norm_into_linear, norm_into_window)}
+EVALUATED: Rules = {ops.Norm: (norm_into_linear, norm_into_window)}
 """In eval mode, where norms are constants."""

@@ -2,59 +2,59 @@
 
 from dataclasses import replace
 
-from .. import graph as g
+from .. import operations as ops
 from ..graph import Value
 from .rewrite import Uses, alone
 
 
 def factor_map_out(value: Value, used: Uses) -> Value | None:
     """x g_1 + x g_2 + ... = x (g_1 + g_2 + ...): one pass over the map in place of one for each branch."""
-    if value.op != g.Combined("sum") or not all(_single_gate(x, used) for x in value.inputs):
+    if value.op != ops.Combined("sum") or not all(_single_gate(x, used) for x in value.inputs):
         return None
     x = value.inputs[0].inputs[0]
     if any(other.inputs[0] is not x for other in value.inputs) or value.sizes != x.sizes:
         return None
-    scales = {other.op.scale for other in value.inputs if isinstance(other.op, g.Gate)}
+    scales = {other.op.scale for other in value.inputs if isinstance(other.op, ops.Gate)}
     if len(scales) > 1:
         return None
     gates = tuple(gate for other in value.inputs for gate in other.inputs[1:])
-    return Value(g.Gate("sum", scales.pop()), (x, *gates), value.sizes, value.place)
+    return Value(ops.Gate("sum", scales.pop()), (x, *gates), value.sizes, value.place)
 
 
 def _single_gate(value: Value, used: Uses) -> bool:
     op = value.op
-    return isinstance(op, g.Gate) and alone(value, used) and (len(value.inputs) == 2 or op.kind == "sum")
+    return isinstance(op, ops.Gate) and alone(value, used) and (len(value.inputs) == 2 or op.kind == "sum")
 
 
 def residual_into_gate(value: Value, used: Uses) -> Value | None:
     """x + x g = x (g + 1): the gate is smaller than the map."""
-    if value.op != g.Combined("sum") or len(value.inputs) != 2:
+    if value.op != ops.Combined("sum") or len(value.inputs) != 2:
         return None
-    gated = next((x for x in value.inputs if x.op == g.Gate() and len(x.inputs) == 2 and alone(x, used)), None)
+    gated = next((x for x in value.inputs if x.op == ops.Gate() and len(x.inputs) == 2 and alone(x, used)), None)
     if gated is None:
         return None
     x, gate = gated.inputs
     if not any(other is x for other in value.inputs) or all(gate.sizes[a] == x.sizes[a] for a in x.sizes.axes):
         return None
-    more = Value(g.Scaled(1.0, 1.0), (gate,), gate.sizes, value.place)
+    more = Value(ops.Scaled(1.0, 1.0), (gate,), gate.sizes, value.place)
     return Value(gated.op, (x, more), value.sizes, value.place)
 
 
 def scale_into_gate(value: Value, used: Uses) -> Value | None:
     """s (x g) = x (s g): the factor goes into the gates, which are smaller than the map."""
     (gated, *_) = value.inputs
-    if not isinstance(value.op, g.Scaled) or value.op.shift or not isinstance(gated.op, g.Gate) or not alone(gated, used):
+    if not isinstance(value.op, ops.Scaled) or value.op.shift or not isinstance(gated.op, ops.Gate) or not alone(gated, used):
         return None
     return replace(gated, op=replace(gated.op, scale=gated.op.scale * value.op.scale))
 
 
 def gates_one_by_one(value: Value, used: Uses) -> Value | None:
     """x (g_1 g_2) = x g_1 g_2: the product of gates that lie along different axes is never made."""
-    if not isinstance(value.op, g.Gate) or len(value.inputs) != 2:
+    if not isinstance(value.op, ops.Gate) or len(value.inputs) != 2:
         return None
     x, product = value.inputs
-    if product.op != g.Combined("product") or not alone(product, used):
+    if product.op != ops.Combined("product") or not alone(product, used):
         return None
     if any(gate.sizes == product.sizes for gate in product.inputs):
         return None
-    return Value(g.Gate("product", value.op.scale), (x, *product.inputs), value.sizes, value.place)
+    return Value(ops.Gate("product", value.op.scale), (x, *product.inputs), value.sizes, value.place)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from ...operators.conv import Conv
-from .. import graph as g
+from .. import operations as ops
 from ..graph import Value
 from ..maps import norm_layout, window_layout
 from .rewrite import Uses, alone
@@ -12,7 +12,7 @@ from .rewrite import Uses, alone
 def norm_into_linear(value: Value, used: Uses) -> Value | None:
     """s (W x + b) + t = (s W) x + (s b + t), where the norm is fixed."""
     (dense,) = value.inputs
-    if not isinstance(value.op, g.Norm) or not isinstance(dense.op, g.Dense):
+    if not isinstance(value.op, ops.Norm) or not isinstance(dense.op, ops.Dense):
         return None
     if dense.op.norm is not None or not alone(dense, used):
         return None
@@ -24,7 +24,7 @@ def norm_into_linear(value: Value, used: Uses) -> Value | None:
 def norm_into_window(value: Value, used: Uses) -> Value | None:
     """s (w * x) + t = (s w) * x + t, where the norm is fixed."""
     (window,) = value.inputs
-    if not isinstance(value.op, g.Norm) or not isinstance(window.op, g.Window):
+    if not isinstance(value.op, ops.Norm) or not isinstance(window.op, ops.Window):
         return None
     layout = window_layout(window.op, window.inputs[0].sizes)
     if window.op.norm is not None or not layout or not alone(window, used):
@@ -37,15 +37,15 @@ def norm_into_window(value: Value, used: Uses) -> Value | None:
 
 def windows_together(value: Value, used: Uses) -> Value | None:
     """w_1 * x + w_2 * x + ... = (w_1 + w_2 + ...) * x, each in the middle of the widest."""
-    windows = [x.op for x in value.inputs if isinstance(x.op, g.Window)]
-    if value.op != g.Combined("sum") or len(windows) < len(value.inputs) or len({x.inputs for x in value.inputs}) > 1:
+    windows = [x.op for x in value.inputs if isinstance(x.op, ops.Window)]
+    if value.op != ops.Combined("sum") or len(windows) < len(value.inputs) or len({x.inputs for x in value.inputs}) > 1:
         return None
     if any(op.norm is not None or op.others for op in windows) or not all(alone(x, used) for x in value.inputs):
         return None
     first, *rest = sorted((op.conv for op in windows), key=lambda conv: conv.weight.numel(), reverse=True)
-    if not all(_inside(conv, first) for conv in rest) or not window_layout(g.Window(first), value.inputs[0].inputs[0].sizes):
+    if not all(_inside(conv, first) for conv in rest) or not window_layout(ops.Window(first), value.inputs[0].inputs[0].sizes):
         return None
-    return Value(g.Window(first, others=tuple(rest)), value.inputs[0].inputs, value.sizes, value.place)
+    return Value(ops.Window(first, others=tuple(rest)), value.inputs[0].inputs, value.sizes, value.place)
 
 
 def _inside(conv: Conv, wide: Conv) -> bool:

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .. import graph as g
+from .. import operations as ops
 from ..graph import Value
 
 Uses = Mapping[int, int]
 Rule = Callable[[Value, Uses], Value | None]
-Rules = Mapping[type[g.Op], tuple[Rule, ...]]
+Rules = Mapping[type[ops.Op], tuple[Rule, ...]]
 """By the operation that a rule speaks of."""
 
 

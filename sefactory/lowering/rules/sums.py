@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from ...operators.layout import Unstack
-from .. import graph as g
+from .. import operations as ops
 from ..graph import Value
 from ..layout import bare, solid
 from ..maps import window_layout
@@ -13,28 +13,28 @@ from .rewrite import Uses, alone
 def reduce_without_stack(value: Value, used: Uses) -> Value | None:
     """sum_S stack(a, b, ...) = a + b + ..., so the stack is never made."""
     op, (stack, *_) = value.op, value.inputs
-    if not isinstance(op, g.Reduce) or op.over != "S" or not isinstance(stack.op, g.Stacked):
+    if not isinstance(op, ops.Reduce) or op.over != "S" or not isinstance(stack.op, ops.Stacked):
         return None
     if any(x.sizes["S"] != 1 for x in stack.inputs):
         return None
     return _together(op.by, stack.inputs, value)
 
 
-def _together(by: g.Statistic, parts: tuple[Value, ...], value: Value) -> Value:
+def _together(by: ops.Statistic, parts: tuple[Value, ...], value: Value) -> Value:
     """The statistic of all parts, in the place of a value, from that of each: means of parts of one size, sums, extrema."""
-    y = Value(g.Combined(by if by in ("max", "min") else "sum"), parts, value.sizes, value.place)
-    return y if by != "mean" else Value(g.Scaled(1 / len(parts)), (y,), value.sizes, value.place)
+    y = Value(ops.Combined(by if by in ("max", "min") else "sum"), parts, value.sizes, value.place)
+    return y if by != "mean" else Value(ops.Scaled(1 / len(parts)), (y,), value.sizes, value.place)
 
 
 def reduce_without_concat(value: Value, used: Uses) -> Value | None:
     """mean_C concat(a, b, ...) = (mean_C a + mean_C b + ...) / n, extrema likewise: a stack is never laid end to end on C."""
     op, (whole, *_) = value.op, value.inputs
-    if not isinstance(op, g.Reduce) or "C" not in op.over:
+    if not isinstance(op, ops.Reduce) or "C" not in op.over:
         return None
-    if not isinstance(whole.op, g.Plain) or not isinstance(whole.op.call, Unstack):
+    if not isinstance(whole.op, ops.Plain) or not isinstance(whole.op.call, Unstack):
         return None
     (stack,) = whole.inputs
-    first = stack.inputs[0].sizes if isinstance(stack.op, g.Stacked) else None
+    first = stack.inputs[0].sizes if isinstance(stack.op, ops.Stacked) else None
     if first is None or first["S"] != 1 or any(x.sizes != first for x in stack.inputs):
         return None
     return _together(op.by, tuple(Value(op, (x,), value.sizes, value.place) for x in stack.inputs), value)
@@ -43,42 +43,45 @@ def reduce_without_concat(value: Value, used: Uses) -> Value | None:
 def sum_gated_stack(value: Value, used: Uses) -> Value | None:
     """sum_S(stack(a, b) * g) = a g_0 + b g_1: neither a stack of maps nor its product is made."""
     op, (gate, *_) = value.op, value.inputs
-    if not isinstance(op, g.Reduce) or op.over != "S" or op.by != "sum" or not alone(gate, used):
+    if not isinstance(op, ops.Reduce) or op.over != "S" or op.by != "sum" or not alone(gate, used):
         return None
-    if not isinstance(gate.op, g.Gate) or len(gate.inputs) != 2:
+    if not isinstance(gate.op, ops.Gate) or len(gate.inputs) != 2:
         return None
     stack, weights = gate.inputs
-    if not isinstance(stack.op, g.Stacked) or weights.sizes["S"] != len(stack.inputs):
+    if not isinstance(stack.op, ops.Stacked) or weights.sizes["S"] != len(stack.inputs):
         return None
     if not set(stack.sizes.grid) <= set(solid(stack.sizes)):  # of descriptors it takes fewer operations with the stack
         return None
     if any(x.sizes["S"] != 1 for x in stack.inputs):
         return None
     one = weights.sizes.replace({"S": 1})
-    parts = [Value(g.Part("S", i, 1), (weights,), one, value.place) for i in range(len(stack.inputs))]
+    parts = [Value(ops.Part("S", i, 1), (weights,), one, value.place) for i in range(len(stack.inputs))]
     gated = [Value(gate.op, (x, part), x.sizes, value.place) for x, part in zip(stack.inputs, parts, strict=True)]
-    return Value(g.Combined("sum"), tuple(gated), value.sizes, value.place)
+    return Value(ops.Combined("sum"), tuple(gated), value.sizes, value.place)
 
 
 def select_by_sigmoid(value: Value, used: Uses) -> Value | None:
     """a p_0 + b p_1 = a s + b (1 - s), s = sigmoid(l_0 - l_1), where p = softmax_S(l) of two."""
-    if value.op != g.Combined("sum") or len(value.inputs) != 2 or not all(x.op == g.Gate() for x in value.inputs):
+    if value.op != ops.Combined("sum") or len(value.inputs) != 2 or not all(x.op == ops.Gate() for x in value.inputs):
         return None
     (a, p), (b, q) = (x.inputs for x in value.inputs)
-    if p.op != g.Part("S", 0, 1) or q.op != g.Part("S", 1, 1) or p.inputs[0] is not q.inputs[0]:
+    if p.op != ops.Part("S", 0, 1) or q.op != ops.Part("S", 1, 1) or p.inputs[0] is not q.inputs[0]:
         return None
     (weights,) = p.inputs
-    if weights.op != g.Softmax("S") or weights.sizes["S"] != 2:
+    if weights.op != ops.Softmax("S") or weights.sizes["S"] != 2:
         return None
     logits = [Value(part.op, weights.inputs, part.sizes, value.place) for part in (p, q)]
-    apart = Value(g.Combined("difference"), tuple(logits), p.sizes, value.place)
-    return Value(g.Select(), (a, b, Value(g.Pointwise("sigmoid"), (apart,), p.sizes, value.place)), value.sizes, value.place)
+    apart = Value(ops.Combined("difference"), tuple(logits), p.sizes, value.place)
+    s = Value(ops.Pointwise("sigmoid"), (apart,), p.sizes, value.place)
+    return Value(ops.Select(), (a, b, s), value.sizes, value.place)
 
 
 def mean_before_sum(value: Value, used: Uses) -> Value | None:
     """mean(a + b) = mean(a) + mean(b): the sum of maps is never made."""
     op, (total, *_) = value.op, value.inputs
-    if not isinstance(op, g.Reduce) or op.by not in ("mean", "sum") or total.op != g.Combined("sum") or not alone(total, used):
+    if not isinstance(op, ops.Reduce) or op.by not in ("mean", "sum"):
+        return None
+    if total.op != ops.Combined("sum") or not alone(total, used):
         return None
     if any(x.sizes != total.sizes for x in total.inputs) or not set(total.sizes.grid) & set(op.over):
         return None
@@ -88,7 +91,7 @@ def mean_before_sum(value: Value, used: Uses) -> Value | None:
 def sum_before_linear(value: Value, used: Uses) -> Value | None:
     """sum_S(W x + b) = W sum_S(x) + n b: one product in place of n."""
     op, (map_, *_) = value.op, value.inputs
-    if not isinstance(op, g.Reduce) or (op.over, op.by) != ("S", "sum") or not isinstance(map_.op, g.Dense):
+    if not isinstance(op, ops.Reduce) or (op.over, op.by) != ("S", "sum") or not isinstance(map_.op, ops.Dense):
         return None
     if map_.op.norm is not None or not alone(map_, used):
         return None
@@ -101,7 +104,7 @@ def sum_before_linear(value: Value, used: Uses) -> Value | None:
 def mean_of_window(value: Value, used: Uses) -> Value | None:
     """mean_p sum_t w_t x(p + t) = sum_t w_t mean_p x(p + t): the sums under each tap come before the weights."""
     op, (window, *_) = value.op, value.inputs
-    if not isinstance(op, g.Reduce) or op.by not in ("mean", "sum") or not isinstance(window.op, g.Window):
+    if not isinstance(op, ops.Reduce) or op.by not in ("mean", "sum") or not isinstance(window.op, ops.Window):
         return None
     along = window.op.conv.along
     if (
@@ -112,4 +115,4 @@ def mean_of_window(value: Value, used: Uses) -> Value | None:
         return None
     if len(window_layout(window.op, window.inputs[0].sizes)) != 1 + len(along):
         return None
-    return Value(g.WindowMean(window.op, op.by), window.inputs, value.sizes, value.place)
+    return Value(ops.WindowMean(window.op, op.by), window.inputs, value.sizes, value.place)
