@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "sefactory"
 # `operators.*` are the families of operators that have no line of their own: none of them knows another.
 FLOORS = [
     {"kernels", "kernels.attention", "kernels.bands", "kernels.guard"},
-    {"kernels.normalisation", "kernels.reduction", "kernels.windows"},
+    {"kernels.heads", "kernels.normalisation", "kernels.reduction", "kernels.windows"},
     {"kernels.columns", "kernels.gradient", "kernels.thin"},
     {"kernels.blockwise", "kernels.convolution"},
     {"kernels.gating"},
@@ -32,8 +32,14 @@ FLOORS = [
     {"lowering.program"},
     {"lowering.descriptors", "lowering.maps"},
     {"lowering.units"},
-    {"lowering.attend", "lowering.positions", "lowering.rules.rewrite", "lowering.sides"},
-    {"lowering.rules.attention", "lowering.rules.gates", "lowering.rules.linear", "lowering.rules.sums"},
+    {"lowering.attend", "lowering.heads", "lowering.positions", "lowering.rules.rewrite", "lowering.sides"},
+    {
+        "lowering.rules.attention",
+        "lowering.rules.gates",
+        "lowering.rules.linear",
+        "lowering.rules.sides",
+        "lowering.rules.sums",
+    },
     {"lowering.capture", "lowering.emit", "lowering.rules"},
     {"lowering.lower"},
     {"block", "config", "grammar"},

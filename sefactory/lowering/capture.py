@@ -16,7 +16,7 @@ from ..operators.linear import Linear
 from ..operators.norm import BatchNorm
 from ..operators.pool import Cluster, Pool
 from ..operators.pool import Window as Pooling
-from ..structure import APPLIES, FUSES, Parallel, Series, Steps, Unit, fused, trunk_sizes
+from ..structure import ALONG, APPLIES, FUSES, Parallel, Series, Steps, Unit, fused, trunk_sizes
 from . import operations as ops
 from .graph import Value
 
@@ -101,8 +101,9 @@ def _fused(fuse: str, ends: tuple[Value, ...], place: str) -> Value:
     if fuse in FUSED:
         y = Value(ops.Combined(FUSED[fuse]), ends, sizes, place)
         return Value(ops.Scaled(1 / len(ends)), (y,), sizes, place) if fuse == "mean" else y
-    if fuse == "stack" and all(end.sizes.replace({"S": 1}) == ends[0].sizes.replace({"S": 1}) for end in ends):
-        return Value(ops.Stacked(), ends, sizes, place)
+    along = ALONG.get(fuse, "")
+    if along and all(end.sizes.replace({along: 1}) == ends[0].sizes.replace({along: 1}) for end in ends):
+        return Value(ops.Stacked() if along == "S" else ops.Concat(), ends, sizes, place)
     return Value(ops.Plain(_listed(FUSES[fuse])), ends, sizes, place)
 
 

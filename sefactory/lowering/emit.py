@@ -13,11 +13,12 @@ from .activations import FREELY, FUNCTIONS, OVERWRITING
 from .attend import attend
 from .descriptors import gather, project
 from .graph import Value
+from .heads import attend_parts
 from .layout import common, solid
 from .maps import dense, norm, window
 from .positions import coarsened, enlarged, window_mean
 from .program import Program, Writer
-from .sides import cut, join, part, split, stacked
+from .sides import concat, cut, join, part, split, stacked
 from .units import gate, reduction, select
 
 
@@ -131,6 +132,7 @@ WRITERS: dict[type[ops.Op], Callable[[Any, Value, Writer], None]] = {
     ops.Gather: gather,
     ops.Project: project,
     ops.Stacked: stacked,
+    ops.Concat: concat,
     ops.Combined: _combined,
     ops.Scaled: _scaled,
     ops.Gained: _gained,
@@ -145,6 +147,7 @@ WRITERS: dict[type[ops.Op], Callable[[Any, Value, Writer], None]] = {
     ops.Part: part,
     ops.Cut: cut,
     ops.Attend: attend,
+    ops.AttendParts: attend_parts,
     ops.Gate: gate,
     ops.Select: select,
     ops.Join: join,

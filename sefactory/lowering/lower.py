@@ -54,6 +54,7 @@ ALIKE = (
     ops.Reduce,
     ops.Spread,
     ops.Stacked,
+    ops.Concat,
     ops.Cut,
     ops.Part,
     ops.Combined,

@@ -78,6 +78,11 @@ class Stacked(Op):
 
 
 @dataclass(frozen=True)
+class Concat(Op):
+    """The inputs end to end on C."""
+
+
+@dataclass(frozen=True)
 class Combined(Op):
     """The inputs put together element by element, axes of size 1 stretched."""
 
@@ -184,6 +189,18 @@ class Attend(Op):
     linear: Linear | None = None
     gain: Gain | None = None
     identity: float = 0.0
+
+
+@dataclass(frozen=True)
+class AttendParts(Op):
+    """Attention among the channels of each head; the inputs are q, k, v, then factors of q or of k, one for each channel.
+
+    `onto` says of each factor whose it is, 0 for q and 1 for k, and how it goes onto the scores. A gain has one for each head.
+    """
+
+    attention: Attention
+    gains: tuple[Gain, ...] = ()
+    onto: tuple[tuple[int, Combination], ...] = ()
 
 
 @dataclass(frozen=True)

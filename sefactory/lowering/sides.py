@@ -1,6 +1,7 @@
 """What lies side by side as steps: maps on S, parts of an axis, strips of positions end to end."""
 
 from collections.abc import Callable
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from ..kernels.guard import fused
 from ..operators.pool import Pool
 from . import operations as ops
 from .graph import Value
-from .layout import bare, view
+from .layout import bare, common, view
 from .program import Slots, Writer
 
 
@@ -52,15 +53,50 @@ def _pooled(pool: Pool, value: Value, layout: str, w: Writer) -> Callable[..., T
     return run
 
 
+def concat(op: ops.Concat, value: Value, w: Writer) -> None:
+    """The inputs end to end on C."""
+    layout = common([(w.layout(x), x.sizes) for x in value.inputs], value.sizes.axes)
+    layout = layout if "C" in layout else value.sizes.axes
+    dim = 1 + layout.index("C")
+    w.made(value, w.nary(lambda *maps: torch.cat(maps, dim), [w.slot(x, layout) for x in value.inputs]), layout, fresh=True)
+
+
 def part(op: ops.Part, value: Value, w: Writer) -> None:
-    """A piece of one axis; of one of size 1, the whole."""
+    """A piece of one axis; of one of size 1, the whole. Pieces that make up the axis are cut at once."""
     (x,) = value.inputs
     layout = w.layout(x)
     if x.sizes[op.over] == 1:
         w.made(value, w.slot(x), layout)
         return
     dim, start, length = 1 + layout.index(op.over), op.start, op.length
+    if lengths := _pieces(x, op.over, w):
+        if (id(x), op.over) not in w.pieces:
+            w.pieces[id(x), op.over] = dict(zip(accumulate(lengths, initial=0), _cut_at_once(lengths, x, dim, w), strict=False))
+        w.made(value, w.pieces[id(x), op.over][start], layout)
+        return
     w.made(value, w.unary(lambda t: t.narrow(dim, start, length), w.slot(x)), layout)
+
+
+def _pieces(x: Value, over: str, w: Writer) -> list[int]:
+    """The lengths of the pieces of an axis where these are the whole of it, end to end; else none.
+
+    The gradient of all of them is one concatenation; of one by itself it is a map of zeros but for that piece.
+    """
+    parts = {(r.op.start, r.op.length) for r in w.readers[id(x)] if isinstance(r.op, ops.Part) and r.op.over == over}
+    lengths = [length for _, length in sorted(parts)]
+    whole = len(lengths) > 1 and [start for start, _ in sorted(parts)] == list(accumulate(lengths, initial=0))[:-1]
+    return lengths if whole and sum(lengths) == x.sizes[over] else []
+
+
+def _cut_at_once(lengths: list[int], x: Value, dim: int, w: Writer) -> list[int]:
+    i, out = w.slot(x), [w.new() for _ in lengths]
+
+    def step(slots: Slots) -> None:
+        for o, piece in zip(out, slots[i].split_with_sizes(lengths, dim), strict=True):
+            slots[o] = piece
+
+    w.put(step, i)
+    return out
 
 
 def cut(op: ops.Cut, value: Value, w: Writer) -> None:

@@ -10,6 +10,7 @@ from sefactory.kernels.guard import eligible
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SHAPE = (2, 64, 48, 56)
+OF_PARTS = ["mdta", "xca", "ema", "gnconv", "focalnet", "sanet"]
 SEVEN = ["senet", "sknet", "cbam", "coordatt", "triplet", "seaformer"]
 
 
@@ -36,4 +37,9 @@ def test_a_gate_as_large_as_its_map(gate: str) -> None:
 
 @pytest.mark.parametrize("name", SEVEN)
 def test_one_of_the_seven(name: str) -> None:
+    agree(name)
+
+
+@pytest.mark.parametrize("name", OF_PARTS)
+def test_one_that_takes_its_channels_apart(name: str) -> None:
     agree(name)

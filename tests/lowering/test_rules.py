@@ -17,6 +17,17 @@ PAIR = [{"pool": "grid"}, {"linear": "2*C"}, {"stack": 2}]
 SUM_S = {"pool": {"over": "S", "by": "sum"}}
 ATTEND = {"excite": [{"linear": {"out": "2*4 + C", "bias": True}}, {"attention": {"key": 4}}], "gate": ["gain"], "apply": "add"}
 AMONG = {"excite": [{"attention": {"tokens": "C", "scale": 0.1}}], "gate": ["gain"], "apply": "add"}
+LENGTH = {"squeeze": [{"pool": {"over": "grid", "by": "l2"}}, {"clamp": 0.1}]}
+IN_HEADS: dict[str, Any] = {"attention": {"tokens": "C", "heads": 2, "key": "C/2"}}
+HALVES = {"parallel": {"a": ["relu", {"linear": 6}], "b": "tanh"}, "fuse": "concat"}
+
+
+def crossed(of_q: list[Any], of_k: list[Any], **given: Any) -> list[Any]:
+    """Attention among the channels of two heads, with steps of q and of k before it."""
+    parts = {"q": [{"slice": {"stop": 16}}, *of_q], "k": [{"slice": {"start": 16, "stop": 32}}, *of_k]}
+    attention = {"attention": {**IN_HEADS["attention"], **given}}
+    return [{"linear": "3*C"}, {"parallel": {**parts, "v": [{"slice": {"start": 32}}]}, "fuse": "concat"}, attention]
+
 
 # A config in which the rule fires, and one like it in which it may not.
 CASES: dict[str, tuple[Any, Any]] = {
@@ -69,6 +80,22 @@ CASES: dict[str, tuple[Any, Any]] = {
         {"multiscale": {"kernels": [3, 7, 5], "along": "grid", "bias": True}},
         {"parallel": {"a": {"conv": 3}, "b": {"conv": {"kernel": 3, "dilation": 2}}}, "fuse": "sum"},
     ),
+    "parts_of_attention": (
+        [{"linear": "3*C"}, IN_HEADS],
+        [{"linear": "3*C"}, {"attention": {**IN_HEADS["attention"], "factored": True}}],
+    ),
+    "factor_behind_product": (
+        crossed([{**LENGTH, "apply": "divide"}], []),
+        crossed([{"squeeze": [{"pool": "C"}], "gate": ["sigmoid"]}], []),
+    ),
+    "gain_behind_product": (
+        crossed([{"stack": 2}, {"gain": {"each": "S"}}, "unstack"], []),
+        crossed([{"stack": 4}, {"gain": {"each": "S"}}, "unstack"], []),
+    ),
+    "part_of_concat": (
+        [HALVES, {"parallel": {"a": {"slice": {"stop": 6}}, "b": [{"slice": {"start": 8, "stop": 14}}]}, "fuse": "sum"}],
+        [HALVES, {"parallel": {"a": {"slice": {"stop": 8}}, "b": [{"slice": {"start": 4, "stop": 12}}]}, "fuse": "sum"}],
+    ),
     "norm_into_linear": ([{"linear": 8}, "batch_norm"], [{"linear": 8}, "relu", "batch_norm"]),
     "norm_into_window": ([{"conv": 3}, "batch_norm"], [{"conv": {"padding": "circular"}}, "batch_norm"]),
 }
@@ -106,6 +133,30 @@ def test_a_statistic_of_what_is_laid_end_to_end(ends: Any, by: str, over: str) -
         assert compare(
             lowered, plain, torch.randn(2, 16, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
         )
+
+
+TEMPERATURES = {
+    "none": [],
+    "one": [{"gain": {"start": 1}}],
+    "biased": [{"stack": 2}, {"gain": {"each": "S", "bias": True}}, "unstack"],
+    "each head": [{"stack": 2}, {"gain": {"each": "S"}}, "unstack"],
+    "each channel": [{"gain": {"each": "C"}}],
+    "in turn": [{"stack": 2}, {"gain": {"each": "S"}}, {"unstack": {"groups": 4}}],
+}
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("apply", ["divide", "multiply"])
+@pytest.mark.parametrize("given", [{}, {"scale": 0.3}, {"similarity": "cosine"}], ids=str)
+def test_factors_of_q_and_of_k_go_onto_the_scores(temperature: str, apply: str, given: Any) -> None:
+    """In whatever order, of one or of both, on small maps and on those whose products are taken one head at a time."""
+    steps, unit = TEMPERATURES[temperature], {**LENGTH, "apply": apply}
+    for of_q, of_k in ([unit, *steps], [unit]), ([*steps, unit], []), ([unit], [*steps, unit, *steps]):
+        lowered, plain = pair(crossed(of_q, of_k, **given), 16)
+        assert ("factor_behind_product" in fired(lowered)) == (given != {"similarity": "cosine"})  # which knows no lengths
+        for side in 6, 96:
+            x = torch.randn(2, 16, side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+            assert compare(lowered, plain, x, 1e-11)
 
 
 @pytest.mark.parametrize("rule", CASES)

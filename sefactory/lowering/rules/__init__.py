@@ -4,10 +4,19 @@ A rule is given a value and tells what it becomes, or None. Its first line is th
 """
 
 from .. import operations as ops
-from .attention import gain_into_attention, linear_into_attention, residual_into_attention, residuals_together
+from .attention import (
+    factor_behind_product,
+    gain_behind_product,
+    gain_into_attention,
+    linear_into_attention,
+    parts_of_attention,
+    residual_into_attention,
+    residuals_together,
+)
 from .gates import factor_map_out, gates_one_by_one, residual_into_gate, scale_into_gate
 from .linear import norm_into_linear, norm_into_window, windows_together
 from .rewrite import Rules
+from .sides import part_of_concat
 from .sums import (
     mean_before_sum,
     mean_of_window,
@@ -38,7 +47,9 @@ ALWAYS: Rules = {
     ops.Scaled: (scale_into_gate,),
     ops.Gate: (gates_one_by_one,),
     ops.Gained: (gain_into_attention,),
-    ops.Attend: (linear_into_attention,),
+    ops.Attend: (linear_into_attention, parts_of_attention),
+    ops.AttendParts: (factor_behind_product, gain_behind_product),
+    ops.Part: (part_of_concat,),
 }
 EVALUATED: Rules = {ops.Norm: (norm_into_linear, norm_into_window)}
 """In eval mode, where norms are constants."""

@@ -1,10 +1,13 @@
-"""Gains, residuals and projections go into the products of attention."""
+"""Gains, residuals, projections and factors go into the products of attention."""
 
 from dataclasses import replace
 
+from ...operators.gate import Gain
+from ...operators.layout import Unstack
 from .. import operations as ops
 from ..attend import attend_layout
 from ..graph import Value
+from ..heads import heads_layout
 from .rewrite import Uses, alone
 
 
@@ -72,3 +75,64 @@ def residuals_together(value: Value, used: Uses) -> Value | None:
                 both = replace(second, op=replace(op, identity=op.identity + 1.0))
                 return replace(first, inputs=(first.inputs[0], both))
     return None
+
+
+def parts_of_attention(value: Value, used: Uses) -> Value | None:
+    """attention(q | k | v) = softmax(q k^T) v among the channels of heads: each part is read where it lies."""
+    op, (x, *_) = value.op, value.inputs
+    if not isinstance(op, ops.Attend) or not heads_layout(op.attention, x.sizes):
+        return None
+    width, one = op.attention.width, value.sizes
+    parts = tuple(Value(ops.Part("C", i * width, width), (x,), one, value.place) for i in range(3))
+    return Value(ops.AttendParts(op.attention), parts, one, value.place)
+
+
+def factor_behind_product(value: Value, used: Uses) -> Value | None:
+    """(a_i q_i) . (b_j k_j) = a_i b_j (q_i . k_j): what is one number for a channel is put onto the scores, not the map."""
+    op = value.op
+    for side, x in _factored(value):
+        kind = "product" if x.op == ops.Gate() else x.op.kind if isinstance(x.op, ops.Combined) else "sum"
+        if kind not in ("product", "quotient") or len(x.inputs) != 2 or not alone(x, used):
+            continue
+        inner, factor = x.inputs
+        flat = x.sizes.replace(dict.fromkeys(x.sizes.space, 1))
+        if isinstance(op, ops.AttendParts) and inner.sizes == x.sizes and factor.sizes == flat:
+            return _behind(value, side, inner, (factor,), replace(op, onto=(*op.onto, (side, kind))))
+    return None
+
+
+def gain_behind_product(value: Value, used: Uses) -> Value | None:
+    """(w_h q_h) . k_h = w_h (q_h . k_h), of one w or of one for each head: a temperature of the scores."""
+    op = value.op
+    for side, x in _factored(value):
+        if isinstance(op, ops.AttendParts) and (found := _gained(x, op.attention.heads, used)):
+            gain, inner = found
+            return _behind(value, side, inner, (), replace(op, gains=(*op.gains, gain)))
+    return None
+
+
+def _factored(value: Value) -> list[tuple[int, Value]]:
+    """q and k where factors of them are factors of the scores; between directions they would be lost."""
+    op = value.op
+    return list(enumerate(value.inputs[:2])) if isinstance(op, ops.AttendParts) and op.attention.similarity == "dot" else []
+
+
+def _behind(value: Value, side: int, inner: Value, factors: tuple[Value, ...], op: ops.AttendParts) -> Value:
+    """The same with what lies below a factor in its place."""
+    inputs = (*value.inputs[:side], inner, *value.inputs[side + 1 :], *factors)
+    return replace(value, op=op, inputs=inputs)
+
+
+def _gained(x: Value, heads: int, used: Uses) -> tuple[Gain, Value] | None:
+    """The gain of q or of k as a whole, or of the maps on S into which it is cut for that and which are its heads."""
+    if isinstance(x.op, ops.Gained) and alone(x, used):
+        return x.op.gain, x.inputs[0]
+    chain = [x]
+    while len(chain) < 3 and len(chain[-1].inputs) == 1:
+        chain.append(chain[-1].inputs[0])
+    if len(chain) < 3 or chain[2].op != ops.Cut(heads) or not all(alone(value, used) for value in chain):
+        return None
+    unstack, gain = (value.op.call if isinstance(value.op, ops.Plain) else None for value in chain[:2])
+    if not isinstance(unstack, Unstack) or not isinstance(gain, Gain) or unstack.groups != 1:
+        return None
+    return (gain, chain[2].inputs[0]) if gain.each == "S" and gain.bias is None else None
