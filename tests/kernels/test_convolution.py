@@ -181,17 +181,27 @@ def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, given: Given, lanes:
 @pytest.fixture(autouse=True)
 def _phases_of_small_maps(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests are of small maps; where phases begin to pay has a test of its own."""
-    monkeypatch.setattr(convolution, "PHASED", 0)
+    monkeypatch.setattr(convolution, "APART", 0)
     monkeypatch.setattr(convolution, "LEAST", 0)
     monkeypatch.setattr(convolution, "LANES", LANES or 8)  # a processor that has none computes the same forms, slowly
 
 
-def test_phases_are_of_large_maps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convolution, "PHASED", 2 * 16 * 6 * 5)
+@pytest.mark.parametrize("lanes", [8, 16])
+def test_gradients_of_their_own_are_of_large_maps(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "APART", 2 * 16 * 6 * 5)
     weight = random(16, 4, 3, 3)
     for size, own in (((6, 5), False), ((6, 6), True)):
-        y = grouped(random(2, 16, *size), weight, None, (1, (2, 2), 2, 4), 8)
+        y = grouped(random(2, 16, *size), weight, None, (1, (2, 2), 2, 4), lanes)
         assert ("Windows" in type(y.grad_fn).__name__) is own
+
+
+@pytest.mark.parametrize(("inputs", "dilation", "own"), [(4, 1, True), (8, 1, False), (8, 2, True), (16, 2, False)])
+def test_gradients_of_narrow_groups(inputs: int, dilation: int, own: bool) -> None:
+    """Where a register holds 16 values."""
+    x, weight = random(2, 2 * inputs, 6, 5), random(4, inputs, 3, 3)
+    ours = grouped(x, weight, None, (1, (dilation, dilation), dilation, 2), 16)
+    agree(ours, F.conv2d(x, weight, None, 1, dilation, dilation, 2), [x, weight])
+    assert ("Windows" in type(ours.grad_fn).__name__) is own
 
 
 @pytest.mark.parametrize("together", [1, 2, 4])
