@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..kernels.blockwise import EXTREMA, Request
 from ..kernels.gating import Token, applied, measured, selected, squeezed
-from ..kernels.guard import eligible
+from ..kernels.guard import eligible, fused
 from ..kernels.reduction import row_means
 from . import operations as ops
 from .descriptors import spread, spread_of
@@ -156,10 +156,15 @@ def _plainly(op: ops.Gate, value: Value, w: Writer) -> Callable[..., Tensor]:
     if len(value.inputs) == 2 and scale == 1:
         return Tensor.mul_ if w.frozen and w.own(value.inputs[0]) else torch.mul
     if scale == 1 and op.kind == "product":
-        return lambda t, *factors: reduce(torch.mul, factors, t)
+        return _one_by_one
     if scale == 1:
         return lambda t, *factors: t * reduce(torch.add, factors)
     return lambda t, *factors: t * (reduce(inner, factors) * scale)
+
+
+def _one_by_one(x: Tensor, *gates: Tensor) -> Tensor:
+    """x g1 g2 ...; a compiler makes no map of a product of gates, but one of x g1 where a norm follows: x (g1 g2 ...)."""
+    return x * reduce(torch.mul, gates) if fused() else reduce(torch.mul, gates, x)
 
 
 def select(op: ops.Select, value: Value, w: Writer) -> None:

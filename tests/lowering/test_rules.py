@@ -7,6 +7,7 @@ import torch
 from test_equal import compare, pair
 
 import sefactory as sf
+from sefactory.lowering import units
 from sefactory.lowering.rules import ALWAYS, EVALUATED
 
 MLP = [{"mlp": {"hidden": 8, "bias": True}}]
@@ -133,6 +134,17 @@ def test_a_statistic_of_what_is_laid_end_to_end(ends: Any, by: str, over: str) -
         assert compare(
             lowered, plain, torch.randn(2, 16, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
         )
+
+
+@pytest.mark.parametrize("compiling", [False, True])
+def test_gates_one_by_one_are_a_product_to_a_compiler(compiling: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the factors that are multiplied one after the other: the gates alone, or the map by each."""
+    monkeypatch.setattr(units, "fused", lambda: compiling)
+    maps = []
+    block = sf.build(CASES["gates_one_by_one"][0], 16).eval()
+    monkeypatch.setattr(torch, "mul", lambda a, b: maps.append(b.shape[2:]) or a * b)
+    assert block(torch.randn(2, 16, 9, 8)).shape == (2, 16, 9, 8)
+    assert maps == ([(1, 8)] if compiling else [(9, 1), (1, 8)])
 
 
 TEMPERATURES = {
