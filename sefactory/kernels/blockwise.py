@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from . import reduction
-from .gradient import Gated, block_of, combined, gate_into, pieces
+from .gradient import Gated, combined, gate_into, pieces, stretched
 from .reduction import Extremum
 
 Request = tuple[str, tuple[int, ...]]
@@ -43,13 +43,13 @@ def gated(x: Tensor, gates: Sequence[Tensor], combine: str, requests: Sequence[R
 
     The last block first: it is the one that was read last, for the statistics under the gates.
     """
-    whole = len(gates) == 1 or torch.broadcast_shapes(*(gate.shape for gate in gates))[1:] != x.shape[1:]
+    whole = len(gates) == 1 or stretched(gates)[1:] != x.shape[1:]
     if whole and not requests:
         return x * combined(gates, combine, None), []
-    y, buffer, found = torch.empty_like(x), block_of(x), _empty(x, requests)
+    y, found = torch.empty_like(x), _empty(x, requests)
     parts = zip(Gated(x, tuple(gates), combine).split(), pieces(y, y), *(pieces(t, x) for t in found), strict=True)
     for at, block, *into in reversed(list(parts)):
-        gate_into(at, block, buffer[: len(block)])
+        gate_into(at, block)
         _measure(block, requests, into)
     return y, found
 
