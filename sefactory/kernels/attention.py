@@ -58,7 +58,7 @@ class _Attended(Function):
             for q_rows, y_rows in zip(q.split(chunk, 1), y.split(chunk, 1), strict=True):
                 a = weights[: q_rows.shape[1]]
                 torch.softmax(torch.mm(q_rows.t(), k, out=a), -1, out=a)
-                torch.mm(v, a.t(), out=y_rows)
+                torch.mm(v, normal_(a).t(), out=y_rows)
         return y_NHET
 
     @staticmethod
@@ -70,6 +70,21 @@ class _Attended(Function):
 
 
 _attended: Callable[..., Tensor] = _Attended.apply
+
+
+def normal_(a: Tensor) -> Tensor:
+    """Weights from 0 with those below the least normal number set to 0.
+
+    exp gives such numbers where energies are 87 apart, and an Intel core multiplies each by microcode. On a Sapphire Rapids
+    softmax(-x x^T) x of (4, 128, 1024), 18 % of its weights such, took 35 ms, now 1.2; `attended` of 1024 tokens with 3 % of
+    them 755 and its backward 712, now 26 and 44; without any 0 to 1 of 16 and 1 of 36 more.
+    """
+    return torch.threshold_(a, torch.finfo(a.dtype).tiny, 0.0)
+
+
+def normal(t: Tensor) -> Tensor:
+    """The same of numbers of either sign; differentiable."""
+    return torch.hardshrink(t, torch.finfo(t.dtype).tiny)
 
 
 def _differentiable(g_NHET: Tensor, q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, scale: float) -> Saved:
@@ -89,9 +104,10 @@ def _chunked(g_NHET: Tensor, q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, sca
         for g_rows, q_rows, gq_rows in zip(g.split(chunk, 1), q.split(chunk, 1), gq.split(chunk, 1), strict=True):
             a, ga = buffers[:, : q_rows.shape[1]]
             torch.softmax(torch.mm(q_rows.t(), k, out=a), -1, out=a)
-            gv.addmm_(g_rows, a)
+            gv.addmm_(g_rows, normal_(a))
             torch.mm(g_rows.t(), v, out=ga)
             ge = torch.ops.aten._softmax_backward_data.out(ga, a, -1, a.dtype, grad_input=ga)
+            torch.ops.aten.hardshrink.out(ge, torch.finfo(ge.dtype).tiny, out=ge)
             torch.mm(k, ge.t(), out=gq_rows)
             gk.addmm_(q_rows, ge)
     return gq_NHDT.mul_(scale), gk_NHDT, gv_NHET
@@ -108,7 +124,7 @@ def channel_attended(x_NCT: Tensor, scale: float, identity: float, gain: Tensor 
 
 def channel_mixed(x_NCT: Tensor, gain: Tensor | None, scale: float, identity: float) -> tuple[Tensor, Tensor]:
     """y and the weights a = softmax(scale x x^T)."""
-    a_NCC = torch.bmm(x_NCT, x_NCT.transpose(1, 2)).mul_(scale).softmax(-1)
+    a_NCC = normal_(torch.bmm(x_NCT, x_NCT.transpose(1, 2)).mul_(scale).softmax(-1))
     return torch.bmm(_plus(a_NCC, gain, identity), x_NCT), a_NCC
 
 
@@ -119,7 +135,7 @@ def channel_mixed_backward(
     ga_NCC = torch.bmm(g_NCT, x_NCT.transpose(1, 2))
     of_gain = g_NCT.new_zeros(()) if gain is None else (ga_NCC * a_NCC).sum()
     ga_NCC = ga_NCC if gain is None else ga_NCC * gain
-    ge_NCC = torch.ops.aten._softmax_backward_data(ga_NCC, a_NCC, -1, a_NCC.dtype)
+    ge_NCC = normal(torch.ops.aten._softmax_backward_data(ga_NCC, a_NCC, -1, a_NCC.dtype))
     direct = torch.bmm(_plus(a_NCC, gain, identity).transpose(1, 2), g_NCT)
     return torch.baddbmm(direct, ge_NCC + ge_NCC.transpose(1, 2), x_NCT, alpha=scale), of_gain
 
@@ -146,5 +162,5 @@ _channel_attended: Callable[..., Tensor] = _ChannelAttended.apply
 
 def _plus(a_NCC: Tensor, gain: Tensor | None, identity: float) -> Tensor:
     """gain a + identity I."""
-    a_NCC = a_NCC if gain is None else a_NCC * gain
+    a_NCC = a_NCC if gain is None else normal(a_NCC * gain)
     return a_NCC + identity * torch.eye(a_NCC.shape[-1], dtype=a_NCC.dtype)

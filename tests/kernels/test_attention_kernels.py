@@ -116,3 +116,45 @@ def test_gradients_are_repeatable_and_leave_theirs_alone(of: str) -> None:
     g = y.detach().clone()
     first, second = (torch.autograd.grad(y, x, g, retain_graph=True)[0] for _ in range(2))
     assert torch.equal(first, second) and torch.equal(g, y)
+
+
+class Operands(TorchDispatchMode):
+    """How many numbers below the least normal one went into a matrix product."""
+
+    found = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for t in args if "mm" in func.__name__ else ():
+            if isinstance(t, Tensor):
+                self.found += subnormal(t)
+        return func(*args, **(kwargs or {}))
+
+
+def subnormal(t: Tensor) -> int:
+    return int(((t != 0) & (t.abs() < torch.finfo(t.dtype).tiny)).sum())
+
+
+@pytest.mark.parametrize("of", ["tokens", "channels", "channels with a gain"])
+def test_no_product_is_of_numbers_below_the_normal_ones(of: str) -> None:
+    """Energies lie 80 to 110 apart; the plain formula has such weights, and gives the same."""
+    q, k, v = (random(1, 1, 2, 64, dtype=torch.float32) for _ in range(3))
+    q, k, v = ((5 * t.detach().flip(i)).requires_grad_() for i, t in zip((0, 2, 3), (q, k, v), strict=True))
+    x = (2.7 * random(1, 24, 16, dtype=torch.float32).detach()).requires_grad_()
+    gain = torch.tensor(1e-3, requires_grad=True)
+    with Operands() as seen:
+        if of == "tokens":
+            y, inputs = attended(q, k, v, 1.0, 16), (q, k, v)
+        else:
+            y, inputs = channel_attended(x, -1.0, 0.0, gain if "gain" in of else None), (x,)
+        found = torch.autograd.grad(y.square().sum(), inputs)
+    assert not seen.found
+    if of == "tokens":
+        weights, wide = (q.transpose(-2, -1) @ k).softmax(-1), plain(*(t.double() for t in inputs), 1.0)
+    else:
+        weights, wide = (-x @ x.transpose(1, 2)).softmax(-1), plain_channels(x.double(), -1.0, 0.0)
+        wide = wide * 1e-3 if "gain" in of else wide
+    assert subnormal(weights)
+    torch.testing.assert_close(y.double(), wide, rtol=1e-4, atol=1e-5)
+    expected = torch.autograd.grad(wide.square().sum(), inputs)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max()))
