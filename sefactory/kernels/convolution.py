@@ -17,6 +17,7 @@ LANES = {"AVX2": 8, "AVX512": 16}.get(torch.backends.cpu.get_cpu_capability(), 0
 LEAST = 1 << 13  # values of a map from which merged groups gain
 APART = 1 << 15  # values of a map from which a gradient of its own gains: with AVX-512 0.8 of the speed at 2 x 128 x 7 x 7
 NARROW = {False: 8, True: 16}  # channels of a group up to which it does with AVX-512, without a dilation and with one
+FILLED = 8  # channels of a group up to which groups are merged, also where a register holds more
 
 
 class Form(NamedTuple):
@@ -30,8 +31,10 @@ class Form(NamedTuple):
     phased: bool = False
 
 
-def form(x: Tensor, weight: Tensor, stride: int, padding: tuple[int, ...], dilation: int, groups: int, lanes: int) -> Form:
-    """The form that is fastest where a register holds so many values."""
+def form(
+    x: Tensor, weight: Tensor, stride: int, padding: tuple[int, ...], dilation: int, groups: int, lanes: int, trained: bool
+) -> Form:
+    """The form that is fastest where a register holds so many values; `trained` where the weight has a gradient."""
     if stride == dilation == groups == 1:
         if thin(x, weight, padding):
             return Form(thin=True)
@@ -39,19 +42,27 @@ def form(x: Tensor, weight: Tensor, stride: int, padding: tuple[int, ...], dilat
         return Form(columns=columns, apart=not columns and lanes == 8 and _few_planes(x, weight))
     if groups == 1 or weight.shape[:2] == (groups, 1) or prod(weight.shape[2:]) == 1:
         return Form()
-    together = fewest(weight, groups, lanes) if lanes == 8 and x.numel() > LEAST else 1
+    together = _together(weight, groups, dilation, lanes, trained) if x.numel() > LEAST else 1
     whole = dilation > 1 and all(p % dilation == 0 for p in padding)
     if x.dim() != 4 or stride != 1 or x.numel() <= APART:
         return Form(together=together)
     phased = lanes == 8 and whole
-    narrow = lanes == 16 and weight.shape[1] < NARROW[dilation > 1]
+    narrow = lanes == 16 and together * weight.shape[1] < NARROW[dilation > 1]
     return Form(together=together, apart=phased or narrow, phased=phased)
 
 
-def _chosen(x: Tensor, weight: Tensor, stride: int, padding: tuple[int, ...], dilation: int, groups: int) -> Form:
+def _together(weight: Tensor, groups: int, dilation: int, lanes: int, trained: bool) -> int:
+    """How many groups are merged. With AVX-512 groups of 4 channels are not, but where their weight's gradient gains."""
+    together = fewest(weight, groups, FILLED) if lanes else 1
+    return together if lanes == 8 or together > 2 or (trained and dilation == 1) else 1
+
+
+def _chosen(
+    x: Tensor, weight: Tensor, stride: int, padding: tuple[int, ...], dilation: int, groups: int, trained: bool
+) -> Form:
     if not LANES or x.dim() > 4 or x.dtype != torch.float32:
         return Form()
-    return form(x, weight, stride, padding, dilation, groups, LANES)
+    return form(x, weight, stride, padding, dilation, groups, LANES, trained)
 
 
 def _few_planes(x: Tensor, weight: Tensor) -> bool:
@@ -61,7 +72,7 @@ def _few_planes(x: Tensor, weight: Tensor) -> bool:
 
 def better(x: Tensor, weight: Tensor, stride: int, padding: tuple[int, ...], dilation: int, groups: int) -> bool:
     """Whether there is a form of its own, and not the plain convolution."""
-    way = _chosen(x, weight, stride, padding, dilation, groups)
+    way = _chosen(x, weight, stride, padding, dilation, groups, torch.is_grad_enabled())
     return way != (Form(apart=way.apart, phased=way.phased) if not torch.is_grad_enabled() else Form())
 
 
@@ -84,11 +95,12 @@ def convolve(
     | 3x3, 64 channels in 32 groups, 56 x 56  | 14.5 ->  8.1 | 65.9 -> 20.2 |
 
     oneDNN multiplies groups of 4 channels as matrices where AVX2 needs 8, dilated weight gradients likewise; with AVX-512 it
-    has kernels for both, and only the weight's gradient is repaired (channels last: 6.6 -> 4.7 on a Zen 4), in narrow groups:
-    of 4 channels it takes 0.8 of the time on a Sapphire Rapids, of 8 with a dilation 0.6 to 0.9, without one 1.3.
+    has kernels for both, and only the weight's gradient is repaired: channels last 6.6 -> 4.7 on a Zen 4. The last three rows
+    on a Sapphire Rapids (AVX-512): 2.6 -> 2.6 and 18.5 -> 9.5; 2.5 -> 2.5 and 18.9 -> 12.5; 15.6 -> 5.7 and 56.7 -> 20.4.
     """
     padding = tuple(padding)
-    return written(_chosen(x, weight, stride, padding, dilation, groups), x, weight, bias, stride, padding, dilation, groups)
+    way = _chosen(x, weight, stride, padding, dilation, groups, weight.requires_grad and torch.is_grad_enabled())
+    return written(way, x, weight, bias, stride, padding, dilation, groups)
 
 
 def written(
@@ -117,7 +129,7 @@ def convolve_backward(
 ) -> Gradients:
     """The gradients of `convolve` by themselves: for a compiler, which cannot look inside of its Functions."""
     padding = tuple(padding)
-    way = _chosen(x, weight, stride, padding, dilation, groups)
+    way = _chosen(x, weight, stride, padding, dilation, groups, trained=True)
     if way.thin:
         return thin_gradients(g, x, weight, LANES, needed)
     if way.columns:

@@ -148,7 +148,7 @@ def test_the_gradient_of_few_planes_with_channels_last(
 )
 def test_the_form_of_few_planes(shape: tuple[int, ...], weight: tuple[int, ...], lanes: int, said: Form) -> None:
     padding = tuple(k // 2 for k in weight[2:])
-    assert form(torch.empty(shape), torch.empty(weight), 1, padding, 1, 1, lanes) == said
+    assert form(torch.empty(shape), torch.empty(weight), 1, padding, 1, 1, lanes, True) == said
 
 
 @pytest.mark.parametrize(
@@ -169,13 +169,34 @@ def test_how_many_groups_go_together(inputs: int, out: int, groups: int, togethe
     assert fewest(torch.empty(groups * out, inputs, 3, 3), groups, 8) == together
 
 
+@pytest.mark.parametrize(
+    ("inputs", "out", "dilation", "trained", "together"),
+    [
+        (4, 4, 1, True, 2),
+        (4, 4, 1, False, 1),
+        (4, 4, 2, True, 1),
+        (2, 2, 2, False, 4),
+        (3, 3, 1, False, 8),
+        (4, 2, 2, True, 4),
+        (8, 8, 1, True, 1),
+    ],
+)
+def test_groups_that_fill_half_a_register_go_together_for_a_gradient(
+    inputs: int, out: int, dilation: int, trained: bool, together: int
+) -> None:
+    """Where it holds 16; groups of fewer than 4 channels go together without one, too."""
+    x, weight, padding = torch.empty(2, 8 * inputs, 6, 5), torch.empty(8 * out, inputs, 3, 3), (dilation, dilation)
+    assert form(x, weight, 1, padding, dilation, 8, 16, trained).together == together
+    assert form(x, weight, 1, padding, dilation, 8, 0, trained).together == 1
+
+
 Given = tuple[int, tuple[int, ...], int, int]
 """stride, padding, dilation, groups"""
 
 
 def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, given: Given, lanes: int) -> Tensor:
     """As `convolve` writes it where a register has so many lanes."""
-    return written(form(x, weight, *given, lanes), x, weight, bias, *given)
+    return written(form(x, weight, *given, lanes, weight.requires_grad), x, weight, bias, *given)
 
 
 @pytest.fixture(autouse=True)
@@ -195,12 +216,14 @@ def test_gradients_of_their_own_are_of_large_maps(lanes: int, monkeypatch: pytes
         assert ("Windows" in type(y.grad_fn).__name__) is own
 
 
-@pytest.mark.parametrize(("inputs", "dilation", "own"), [(4, 1, True), (8, 1, False), (8, 2, True), (16, 2, False)])
+@pytest.mark.parametrize(
+    ("inputs", "dilation", "own"), [(4, 1, True), (4, 2, True), (8, 1, False), (8, 2, True), (16, 2, False)]
+)
 def test_gradients_of_narrow_groups(inputs: int, dilation: int, own: bool) -> None:
-    """Where a register holds 16 values."""
-    x, weight = random(2, 2 * inputs, 6, 5), random(4, inputs, 3, 3)
-    ours = grouped(x, weight, None, (1, (dilation, dilation), dilation, 2), 16)
-    agree(ours, F.conv2d(x, weight, None, 1, dilation, dilation, 2), [x, weight])
+    """Where a register holds 16 values; of three groups, which cannot go together by twos."""
+    x, weight = random(2, 3 * inputs, 6, 5), random(12, inputs, 3, 3)
+    ours = grouped(x, weight, None, (1, (dilation, dilation), dilation, 3), 16)
+    agree(ours, F.conv2d(x, weight, None, 1, dilation, dilation, 3), [x, weight])
     assert ("Windows" in type(ours.grad_fn).__name__) is own
 
 
@@ -215,10 +238,10 @@ def test_merged_groups_are_the_same_convolution(together: int) -> None:
 @pytest.mark.parametrize(("stride", "padding", "dilation"), [(1, 1, 1), (1, 2, 2), (1, 0, 2), (1, 1, 2), (2, 2, 2), (1, 3, 3)])
 @pytest.mark.parametrize("size", [(12, 6), (7, 10)])
 def test_grouped(lanes: int, stride: int, padding: int, dilation: int, size: tuple[int, int]) -> None:
-    x, weight, bias = random(2, 16, *size), random(8, 4, 3, 3), random(8)
+    x, weight, bias = random(2, 16, *size), random(16, 4, 3, 3), random(16)
     ours = grouped(x, weight, bias, (stride, (padding, padding), dilation, 4), lanes)
     agree(ours, F.conv2d(x, weight, bias, stride, padding, dilation, 4), [x, weight, bias])
-    own = stride == 1 and (lanes == 16 or (dilation > 1 and padding % dilation == 0))
+    own = stride == 1 and dilation > 1 and (lanes == 16 or padding % dilation == 0)
     assert ("Windows" in type(ours.grad_fn).__name__) is own
 
 
