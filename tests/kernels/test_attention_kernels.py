@@ -158,3 +158,13 @@ def test_no_product_is_of_numbers_below_the_normal_ones(of: str) -> None:
     expected = torch.autograd.grad(wide.square().sum(), inputs)
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max()))
+
+
+@pytest.mark.parametrize(("scale", "far"), [(1.0, False), (1.9, False), (2.3, True), (-2.3, True), (float("nan"), True)])
+def test_weights_are_looked_through_where_energies_may_lie_far_apart(scale: float, far: bool) -> None:
+    """2 |q| |k| is 10 times the scale here, and a quarter of the range of float32 21.8."""
+    q, k = torch.zeros(1, 2, 2, 3), torch.zeros(1, 2, 2, 3)
+    q[0, 1, :, 2], k[0, 0, :, 1] = torch.tensor([3.0, 4.0]), torch.tensor([0.6, -0.8])
+    assert attention._far(scale * q, k) is far
+    assert attention._far((scale * q).double(), k.double()) is (scale != scale)
+    assert not attention._far(q[:0], k[:0])
