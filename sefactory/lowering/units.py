@@ -163,8 +163,8 @@ def _plainly(op: ops.Gate, value: Value, w: Writer) -> Callable[..., Tensor]:
 
 
 def _one_by_one(x: Tensor, *gates: Tensor) -> Tensor:
-    """x g1 g2 ...; a compiler makes no map of a product of gates, but one of x g1 where a norm follows: x (g1 g2 ...)."""
-    return x * reduce(torch.mul, gates) if fused() else reduce(torch.mul, gates, x)
+    """x g1 g2 ...; x (g1 g2 ...) to a compiler in training: it makes a map of x g1 where a norm follows, but none of gates."""
+    return x * reduce(torch.mul, gates) if fused() and torch.is_grad_enabled() else reduce(torch.mul, gates, x)
 
 
 def select(op: ops.Select, value: Value, w: Writer) -> None:

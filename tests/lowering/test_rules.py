@@ -136,15 +136,18 @@ def test_a_statistic_of_what_is_laid_end_to_end(ends: Any, by: str, over: str) -
         )
 
 
-@pytest.mark.parametrize("compiling", [False, True])
-def test_gates_one_by_one_are_a_product_to_a_compiler(compiling: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("compiling", "training"), [(False, True), (True, True), (True, False)])
+def test_gates_one_by_one_are_a_product_to_a_compiler_in_training(
+    compiling: bool, training: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By the factors that are multiplied one after the other: the gates alone, or the map by each."""
     monkeypatch.setattr(units, "fused", lambda: compiling)
     maps = []
     block = sf.build(CASES["gates_one_by_one"][0], 16).eval()
     monkeypatch.setattr(torch, "mul", lambda a, b: maps.append(b.shape[2:]) or a * b)
-    assert block(torch.randn(2, 16, 9, 8)).shape == (2, 16, 9, 8)
-    assert maps == ([(1, 8)] if compiling else [(9, 1), (1, 8)])
+    with torch.set_grad_enabled(training):
+        assert block(torch.randn(2, 16, 9, 8)).shape == (2, 16, 9, 8)
+    assert maps == ([(1, 8)] if compiling and training else [(9, 1), (1, 8)])
 
 
 TEMPERATURES = {
