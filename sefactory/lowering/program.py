@@ -46,7 +46,6 @@ class Writer:
         self.steps: list[tuple[Step, tuple[int, ...]]] = []
         self.layouts: dict[int, str] = {}
         self.parts: dict[int, list[int]] = {}
-        self.pieces: dict[tuple[int, str], dict[int, int]] = {}
         self.tokens: dict[int, int | None] = {}
         self.measured: dict[int, int] = {}
         self._slots: dict[tuple[int, str], int] = {}

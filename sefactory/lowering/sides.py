@@ -1,7 +1,6 @@
 """What lies side by side as steps: maps on S, parts of an axis, strips of positions end to end."""
 
 from collections.abc import Callable
-from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -62,41 +61,36 @@ def concat(op: ops.Concat, value: Value, w: Writer) -> None:
 
 
 def part(op: ops.Part, value: Value, w: Writer) -> None:
-    """A piece of one axis; of one of size 1, the whole. Pieces that make up the axis are cut at once."""
+    """A piece of one axis; of one of size 1, the whole. With it all pieces that make up the axis, where they do."""
     (x,) = value.inputs
     layout = w.layout(x)
     if x.sizes[op.over] == 1:
         w.made(value, w.slot(x), layout)
         return
     dim, start, length = 1 + layout.index(op.over), op.start, op.length
-    if lengths := _pieces(x, op.over, w):
-        if (id(x), op.over) not in w.pieces:
-            w.pieces[id(x), op.over] = dict(zip(accumulate(lengths, initial=0), _cut_at_once(lengths, x, dim, w), strict=False))
-        w.made(value, w.pieces[id(x), op.over][start], layout)
+    pieces = _pieces(x, op.over, w)
+    if not pieces:
+        w.made(value, w.unary(lambda t: t.narrow(dim, start, length), w.slot(x)), layout)
         return
-    w.made(value, w.unary(lambda t: t.narrow(dim, start, length), w.slot(x)), layout)
+    lengths = [length for _, length in pieces]
+    cuts = _parted(w, w.slot(x), dim, len(lengths), lambda _: lengths)
+    for slot, same in zip(cuts, pieces.values(), strict=True):
+        for piece in same:
+            w.made(piece, slot, layout)
 
 
-def _pieces(x: Value, over: str, w: Writer) -> list[int]:
-    """The lengths of the pieces of an axis where these are the whole of it, end to end; else none.
+def _pieces(x: Value, over: str, w: Writer) -> dict[tuple[int, int], list[Value]]:
+    """The parts of an axis by start and length, where they are the whole of it, end to end; else none.
 
     The gradient of all of them is one concatenation; of one by itself it is a map of zeros but for that piece.
     """
-    parts = {(r.op.start, r.op.length) for r in w.readers[id(x)] if isinstance(r.op, ops.Part) and r.op.over == over}
-    lengths = [length for _, length in sorted(parts)]
-    whole = len(lengths) > 1 and [start for start, _ in sorted(parts)] == list(accumulate(lengths, initial=0))[:-1]
-    return lengths if whole and sum(lengths) == x.sizes[over] else []
-
-
-def _cut_at_once(lengths: list[int], x: Value, dim: int, w: Writer) -> list[int]:
-    i, out = w.slot(x), [w.new() for _ in lengths]
-
-    def step(slots: Slots) -> None:
-        for o, piece in zip(out, slots[i].split_with_sizes(lengths, dim), strict=True):
-            slots[o] = piece
-
-    w.put(step, i)
-    return out
+    found: dict[tuple[int, int], list[Value]] = {}
+    for reader in w.readers[id(x)]:
+        if isinstance(reader.op, ops.Part) and reader.op.over == over:
+            found.setdefault((reader.op.start, reader.op.length), []).append(reader)
+    starts, ends = [start for start, _ in sorted(found)], [start + length for start, length in sorted(found)]
+    whole = len(found) > 1 and [*starts, x.sizes[over]] == [0, *ends]
+    return {at: found[at] for at in sorted(found)} if whole else {}
 
 
 def cut(op: ops.Cut, value: Value, w: Writer) -> None:
@@ -137,7 +131,8 @@ def split(op: ops.Split, value: Value, w: Writer) -> None:
     layout = made if made.startswith(f"{lead}H") else f"{lead}H"  # behind H are axes of size 1
     if id(trunk) not in w.parts:
         strips = [_strip(x, w) for x in branches]
-        w.parts[id(trunk)] = _parted(w, w.slot(trunk, layout), len(lead) + 1, strips)
+        lengths = lambda slots: [slots[i].shape[-1] for i in strips]  # noqa: E731
+        w.parts[id(trunk)] = _parted(w, w.slot(trunk, layout), len(lead) + 1, len(strips), lengths, *strips)
     slot, branch = w.parts[id(trunk)][op.index], branches[op.index]
     space = "".join(axis for axis in value.sizes.space if value.sizes[axis] != 1)
     if len(space) > 1:
@@ -150,13 +145,13 @@ def split(op: ops.Split, value: Value, w: Writer) -> None:
     w.made(value, slot, lead + axis + "".join(rest[: len(layout) - len(lead) - 1]))
 
 
-def _parted(w: Writer, trunk: int, dim: int, strips: list[int]) -> list[int]:
-    out = [w.new() for _ in strips]
+def _parted(w: Writer, whole: int, dim: int, count: int, lengths: Callable[[Slots], list[int]], *read: int) -> list[int]:
+    """The slots of so many parts, end to end, of lengths that may be read off other slots."""
+    out = [w.new() for _ in range(count)]
 
     def step(slots: Slots) -> None:
-        parts = slots[trunk].split([slots[i].shape[-1] for i in strips], dim)
-        for o, part in zip(out, parts, strict=True):
+        for o, part in zip(out, slots[whole].split_with_sizes(lengths(slots), dim), strict=True):
             slots[o] = part
 
-    w.put(step, trunk, *strips)
+    w.put(step, whole, *read)
     return out

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from test_equal import compare, pair
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import sefactory as sf
 from sefactory.lowering import units
@@ -134,6 +135,39 @@ def test_a_statistic_of_what_is_laid_end_to_end(ends: Any, by: str, over: str) -
         assert compare(
             lowered, plain, torch.randn(2, 16, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
         )
+
+
+@pytest.mark.parametrize(
+    ("parts", "at_once"),
+    [
+        ([(0, 4), (4, 16)], True),
+        ([(4, 16), (0, 4), (4, 16)], True),
+        ([(0, 4), (6, 16)], False),
+        ([(0, 8), (4, 16)], False),
+        ([(0, 4), (4, 12)], False),
+        ([(2, 8), (8, 16)], False),
+    ],
+)
+def test_parts_that_make_up_an_axis_are_cut_at_once(parts: list[tuple[int, int]], at_once: bool) -> None:
+    branches = {f"p{i}": [{"slice": {"start": start, "stop": stop}}, {"pool": "C"}] for i, (start, stop) in enumerate(parts)}
+    lowered, plain = pair({"parallel": branches, "fuse": "sum"}, 16)
+    x = torch.randn(2, 16, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    assert compare(lowered, plain, x)
+    with Called() as called:
+        lowered(x)
+    assert ("aten.split_with_sizes.default" in called.names) == at_once
+
+
+class Called(TorchDispatchMode):
+    """The names of the operations that run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize(("compiling", "training"), [(False, True), (True, True), (True, False)])
