@@ -4,7 +4,7 @@ Every tensor inside a block is `x_BSCHW`: batch, stack, channel, height, width; 
 H = 1 where it has no height. A squeezed axis stays with size 1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import gcd, prod
@@ -215,6 +215,14 @@ class Sizes:
         """The tensor dimensions of some axes."""
         own = self.axes
         return tuple([own.index(axis) + 1 for axis in axes])
+
+    def named(self, dims: Iterable[int]) -> str:
+        """The axes of some tensor dimensions, the inverse of `dims`.
+
+        >>> Sizes.of_map(8).named((2, 4))
+        'CW'
+        """
+        return "".join(self.axes[dim - 1] for dim in dims)
 
     def others(self, *roles: str) -> str:
         """The axes that have none of the roles."""

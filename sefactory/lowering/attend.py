@@ -39,7 +39,7 @@ def attend(op: ops.Attend, value: Value, w: Writer) -> None:
         w.made(value, w.unary(_each_map(op, _product(layout, source.sizes)), w.slot(source, layout)), layout)
         return
     placing = Kept() if w.frozen else resized
-    if "C" in _tokens(op.attention, source.sizes):
+    if "C" in source.sizes.named(op.attention.tokens):
         among = _channels(op, layout, value.sizes)
     else:
         among = _positions(op, layout, value.sizes, placing, laid_apart(source, w))
@@ -50,20 +50,16 @@ def attend(op: ops.Attend, value: Value, w: Writer) -> None:
 
 def attend_layout(module: Attention, sizes: Sizes) -> str:
     """The layout that attention takes; empty where the plain tree has to do it."""
-    tokens, features = _tokens(module, sizes), "".join(sizes.axes[dim - 1] for dim in module.features)
-    others = [axis for axis in sizes.axes if axis not in tokens + features and sizes[axis] != 1]
+    tokens, features = sizes.named(module.tokens), sizes.named(module.features)
+    others = bare(sizes.others(tokens, features), sizes)
     canonical = "".join(sorted(tokens, key=sizes.axes.index))
-    if others == ["S"] and tokens == "C" and module.heads == 1 and module.key is None and module.similarity == "dot":
+    if others == "S" and tokens == "C" and module.heads == 1 and module.key is None and module.similarity == "dot":
         return "" if module.factored else f"SC{features}"
     if others or "S" in tokens or module.factored or module.similarity != "dot" or tokens != canonical:
         return ""
     if "C" in tokens:
         return f"C{features}" if tokens == "C" and module.heads == 1 and module.key is None else ""
     return f"C{tokens}"
-
-
-def _tokens(module: Attention, sizes: Sizes) -> str:
-    return "".join(sizes.axes[dim - 1] for dim in module.tokens)
 
 
 # ---- Among positions -------------------------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ def _through_trunk(module: Parallel, ends: dict[str, Value], place: str) -> dict
 
 
 def _pool(module: Pool, x: Value, place: str) -> Value:
-    over = "".join(x.sizes.axes[dim - 1] for dim in module.dims)
+    over = x.sizes.named(module.dims)
     one = x.sizes.replace(dict.fromkeys(over, 1))
     found = tuple(Value(_statistic(module, name, over), (x,), one, place) for name in module.by)
     return found[0] if len(found) == 1 else Value(ops.Stacked(module), found, module.sizes, place)
@@ -190,7 +190,7 @@ def _identity(module: nn.Identity, x: Value, place: str) -> Value:
 def _softmax(module: SoftmaxModule, x: Value, place: str) -> Value:
     if len(module.dims) > 1:
         return _plain(module, x, place)
-    return Value(ops.Softmax(x.sizes.axes[module.dims[0] - 1]), (x,), x.sizes, place)
+    return Value(ops.Softmax(x.sizes.named(module.dims)), (x,), x.sizes, place)
 
 
 def _gain(module: Gain, x: Value, place: str) -> Value:

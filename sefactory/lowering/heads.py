@@ -11,6 +11,7 @@ from ..operators.attention import Attention
 from ..precision import HALF, autocasting, in_float32
 from . import operations as ops
 from .graph import Value
+from .layout import bare
 from .program import Writer
 
 FACTORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"product": torch.mul, "quotient": torch.div}
@@ -20,8 +21,8 @@ SHORTEST = 1e-12
 
 def heads_layout(module: Attention, sizes: Sizes) -> str:
     """The layout of q, of k and of v; empty where tokens are not the channels of heads alone."""
-    tokens, features = ("".join(sizes.axes[dim - 1] for dim in dims) for dims in (module.tokens, module.features))
-    others = [axis for axis in sizes.axes if axis not in tokens + features and sizes[axis] != 1]
+    tokens, features = sizes.named(module.tokens), sizes.named(module.features)
+    others = bare(sizes.others(tokens, features), sizes)
     return "" if tokens != "C" or module.key is None or module.factored or others else f"C{features}"
 
 

@@ -59,7 +59,7 @@ def _of_one_map(value: Value) -> bool:
 
 def _tokens(value: Value) -> str:
     op = value.op
-    return "".join(value.sizes.axes[dim - 1] for dim in op.attention.tokens) if isinstance(op, ops.Attend) else ""
+    return value.sizes.named(op.attention.tokens) if isinstance(op, ops.Attend) else ""
 
 
 def residuals_together(value: Value, used: Uses) -> Value | None:
