@@ -1,4 +1,4 @@
-"""Functions of one number, by their names, and those that may overwrite what they are given."""
+"""Functions of one number and of two, by their names, and those that may overwrite what they are given."""
 
 from collections.abc import Callable
 from functools import partial
@@ -40,3 +40,12 @@ FREELY: dict[str, Callable[[Tensor], Tensor]] = {
     "hardswish": partial(F.hardswish, inplace=True),
 }
 """Those that may overwrite where there is no gradient."""
+
+PAIRS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "sum": torch.add,
+    "product": torch.mul,
+    "max": torch.maximum,
+    "min": torch.minimum,
+    "difference": torch.sub,
+    "quotient": torch.div,
+}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..kernels.guard import eligible
 from . import operations as ops
-from .activations import FREELY, FUNCTIONS, OVERWRITING
+from .activations import FREELY, FUNCTIONS, OVERWRITING, PAIRS
 from .attend import attend
 from .descriptors import gather, project
 from .graph import Value
@@ -39,16 +39,6 @@ def _source(op: ops.Source, value: Value, w: Writer) -> None:
 def _plain(op: ops.Plain, value: Value, w: Writer) -> None:
     axes = value.sizes.axes
     w.made(value, w.nary(op.call, [w.slot(x, axes) for x in value.inputs]), axes)
-
-
-PAIRS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "sum": torch.add,
-    "product": torch.mul,
-    "max": torch.maximum,
-    "min": torch.minimum,
-    "difference": torch.sub,
-    "quotient": torch.div,
-}
 
 
 def _combined(op: ops.Combined, value: Value, w: Writer) -> None:

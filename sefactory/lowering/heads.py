@@ -8,13 +8,13 @@ from torch import Tensor
 from ..axes import Sizes
 from ..kernels.heads import mixed, scores
 from ..operators.attention import Attention
-from ..precision import HALF, autocasting, in_float32
+from ..precision import in_float32
 from . import operations as ops
+from .activations import PAIRS
 from .graph import Value
 from .layout import bare
 from .program import Writer
 
-FACTORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"product": torch.mul, "quotient": torch.div}
 SHORTEST = 1e-12
 """The least length by which a vector is divided, as torch.nn.functional.normalize has it."""
 
@@ -39,9 +39,7 @@ def _attended(op: ops.AttendParts) -> Callable[..., Tensor]:
     def run(q: Tensor, k: Tensor, v: Tensor, *factors: Tensor) -> Tensor:
         q_BCT, k_BCT, v_BCT = (t.flatten(2) for t in (q, k, v))
         given = (q_BCT, k_BCT, factors, [gain.weight for gain in gains])
-        half = q.dtype in HALF or autocasting(q)
-        a_BHDE = in_float32(weigh, *given).to(v.dtype) if half else weigh(*given)
-        return mixed(a_BHDE, v_BCT).view(v.shape)
+        return mixed(in_float32(weigh, *given).to(v.dtype), v_BCT).view(v.shape)
 
     return run
 
@@ -50,7 +48,7 @@ def _weights(op: ops.AttendParts) -> Callable[..., Tensor]:
     """softmax_j(scale e_ij) of each head, e = q k^T, times gains, times or by factors; (B, h, d, d)."""
     heads, scale, cosine = op.attention.heads, op.attention.scale, op.attention.similarity == "cosine"
     # of rows or of columns, and how
-    onto = [(3 if side == 0 else 2, FACTORS[kind]) for side, kind in op.onto]
+    onto = [(3 if side == 0 else 2, PAIRS[kind]) for side, kind in op.onto]
 
     def run(q_BCT: Tensor, k_BCT: Tensor, factors: Sequence[Tensor], gains: Sequence[Tensor]) -> Tensor:
         e_BHDE = scores(q_BCT, k_BCT, heads)
