@@ -87,12 +87,20 @@ def parts_of_attention(value: Value, used: Uses) -> Value | None:
     return Value(ops.AttendParts(op.attention), parts, one, value.place)
 
 
+FACTORED: dict[ops.Op, ops.Combination] = {
+    ops.Gate(): "product",
+    ops.Combined("product"): "product",
+    ops.Combined("quotient"): "quotient",
+}
+"""A map and its factor, and how it goes onto the map."""
+
+
 def factor_behind_product(value: Value, used: Uses) -> Value | None:
     """(a_i q_i) . (b_j k_j) = a_i b_j (q_i . k_j): what is one number for a channel is put onto the scores, not the map."""
     op = value.op
     for side, x in _factored(value):
-        kind = "product" if x.op == ops.Gate() else x.op.kind if isinstance(x.op, ops.Combined) else "sum"
-        if kind not in ("product", "quotient") or len(x.inputs) != 2 or not alone(x, used):
+        kind = FACTORED.get(x.op)
+        if kind is None or len(x.inputs) != 2 or not alone(x, used):
             continue
         inner, factor = x.inputs
         flat = x.sizes.replace(dict.fromkeys(x.sizes.space, 1))
