@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parents[1] / "sefactory"
 # A module imports from floors above its own line in this table, never from its own or from one below it.
 # `operators.*` are the families of operators that have no line of their own: none of them knows another.
 FLOORS = [
-    {"kernels", "kernels.attention", "kernels.bands", "kernels.guard"},
-    {"kernels.heads", "kernels.normalisation", "kernels.reduction", "kernels.windows"},
+    {"kernels", "kernels.bands", "kernels.guard"},
+    {"kernels.attention", "kernels.heads", "kernels.normalisation", "kernels.reduction", "kernels.windows"},
     {"kernels.columns", "kernels.gradient", "kernels.thin"},
     {"kernels.blockwise", "kernels.convolution"},
     {"kernels.gating"},

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from .guard import eager
+
 FEWEST_TOKENS = 384  # below, one batched product for all heads is as fast, and its weights are small
 BUFFER = 1 << 19  # energies at a time: 2 MB in float32
 FEWEST_ROWS = 64
@@ -88,6 +90,15 @@ def normal_(t: Tensor) -> Tensor:
 def normal(t: Tensor) -> Tensor:
     """The same, differentiable."""
     return torch.hardshrink(t, torch.finfo(t.dtype).tiny)
+
+
+def softmax(energies: Tensor) -> Tensor:
+    """softmax over the last axis, of eager maps of any size without weights below the normal numbers.
+
+    Position attention of (2, 128, 14, 14) with energies far apart took 27 ms on a Sapphire Rapids, others 0.5.
+    """
+    weights = energies.softmax(-1)
+    return normal(weights) if eager(weights, 0) else weights
 
 
 def _far(q_NHDT: Tensor, k_NHDT: Tensor) -> bool:

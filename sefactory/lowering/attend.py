@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..axes import Sizes
 from ..kernels import compiled
-from ..kernels.attention import FEWEST_TOKENS, attended, channel_attended
+from ..kernels.attention import FEWEST_TOKENS, attended, channel_attended, softmax
 from ..kernels.guard import eager, eligible, folds, fused
 from ..operators.attention import Attention
 from ..operators.attention import resized as interpolated
@@ -129,7 +129,7 @@ def _weights(q: Tensor, k: Tensor, scale: float, product: Product = torch.bmm) -
 
 def _softmax(q: Tensor, k: Tensor, scale: float, product: Product) -> Tensor:
     scores = product(q, k)
-    return (scores if scale == 1 else scores.mul_(scale)).softmax(-1)
+    return softmax(scores if scale == 1 else scores.mul_(scale))
 
 
 def _product(layout: str, sizes: Sizes) -> Product:

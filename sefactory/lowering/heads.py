@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..axes import Sizes
+from ..kernels.attention import softmax
 from ..kernels.heads import mixed, scores
 from ..operators.attention import Attention
 from ..precision import in_float32
@@ -58,7 +59,7 @@ def _weights(op: ops.AttendParts) -> Callable[..., Tensor]:
             e_BHDE = _factored(e_BHDE, factor, dim, combine)
         for gain in gains:
             e_BHDE = e_BHDE * gain.view(-1, 1, 1)
-        return (e_BHDE if scale == 1 else e_BHDE * scale).softmax(-1)
+        return softmax(e_BHDE if scale == 1 else e_BHDE * scale)
 
     return run
 

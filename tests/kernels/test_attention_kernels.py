@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import sefactory as sf
 from sefactory.kernels import attention
 from sefactory.kernels.attention import FEWEST_TOKENS, attended, channel_attended
 
@@ -168,3 +169,22 @@ def test_weights_are_looked_through_where_energies_may_lie_far_apart(scale: floa
     assert attention._far(scale * q, k) is far
     assert attention._far((scale * q).double(), k.double()) is (scale != scale)
     assert not attention._far(q[:0], k[:0])
+
+
+IN_HEADS = [{"linear": "3*C"}, {"attention": {"tokens": "C", "heads": 2, "key": "C/2"}}]
+OF_MAPS = [{"stack": 2}, {"attention": {"tokens": "C", "scale": 0.17}}, "unstack"]
+
+
+@pytest.mark.parametrize("config", ["cam", "pam", IN_HEADS, OF_MAPS], ids=str)
+@pytest.mark.parametrize("training", [False, True])
+def test_no_small_product_is_of_numbers_below_the_normal_ones(config: Any, training: bool) -> None:
+    torch.manual_seed(0)
+    lowered, plain = (sf.build(config, 16, lower=lower).train(training) for lower in (True, False))
+    plain.load_state_dict({key: t.fill_(1) if t.dim() < 2 else t.mul_(2) for key, t in lowered.state_dict().items()})
+    x = 4 * torch.randn(2, 16, 6, 6)
+    with torch.set_grad_enabled(training), Operands() as seen:
+        y = lowered(x)
+    assert not seen.found
+    with Operands() as seen:
+        torch.testing.assert_close(y, plain(x), rtol=1e-4, atol=1e-4)
+    assert seen.found  # where nothing looks through them
