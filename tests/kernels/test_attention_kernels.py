@@ -177,14 +177,17 @@ OF_MAPS = [{"stack": 2}, {"attention": {"tokens": "C", "scale": 0.17}}, "unstack
 
 @pytest.mark.parametrize("config", ["cam", "pam", IN_HEADS, OF_MAPS], ids=str)
 @pytest.mark.parametrize("training", [False, True])
-def test_no_small_product_is_of_numbers_below_the_normal_ones(config: Any, training: bool) -> None:
+def test_no_plain_product_is_of_numbers_below_the_normal_ones(
+    config: Any, training: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for those of few weights, which are all here."""
     torch.manual_seed(0)
     lowered, plain = (sf.build(config, 16, lower=lower).train(training) for lower in (True, False))
     plain.load_state_dict({key: t.fill_(1) if t.dim() < 2 else t.mul_(2) for key, t in lowered.state_dict().items()})
     x = 4 * torch.randn(2, 16, 6, 6)
-    with torch.set_grad_enabled(training), Operands() as seen:
-        y = lowered(x)
-    assert not seen.found
-    with Operands() as seen:
+    for smallest, kept in ((0, False), (attention.SMALL, True)):
+        monkeypatch.setattr(attention, "SMALL", smallest)
+        with torch.set_grad_enabled(training), Operands() as seen:
+            y = lowered(x)
+        assert bool(seen.found) == kept
         torch.testing.assert_close(y, plain(x), rtol=1e-4, atol=1e-4)
-    assert seen.found  # where nothing looks through them
