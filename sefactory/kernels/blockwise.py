@@ -8,6 +8,7 @@ CPU milliseconds, whole and block by block, of maps that the cache has lost, 8 x
 """
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch import Tensor
@@ -35,7 +36,7 @@ def statistics(x: Tensor, requests: Sequence[Request]) -> list[Tensor]:
     found = _empty(x, requests)
     for block, *into in zip(pieces(x, x), *(pieces(y, x) for y in found), strict=True):
         _measure(block, requests, into)
-    return found
+    return _divided(found, requests, x)
 
 
 def gated(x: Tensor, gates: Sequence[Tensor], combine: str, requests: Sequence[Request] = ()) -> tuple[Tensor, list[Tensor]]:
@@ -51,7 +52,7 @@ def gated(x: Tensor, gates: Sequence[Tensor], combine: str, requests: Sequence[R
     for at, block, *into in reversed(list(parts)):
         gate_into(at, block)
         _measure(block, requests, into)
-    return y, found
+    return y, _divided(found, requests, x)
 
 
 def _empty(x: Tensor, requests: Sequence[Request]) -> list[Tensor]:
@@ -59,5 +60,19 @@ def _empty(x: Tensor, requests: Sequence[Request]) -> list[Tensor]:
 
 
 def _measure(x: Tensor, requests: Sequence[Request], into: Sequence[Tensor]) -> None:
+    """The statistics of a block, where they belong; of a mean the sum. A result of its own and a copy take 5 us each."""
     for (name, dims), y in zip(requests, into, strict=True):
-        y.copy_(statistic(x, name, dims))
+        if name in EXTREMA:
+            reduction.extremum(x, dims, EXTREMA[name], y)
+        elif name == "var":
+            y.copy_(reduction.variance(x, dims))
+        else:
+            reduction.total(x, dims, y)
+
+
+def _divided(found: list[Tensor], requests: Sequence[Request], x: Tensor) -> list[Tensor]:
+    """Means of sums."""
+    for (name, dims), y in zip(requests, found, strict=True):
+        if name == "mean":
+            y.div_(prod(x.shape[dim] for dim in dims))
+    return found

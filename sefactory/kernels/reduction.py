@@ -35,18 +35,18 @@ class Extremum(NamedTuple):
 
     largest: bool
 
-    def over(self, x: Tensor, dims: Sequence[int]) -> Tensor:
-        return (torch.amax if self.largest else torch.amin)(x, tuple(dims), keepdim=True)
+    def over(self, x: Tensor, dims: Sequence[int], y: Tensor | None = None) -> Tensor:
+        return (torch.amax if self.largest else torch.amin)(x, tuple(dims), keepdim=True, out=y)
 
     def of(self, a: Tensor, b: Tensor) -> Tensor:
         return torch.maximum(a, b) if self.largest else torch.minimum(a, b)
 
 
-def total(x: Tensor, dims: Sequence[int]) -> Tensor:
-    """sum of x over dims, kept at size 1; over many long rows in two stages, the first of 16 rows."""
+def total(x: Tensor, dims: Sequence[int], y: Tensor | None = None) -> Tensor:
+    """sum of x over dims, kept at size 1, into y where it is given; over many long rows in two stages, the first of 16 rows."""
     if len(dims) == 1 and _long(x, dims[0]):
-        return torch.unflatten(x, dims[0], (-1, STAGE)).sum(dims[0] + 1).sum(dims[0], keepdim=True)
-    return x.sum(tuple(dims), keepdim=True) if dims else x
+        x = torch.unflatten(x, dims[0], (-1, STAGE)).sum(dims[0] + 1)
+    return torch.sum(x, tuple(dims), keepdim=True, out=y) if dims else x
 
 
 def mean(x: Tensor, dims: Sequence[int]) -> Tensor:
@@ -68,19 +68,19 @@ def _shares(n: int, dtype: torch.dtype) -> Tensor:
     return torch.full((n,), 1 / n, dtype=dtype, device="cpu")
 
 
-def extremum(x: Tensor, dims: Sequence[int], kind: Extremum) -> Tensor:
-    """amax or amin of x over dims, kept at size 1, bit for bit (nan where one is)."""
+def extremum(x: Tensor, dims: Sequence[int], kind: Extremum, y: Tensor | None = None) -> Tensor:
+    """amax or amin of x over dims, kept at size 1, bit for bit (nan where one is); into y where it is given."""
     if len(dims) != 1:
-        return kind.over(x, dims)
+        return kind.over(x, dims, y)
     dim, n = dims[0], x.shape[dims[0]]
     columns = prod(x.shape[dim + 1 :])
     if columns == 1:
-        return _over_rows(x, dim, kind)
+        return _over_rows(x, dim, kind, y)
     if columns % LANES and n >= 2 * FOLD:
-        return _folded(x, dim, kind)
-    if _long(x, dim):
-        return kind.over(kind.over(torch.unflatten(x, dim, (-1, STAGE)), (dim + 1,)).squeeze(dim + 1), dims)
-    return kind.over(x, dims)
+        x = _folded(x, dim, kind)
+    elif _long(x, dim):
+        x = kind.over(torch.unflatten(x, dim, (-1, STAGE)), (dim + 1,)).squeeze(dim + 1)
+    return kind.over(x, dims, y)
 
 
 def variance(x: Tensor, dims: Sequence[int]) -> Tensor:
@@ -116,24 +116,22 @@ def _long(x: Tensor, dim: int) -> bool:
 
 
 def _folded(x: Tensor, dim: int, kind: Extremum) -> Tensor:
-    """Four rows as one, so that (almost) all columns are taken in full registers."""
+    """Four rows that have the extremum of all: each fourth as one, so that (almost) all columns are taken in full registers."""
     n = x.shape[dim]
     whole = n - n % FOLD
     y = kind.over(torch.unflatten(x.narrow(dim, 0, whole), dim, (-1, FOLD)), (dim,)).squeeze(dim)
-    if whole < n:
-        y = kind.of(y, x.narrow(dim, n - FOLD, FOLD))
-    return kind.over(y, (dim,))
+    return kind.of(y, x.narrow(dim, n - FOLD, FOLD)) if whole < n else y
 
 
-def _over_rows(x: Tensor, dim: int, kind: Extremum) -> Tensor:
+def _over_rows(x: Tensor, dim: int, kind: Extremum, y: Tensor | None) -> Tensor:
     """Rows of 17 to 63 float32 as the extremum of two overlapping parts of 16 or 32, sample by sample."""
     n = x.shape[dim]
     part = 16 if n <= 32 else 32
     if x.dtype != torch.float32 or not 16 < n < 64 or n == 32:
-        return kind.over(x, (dim,))
-    y = x.new_empty([1 if i == dim else size for i, size in enumerate(x.shape)])
+        return kind.over(x, (dim,), y)
+    y = x.new_empty([1 if i == dim else size for i, size in enumerate(x.shape)]) if y is None else y
     for x_1, y_1 in zip(x.split(1), y.split(1), strict=True):
-        y_1.copy_(kind.over(kind.of(x_1.narrow(dim, 0, part), x_1.narrow(dim, n - part, part)), (dim,)))
+        kind.over(kind.of(x_1.narrow(dim, 0, part), x_1.narrow(dim, n - part, part)), (dim,), y_1)
     return y
 
 
