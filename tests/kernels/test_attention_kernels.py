@@ -171,6 +171,32 @@ def test_weights_are_looked_through_where_energies_may_lie_far_apart(scale: floa
     assert not attention._far(q[:0], k[:0])
 
 
+class Called(TorchDispatchMode):
+    """The operators that were called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("reach", "near"), [(1.0, True), (39.9, True), (40.1, False), (300.0, False), (float("nan"), False)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_energies_within_reach_of_exp_need_no_largest_one(reach: float, near: bool, dtype: torch.dtype) -> None:
+    """Queries and keys of length 1 on the circle: all energies from - reach to reach."""
+    angles = torch.linspace(0, 6.2831853, 48, dtype=torch.float64)
+    q, v = torch.stack([angles.cos(), angles.sin()])[None, None].to(dtype), random(1, 1, 3, 48, dtype=dtype).detach()
+    with Called() as called:
+        y = attended(q, q, v, reach, 32)
+    assert ("exp_" in called.names) is near and ("softmax" in called.names) is not near
+    expected = plain(q.double(), q.double(), v.double(), reach)
+    within = 1e-5 if dtype == torch.float32 else 1e-12
+    torch.testing.assert_close(y.double(), expected, rtol=within, atol=within, equal_nan=True)
+
+
 IN_HEADS = [{"linear": "3*C"}, {"attention": {"tokens": "C", "heads": 2, "key": "C/2"}}]
 OF_MAPS = [{"stack": 2}, {"attention": {"tokens": "C", "scale": 0.17}}, "unstack"]
 
