@@ -1,14 +1,20 @@
 """Statistics of a map and its gates, block by block of about a sample: read from memory once, and then from the cache.
 
-CPU milliseconds, whole and block by block, of maps that the cache has lost, 8 x 128 x 56 x 56, float32, one thread of a Zen 3:
+CPU milliseconds, whole and block by block, 8 x 128 x 56 x 56, float32, one thread of a Zen 3 (of maps that the cache has
+lost; 32 MB), and of a Sapphire Rapids (260 MB), whose last cache holds a map eight times and more:
 
-| mean W, mean H | 2.9 -> 2.6 |
-| max and mean of C, H and W | 10.4 -> 7.1 |
-| x g over C, then max and mean C | 4.5 -> 4.1 |
+| mean W, mean H | 2.9 -> 2.6 | 1.4 -> 1.6 |
+| max and mean of C, H and W | 10.4 -> 7.1 | 5.3 -> 5.8 |
+| x g over C, then max and mean C | 4.5 -> 4.1 | 2.8 -> 3.3 |
+| x (g over CH + g over CW + g over HW) |  | 3.4 -> 3.5 |
+
+There 16 samples are alike, and 32 and 64 faster in blocks.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,6 +25,9 @@ from .reduction import Extremum
 
 Request = tuple[str, tuple[int, ...]]
 """A statistic ("mean", "sum", "max", "min", or "var", which divides by n) and the axes it is over, none of them 0."""
+
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+MAPS = 8  # in the last cache, from which on blocks gain nothing
 
 EXTREMA = {"max": Extremum(True), "min": Extremum(False)}
 MOMENTS = {"mean": reduction.mean, "sum": reduction.total, "var": reduction.variance}
@@ -34,8 +43,11 @@ def statistics(x: Tensor, requests: Sequence[Request]) -> list[Tensor]:
     if len(requests) < 2:
         return [statistic(x, name, dims) for name, dims in requests]
     found = _empty(x, requests)
-    for block, *into in zip(pieces(x, x), *(pieces(y, x) for y in found), strict=True):
-        _measure(block, requests, into)
+    if roomy(x):
+        _measure(x, requests, found)
+    else:
+        for block, *into in zip(pieces(x, x), *(pieces(y, x) for y in found), strict=True):
+            _measure(block, requests, into)
     return _divided(found, requests, x)
 
 
@@ -44,15 +56,34 @@ def gated(x: Tensor, gates: Sequence[Tensor], combine: str, requests: Sequence[R
 
     The last block first: it is the one that was read last, for the statistics under the gates.
     """
-    whole = len(gates) == 1 or stretched(gates)[1:] != x.shape[1:]
-    if whole and not requests:
+    if not requests and (len(gates) == 1 or stretched(gates)[1:] != x.shape[1:]):
         return x * combined(gates, combine, None), []
-    y, found = torch.empty_like(x), _empty(x, requests)
-    parts = zip(Gated(x, tuple(gates), combine).split(), pieces(y, y), *(pieces(t, x) for t in found), strict=True)
-    for at, block, *into in reversed(list(parts)):
-        gate_into(at, block)
-        _measure(block, requests, into)
+    y, found, whole = torch.empty_like(x), _empty(x, requests), Gated(x, tuple(gates), combine)
+    if roomy(x):
+        gate_into(whole, y)
+        _measure(y, requests, found)
+    else:
+        parts = zip(whole.split(), pieces(y, y), *(pieces(t, x) for t in found), strict=True)
+        for at, block, *into in reversed(list(parts)):
+            gate_into(at, block)
+            _measure(block, requests, into)
     return y, _divided(found, requests, x)
+
+
+@lru_cache(maxsize=1)
+def last_cache() -> int:
+    """The bytes of the largest cache of a core, as Linux has them; 0 where it has none."""
+    units = {"K": 2**10, "M": 2**20, "G": 2**30}
+    try:
+        sizes = [path.read_text().strip() for path in CACHES.glob("index*/size")]
+        return max((int(size[:-1]) * units[size[-1:]] for size in sizes), default=0)
+    except (OSError, ValueError, KeyError):
+        return 0
+
+
+def roomy(x: Tensor) -> bool:
+    """Whether the last cache holds x and what is made of it, so that a block is read from there once more at no cost."""
+    return MAPS * x.numel() * x.element_size() <= last_cache()
 
 
 def _empty(x: Tensor, requests: Sequence[Request]) -> list[Tensor]:

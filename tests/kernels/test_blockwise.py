@@ -1,6 +1,7 @@
 """Statistics and gates block by block: what plain torch says of the whole map."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,10 +15,11 @@ REQUESTS: list[Request] = [("mean", (3,)), ("max", (1,)), ("sum", (2, 3)), ("var
 PLAIN = {"mean": torch.mean, "sum": torch.sum, "max": torch.amax, "min": torch.amin}
 
 
-@pytest.fixture(autouse=True, params=[1, 2])
+@pytest.fixture(autouse=True, params=[1, 2, None])
 def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of one and of two samples."""
-    monkeypatch.setattr(gradient, "BLOCK", request.param * 4 * 5 * 6)
+    """Blocks of one and of two samples, and all at once."""
+    monkeypatch.setattr(blockwise, "roomy", lambda x: request.param is None)
+    monkeypatch.setattr(gradient, "BLOCK", (request.param or 1) * 4 * 5 * 6)
 
 
 def same(found: Sequence[Tensor], x: Tensor) -> None:
@@ -61,6 +63,42 @@ def test_statistics_of_one_kind_are_of_the_whole_map(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(blockwise, "statistic", lambda x, name, dims: (seen.append(len(x)), x.mean(dims, keepdim=True))[1])
     statistics(torch.randn(4, 4, 5, 6), REQUESTS[:1])
     assert seen == [4]
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"index0": "48K\n", "index1": "32K\n", "index2": "2048K\n", "index3": "266240K\n"}, 260 << 20),
+        ({"index0": "32K\n", "index3": "32M\n"}, 32 << 20),
+        ({"index0": ""}, 0),
+        ({"index0": "many"}, 0),
+        ({}, 0),
+    ],
+)
+def test_the_last_cache_is_what_linux_says(
+    files: dict[str, str], found: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, size in files.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "size").write_text(size)
+    monkeypatch.setattr(blockwise, "CACHES", tmp_path)
+    assert blockwise.last_cache.__wrapped__() == found
+
+
+@pytest.mark.parametrize(("cache", "roomy"), [(0, False), (8 * 8 * 60 - 1, False), (8 * 8 * 60, True)])
+def test_a_map_is_taken_whole_where_the_last_cache_holds_eight(
+    cache: int, roomy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(blockwise, "last_cache", lambda: cache)
+    monkeypatch.setattr(gradient, "BLOCK", 20)
+    seen: list[int] = []
+    monkeypatch.setattr(blockwise, "_measure", lambda x, requests, into: seen.append(len(x)))
+    statistics(torch.randn(3, 20, dtype=torch.float64), [("max", (1,)), ("min", (1,))])
+    assert seen == ([3] if roomy else [1, 1, 1])
+    seen.clear()
+    gated(torch.randn(3, 20, dtype=torch.float64), [torch.randn(3, 1, dtype=torch.float64)], "product", [("max", (1,))])
+    assert seen == ([3] if roomy else [1, 1, 1])
 
 
 def test_means_of_rows() -> None:
