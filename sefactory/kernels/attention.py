@@ -113,7 +113,9 @@ def softmax(energies: Tensor) -> Tensor:
     would take a tenth of the time.
     """
     weights = energies.softmax(-1)
-    return normal(weights) if eager(weights, SMALL) else weights
+    if not eager(weights, SMALL):
+        return weights
+    return normal(weights) if torch.is_grad_enabled() and weights.requires_grad else normal_(weights)
 
 
 def _reach(q_NHDT: Tensor, k_NHDT: Tensor) -> float:
