@@ -7,8 +7,8 @@ from torch import Tensor
 
 from ..axes import Sizes
 from ..kernels import compiled
-from ..kernels.attention import FEWEST_TOKENS, attended, channel_attended, softmax
-from ..kernels.guard import eager, eligible, folds, fused
+from ..kernels.attention import FEWEST_TOKENS, attended, channel_attended, softmax, values_attended
+from ..kernels.guard import SMALL, eager, eligible, folds, fused
 from ..operators.attention import Attention
 from ..operators.attention import resized as interpolated
 from ..operators.conv import CONVOLUTIONS
@@ -144,6 +144,14 @@ def _mixed(a_NCC: Tensor, x_NCT: Tensor, product: Product) -> Tensor:
     return torch.bmm(x_NCT.transpose(1, 2), a_NCC.transpose(1, 2)).transpose(1, 2)
 
 
+def _values(x_NCT: Tensor, scale: float, product: Product) -> Tensor | None:
+    """Attention among many channels of one feature, where there are no gradients and energies are near."""
+    if product is torch.bmm or torch.is_grad_enabled() or not eager(x_NCT, SMALL // x_NCT.shape[1]):
+        return None
+    y_NC = values_attended(x_NCT.squeeze(2), scale)
+    return y_NC if y_NC is None else y_NC.unsqueeze(2)
+
+
 def _parts(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing) -> tuple[Tensor, Tensor, Tensor]:
     """q, k, v, with the positions of the first two."""
     position = module.position
@@ -189,6 +197,9 @@ def _each_map(op: ops.Attend, product: Product) -> Callable[[Tensor], Tensor]:
 
     def run(x: Tensor) -> Tensor:
         x_NCT = x.flatten(0, 1).flatten(2) if x.dim() > 3 else x.reshape(-1, x.shape[2], 1)
+        y = _values(x_NCT, scale, product)
+        if y is not None:
+            return (y if gain is None else y * gain.weight).view(x.shape)
         a_NCC = _weights(x_NCT, x_NCT.transpose(1, 2), scale, product)
         y = _mixed(a_NCC if gain is None else a_NCC * gain.weight, x_NCT, product)
         return y.view(x.shape)
@@ -212,13 +223,22 @@ def _channels(op: ops.Attend, layout: str, sizes: Sizes) -> Callable[..., Tensor
         elif compiled.wanted(x_BCN, FEWEST):
             y_BCN = compiled.channel_attended(x_BCN, scale, identity, weight)
         else:
-            turned_BNC = x_BCN.transpose(1, 2)
-            a_BCC = _weights(x_BCN, turned_BNC, scale, product)
-            a_BCC = a_BCC if weight is None else a_BCC * weight
-            folds = identity and product is torch.bmm
-            y_BCN = torch.baddbmm(x_BCN, a_BCC, x_BCN, beta=identity) if folds else _mixed(a_BCC, x_BCN, product)
-            y_BCN = y_BCN if folds or not identity else y_BCN + identity * x_BCN
+            y_BCN = _among_channels(x_BCN, weight, scale, identity, product)
         y = y_BCN.view(x.shape[:2] + tuple(whole(list(x.shape[2:]))))
         return y if residual is None else y + residual
 
     return run
+
+
+def _among_channels(x_BCN: Tensor, weight: Tensor | None, scale: float, identity: float, product: Product) -> Tensor:
+    """(weight A + identity) x of small maps, in torch's own operations."""
+    y_BCN = _values(x_BCN, scale, product)
+    if y_BCN is not None:
+        y_BCN = y_BCN if weight is None else y_BCN * weight
+    else:
+        a_BCC = _weights(x_BCN, x_BCN.transpose(1, 2), scale, product)
+        a_BCC = a_BCC if weight is None else a_BCC * weight
+        if identity and product is torch.bmm:
+            return torch.baddbmm(x_BCN, a_BCC, x_BCN, beta=identity)
+        y_BCN = _mixed(a_BCC, x_BCN, product)
+    return y_BCN + identity * x_BCN if identity else y_BCN

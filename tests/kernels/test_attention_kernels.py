@@ -217,3 +217,31 @@ def test_no_plain_product_is_of_numbers_below_the_normal_ones(
             y = lowered(x)
         assert bool(seen.found) == kept
         torch.testing.assert_close(y, plain(x), rtol=1e-4, atol=1e-4)
+
+
+OF_VALUES = {"squeeze": [{"pool": "HW"}], "excite": [{"attention": {"tokens": "C", "scale": -0.8}}], "gate": ["sigmoid"]}
+OF_PAIRS = {
+    "squeeze": [{"pool": {"over": "HW", "by": ["mean", "max"]}}],
+    "excite": [{"attention": {"tokens": "C"}}, {"pool": {"over": "S", "by": "sum"}}],
+}
+WITH_GAIN = [{"pool": "HW"}, {"excite": [{"attention": {"tokens": "C"}}], "gate": ["gain"], "apply": "add"}]
+
+
+@pytest.mark.parametrize("config", [OF_VALUES, OF_PAIRS, WITH_GAIN], ids=str)
+@pytest.mark.parametrize(("reach", "near"), [(1.0, True), (5.5, True), (9.0, False)])
+def test_channels_of_one_feature_attend_by_sums_of_exp(config: Any, reach: float, near: bool) -> None:
+    lowered, plain = (sf.build(config, 160, lower=lower).eval().double() for lower in (True, False))
+    with torch.no_grad():
+        for block in (lowered, plain):
+            for parameter in block.parameters():
+                parameter.fill_(0.3)
+        x = torch.rand(2, 160, 3, 4, dtype=torch.float64) * 2 - 1
+        x[0, 0] = x[:, 1] = reach
+        with Called() as called:
+            y = lowered(x)
+        assert ("exp_" in called.names) is near and ("_softmax" in called.names) is not near
+        torch.testing.assert_close(y, plain(x), rtol=1e-12, atol=1e-12)
+    with Called() as called:
+        y = lowered(x.requires_grad_())
+    assert "exp_" not in called.names
+    torch.testing.assert_close(y, plain(x), rtol=1e-12, atol=1e-12)
