@@ -1,4 +1,4 @@
-"""Windows over groups of channels: groups merged until they fill the registers; gradients by phases, or with channels last."""
+"""Windows over groups of channels: groups merged until they fill the registers, borders laid out, gradients by phases."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -87,7 +87,7 @@ def phased_gradients(
 ) -> Gradients:
     """ATen's, the weight's that of the phases of the dilated window."""
     gx = gradients(g, x, weight, stride, padding, dilation, groups, (needed[0], False, False))[0]
-    x, g = phases(x, dilation), phases(g, dilation)
+    x, g = phases(x, (dilation, dilation)), phases(g, (dilation, dilation))
     padding = [p // dilation for p in padding]
     _, gw, gb = gradients(g, x, weight, stride, padding, 1, groups, (False, *needed[1:]))  # the bias's comes with the weight's
     return gx, gw, gb
@@ -107,15 +107,64 @@ def gradients_last(
     return gx, gw, gb
 
 
-def phases(x: Tensor, step: int) -> Tensor:
-    """Every step-th row and column as a map of its own: (N, C, H, W) -> (step^2 N, C, H / step, W / step).
+class Each(Function):
+    """A window of stride 1 of each channel: with its border laid out where it is `wide`, its gradient that of the phases.
 
-    Zeros are put below and to the right where a size is no multiple of the step.
+    Saves x, without a border.
     """
-    down, right = (-n % step for n in x.shape[2:])
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[int], dilation: int, wide: bool
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.given = padding, dilation
+        if wide:
+            return bordered(x, weight, bias, padding, dilation)
+        return F.conv2d(x, weight, bias, 1, tuple(padding), dilation, len(weight))
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        padding, dilation = ctx.given
+        needed, groups = ctx.needs_input_grad[:3], len(weight)
+        if torch.is_grad_enabled() or dilation == 1:
+            return (*gradients(g, x, weight, 1, padding, dilation, groups, needed), None, None, None)
+        steps, inner = _steps(weight, dilation), [p // dilation for p in padding]
+        gx, gw, gb = gradients(phases(g, steps), phases(x, steps), weight, 1, inner, 1, groups, needed)
+        return gx if gx is None else joined(gx, steps, x.shape[2:]), gw, gb, None, None, None
+
+
+windowed_each: Callable[..., Tensor] = Each.apply
+
+
+def bordered(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[int], dilation: int) -> Tensor:
+    """The window of each channel of a map that has its zeros on the left and the right."""
+    rows, columns = padding
+    return F.conv2d(F.pad(x, (columns, columns)), weight, bias, 1, (rows, 0), dilation, len(weight))
+
+
+def _steps(weight: Tensor, dilation: int) -> tuple[int, int]:
+    """The dilation along each axis: none where the window has a size of 1."""
+    rows, columns = weight.shape[2:]
+    return dilation if rows > 1 else 1, dilation if columns > 1 else 1
+
+
+def phases(x: Tensor, steps: tuple[int, int]) -> Tensor:
+    """Every a-th row and b-th column as a map of its own: (N, C, H, W) -> (a b N, C, H / a, W / b).
+
+    Zeros are put below and to the right where a size is no multiple of its step.
+    """
+    down, right = (-n % step for n, step in zip(x.shape[2:], steps, strict=True))
     x = F.pad(x, (0, right, 0, down)) if down or right else x
-    parts = torch.unflatten(torch.unflatten(x, 3, (-1, step)), 2, (-1, step))
+    parts = torch.unflatten(torch.unflatten(x, 3, (-1, steps[1])), 2, (-1, steps[0]))
     return parts.permute(3, 5, 0, 1, 2, 4).flatten(0, 2)
+
+
+def joined(y: Tensor, steps: tuple[int, int], sides: Sequence[int]) -> Tensor:
+    """The map of these phases, of which so many rows and columns are kept."""
+    parts = torch.unflatten(y, 0, (*steps, -1)).permute(2, 3, 4, 0, 5, 1)
+    return parts.flatten(4, 5).flatten(2, 3)[:, :, : sides[0], : sides[1]].contiguous()
 
 
 def gradients(

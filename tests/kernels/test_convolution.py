@@ -12,7 +12,7 @@ from sefactory.kernels import columns, convolution
 from sefactory.kernels.columns import columned, few
 from sefactory.kernels.convolution import LANES, Form, convolve, form, written
 from sefactory.kernels.thin import Thin, correlated, lifted, thin
-from sefactory.kernels.windows import Windows, fewest, merged, phases
+from sefactory.kernels.windows import Each, Windows, fewest, joined, merged, phases
 
 
 def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -257,9 +257,73 @@ def test_windows_differentiate_twice(phased: bool) -> None:
 
 def test_phases_are_every_other_row_and_column() -> None:
     x = random(2, 3, 5, 4)
-    parts = phases(x, 2).unflatten(0, (2, 2, 2))
+    parts = phases(x, (2, 2)).unflatten(0, (2, 2, 2))
     same(parts[1, 0, :, :, :, :], F.pad(x, (0, 0, 0, 1))[:, :, 1::2, ::2])
     same(parts[0, 1, :, :, :, :], F.pad(x, (0, 0, 0, 1))[:, :, ::2, 1::2])
+    same(phases(x, (3, 1)).unflatten(0, (3, 1, 2))[2, 0], F.pad(x, (0, 0, 0, 1))[:, :, 2::3])
+
+
+@pytest.mark.parametrize("steps", [(2, 2), (3, 1), (1, 2), (4, 5)])
+def test_phases_are_joined_again(steps: tuple[int, int]) -> None:
+    x = random(2, 3, 5, 4)
+    assert torch.equal(joined(phases(x, steps), steps, (5, 4)), x)
+
+
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 7), (7, 1), (5, 3), (2, 4)])
+@pytest.mark.parametrize("dilation", [2, 3])
+@pytest.mark.parametrize("more", [-1, 0, 1])
+@pytest.mark.parametrize("size", [(21, 19), (20, 24)])
+def test_a_dilated_window_of_each_channel(kernel: tuple[int, int], dilation: int, more: int, size: tuple[int, int]) -> None:
+    x, weight, bias = random(2, 4, *size), random(4, 1, *kernel), random(4)
+    padding = tuple(dilation * (k // 2 + more) if k > 1 else 0 for k in kernel)
+    ours = grouped(x, weight, bias, (1, padding, dilation, 4), 8)
+    agree(ours, F.conv2d(x, weight, bias, 1, padding, dilation, 4), [x, weight, bias])
+    assert "Each" in type(ours.grad_fn).__name__
+
+
+@pytest.mark.parametrize("lanes", [8, 16])
+@pytest.mark.parametrize("kernel", [(1, 9), (1, 11), (3, 13), (15, 15), (21, 1)])
+def test_a_window_of_each_channel_that_reaches_far(
+    lanes: int, kernel: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convolution, "LANES", lanes)
+    x, weight, bias = random(2, 4, 9, 12), random(4, 1, *kernel), random(4)
+    padding = (kernel[0] // 2, kernel[1] // 2)
+    ours = grouped(x, weight, bias, (1, padding, 1, 4), lanes)
+    agree(ours, F.conv2d(x, weight, bias, 1, padding, 1, 4), [x, weight, bias])
+    assert ("Each" in type(ours.grad_fn).__name__) is (padding[1] > {8: 4, 16: 6}[lanes])
+
+
+@pytest.mark.parametrize(
+    ("shape", "padding", "dilation", "trained", "each"),
+    [
+        ((4, 16, 16, 9), 2, 2, True, True),
+        ((4, 16, 16, 9), 2, 2, False, False),  # the forward alone has a kernel
+        ((4, 16, 16, 9), 9, 3, False, True),
+        ((4, 16, 16, 8), 9, 3, False, False),  # small
+        ((4, 16, 16, 9), 10, 3, False, False),  # no whole phases
+        ((4, 16, 144), 9, 3, False, False),
+    ],
+)
+def test_when_a_window_of_each_channel_has_its_own_form(
+    shape: tuple[int, ...], padding: int, dilation: int, trained: bool, each: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convolution, "LEAST", 2**13)
+    axes = len(shape) - 2
+    weight = torch.randn(16, 1, *[7] * axes)
+    assert form(torch.empty(shape), weight, 1, (padding,) * axes, dilation, 16, 16, trained) == Form(each=each)
+    assert form(torch.empty(shape), weight, 2, (padding,) * axes, dilation, 16, 16, trained) == Form()
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_windows_of_each_channel_differentiate_twice(wide: bool, dilation: int) -> None:
+    def windows(*t: Tensor) -> Tensor:
+        y: Tensor = Each.apply(*t, (dilation, dilation), dilation, wide)
+        return y
+
+    inputs = (random(1, 2, 4, 3), random(2, 1, 3, 3), random(2))
+    assert gradcheck(windows, inputs, fast_mode=True) and gradgradcheck(windows, inputs, fast_mode=True)
 
 
 GIVEN = [
@@ -270,6 +334,10 @@ GIVEN = [
     ((4, 1, 32), (1, 1, 3), 1, 1, 1, 1, "Squeeze"),
     ((4, 16, 10, 8), (16, 4, 3, 3), 2, 1, 1, 4, None),
     ((4, 16, 10, 8), (16, 1, 3, 3), 1, 1, 1, 16, "Convolution"),
+    ((4, 16, 10, 8), (16, 1, 3, 3), 1, 2, 2, 16, "Each"),
+    ((4, 16, 10, 8), (16, 1, 3, 3), 1, 1, 2, 16, "Convolution"),
+    ((4, 16, 10, 8), (16, 1, 3, 3), 2, 2, 2, 16, "Convolution"),
+    ((4, 16, 10), (16, 1, 3), 1, 2, 2, 16, "Convolution"),
     ((4, 16, 10, 8), (8, 16, 1, 1), 1, 0, 1, 1, "Convolution"),
     ((4, 16, 10), (16, 4, 3), 1, 1, 1, 4, None),
     ((2, 4, 5, 6, 4), (4, 2, 3, 3, 3), 1, 1, 1, 2, "Convolution"),
