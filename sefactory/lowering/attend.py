@@ -197,12 +197,7 @@ def _each_map(op: ops.Attend, product: Product) -> Callable[[Tensor], Tensor]:
 
     def run(x: Tensor) -> Tensor:
         x_NCT = x.flatten(0, 1).flatten(2) if x.dim() > 3 else x.reshape(-1, x.shape[2], 1)
-        y = _values(x_NCT, scale, product)
-        if y is not None:
-            return (y if gain is None else y * gain.weight).view(x.shape)
-        a_NCC = _weights(x_NCT, x_NCT.transpose(1, 2), scale, product)
-        y = _mixed(a_NCC if gain is None else a_NCC * gain.weight, x_NCT, product)
-        return y.view(x.shape)
+        return _among_channels(x_NCT, None if gain is None else gain.weight, scale, 0, product).view(x.shape)
 
     return run
 
