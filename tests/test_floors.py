@@ -31,7 +31,7 @@ FLOORS = [
     {"lowering.graph"},
     {"lowering.program"},
     {"lowering.descriptors", "lowering.maps"},
-    {"lowering.units"},
+    {"lowering.units", "lowering.windows"},
     {"lowering.attend", "lowering.heads", "lowering.positions", "lowering.rules.rewrite", "lowering.sides"},
     {
         "lowering.rules.attention",

@@ -15,11 +15,12 @@ from .descriptors import gather, project
 from .graph import Value
 from .heads import attend_parts
 from .layout import common, solid
-from .maps import dense, norm, window
+from .maps import dense, norm
 from .positions import coarsened, enlarged, window_mean
 from .program import Program, Writer
 from .sides import concat, cut, join, part, split, stacked
 from .units import gate, reduction, select
+from .windows import window
 
 
 def program(root: Value, frozen: bool = False) -> Program:

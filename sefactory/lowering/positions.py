@@ -10,9 +10,9 @@ from ..kernels.guard import eligible
 from ..operators.conv import CONVOLUTIONS
 from . import operations as ops
 from .graph import Value
-from .maps import window_layout
 from .program import Writer
 from .terms import Terms, of_window
+from .windows import window_layout
 
 
 def coarsened(op: ops.Coarsened, value: Value, w: Writer) -> None:

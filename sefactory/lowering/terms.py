@@ -36,13 +36,14 @@ def times_bias(terms: Terms, times: int) -> Terms:
     return terms if times == 1 else scaled
 
 
-def of_window(conv: Conv, others: Sequence[Conv] = (), behind: bool = False) -> Terms:
+def of_window(conv: Conv, others: Sequence[Conv] = (), axes: str = "") -> Terms:
     """Weights as torch's convolutions take them, (out, in, kernel...), and one bias for each output.
 
-    Those of `others` are added in the middle, where their windows lie; `behind` adds an axis with a kernel of 1.
+    Those of `others` are added in the middle, where their windows lie; along `axes` that are not of the window the kernel is 1.
     """
     terms = _added(conv, others) if others else _single(conv)
-    return _lengthened(terms) if behind else terms
+    flat = tuple(2 + i for i, axis in enumerate(axes) if axis not in conv.along)
+    return _spread(terms, flat) if flat else terms
 
 
 def _single(conv: Conv) -> Terms:
@@ -50,12 +51,14 @@ def _single(conv: Conv) -> Terms:
     return _arranged(held(conv), lead) if lead != 2 or (conv.bias is not None and conv.bias.dim() > 1) else held(conv)
 
 
-def _lengthened(terms: Terms) -> Terms:
-    def lengthened() -> tuple[Tensor, Tensor | None]:
+def _spread(terms: Terms, dims: tuple[int, ...]) -> Terms:
+    def spread() -> tuple[Tensor, Tensor | None]:
         weight, bias = terms()
-        return weight.unsqueeze(-1), bias
+        for dim in dims:
+            weight = weight.unsqueeze(dim)
+        return weight, bias
 
-    return lengthened
+    return spread
 
 
 def _added(conv: Conv, others: Sequence[Conv]) -> Terms:

@@ -1,5 +1,7 @@
 """Under torch.compile some convolutions are an operator of the package: the same values, and none in an export."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -74,6 +76,31 @@ def test_without_gradients_it_does_where_its_own_is_as_fast(size: int, many: int
     monkeypatch.setattr(convolution, "LANES", 8)
     with torch.no_grad():
         assert own(sf.build("cbam", 64), torch.randn(16, 64, size, size)) == many
+
+
+@pytest.mark.parametrize(
+    ("conv", "laid_out"),
+    [
+        ({"kernel": 7, "dilation": 3, "each": "C"}, 1),
+        ({"along": "W", "kernel": 21, "each": "C", "bias": True}, 1),
+        ({"along": "H", "kernel": 21, "each": "C"}, 0),
+        ({"kernel": 5, "each": "C"}, 0),
+        ({"kernel": 7, "dilation": 3}, 0),
+    ],
+    ids=str,
+)
+def test_a_window_of_each_channel_that_reaches_far_has_its_border_laid_out(
+    conv: dict[str, Any], laid_out: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convolution, "LANES", 16)
+    block, x = sf.build([{"conv": conv}], 16), torch.randn(2, 16, 48, 40)
+    (calls,) = given(block, x)
+    assert sum("pad" in call for call in calls) == laid_out
+    torch._dynamo.reset()
+    run = torch.compile(block, backend="aot_eager", fullgraph=True, dynamic=False)
+    torch.testing.assert_close(run(x), block.node(x.unsqueeze(1)).squeeze(1), rtol=1e-4, atol=1e-4)
+    (small,) = given(block, torch.randn(1, 16, 9, 9))
+    assert not any("pad" in call for call in small)
 
 
 def detours(block: sf.Block, x: Tensor) -> list[bool]:

@@ -11,6 +11,7 @@ from sefactory.kernels.guard import eligible
 CONFIGS = Path(__file__).parents[2] / "configs"
 SHAPE = (2, 64, 48, 56)
 OF_PARTS = ["mdta", "xca", "ema", "gnconv", "focalnet", "sanet"]
+OF_STRIPS = ["caa", "msca", "lska", "lka"]
 SEVEN = ["senet", "sknet", "cbam", "coordatt", "triplet", "seaformer"]
 
 
@@ -42,4 +43,9 @@ def test_one_of_the_seven(name: str) -> None:
 
 @pytest.mark.parametrize("name", OF_PARTS)
 def test_one_that_takes_its_channels_apart(name: str) -> None:
+    agree(name)
+
+
+@pytest.mark.parametrize("name", OF_STRIPS)
+def test_one_whose_windows_are_strips_or_have_a_dilation(name: str) -> None:
     agree(name)

@@ -5,7 +5,8 @@ from dataclasses import replace
 from ...operators.conv import Conv
 from .. import operations as ops
 from ..graph import Value
-from ..maps import norm_layout, window_layout
+from ..maps import norm_layout
+from ..windows import window_layout
 from .rewrite import Uses, alone
 
 

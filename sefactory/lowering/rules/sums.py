@@ -6,7 +6,7 @@ from ...operators.layout import Unstack
 from .. import operations as ops
 from ..graph import Value
 from ..layout import bare, solid
-from ..maps import window_layout
+from ..windows import window_layout
 from .rewrite import Uses, alone
 
 

@@ -1,0 +1,74 @@
+"""A window along some axes of the grid alone: one convolution with a size of 1 along the others, and no map turned for it."""
+
+from typing import Any
+
+import pytest
+import torch
+from test_equal import compare, pair
+from torch.utils._python_dispatch import TorchDispatchMode
+
+W_EACH: dict[str, Any] = {"along": "W", "kernel": 5, "each": "C", "bias": True}
+H_DENSE: dict[str, Any] = {"along": "H", "kernel": 3, "out": 6}
+CASES = [
+    ([{"conv": W_EACH}], "HW", (8, 1, 1, 5)),
+    ([{"conv": H_DENSE}, "batch_norm"], "HW", (6, 8, 3, 1)),
+    ([{"conv": {"along": "H", "kernel": 3, "groups": 2, "out": "C"}}], "HW", (8, 4, 3, 1)),
+    ([{"conv": {"along": "W", "kernel": [4], "padding": 3, "each": "C"}}], "HW", (8, 1, 1, 4)),
+    ([{"conv": {"along": "H", "kernel": 3, "dilation": 2, "each": "C"}}], "HW", (8, 1, 3, 1)),
+    ([{"conv": {"along": "W", "kernel": 3, "dilation": 3, "each": "C", "padding": 12}}], "HW", (8, 1, 1, 3)),
+    ([{"conv": W_EACH}], "DHW", (8, 1, 1, 1, 5)),
+    ([{"conv": {"along": "DW", "kernel": 3, "each": "C"}}], "DHW", (8, 1, 3, 1, 3)),
+]
+APART = [
+    ([{"conv": {"along": "WH", "kernel": 3, "each": "C"}}], "DHW"),  # in another order
+    ([{"conv": {"along": "H", "kernel": 3, "stride": 2}}], "HW"),  # one axis strided and one not
+    ([{"conv": {"along": "CW", "kernel": 3}}], "HW"),  # C is no axis of the grid
+    ([{"conv": {"along": "H", "kernel": 3, "mix": "W", "each": "C"}}], "HW"),  # channels along two axes
+    ([{"conv": {**W_EACH, "padding": "circular"}}], "HW"),
+]
+
+
+class Seen(TorchDispatchMode):
+    """The shapes of the weights of convolutions, and how many copies were made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: list[tuple[int, ...]] = []
+        self.copies = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        if name in ("convolution", "convolution_overrideable"):
+            self.weights.append(tuple(args[1].shape))
+        self.copies += name in ("clone", "copy_", "_to_copy")
+        return func(*args, **(kwargs or {}))
+
+
+def built(config: Any, grid: str) -> tuple[Any, Any, torch.Tensor]:
+    sides = {"D": 4, "H": 9, "W": 10}
+    names = {"D": "depth", "H": "height", "W": "width"}
+    lowered, plain = pair(config, 8, grid=grid, **{names[axis]: sides[axis] for axis in grid})
+    return lowered, plain, torch.randn(2, 8, *[sides[axis] for axis in grid], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("config", "grid", "weight"), CASES, ids=str)
+def test_a_strip_is_one_convolution(config: Any, grid: str, weight: tuple[int, ...]) -> None:
+    lowered, plain, x = built(config, grid)
+    for train in (True, False):
+        assert compare(lowered.train(train), plain.train(train), x)
+    with torch.no_grad(), Seen() as seen:
+        y = lowered(x)
+    assert seen.weights == [weight] and not seen.copies and y.is_contiguous()
+
+
+@pytest.mark.parametrize(("config", "grid"), APART, ids=str)
+def test_what_is_no_strip_runs_as_the_plain_tree_does(config: Any, grid: str) -> None:
+    lowered, plain, x = built(config, grid)
+    assert compare(lowered, plain, x)
+    with torch.no_grad():
+        (ours, theirs) = (Seen(), Seen())
+        with ours:
+            lowered(x)
+        with theirs:
+            plain(x)
+    assert ours.weights == theirs.weights
