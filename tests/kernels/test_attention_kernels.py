@@ -183,7 +183,7 @@ class Called(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize(("reach", "near"), [(1.0, True), (39.9, True), (40.1, False), (300.0, False), (float("nan"), False)])
+@pytest.mark.parametrize(("reach", "near"), [(1.0, True), (59.9, True), (60.1, False), (300.0, False), (float("nan"), False)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_energies_within_reach_of_exp_need_no_largest_one(reach: float, near: bool, dtype: torch.dtype) -> None:
     """Queries and keys of length 1 on the circle: all energies from - reach to reach."""
@@ -193,7 +193,7 @@ def test_energies_within_reach_of_exp_need_no_largest_one(reach: float, near: bo
         y = attended(q, q, v, reach, 32)
     assert ("exp_" in called.names) is near and ("softmax" in called.names) is not near
     expected = plain(q.double(), q.double(), v.double(), reach)
-    within = 1e-5 if dtype == torch.float32 else 1e-12
+    within = 3e-5 if dtype == torch.float32 else 1e-12  # energies of 60 are known to 4e-6
     torch.testing.assert_close(y.double(), expected, rtol=within, atol=within, equal_nan=True)
 
 
@@ -228,7 +228,7 @@ WITH_GAIN = [{"pool": "HW"}, {"excite": [{"attention": {"tokens": "C"}}], "gate"
 
 
 @pytest.mark.parametrize("config", [OF_VALUES, OF_PAIRS, WITH_GAIN], ids=str)
-@pytest.mark.parametrize(("reach", "near"), [(1.0, True), (5.5, True), (9.0, False)])
+@pytest.mark.parametrize(("reach", "near"), [(1.0, True), (7.7, True), (9.0, False)])
 def test_channels_of_one_feature_attend_by_sums_of_exp(config: Any, reach: float, near: bool) -> None:
     lowered, plain = (sf.build(config, 160, lower=lower).eval().double() for lower in (True, False))
     with torch.no_grad():
