@@ -13,7 +13,6 @@ There 16 samples are alike, and 32 and 64 faster in blocks.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from math import prod
 from pathlib import Path
 
 import torch
@@ -33,9 +32,9 @@ EXTREMA = {"max": Extremum(True), "min": Extremum(False)}
 MOMENTS = {"mean": reduction.mean, "sum": reduction.total, "var": reduction.variance}
 
 
-def statistic(x: Tensor, name: str, dims: tuple[int, ...]) -> Tensor:
-    """One statistic, the axes kept at size 1."""
-    return reduction.extremum(x, dims, EXTREMA[name]) if name in EXTREMA else MOMENTS[name](x, dims)
+def statistic(x: Tensor, name: str, dims: tuple[int, ...], y: Tensor | None = None) -> Tensor:
+    """One statistic, the axes kept at size 1; into y where it is given: a result of its own and a copy take 5 us each."""
+    return reduction.extremum(x, dims, EXTREMA[name], y) if name in EXTREMA else MOMENTS[name](x, dims, y)
 
 
 def statistics(x: Tensor, requests: Sequence[Request]) -> list[Tensor]:
@@ -43,12 +42,9 @@ def statistics(x: Tensor, requests: Sequence[Request]) -> list[Tensor]:
     if len(requests) < 2:
         return [statistic(x, name, dims) for name, dims in requests]
     found = _empty(x, requests)
-    if roomy(x):
-        _measure(x, requests, found)
-    else:
-        for block, *into in zip(pieces(x, x), *(pieces(y, x) for y in found), strict=True):
-            _measure(block, requests, into)
-    return _divided(found, requests, x)
+    for block, *into in zip(_blocks(x, x), *(_blocks(y, x) for y in found), strict=True):
+        _measure(block, requests, into)
+    return found
 
 
 def gated(x: Tensor, gates: Sequence[Tensor], combine: str, requests: Sequence[Request] = ()) -> tuple[Tensor, list[Tensor]]:
@@ -59,15 +55,11 @@ def gated(x: Tensor, gates: Sequence[Tensor], combine: str, requests: Sequence[R
     if not requests and (len(gates) == 1 or stretched(gates)[1:] != x.shape[1:]):
         return x * combined(gates, combine, None), []
     y, found, whole = torch.empty_like(x), _empty(x, requests), Gated(x, tuple(gates), combine)
-    if roomy(x):
-        gate_into(whole, y)
-        _measure(y, requests, found)
-    else:
-        parts = zip(whole.split(), pieces(y, y), *(pieces(t, x) for t in found), strict=True)
-        for at, block, *into in reversed(list(parts)):
-            gate_into(at, block)
-            _measure(block, requests, into)
-    return y, _divided(found, requests, x)
+    parts = zip([whole] if roomy(x) else whole.split(), *(_blocks(t, x) for t in (y, *found)), strict=True)
+    for at, block, *into in reversed(list(parts)):
+        gate_into(at, block)
+        _measure(block, requests, into)
+    return y, found
 
 
 @lru_cache(maxsize=1)
@@ -86,24 +78,15 @@ def roomy(x: Tensor) -> bool:
     return MAPS * x.numel() * x.element_size() <= last_cache()
 
 
+def _blocks(t: Tensor, x: Tensor) -> Sequence[Tensor]:
+    """t in the blocks of x: one where that has room."""
+    return [t] if roomy(x) else pieces(t, x)
+
+
 def _empty(x: Tensor, requests: Sequence[Request]) -> list[Tensor]:
     return [x.new_empty([1 if i in dims else n for i, n in enumerate(x.shape)]) for _, dims in requests]
 
 
 def _measure(x: Tensor, requests: Sequence[Request], into: Sequence[Tensor]) -> None:
-    """The statistics of a block, where they belong; of a mean the sum. A result of its own and a copy take 5 us each."""
     for (name, dims), y in zip(requests, into, strict=True):
-        if name in EXTREMA:
-            reduction.extremum(x, dims, EXTREMA[name], y)
-        elif name == "var":
-            y.copy_(reduction.variance(x, dims))
-        else:
-            reduction.total(x, dims, y)
-
-
-def _divided(found: list[Tensor], requests: Sequence[Request], x: Tensor) -> list[Tensor]:
-    """Means of sums."""
-    for (name, dims), y in zip(requests, found, strict=True):
-        if name == "mean":
-            y.div_(prod(x.shape[dim] for dim in dims))
-    return found
+        statistic(x, name, dims, y)

@@ -44,16 +44,18 @@ class Extremum(NamedTuple):
 
 def total(x: Tensor, dims: Sequence[int], y: Tensor | None = None) -> Tensor:
     """sum of x over dims, kept at size 1, into y where it is given; over many long rows in two stages, the first of 16 rows."""
+    if not dims:
+        return x if y is None else y.copy_(x)
     if len(dims) == 1 and _long(x, dims[0]):
         x = torch.unflatten(x, dims[0], (-1, STAGE)).sum(dims[0] + 1)
-    return torch.sum(x, tuple(dims), keepdim=True, out=y) if dims else x
+    return torch.sum(x, tuple(dims), keepdim=True, out=y)
 
 
-def mean(x: Tensor, dims: Sequence[int]) -> Tensor:
-    """total(x) / n."""
+def mean(x: Tensor, dims: Sequence[int], y: Tensor | None = None) -> Tensor:
+    """total(x) / n, into y where it is given."""
     if len(dims) == 1 and _long(x, dims[0]):
-        return total(x, dims).div_(x.shape[dims[0]])
-    return x.mean(tuple(dims), keepdim=True)
+        return total(x, dims, y).div_(x.shape[dims[0]])
+    return torch.mean(x, tuple(dims), keepdim=True, out=y)
 
 
 def row_means(x: Tensor) -> Tensor:
@@ -83,16 +85,15 @@ def extremum(x: Tensor, dims: Sequence[int], kind: Extremum, y: Tensor | None = 
     return kind.over(x, dims, y)
 
 
-def variance(x: Tensor, dims: Sequence[int]) -> Tensor:
+def variance(x: Tensor, dims: Sequence[int], y: Tensor | None = None) -> Tensor:
     """E (x - E x)^2 over dims, kept at size 1: of rows by E x^2 - (E x)^2 in one pass, but for those that lie far from 0.
 
-    Over other axes as written, sample by sample.
+    Over other axes as written, sample by sample. Into y where it is given.
     """
-    shape = [1 if i in dims else n for i, n in enumerate(x.shape)]
-    length = rows(shape, x.shape)
+    y = x.new_empty([1 if i in dims else n for i, n in enumerate(x.shape)]) if y is None else y
+    length = rows(y.shape, x.shape)
     if length >= LANES and x.numel():
-        return _row_variances(x.reshape(-1, length)).view(shape)
-    y = x.new_empty(shape)
+        return y.copy_(_row_variances(x.reshape(-1, length)).view(y.shape))
     for x_1, y_1 in zip(x.split(1), y.split(1), strict=True):
         y_1.copy_((x_1 - x_1.mean(tuple(dims), keepdim=True)).square_().mean(tuple(dims), keepdim=True))
     return y
