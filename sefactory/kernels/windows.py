@@ -87,10 +87,18 @@ def phased_gradients(
 ) -> Gradients:
     """ATen's, the weight's that of the phases of the dilated window."""
     gx = gradients(g, x, weight, stride, padding, dilation, groups, (needed[0], False, False))[0]
-    x, g = phases(x, (dilation, dilation)), phases(g, (dilation, dilation))
-    padding = [p // dilation for p in padding]
-    _, gw, gb = gradients(g, x, weight, stride, padding, 1, groups, (False, *needed[1:]))  # the bias's comes with the weight's
+    _, gw, gb = gradients_of_phases(g, x, weight, padding, dilation, groups, (False, *needed[1:]))  # one comes with the other
     return gx, gw, gb
+
+
+def gradients_of_phases(
+    g: Tensor, x: Tensor, weight: Tensor, padding: Sequence[int], dilation: int, groups: int, needed: Mask
+) -> Gradients:
+    """Those of a window of stride 1 and padding d p': of the phases of its dilation d, with padding p' and without one."""
+    rows, columns = (dilation if k > 1 else 1 for k in weight.shape[2:])  # a size of 1 has none
+    steps, inner = (rows, columns), [p // dilation for p in padding]
+    gx, gw, gb = gradients(phases(g, steps), phases(x, steps), weight, 1, inner, 1, groups, needed)
+    return gx if gx is None else joined(gx, steps, x.shape[2:]), gw, gb
 
 
 def gradients_last(
@@ -130,9 +138,7 @@ class Each(Function):
         needed, groups = ctx.needs_input_grad[:3], len(weight)
         if torch.is_grad_enabled() or dilation == 1:
             return (*gradients(g, x, weight, 1, padding, dilation, groups, needed), None, None, None)
-        steps, inner = _steps(weight, dilation), [p // dilation for p in padding]
-        gx, gw, gb = gradients(phases(g, steps), phases(x, steps), weight, 1, inner, 1, groups, needed)
-        return gx if gx is None else joined(gx, steps, x.shape[2:]), gw, gb, None, None, None
+        return (*gradients_of_phases(g, x, weight, padding, dilation, groups, needed), None, None, None)
 
 
 windowed_each: Callable[..., Tensor] = Each.apply
@@ -142,12 +148,6 @@ def bordered(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[i
     """The window of each channel of a map that has its zeros on the left and the right."""
     rows, columns = padding
     return F.conv2d(F.pad(x, (columns, columns)), weight, bias, 1, (rows, 0), dilation, len(weight))
-
-
-def _steps(weight: Tensor, dilation: int) -> tuple[int, int]:
-    """The dilation along each axis: none where the window has a size of 1."""
-    rows, columns = weight.shape[2:]
-    return dilation if rows > 1 else 1, dilation if columns > 1 else 1
 
 
 def phases(x: Tensor, steps: tuple[int, int]) -> Tensor:
