@@ -115,7 +115,7 @@ def softmax(energies: Tensor) -> Tensor:
     weights = energies.softmax(-1)
     if not eager(weights, SMALL):
         return weights
-    return normal(weights) if torch.is_grad_enabled() and weights.requires_grad else normal_(weights)
+    return normal(weights) if weights.requires_grad else normal_(weights)
 
 
 def _reach(q_NHDT: Tensor, k_NHDT: Tensor) -> float:
