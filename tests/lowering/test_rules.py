@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 import torch
+from called import Called
 from test_equal import compare, pair
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import sefactory as sf
 from sefactory.lowering import units
@@ -156,18 +156,6 @@ def test_parts_that_make_up_an_axis_are_cut_at_once(parts: list[tuple[int, int]]
     with Called() as called:
         lowered(x)
     assert ("aten.split_with_sizes.default" in called.names) == at_once
-
-
-class Called(TorchDispatchMode):
-    """The names of the operations that run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.names.append(str(func))
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize(("compiling", "training"), [(False, True), (True, True), (True, False)])

@@ -1,0 +1,21 @@
+"""Which operations run, and on what."""
+
+from typing import Any
+
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class Called(TorchDispatchMode):
+    """The operations that run inside of it: their names, `aten.mul.Tensor`, and what each was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.calls]
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls.append((str(func), args))
+        return func(*args, **(kwargs or {}))
