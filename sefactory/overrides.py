@@ -172,13 +172,19 @@ def _with_parameters(data: Any, name: str, here: tuple[str, ...], below: Sequenc
     place, word = (".".join(here), data) if isinstance(data, str) and find(data) else (".".join(here[:-1]), here[-1])
     operator = find(word)
     last = below[-1] if below else name
-    if operator is None or not any(parameter.name == last for parameter in operator.parameters):
+    if operator is None or not _takes(word, last):
         return ""
     principal = operator.parameters[0].name
     if word != data and principal == last:
         return f"; that is {principal} itself: {'.'.join(here)}=..."
     principal = "" if word == data else f"{principal}: {data}, "
     return f"; write the step with its parameters: '{place}={{{word}: {{{principal}{last}: ...}}}}'"
+
+
+def _takes(word: str, name: str) -> bool:
+    """Whether a word is an operator that has this parameter."""
+    operator = find(word)
+    return operator is not None and any(parameter.name == name for parameter in operator.parameters)
 
 
 def _at(here: tuple[str, ...]) -> str:
@@ -202,5 +208,7 @@ def _set(parent: Any, name: str, here: tuple[str, ...], value: Any, type_: Overr
         return parent | {name: merge(parent.get(name), value)}
     if isinstance(parent, list) and not present and type_ is not OverrideType.CHANGE and name == str(len(parent)):
         return [*parent, value]
+    if isinstance(parent, dict) and here and _takes(here[-1], name):
+        raise Refused(f"there is no {name!r} {_at(here)}; there are {words(parent)}; {here[-1]} takes it: write + in front")
     key = _key(parent, name, here)
     return [*parent[:key], merge(parent[key], value), *parent[key + 1 :]]

@@ -34,6 +34,14 @@ OVERRIDES = [
     ),
     overridden(
         "cbam",
+        "series.spatial.excite.0.conv.dilation=2",
+        says=(
+            "cbam.yaml override series.spatial.excite.0.conv.dilation=2: there is no 'dilation' at "
+            "series.spatial.excite.0.conv; there are along, mix, out, kernel, bias; conv takes it: write + in front"
+        ),
+    ),
+    overridden(
+        "cbam",
         "series.spatial.excite.last=relu",
         says=(
             "cbam.yaml override series.spatial.excite.last=relu: there is no 'last' at series.spatial.excite; it is a list "
