@@ -14,6 +14,7 @@ from . import operations as ops
 from .capture import captured
 from .emit import program
 from .graph import Value, fixed, ordered, uses
+from .layout import solid
 from .program import Program
 from .rules import ALWAYS, EVALUATED
 from .rules.rewrite import Rewrite, Rules
@@ -69,12 +70,14 @@ ALIKE = (
 
 
 def descriptive(root: Value) -> bool:
-    """Whether maps are but reduced, gated and changed number by number, or by modules of the tree; all else is descriptors."""
+    """Whether maps are but reduced, gated and changed number by number, or by modules of the tree; all else is of one axis."""
     return all(isinstance(value.op, ALIKE) or not any(map(_is_map, (value, *value.inputs))) for value in ordered(root))
 
 
 def _is_map(value: Value) -> bool:
-    return not value.sizes.flat(value.sizes.space)
+    """A place on the grid counts as one where there is more than one axis: not the mean of each row."""
+    sizes = value.sizes
+    return not sizes.flat(sizes.space) and len(solid(sizes).replace("S", "")) > 1
 
 
 class Watch(NamedTuple):

@@ -156,6 +156,7 @@ LIGHT = {
     "ecanet": True,
     "srmnet": True,
     "sge": True,
+    "mcanet": True,  # whose convolutions are of the means of rows and columns
     "cbam": False,
     "coordatt": False,
     "gcnet": False,
