@@ -4,6 +4,7 @@ python scripts/speed.py                                      the seven, eager, p
 python scripts/speed.py --json s.json --plain --compile --variants --memory-pam --build --write docs/speed.md
 python scripts/speed.py --blocks none --compiled-blocks all --json s.json      every shipped block compiled: half an hour
 python scripts/speed.py --blocks none --json s.json --write docs/speed.md     the page alone, from rows already measured
+python scripts/speed.py --processes 3 --json s.json          medians over processes, each with its maps in other memory
 python scripts/speed.py --device cuda --json gpu.json        on a GPU; its rows go into the same page
 
 Runs itself anew with malloc tuned, so that no page faults are timed. Exit code 1 where a pair differs or a column failed.
@@ -14,16 +15,18 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
-from timing import builds, cells, compiled, variants
+from timing import builds, cells, compiled, processes, variants
 from timing.clock import Effort
-from timing.page import mean, of_ours, page, ratio
+from timing.page import of_ours, page
 from timing.pairs import LOWERS, SEVEN
 from timing.results import Results, Row
+from timing.table import mean, ratio
 
 import sefactory as sf
-from sefactory.machine import Options, environment, measure_machine, threads
+from sefactory.machine import Machine, Options, environment, measure_machine, threads
 
 TUNED = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
 
@@ -37,6 +40,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--clock", choices=("wall", "cpu"), default="wall", help="cpu: of this thread, where others are at work"
     )
+    parser.add_argument("--processes", type=int, default=1, help="each measures all of it anew; medians of them are told")
     parser.add_argument("--core", type=int, help="pin the process to this core")
     parser.add_argument("--plain", action="store_true", help="a column with ours built with lower=False")
     parser.add_argument("--compile", action="store_true", help="every column compiled by inductor as well")
@@ -47,6 +51,8 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="rows are kept here, after each of them, and read from here")
     parser.add_argument("--write", type=Path, help="where the page goes")
     told = parser.parse_args(given)
+    if told.processes < 1:
+        parser.error(f"--processes: {told.processes} is not at least 1")
     told.clock = "cuda" if torch.device(told.device).type == "cuda" else told.clock
     told.blocks = _known(parser, "--blocks", told.blocks, SEVEN)
     told.compiled_blocks = _known(parser, "--compiled-blocks", told.compiled_blocks, sf.configs())
@@ -90,13 +96,19 @@ def facts(told: argparse.Namespace, plan: cells.Plan) -> list[tuple[str, bool, C
 
 
 def note_machine(results: Results, device: str, clock: str) -> None:
-    """What the page says of the machine. Rates only rise: what another process took once is not the machine's floor."""
-    options, key = Options(device=device), f"machine {device}"
+    """What the page says of the machine."""
+    options = Options(device=device)
     rates, about = vars(measure_machine(options)), environment(options)
-    former = results.facts.get(key, {})
     name = about["device"] if torch.device(device).type == "cuda" else about["cpu"]
-    fastest = {rate: max(found, former.get(rate, 0.0)) for rate, found in rates.items()}
-    results.note(key, {**about, **(fastest if former.get("name", name) == name else rates), "name": name, "clock": clock})
+    note_fastest(results, f"machine {device}", {**about, **rates, "name": name, "clock": clock})
+
+
+def note_fastest(results: Results, key: str, found: dict[str, Any]) -> None:
+    """Rates only rise, as what another process took once is not the machine's floor; of another machine they are others."""
+    former = results.facts.get(key, {})
+    if former.get("name") == found["name"]:
+        found = {**found, **{rate: max(found[rate], former[rate]) for rate in vars(Machine(0.0, 0.0))}}
+    results.note(key, found)
 
 
 def told_of(row: Row) -> str:
@@ -112,21 +124,40 @@ def tuned() -> None:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **TUNED})
 
 
-def main(given: list[str]) -> int:
-    told = arguments(given)
+def measure(told: argparse.Namespace, path: Path | None) -> Results:
+    """Measures in this process; every row is told and stored when it is done."""
     if told.core is not None:
         os.sched_setaffinity(0, {told.core})
-    results, failed = Results(told.json), False
+    results = Results(path)
     with threads(1), torch.backends.cudnn.flags(allow_tf32=False):  # as the floor's matrix product: float32
         for row in measured(results, told):
             results.add(row)
-            failed |= bool(row.failed)
             print(told_of(row), flush=True)
+    return results
+
+
+def measure_apart(told: argparse.Namespace) -> Results:
+    """Measures in several processes, one after the other; after each the medians of all so far are stored."""
+    results, parts = Results(told.json), list[Results]()
+    for part in processes.several(told.processes, measure, told):
+        parts.append(part)
+        for key in part.rows:
+            results.add(processes.joined([other.rows[key] for other in parts if key in other.rows]))
+        for name, fact in part.facts.items():
+            (note_fastest if name.startswith("machine") else Results.note)(results, name, fact)
+    for key in results.added:
+        print(told_of(results.rows[key]))
+    return results
+
+
+def main(given: list[str]) -> int:
+    told = arguments(given)
+    results = measure(told, told.json) if told.processes == 1 else measure_apart(told)
     for size, kind in dict.fromkeys((row.size, row.kind) for row in results.of("seven", told.device)):
         print(f"{size} {kind}: {ratio(mean(row.ratio() for row in results.of('seven', told.device, size, kind)))}")
     if told.write:
         told.write.write_text(page(results), encoding="utf-8")
-    return int(failed)
+    return int(any(results.rows[key].failed for key in results.added))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """scripts/speed.py: its pairs are equal, one that is not is refused, and what it writes says what was measured."""
 
 import json
+import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 import speed
 import torch
-from timing import builds, cells, clock, compiled, page, pairs, variants
+from timing import builds, cells, clock, compiled, page, pairs, processes, variants
 from timing.clock import Effort, Time
 from timing.results import KINDS, Results, Row
 
@@ -301,6 +302,58 @@ def test_rows_stay_on_disk_and_are_replaced_when_measured_again(tmp_path: Path) 
     again.add(_row("senet", 4e-3, 2e-3))
     assert [row["block"] for row in json.loads(path.read_text())["rows"]] == ["senet", "cbam"]
     assert Results(path).rows["seven/senet/cpu/full/forward"].ratio() == 2.0
+
+
+def test_of_several_processes_the_medians_are_told() -> None:
+    """Of the ratios of each process, not the ratio of medians; and every process counts once, however many rounds it had."""
+    rows = [
+        replace(_row("senet", ours * 2, ours), ratios={"authors/ours": told}, rounds=rounds)
+        for ours, told, rounds in ((1e-3, 1.0, 10), (2e-3, 0.5, 90), (4e-3, 1.1, 20))
+    ]
+    one = processes.joined(rows)
+    assert (one.times["ours"].median, one.times["authors"].median) == (2e-3, 4e-3)
+    assert (one.ratio(), one.rounds, one.processes) == (1.0, 120, 3)
+    text = page.page(_results(one))
+    assert "\nMedians over processes, each with its maps in other memory: seven 3.\n" in text
+    assert "Medians over processes" not in page.page(_results(rows[0]))
+
+
+def test_a_column_that_failed_in_one_process_is_told_with_the_times_of_the_others() -> None:
+    good = _row("senet", 2e-3, 1e-3)
+    one = processes.joined([replace(good, times={"authors": Time(3e-3, 0.0)}, failed={"ours": "no memory"}), good])
+    assert one.times["ours"] == good.times["ours"] and one.times["authors"].median == 2.5e-3
+    assert one.failed == {"ours": "no memory"}
+
+
+def _stored(told: tuple[int, bool], path: Path) -> None:
+    """What a process measures: a row; one of them then breaks off."""
+    count, breaks = told
+    Results(path).add(replace(_row("senet", 2e-3, 1e-3), rounds=count))
+    if breaks:
+        os._exit(3)
+
+
+def test_rows_of_a_process_that_breaks_off_are_kept() -> None:
+    parts = list(processes.several(2, _stored, (5, False)))
+    assert [[row.rounds for row in part.rows.values()] for part in parts] == [[5], [5]]
+    several = processes.several(2, _stored, (7, True))
+    assert [row.rounds for row in next(several).rows.values()] == [7]
+    with pytest.raises(SystemExit, match=r"^process 1 of 2 ended with exit code 3; its rows are kept$"):
+        next(several)
+
+
+def test_processes_measure_one_after_the_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--blocks", "senet", "--rounds", "1", "--seconds", "0", "--processes", "2", "--json", str(tmp_path / "rows.json")]
+    assert speed.main(given) == 0
+    rows = Results(tmp_path / "rows.json").rows
+    assert len(rows) == 4 and all(row.processes == 2 and row.rounds == 2 for row in rows.values())
+    assert capsys.readouterr().out.count("2 rounds") == 4
+
+
+def test_fewer_than_one_process_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        speed.arguments(["--processes", "0"])
+    assert "error: --processes: 0 is not at least 1" in capsys.readouterr().err
 
 
 def test_the_page_alone_is_written_from_the_file(tmp_path: Path) -> None:

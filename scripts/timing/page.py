@@ -1,10 +1,11 @@
 """docs/speed.md from the results."""
 
 from collections.abc import Iterable, Iterator
-from statistics import geometric_mean, median
+from statistics import median
 from typing import Any
 
 from .results import Results, Row
+from .table import NONE, mean, ms, ratio, shape, table
 
 HEAD = """# Speed
 
@@ -27,7 +28,6 @@ TITLES = {
     ("tiny", "forward"): "Tiny forward",
     ("tiny", "training"): "Tiny training",
 }
-NONE = "-"
 
 
 def page(results: Results) -> str:
@@ -35,43 +35,26 @@ def page(results: Results) -> str:
     lines = [HEAD]
     for device in dict.fromkeys(row.device for row in results.rows.values()):
         lines += [f"## On {results.facts.get(f'machine {device}', {}).get('name', device)}", ""]
-        lines += [*_means(results, device), *_seven(results, device), *_saved(results, device), *_compiled(results, device)]
+        lines += [
+            *_processes(results, device),
+            *_means(results, device),
+            *_seven(results, device),
+            *_saved(results, device),
+            *_compiled(results, device),
+        ]
         lines += [*_variants(results, device), *_shipped(results, device), *_slower(results, device)]
     return "\n".join([*lines, *_builds(results.facts), *_memory(results.facts), *_machines(results.facts)]).rstrip() + "\n"
 
 
-# ---- Tables ---------------------------------------------------------------------------------------------------------
+# ---- Sections -------------------------------------------------------------------------------------------------------
 
 
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    """A table in Markdown, the first column to the left, and an empty line."""
-    head, rows = list(head), list(rows)
-    if not rows:
-        return []
-    rule = f"| --- |{' ---: |' * (len(head) - 1)}"
-    return [f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(cells)} |" for cells in rows), ""]
-
-
-def ratio(value: float | None) -> str:
-    return NONE if value is None else f"{value:.2f}"
-
-
-def mean(values: Iterable[float | None]) -> float | None:
-    """The geometric mean of those that are there."""
-    known = [value for value in values if value]
-    return geometric_mean(known) if known else None
-
-
-def ms(row: Row, column: str) -> str:
-    """Median and interquartile range."""
-    if column not in row.times:
-        return NONE
-    time = row.times[column]
-    return f"{1e3 * time.median:.3g} ({1e3 * time.iqr:.2g})"
-
-
-def shape(row: Row) -> str:
-    return "x".join(map(str, row.shape))
+def _processes(results: Results, device: str) -> Iterator[str]:
+    """In how many processes which group of rows was measured, where that is more than one."""
+    told = {(row.group, row.processes) for row in results.rows.values() if row.device == device and row.processes > 1}
+    if told:
+        counts = ", ".join(f"{group} {count}" for group, count in sorted(told))
+        yield from (f"Medians over processes, each with its maps in other memory: {counts}.", "")
 
 
 def _means(results: Results, device: str) -> Iterator[str]:

@@ -32,6 +32,7 @@ class Row:
     traffic: float = 0.0
     operations: float = 0.0
     rounds: int = 0
+    processes: int = 1
     failed: dict[str, str] = field(default_factory=dict)
     ratios: dict[str, float] = field(default_factory=dict)
 
@@ -55,17 +56,20 @@ class Row:
 
 
 class Results:
-    """Rows by their key, and the other figures by name. A row that is measured again replaces the old one."""
+    """Rows by their key, and the other figures by name. A row that is measured again replaces the old one.
+
+    `added` are the keys of those that were not read from the file.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path, self.rows, self.facts = path, dict[str, Row](), dict[str, Any]()
+        self.path, self.rows, self.facts, self.added = path, dict[str, Row](), dict[str, Any](), dict[str, None]()
         if path and path.exists():
             stored = json.loads(path.read_text(encoding="utf-8"))
             self.facts = stored["facts"]
             self.rows = {row.key: row for row in map(_row, stored["rows"])}
 
     def add(self, row: Row) -> None:
-        self.rows[row.key] = row
+        self.rows[row.key], self.added[row.key] = row, None
         self.save()
 
     def note(self, name: str, fact: Any) -> None:
