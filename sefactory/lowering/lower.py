@@ -69,9 +69,14 @@ ALIKE = (
 """What a compiler makes the same of in steps and in modules: its own loops, in whatever order, and what no rule speaks of."""
 
 
-def descriptive(root: Value) -> bool:
+def descriptive(root: Value, alike: tuple[type[ops.Op], ...] = ALIKE) -> bool:
     """Whether maps are but reduced, gated and changed number by number, or by modules of the tree; all else is of one axis."""
-    return all(isinstance(value.op, ALIKE) or not any(map(_is_map, (value, *value.inputs))) for value in ordered(root))
+    return all(isinstance(value.op, alike) or not any(map(_is_map, (value, *value.inputs))) for value in ordered(root))
+
+
+def reduced(root: Value) -> bool:
+    """Whether a statistic of a map is taken: it would be of what the compiler has laid with channels last for a convolution."""
+    return any(isinstance(value.op, ops.Reduce | ops.Spread) and _is_map(value.inputs[0]) for value in ordered(root))
 
 
 def _is_map(value: Value) -> bool:
@@ -155,11 +160,14 @@ class Lowered:
     def left_up_to(self) -> int | None:
         """The values of the largest map of which a compiler is given the tree, None for any: steps hold nothing of their own.
 
-        An exporter is given the steps whatever they are, as it runs them as they stand.
+        Nor has a 1 x 1 convolution of them, where no rule changes its weights and no statistic reads its map. An exporter is
+        given the steps whatever they are, as it runs them as they stand.
         """
         if exporting():
             return -1
-        return None if descriptive(captured(self._node, self._sizes)) else SMALL
+        graph = captured(self._node, self._sizes)
+        alike = ALIKE if reduced(graph) or self.rewrites else (*ALIKE, ops.Dense)
+        return None if descriptive(graph, alike) else SMALL
 
     def evaluate(self) -> None:
         """Asks for the program for eval mode; before that the one for any mode runs."""

@@ -156,6 +156,7 @@ LIGHT = {
     "ecanet": True,
     "srmnet": True,
     "sge": True,
+    "pa": True,
     "mcanet": True,  # whose convolutions are of the means of rows and columns
     "cbam": False,
     "coordatt": False,
@@ -175,11 +176,15 @@ def test_a_compiler_is_given_the_tree_where_only_descriptors_are_worked_on(name:
     assert written
 
 
+GATED = "{squeeze: [], excite: [{linear: {out: C}}], gate: [sigmoid]}"
 WORK = {
     "pool": True,
     "relu": True,
     "{affine: {scale: 2}}": True,
-    "{linear: {bias: true}}": False,
+    "{linear: {bias: true}}": True,
+    "{linear: {bias: true}}, gain": True,
+    f"{{parallel: {{a: {GATED}, b: {GATED}}}, fuse: sum}}": False,  # one pass over the map in place of two
+    "{linear: {bias: true}}, pool": False,
     "batch_norm": False,
     "{conv: {kernel: 3}}": False,
     "{pool: {over: H, by: mean}}": True,
@@ -192,7 +197,7 @@ WORK = {
 
 @pytest.mark.parametrize("step", WORK)
 def test_what_is_done_to_maps_decides(step: str) -> None:
-    block = sf.build({"series": [yaml.safe_load(step), "sigmoid"]}, 8)
+    block = sf.build({"series": [*yaml.safe_load(f"[{step}]"), "sigmoid"]}, 8)
     assert block.lowered is not None and (block.lowered.left_up_to() is None) == WORK[step]
 
 
