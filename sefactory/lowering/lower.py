@@ -122,6 +122,9 @@ class Lowered:
     A `frozen` tree has constant weights and no gradients.
     """
 
+    __slots__ = ("_always", "_behind", "_evaluated", "_evaluates", "_fixed", "_frozen", "_node", "_sizes", "_watch")
+    # of an object with a __dict__ a compiler looks before each call whether a method was put there
+
     def __init__(self, node: nn.Module, sizes: Sizes, frozen: bool = False) -> None:
         self._node, self._sizes, self._frozen = node, sizes, frozen
         self._watch = Watch.over(node)

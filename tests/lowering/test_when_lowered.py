@@ -201,6 +201,12 @@ def test_what_is_done_to_maps_decides(step: str) -> None:
     assert block.lowered is not None and (block.lowered.left_up_to() is None) == WORK[step]
 
 
+def test_nothing_can_be_put_on_a_lowered_form() -> None:
+    """A compiler would look before each call whether a method was: 3 of 216 things for a block that takes 40 us."""
+    with pytest.raises(AttributeError, match="left_up_to"):
+        sf.build("senet", 32).lowered.left_up_to = None  # type: ignore[assignment,method-assign,union-attr]
+
+
 def test_threads_may_run_it_for_the_first_time_at_once() -> None:
     for _ in range(20):
         block, x = sf.build("cbam", 32).eval(), x_of()
