@@ -80,7 +80,7 @@ def reduced(root: Value) -> bool:
 
 
 def _is_map(value: Value) -> bool:
-    """A place on the grid counts as one where there is more than one axis: not the mean of each row."""
+    """Whether a value has places on the grid, and more than one axis: the mean of each row is no map."""
     sizes = value.sizes
     return not sizes.flat(sizes.space) and len(solid(sizes).replace("S", "")) > 1
 
@@ -122,8 +122,8 @@ class Lowered:
     A `frozen` tree has constant weights and no gradients.
     """
 
-    __slots__ = ("_always", "_behind", "_evaluated", "_evaluates", "_fixed", "_frozen", "_node", "_sizes", "_watch")
     # of an object with a __dict__ a compiler looks before each call whether a method was put there
+    __slots__ = ("_always", "_behind", "_evaluated", "_evaluates", "_fixed", "_frozen", "_node", "_sizes", "_watch")
 
     def __init__(self, node: nn.Module, sizes: Sizes, frozen: bool = False) -> None:
         self._node, self._sizes, self._frozen = node, sizes, frozen
@@ -169,8 +169,9 @@ class Lowered:
         if exporting():
             return -1
         graph = captured(self._node, self._sizes)
-        alike = ALIKE if reduced(graph) or self.rewrites else (*ALIKE, ops.Dense)
-        return None if descriptive(graph, alike) else SMALL
+        if descriptive(graph):
+            return None
+        return None if descriptive(graph, (*ALIKE, ops.Dense)) and not reduced(graph) and not self.rewrites else SMALL
 
     def evaluate(self) -> None:
         """Asks for the program for eval mode; before that the one for any mode runs."""
