@@ -316,6 +316,8 @@ def test_of_several_processes_the_medians_are_told() -> None:
     text = page.page(_results(one))
     assert "\nMedians over processes, each with its maps in other memory: seven 3.\n" in text
     assert "Medians over processes" not in page.page(_results(rows[0]))
+    mixed = page.page(_results(one, replace(rows[0], block="cbam"), replace(rows[0], group="variants")))
+    assert "\nMedians over processes, each with its maps in other memory: seven 1 or 3, variants 1.\n" in mixed
 
 
 def test_a_column_that_failed_in_one_process_is_told_with_the_times_of_the_others() -> None:

@@ -50,11 +50,14 @@ def page(results: Results) -> str:
 
 
 def _processes(results: Results, device: str) -> Iterator[str]:
-    """In how many processes which group of rows was measured, where that is more than one."""
-    told = {(row.group, row.processes) for row in results.rows.values() if row.device == device and row.processes > 1}
-    if told:
-        counts = ", ".join(f"{group} {count}" for group, count in sorted(told))
-        yield from (f"Medians over processes, each with its maps in other memory: {counts}.", "")
+    """In how many processes each group of rows was measured, where one was in more than one."""
+    counts: dict[str, set[int]] = {}
+    for row in results.rows.values():
+        if row.device == device:
+            counts.setdefault(row.group, set()).add(row.processes)
+    if max(map(max, counts.values())) > 1:
+        told = ", ".join(f"{group} {' or '.join(map(str, sorted(found)))}" for group, found in counts.items())
+        yield from (f"Medians over processes, each with its maps in other memory: {told}.", "")
 
 
 def _means(results: Results, device: str) -> Iterator[str]:
