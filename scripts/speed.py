@@ -14,6 +14,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +106,9 @@ def note_machine(results: Results, device: str, clock: str) -> None:
 
 def note_fastest(results: Results, key: str, found: dict[str, Any]) -> None:
     """Rates only rise, as what another process took once is not the machine's floor; of another machine they are others."""
-    former = results.facts.get(key, {})
+    former, rates = results.facts.get(key, {}), [rate.name for rate in fields(Machine)]
     if former.get("name") == found["name"]:
-        found = {**found, **{rate: max(found[rate], former[rate]) for rate in vars(Machine(0.0, 0.0))}}
+        found = {**found, **{rate: max(found[rate], former[rate]) for rate in rates}}
     results.note(key, found)
 
 

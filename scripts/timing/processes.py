@@ -1,7 +1,7 @@
 """The same rows from several processes: which memory the maps of a block lie in is drawn once for each of them.
 
 One block's results take turns at four addresses and the other's have one, and with the same two calls of torch it takes 1.3
-times as long: 0.75 in one process of eight, 0.99 to 1.01 in the others. No number of rounds shows that.
+times as long: 0.75 in one process of six, 0.99 to 1.01 in the others. No number of rounds shows that.
 """
 
 import multiprocessing
