@@ -134,6 +134,8 @@ MISTAKES = [
         "override block.let.r=max(C/4,8): is no key=value; quote a value with parentheses or commas: "
         "'block.let.r=\"max(C/4,8)\"'",
     ),
+    (["show", "cbam"], "override cbam: is no key=value; write block=cbam"),
+    (["show", "cbm"], "override cbm: is no key=value; write path=value, +path=value or ~path"),
     (["show", "block.let.x=3"], "override block.let.x=3: there is no 'x' at let; there are r"),
     (["bench", "block.let.r=3"], "override block.let.r=3: there is no block to change; choose one with block=NAME"),
     (["bench", "squeeze=mean"], "block: squeeze= without a block; choose one, such as block=unit"),

@@ -26,18 +26,19 @@ def hydra_errors(command: str, arguments: Sequence[str]) -> Iterator[None]:
     except MissingConfigException as error:
         raise ConfigError([_missing(error, arguments)]) from None
     except OverrideParseException as error:
-        raise ConfigError([_unreadable(error.override)]) from None
+        raise ConfigError([_unreadable(error.override, arguments)]) from None
     except AttributeError:  # under -O, for a value with a function: Hydra's parser works by assertions
         unread = [argument for argument in arguments if not _parses(argument)]
         if not unread:
             raise
-        raise ConfigError([_unreadable(argument) for argument in unread]) from None
+        raise ConfigError([_unreadable(argument, arguments) for argument in unread]) from None
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError([_explained(error, command, arguments)]) from None
 
 
-def _unreadable(argument: str) -> tuple[str, str]:
-    return f"override {argument}", f"is no key=value; {quoting(argument)}"
+def _unreadable(argument: str, arguments: Sequence[str]) -> tuple[str, str]:
+    chosen = argument in Shelf(folders(arguments)).known("block")
+    return f"override {argument}", f"is no key=value; {f'write block={argument}' if chosen else quoting(argument)}"
 
 
 def _parses(argument: str) -> bool:
