@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import sefactory as sf
-from sefactory.registry import Operator, find
-from sefactory.schema import Schema
+from sefactory.config.registry import Operator, find_operator
+from sefactory.config.schema import Schema
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -18,7 +18,7 @@ README = ROOT / "README.md"
 
 def shipped() -> list[Operator]:
     """The operators of the package, without those a user registered."""
-    found = [find(name) for name in sf.operators()]
+    found = [find_operator(name) for name in sf.operators()]
     return [operator for operator in found if operator and operator.make.__module__.startswith("sefactory.")]
 
 

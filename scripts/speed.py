@@ -27,7 +27,7 @@ from timing.results import Results, Row
 from timing.table import mean, ratio
 
 import sefactory as sf
-from sefactory.machine import Machine, Options, environment, measure_machine, threads
+from sefactory.bench.machine import Machine, Options, environment, measure_machine, threads
 
 TUNED = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
 

@@ -16,8 +16,8 @@ from readme import default, shipped
 from readme import names as named
 
 import sefactory as sf
-from sefactory.config import Shelf
-from sefactory.registry import SLOTS, Operator
+from sefactory.config.registry import SLOTS, Operator
+from sefactory.config.repository import ConfigRepository
 
 ROOT = Path(__file__).parent.parent
 SOURCE, PAGE = ROOT / "scripts" / "page", ROOT / "docs" / "vocabulary.md"
@@ -164,7 +164,7 @@ def names() -> Iterator[str]:
 
 def words() -> Iterator[str]:
     """What the slot words stand for."""
-    shelf = Shelf()
+    shelf = ConfigRepository()
     rows = []
     for slot in SLOTS:
         for word in shelf.known(slot):

@@ -1,20 +1,22 @@
 """Squeeze/excitation blocks composed from YAML."""
 
 from .block import Block
-from .config import configs
+from .build.api import build, load
+from .build.freeze import freeze
+from .config.registry import operator, operators
+from .config.repository import configs
 from .errors import ConfigError
-from .factory import build, load
-from .freezing import freeze
-from .network.hooks import fold
-from .network.host import host, place
-from .network.insertion import insert
-from .network.layer import layer
-from .official import load_official
-from .registry import operator, operators
+from .networks.hooks import fold
+from .networks.host import host, place
+from .networks.insertion import insert
+from .networks.layer import layer
+from .networks.official_weights import load_official
+from .shapes import Sizes
 
 __all__ = [
     "Block",
     "ConfigError",
+    "Sizes",
     "build",
     "configs",
     "fold",

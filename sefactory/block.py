@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.compiler import is_dynamo_compiling
 
-from .axes import Sizes
+from .compiler.runtime import CompiledBlock
+from .config.expressions import Value
 from .errors import ConfigError
-from .expression import Value
-from .lowering.lower import Lowered
-from .precision import autocasting
+from .operators.precision import is_autocast_enabled
+from .shapes import Sizes
 
 
 @dataclass(frozen=True)
-class Part:
+class NodeInfo:
     """One node of the config as it was built: its module path, what it is, what comes in and what goes out."""
 
     path: str
@@ -43,7 +43,7 @@ class Block(nn.Module):
         config: Any,
         label: str,
         sizes: tuple[Sizes, Sizes],
-        parts: Sequence[Part],
+        parts: Sequence[NodeInfo],
         let: Mapping[str, Mapping[str, Value]],
         lower: bool = True,
     ) -> None:
@@ -58,7 +58,7 @@ class Block(nn.Module):
         self._channels = sizes[0].number("C")
         self._fixed = {2 + i: sizes[0].number(axis) for i, axis in enumerate(sizes[0].grid) if isinstance(sizes[0][axis], int)}
         self.frozen = False
-        self.lowered: Lowered | None = None
+        self.lowered: CompiledBlock | None = None
         if lower:
             self.lower()
 
@@ -83,7 +83,7 @@ class Block(nn.Module):
 
     def lower(self) -> None:
         """Writes the steps anew from the tree as it is: after modules inside were exchanged, of which the tree itself runs."""
-        self.lowered = Lowered(self.node, self.sizes[0], self.frozen)
+        self.lowered = CompiledBlock(self.node, self.sizes[0], self.frozen)
         if not self.training:
             self.lowered.evaluate()
 
@@ -117,7 +117,7 @@ class Block(nn.Module):
         if self._fixed and any(x.shape[dim] != size for dim, size in self._fixed.items()):
             self._refuse(x, f"{tuple(x.shape)}")
         dtype = self._dtype()
-        if x.dtype != dtype and not (x.is_floating_point() and (dtype is None or autocasting(x))):
+        if x.dtype != dtype and not (x.is_floating_point() and (dtype is None or is_autocast_enabled(x))):
             self._refuse(x, str(x.dtype).removeprefix("torch."))
 
     def _dtype(self) -> torch.dtype | None:

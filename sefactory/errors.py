@@ -19,7 +19,7 @@ SYNONYMS = {
 }
 
 
-class Refused(ValueError):
+class InvalidValue(ValueError):
     """The bare fact, raised where the rule lives; the factory adds the place in the config and raises ConfigError."""
 
 
@@ -41,20 +41,20 @@ class ConfigError(ValueError):
         return "\n".join([*lines, f"and {more} more"] if more else lines)
 
 
-def nearest(word: str, allowed: Iterable[str]) -> str:
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """`; did you mean 'x'?`, or nothing where no allowed word is near.
 
-    >>> nearest("senett", ["senet", "sknet"])
+    >>> did_you_mean("senett", ["senet", "sknet"])
     "; did you mean 'senet'?"
     """
-    found = match(word, allowed)
+    found = closest_match(word, allowed)
     return f"; did you mean {found!r}?" if found else ""
 
 
-def match(word: str, allowed: Iterable[str]) -> str | None:
+def closest_match(word: str, allowed: Iterable[str]) -> str | None:
     """The allowed word that is nearest to a word, if one is near.
 
-    >>> match("AVG", ["mean", "max"]), match("zzz", ["mean", "max"])
+    >>> closest_match("AVG", ["mean", "max"]), closest_match("zzz", ["mean", "max"])
     ('mean', None)
     """
     options = list(allowed)
@@ -65,17 +65,17 @@ def match(word: str, allowed: Iterable[str]) -> str | None:
     return close[0] if close else None
 
 
-def words(items: Iterable[str]) -> str:
+def join_words(items: Iterable[str]) -> str:
     """`a, b, c`, cut where there are many, or `nothing`."""
     listed = list(items)
     more = len(listed) - MOST_WORDS
     return ", ".join(listed[:MOST_WORDS] + ([f"and {more} more"] if more > 0 else [])) or "nothing"
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """The value as a user wrote it, cut where it is long.
 
-    >>> shown("a"), shown(["x", True]), shown("x" * 100)[-8:], shown(None)
+    >>> short_repr("a"), short_repr(["x", True]), short_repr("x" * 100)[-8:], short_repr(None)
     ("'a'", '["x", true]', "xxxx...'", 'null')
     """
     try:

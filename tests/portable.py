@@ -12,7 +12,7 @@ from subjects import GRID, Subject
 from torch import Tensor
 from torch.export import Dim, export
 
-from sefactory.axes import Named, Sizes
+from sefactory.shapes import Sizes, SymbolicDim
 
 SEEN = (12, 10)  # the grid of the example that is traced, at a batch of 3
 UNSEEN = [(2, (9, 15)), (1, (16, 16)), (4, (8, 21))]  # and the smallest that it declares
@@ -38,7 +38,7 @@ def least_grid(subject: Subject) -> int:
 
 
 def _divisor(sizes: Sizes) -> int:
-    return max((extent.divisor for extent in (sizes["H"], sizes["W"]) if isinstance(extent, Named)), default=1)
+    return max((extent.divisor for extent in (sizes["H"], sizes["W"]) if isinstance(extent, SymbolicDim)), default=1)
 
 
 def _ready(make: Make) -> tuple[Subject, Tensor, Any, list[Tensor]]:

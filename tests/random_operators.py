@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from sefactory.axes import Sizes, coarser, finer
+from sefactory.shapes import Sizes, ceil_div, multiply
 
 Names = Mapping[str, int]
 Grown = tuple[Any, Sizes]
@@ -60,7 +60,7 @@ class Operators:
         """The axes whose size is a number and that have no role yet."""
         return "".join(a for a in sizes.axes if isinstance(sizes[a], int) and a not in "".join(taken))
 
-    def letters(self, sizes: Sizes, *options: str) -> tuple[str, str]:
+    def expand_axes(self, sizes: Sizes, *options: str) -> tuple[str, str]:
         """Axes as they are written, and what they stand for."""
         deep = ["D", "DHW", "WD"] if "D" in sizes.axes else []
         found = self.rng.choice([*options, *deep, sizes.grid, self.some(sizes.axes)])
@@ -85,7 +85,7 @@ class Operators:
         return self.bare(self.rng.choice(ACTIVATIONS)), sizes
 
     def pool(self, sizes: Sizes, names: Names) -> Grown:
-        written, over = self.letters(sizes, "HW", "H", "W", "C", "S", "WH")
+        written, over = self.expand_axes(sizes, "HW", "H", "W", "C", "S", "WH")
         by = self.rng.sample(STATISTICS, self.rng.choice([1, 1, 1, 2, 3]))
         out = sizes.replace(dict.fromkeys(over, 1))
         out = out.replace({"S": out.number("S") * len(by)})
@@ -95,13 +95,13 @@ class Operators:
 
     def window(self, sizes: Sizes, names: Names) -> Grown:
         extent = self.rng.choice([1, 2, 2, 3, 4])
-        out = sizes.replace({a: coarser(sizes[a], extent) for a in sizes.grid})
+        out = sizes.replace({a: ceil_div(sizes[a], extent) for a in sizes.grid})
         kernel = self.rng.choice([extent, 2 * extent - 1, 7, 4])  # 4 may be refused
         given = self.maybe(kernel=kernel, by=self.rng.choice(["mean", "max"]), borders=True)
         return {"window": {"extent": self.size(extent, names), **given}}, out
 
     def cluster(self, sizes: Sizes, names: Names) -> Grown:
-        if sizes["S"] != 1 or sizes.flat(sizes.space):
+        if sizes["S"] != 1 or sizes.is_unit(sizes.space):
             return self.pool(sizes, names)
         count = self.rng.randint(1, 3)
         out = sizes.replace({**dict.fromkeys(sizes.space, 1), "S": count})
@@ -123,7 +123,7 @@ class Operators:
         return {"linear": given}, sizes.replace({axis: out if axis == mix[0] else 1 for axis in mix})
 
     def conv(self, sizes: Sizes, names: Names) -> Grown:
-        written, along = self.letters(sizes, "HW", "C", "H", "W", "CW", "HC", "S", "SHW", sizes.grid)
+        written, along = self.expand_axes(sizes, "HW", "C", "H", "W", "CW", "HC", "S", "SHW", sizes.grid)
         written, along = (along[:3], along[:3]) if len(along) > 3 else (written, along)
         free = self.known(sizes, along)
         mix = self.some(free, 0)[:2]
@@ -135,7 +135,7 @@ class Operators:
             out = groups * self.rng.randint(1, 3)
             given |= {"out": self.size(out, names), "groups": groups}
         given |= {"stride": stride, **self.maybe(bias=True, dilation=2)}
-        changed = {axis: out if axis == mix[0] else 1 for axis in mix} | {a: coarser(sizes[a], stride) for a in along}
+        changed = {axis: out if axis == mix[0] else 1 for axis in mix} | {a: ceil_div(sizes[a], stride) for a in along}
         if self.rng.random() < 0.3:
             given["padding"] = self.rng.choice(["zeros", "circular", "reflect", "replicate"])
         elif self.rng.random() < 0.2:
@@ -157,7 +157,7 @@ class Operators:
         for axis, k, p in zip(along, kernels, paddings, strict=True):
             n = sizes[axis]
             reach = given.get("dilation", 1) * (k - 1)
-            left[axis] = coarser(n if not isinstance(n, int) else max(n + 2 * p - reach, 1), given["stride"])
+            left[axis] = ceil_div(n if not isinstance(n, int) else max(n + 2 * p - reach, 1), given["stride"])
         return left
 
     def mlp(self, sizes: Sizes, names: Names) -> Grown:
@@ -165,7 +165,7 @@ class Operators:
         return {"mlp": hidden if self.rng.random() < 0.3 else {"hidden": hidden, **self.maybe(bias=True)}}, sizes
 
     def multiscale(self, sizes: Sizes, names: Names) -> Grown:
-        written, along = self.letters(sizes, "C", "HW", "W", "S", "C")
+        written, along = self.expand_axes(sizes, "C", "HW", "W", "S", "C")
         written, along = (along[:3], along[:3]) if len(along) > 3 else (written, along)
         mix = self.some(self.known(sizes, along), 0)[:1]
         kernels, fuse = self.rng.choices([1, 3, 5], k=self.rng.randint(1, 3)), self.rng.choice(["sum", "mean", "concat"])
@@ -175,7 +175,7 @@ class Operators:
 
     def attention(self, sizes: Sizes, names: Names) -> Grown:
         channels = sizes.number("C")
-        tokens = [t for t in ("HW", "H", "W", "C", "S", "CH", "SW", "WH", "WC", "SHW", sizes.grid) if not sizes.flat(t)]
+        tokens = [t for t in ("HW", "H", "W", "C", "S", "CH", "SW", "WH", "WC", "SHW", sizes.grid) if not sizes.is_unit(t)]
         if not tokens:
             return self.linear_c(sizes, names)
         token = self.rng.choice(tokens)
@@ -224,7 +224,7 @@ class Operators:
         return {"unstack": groups if self.rng.random() < 0.5 else {"groups": groups}}, out
 
     def softmax(self, sizes: Sizes, names: Names) -> Grown:
-        over = [axes for axes in ("S", "C", "HW", "H", "W", "SC", "WHC", sizes.grid) if not sizes.flat(axes)]
+        over = [axes for axes in ("S", "C", "HW", "H", "W", "SC", "WHC", sizes.grid) if not sizes.is_unit(axes)]
         chosen = self.rng.choice(over) if over else ""
         return ({"softmax": "grid" if chosen == sizes.grid else chosen} if over else "sigmoid"), sizes
 
@@ -246,7 +246,7 @@ class Operators:
         return {"group_norm": self.divisor(sizes.number("C"))}, sizes
 
     def standardize(self, sizes: Sizes, names: Names) -> Grown:
-        over, _ = self.letters(sizes, "HW", "H", "C")
+        over, _ = self.expand_axes(sizes, "HW", "H", "C")
         return {"standardize": {"over": over, **self.maybe(eps=1e-3, unbiased=False)}}, sizes
 
     def elementwise(self, sizes: Sizes, names: Names) -> Grown:
@@ -271,9 +271,9 @@ class Operators:
                 to = {axis: self.rng.randint(1, 8) for axis in grid}
                 return {"resize": {"to": [self.size(n, names) for n in to.values()], **mode}}, sizes.replace(to)
             case "coarser":
-                return {"resize": {"scale": f"1/{step}", **mode}}, sizes.replace({a: coarser(sizes[a], step) for a in grid})
+                return {"resize": {"scale": f"1/{step}", **mode}}, sizes.replace({a: ceil_div(sizes[a], step) for a in grid})
             case "finer":
-                return {"resize": {"scale": 2, **mode}}, sizes.replace({a: finer(sizes[a], 2) for a in grid})
+                return {"resize": {"scale": 2, **mode}}, sizes.replace({a: multiply(sizes[a], 2) for a in grid})
         if not all(isinstance(sizes[a], int) for a in grid):  # a fixed grid is what this scale needs
             return ({"resize": {"scale": 0.7, **mode}} if self.rng.random() < 0.1 else "relu"), sizes
         return {"resize": {"scale": 0.7, **mode}}, sizes.replace({a: max(7 * sizes.number(a) // 10, 1) for a in grid})

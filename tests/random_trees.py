@@ -8,8 +8,8 @@ from typing import Any
 
 from random_operators import Grown, Names, Operators
 
-from sefactory.axes import Sizes, broadcast
-from sefactory.structure import trunk_sizes
+from sefactory.operators.containers import shared_trunk_sizes
+from sefactory.shapes import Sizes, broadcast
 
 WHOLE_MAPS = ["senet", "sknet", "cbam", "cbam_channel", "coordatt", "triplet", "triplet_two", "pam", "cam", "ecanet", "gcnet"]
 REFERENCES = [
@@ -202,7 +202,7 @@ class Grower:
         return first if trunk or self.rng.random() < 0.9 else outs[0].replace({"C": self.channels})
 
     def shared(self, outs: dict[str, Sizes], names: Names) -> tuple[list[Any], dict[str, Sizes]]:
-        here = trunk_sizes(list(outs.values()))
+        here = shared_trunk_sizes(list(outs.values()))
         found: list[Any] = []
         for _ in range(self.rng.choice([0, 1, 2, 2])):
             node, here = self.operators.keeping(here, names)

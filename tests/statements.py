@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, einsum, nn
 from torch.nn import functional as F
 
-from sefactory.axes import Sizes
-from sefactory.registry import find
+from sefactory.config.registry import find_operator
+from sefactory.shapes import Sizes
 
 S, C, H, W = 2, 6, 4, 5
 LETTERS = "schw"
@@ -26,7 +26,7 @@ def sizes_of(x: Tensor) -> Sizes:
 
 def fresh(name: str, x: Tensor, **parameters: Any) -> nn.Module:
     """The operator, without any config, in eval mode and float64, as it begins."""
-    found = find(name)
+    found = find_operator(name)
     assert found is not None
     return found.make(sizes_of(x), **parameters).double().eval()
 

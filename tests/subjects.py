@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 import sefactory as sf
-from sefactory.axes import Named, Sizes
-from sefactory.registry import find
+from sefactory.config.registry import find_operator
+from sefactory.shapes import Sizes, SymbolicDim
 
 GRID = (6, 5)
 CHANNELS = 8
-OF_ONE = Sizes((1, CHANNELS, Named("H"), Named("W")))
-OF_TWO = Sizes((2, CHANNELS, Named("H"), Named("W")))
+OF_ONE = Sizes((1, CHANNELS, SymbolicDim("H"), SymbolicDim("W")))
+OF_TWO = Sizes((2, CHANNELS, SymbolicDim("H"), SymbolicDim("W")))
 FIXED = Sizes((2, CHANNELS, *GRID))
 
 # Name, what comes in, parameters. Several lines where an operator has several ways through its code.
@@ -26,7 +26,11 @@ EXAMPLES: list[tuple[str, Sizes, dict[str, Any]]] = [
     ("attention", OF_TWO, {"tokens": "H", "key": 1, "heads": 2, "position": 3}),
     ("attention", OF_TWO, {"tokens": "HW", "key": 1, "heads": 2, "position": [3, 2], "similarity": "cosine"}),
     ("attention", OF_TWO, {"tokens": "WH", "key": 2, "factored": True}),
-    ("attention", Sizes((2, 12, Named("H"), Named("W"))), {"tokens": "C", "key": 2, "heads": 2, "similarity": "cosine"}),
+    (
+        "attention",
+        Sizes((2, 12, SymbolicDim("H"), SymbolicDim("W"))),
+        {"tokens": "C", "key": 2, "heads": 2, "similarity": "cosine"},
+    ),
     ("batch_norm", OF_TWO, {}),
     ("batch_norm", FIXED, {"each": "HC"}),
     ("clamp", OF_TWO, {"min": -0.5, "max": 0.7}),
@@ -132,7 +136,7 @@ class Subject:
 
 
 def operator_subject(name: str, sizes: Sizes, parameters: dict[str, Any]) -> Subject:
-    found = find(name)
+    found = find_operator(name)
     assert found is not None
     module = found.make(sizes, **parameters)
     return Subject(module, (sizes, getattr(module, "sizes", sizes)), bare=True, positive=name in POSITIVE)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.utils.benchmark import Measurement
 from torch.utils.benchmark.utils.common import TaskSpec
 
-from sefactory import benchmark, machine, memory
-from sefactory.benchmark import Case, Comparison, Machine, Options, Row, floor, refused_row
+from sefactory.bench import benchmark, machine, memory
+from sefactory.bench.benchmark import Case, Comparison, Machine, Options, Row, refused_row, roofline_bound
 
 SHAPE = (2, 4, 6, 8)
 QUICK = Options(rounds=2, seconds=1e-4)
@@ -143,7 +143,7 @@ def test_no_ratio_without_a_baseline() -> None:
 def test_floor(parameters: int, macs: int, train: bool, seconds: float) -> None:
     x, y = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 2, 2)
     known = Case("a", nn.Identity(), parameters, macs, 0, {})
-    assert floor(known, x, y, Machine(bytes_per_second=1000, flops_per_second=5000), train) == seconds
+    assert roofline_bound(known, x, y, Machine(bytes_per_second=1000, flops_per_second=5000), train) == seconds
 
 
 @pytest.mark.parametrize("dtype, size", [("float32", 4), ("float64", 8), ("bfloat16", 2)])

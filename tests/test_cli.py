@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import sefactory as sf
-from sefactory import cli
-from sefactory.benchmark import Comparison
+from sefactory.bench.benchmark import Comparison
+from sefactory.cli import main as cli
 
 SMALL = ["input=single", "input.channels=64", "input.size=7", "batch=2", "rounds=1", "seconds=0.001"]
 Run = Callable[..., tuple[int, str, str]]
@@ -59,10 +59,10 @@ def test_show_prints_the_parameter_counts(run: Run, block: str, channels: int, o
 
 
 def test_show_json_is_the_description(run: Run, tmp_path: Path) -> None:
-    from sefactory.describe import describe
+    from sefactory.bench.summary import summarize
 
     code, out, _ = run("show", "block=cbam", "channels=64", "size=[7,9]", "format=json")
-    expected = describe(sf.build("cbam", 64), 7, 9).as_dict()
+    expected = summarize(sf.build("cbam", 64), 7, 9).as_dict()
     assert code == 0 and json.loads(out) == json.loads(json.dumps(expected))
     assert list(tmp_path.iterdir()) == []
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sefactory import cli
+from sefactory.cli import main as cli
 
 SMALL = {
     "host": "timm:resnet18",

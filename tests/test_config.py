@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigTypeError
 
 import sefactory as sf
-from sefactory.config import SHIPPED, merge, without_removed
+from sefactory.config.repository import SHIPPED, merge, without_nulls
 
 NAMES = sf.configs()
 TREES: st.SearchStrategy[Any] = st.recursive(
@@ -71,7 +71,7 @@ def test_a_round_trip_through_yaml_changes_nothing(name: str, tmp_path: Path) ->
 def test_inheritance_is_hydras(name: str) -> None:
     with initialize_config_dir(config_dir=str((SHIPPED / "block").resolve()), version_base="1.3"):
         composed = OmegaConf.to_container(compose(name), resolve=False)
-    assert ordered(without_removed(composed)) == ordered(sf.load(name))
+    assert ordered(without_nulls(composed)) == ordered(sf.load(name))
 
 
 @settings(max_examples=300, deadline=None)
@@ -163,7 +163,7 @@ def test_a_base_is_looked_up_beside_its_file(shelves: Path) -> None:
 
 def test_a_merge_key_is_yaml() -> None:
     text = "a: &a {kernel: 3, bias: true}\nb: {<<: *a, kernel: 5}\n"
-    from sefactory.plain import parse_yaml
+    from sefactory.config.yaml_reader import parse_yaml
 
     assert parse_yaml(text, "") == {"a": {"kernel": 3, "bias": True}, "b": {"kernel": 5, "bias": True}}
 

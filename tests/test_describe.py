@@ -10,10 +10,10 @@ from subjects import EXAMPLES, GRID
 from torch import nn
 
 import sefactory as sf
-from sefactory.axes import Sizes
-from sefactory.block import Block, Part
-from sefactory.describe import declared, describe, leaf_operators, measured
-from sefactory.registry import find
+from sefactory.bench.summary import declared, leaf_operators, measured, summarize
+from sefactory.block import Block, NodeInfo
+from sefactory.config.registry import find_operator
+from sefactory.shapes import Sizes
 
 C, H, W = 256, 40, 56
 N = H * W
@@ -71,15 +71,15 @@ SEVEN: dict[str, Callable[[], int]] = {
 
 @pytest.mark.parametrize("name", SEVEN)
 def test_macs_equal_the_formula(name: str) -> None:
-    found = describe(sf.build(name, C), H, W)
+    found = summarize(sf.build(name, C), H, W)
     assert found.macs == pytest.approx(SEVEN[name](), rel=0.01)
-    assert describe(sf.build(name, C), H, W, batch=3).macs == pytest.approx(3 * SEVEN[name](), rel=0.01)
+    assert summarize(sf.build(name, C), H, W, batch=3).macs == pytest.approx(3 * SEVEN[name](), rel=0.01)
 
 
 @pytest.mark.parametrize("name", sf.configs())
 def test_totals_are_the_sums_of_the_lines(name: str) -> None:
     block = sf.build(name, 64)
-    found = describe(block, 8, 12)
+    found = summarize(block, 8, 12)
     for column in ("parameters", "macs", "elements"):
         assert sum(getattr(line, column) for line in found.lines) == getattr(found, column)
     assert found.parameters == sum(p.numel() for p in block.parameters())
@@ -88,7 +88,7 @@ def test_totals_are_the_sums_of_the_lines(name: str) -> None:
 
 def test_lines_stand_at_their_paths() -> None:
     block = sf.build("danet", 64)
-    paths = [line.path for line in describe(block, 8, 8).lines]
+    paths = [line.path for line in summarize(block, 8, 8).lines]
     assert paths[:4] == ["", "parallel.position", "parallel.position.series.enter", "parallel.position.series.enter.0"]
     assert "parallel.position.series.attend.excite.1" in paths and len(set(paths)) == len(paths)
     for path in paths:
@@ -101,7 +101,7 @@ def test_let_is_resolved_where_it_stands() -> None:
 
 
 def test_elements_count_what_macs_do_not() -> None:
-    found = describe(sf.build("senet", 64), 7, 7)
+    found = summarize(sf.build("senet", 64), 7, 7)
     by_path = {line.path: line.elements for line in found.lines}
     assert by_path["squeeze.0"] == 64 * 49 and by_path["gate.0"] == 64 and by_path[""] == 2 * 64 * 49
     assert {line.path: line.macs for line in found.lines}["excite.0"] == 2 * 64 * 4
@@ -109,7 +109,7 @@ def test_elements_count_what_macs_do_not() -> None:
 
 def test_a_root_operator_is_its_own_line() -> None:
     block = sf.build({"linear": {"out": 3}}, 4)
-    found = describe(block, 5, 5)
+    found = summarize(block, 5, 5)
     assert [(line.path, line.operator, line.parameters, line.macs) for line in found.lines] == [("", "linear", 12, 300)]
     assert leaf_operators(block) == {"": "linear"}
 
@@ -123,21 +123,21 @@ def test_describing_changes_nothing() -> None:
     block.series.spatial.eval()
     before = {key: t.clone() for key, t in block.state_dict().items()}
     modes = [module.training for module in block.modules()]
-    describe(block, 56, 56)
+    summarize(block, 56, 56)
     assert [module.training for module in block.modules()] == modes
     assert all(torch.equal(before[key], t) for key, t in block.state_dict().items())
     assert not any(module._forward_hooks for module in block.modules())
 
 
 def test_half_and_meta_blocks_can_be_described() -> None:
-    assert describe(sf.build("danet", 64).half(), 8, 8).macs == describe(sf.build("danet", 64), 8, 8).macs
+    assert summarize(sf.build("danet", 64).half(), 8, 8).macs == summarize(sf.build("danet", 64), 8, 8).macs
     with torch.device("meta"):
         block = sf.build("senet", 2**16)
-    assert describe(block, 7, 7).parameters == 2 * 2**16 * 2**12 + 2**12 + 2**16
+    assert summarize(block, 7, 7).parameters == 2 * 2**16 * 2**12 + 2**12 + 2**16
 
 
 def test_as_dict_is_json() -> None:
-    found = json.loads(json.dumps(describe(sf.build("pam", 64), 7, 9).as_dict()))
+    found = json.loads(json.dumps(summarize(sf.build("pam", 64), 7, 9).as_dict()))
     assert set(found) == {"block", "input", "output", "lines", "parameters", "macs", "elements", "let", "rewrites"}
     assert set(found["lines"][0]) == {"path", "operator", "sizes", "parameters", "macs", "elements"}
     assert found["input"] == [1, 64, 7, 9] and found["let"] == {"": {"key": 8}}
@@ -161,11 +161,11 @@ def test_the_declared_sizes_cost_what_a_forward_costs(name: str, grid: str) -> N
 
 @pytest.mark.parametrize(("name", "sizes", "given"), EXAMPLES)
 def test_the_declared_sizes_of_an_operator_cost_what_its_forward_costs(name: str, sizes: Sizes, given: dict[str, Any]) -> None:
-    operator = find(name)
+    operator = find_operator(name)
     assert operator is not None
     module, sides = operator.make(sizes, **given), dict(zip("HW", GRID, strict=True))
     through = (sizes, getattr(module, "sizes", sizes))
-    block = Block(module, config=None, label="", sizes=through, parts=[Part("", name, through)], let={}, lower=False)
+    block = Block(module, config=None, label="", sizes=through, parts=[NodeInfo("", name, through)], let={}, lower=False)
     work, shape = measured(block.node, torch.empty(sizes.at(2, sides), device="meta"))
     counted = declared(block, 2, sides)
     assert counted is not None and shape == through[1].at(2, sides)
@@ -176,7 +176,7 @@ def test_only_a_forward_tells_what_a_replaced_module_costs() -> None:
     block = sf.build("senet", 64)
     block.gate.add_module("0", nn.Linear(1, 1))
     assert declared(block, 1, {"H": 7, "W": 7}) is None
-    assert describe(block, 7, 7).parameters == 64 * 4 * 2 + 64 + 4 + 2
+    assert summarize(block, 7, 7).parameters == 64 * 4 * 2 + 64 + 4 + 2
     block = sf.build("senet", 64)
     block.get_submodule("gate.0").register_forward_hook(lambda module, args, y: y[..., None])
     assert declared(block, 1, {"H": 7, "W": 7}) is None

@@ -9,9 +9,9 @@ from subjects import EXAMPLES
 from torch import Tensor, nn
 
 import sefactory as sf
-from sefactory import registry
-from sefactory.axes import Sizes
-from sefactory.rehearsal import Rehearsal
+from sefactory.config import registry
+from sefactory.operators.deferred_init import DeferredInit
+from sefactory.shapes import Sizes
 
 RECORDED = {  # checksum of the weights at seed 0 and C = 64, and the number drawn next
     "senet": (1.5595414857380092, 0.35765838623046875),
@@ -41,11 +41,11 @@ def test_a_seed_gives_the_recorded_weights(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "sizes", "given"), EXAMPLES)
 def test_what_is_rehearsed_is_drawn_as_without(name: str, sizes: Sizes, given: dict[str, Any]) -> None:
-    operator = registry.find(name)
+    operator = registry.find_operator(name)
     assert operator is not None and operator.shipped
     torch.manual_seed(0)
     wanted = operator.make(sizes, **given)
-    with Rehearsal() as rehearsal:
+    with DeferredInit() as rehearsal:
         module = operator.make(sizes, **given)
     held = [tensor for part in module.modules() for tensor in vars(part).values() if isinstance(tensor, Tensor)]
     assert rehearsal.whole and not held and all(tensor.is_meta for tensor in module.state_dict().values())
@@ -69,11 +69,11 @@ def checked_twins(first: nn.Module, second: nn.Module) -> None:
 @pytest.mark.parametrize(("name", "sizes", "given"), EXAMPLES)
 def test_the_second_of_the_same_is_drawn_as_if_made(name: str, sizes: Sizes, given: dict[str, Any]) -> None:
     """A rehearsal makes it once and copies it."""
-    operator = registry.find(name)
+    operator = registry.find_operator(name)
     assert operator is not None
     torch.manual_seed(0)
     wanted = nn.ModuleList([operator.make(sizes, **given) for _ in range(3)])
-    with Rehearsal() as rehearsal:
+    with DeferredInit() as rehearsal:
         found = nn.ModuleList([rehearsal.made(operator.make, sizes, given) for _ in range(3)])
     checked_twins(found[0], found[1])
     checked_twins(found[1], found[2])
@@ -85,7 +85,7 @@ def test_the_second_of_the_same_is_drawn_as_if_made(name: str, sizes: Sizes, giv
 
 
 def test_what_is_not_the_same_is_made_anew() -> None:
-    linear, sizes, calls = registry.find("linear"), Sizes.of_map(8), list[dict[str, Any]]()
+    linear, sizes, calls = registry.find_operator("linear"), Sizes.of_map(8), list[dict[str, Any]]()
     assert linear is not None
     make = linear.make
 
@@ -93,10 +93,15 @@ def test_what_is_not_the_same_is_made_anew() -> None:
         calls.append(given)
         return make(sizes, **given)
 
-    with Rehearsal() as rehearsal:
+    with DeferredInit() as rehearsal:
         for given in ({"out": 4}, {"out": 1}, {"out": 4, "bias": 1}, {"out": 4}, {"out": 4, "bias": True}):
             rehearsal.made(counted, sizes, given)
-        for other in (Sizes.of_map(16), Sizes.of_map(8, {"H": 4}), Sizes.of_map(8, grid="W"), replace(sizes, since="here")):
+        for other in (
+            Sizes.of_map(16),
+            Sizes.of_map(8, {"H": 4}),
+            Sizes.of_map(8, grid="W"),
+            replace(sizes, stacked_at="here"),
+        ):
             rehearsal.made(counted, other, {"out": 4})
     assert len(calls) == 8
 

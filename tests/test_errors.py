@@ -12,7 +12,7 @@ import torch
 from error_rows import Row, rows
 
 import sefactory as sf
-from sefactory.errors import MOST_FAULTS, MOST_WORDS, match, shown, words
+from sefactory.errors import MOST_FAULTS, MOST_WORDS, closest_match, join_words, short_repr
 
 ROWS = rows()
 MACHINERY = re.compile(r"\b(None|True|False|NoneType|Traceback|pydantic|Refused|dataclass|dict|str|tuple)\b|<class|0x")
@@ -70,8 +70,8 @@ def test_many_faults_are_cut() -> None:
 
 
 def test_many_words_are_cut() -> None:
-    listed = words(f"w{i}" for i in range(MOST_WORDS + 2))
-    assert listed.endswith(f"w{MOST_WORDS - 1}, and 2 more") and words([]) == "nothing"
+    listed = join_words(f"w{i}" for i in range(MOST_WORDS + 2))
+    assert listed.endswith(f"w{MOST_WORDS - 1}, and 2 more") and join_words([]) == "nothing"
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,11 @@ def test_many_words_are_cut() -> None:
     ],
 )
 def test_values_are_shown_as_they_were_written(value: object, text: str) -> None:
-    assert shown(value) == text
+    assert short_repr(value) == text
 
 
 def test_a_number_too_long_to_write_is_its_type() -> None:
-    assert shown(10**5000) == "int"
+    assert short_repr(10**5000) == "int"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_number_too_long_to_write_is_its_type() -> None:
     ],
 )
 def test_nearest(word: str, allowed: list[str], nearest: str | None) -> None:
-    assert match(word, allowed) == nearest
+    assert closest_match(word, allowed) == nearest
 
 
 FIXED = {"linear": {"mix": "HW", "out": 4}}

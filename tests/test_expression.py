@@ -8,10 +8,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sefactory.axes import Sizes
-from sefactory.errors import Refused
-from sefactory.expression import LARGEST, Unknown, evaluate, floored, references, spelled
-from sefactory.scope import LONGEST_CHAIN, LetFault, of_map, resolve_let
+from sefactory.config.expressions import LARGEST, Unknown, evaluate, floor_size, references, show_values
+from sefactory.config.scope import LONGEST_CHAIN, LetFault, map_names, resolve_let
+from sefactory.errors import InvalidValue
+from sefactory.shapes import Sizes
 
 NAMES = {"C": 64, "r": 16, "k": 7, "m": 0.05, "q": 2.5, "flag": True, "later": None}
 NUMBERS = st.integers(0, 40).map(str) | st.sampled_from(["0.5", "2.5", "1e2", "C", "r", "k", "q"])
@@ -63,12 +63,12 @@ def test_values_are_pythons(text: str, whole: bool) -> None:
     try:
         expected, exact = _python(text, whole), _python(text, False)
     except ZeroDivisionError:
-        with pytest.raises(Refused, match="division by zero"):
+        with pytest.raises(InvalidValue, match="division by zero"):
             evaluate(text, NAMES, whole)
         return
     try:
         found = evaluate(text, NAMES, whole)
-    except Refused as refused:
+    except InvalidValue as refused:
         vanished = whole and expected == 0 and exact != 0
         assert vanished or "beyond 2^53" in str(refused) or "inside one another" in str(refused)
         return
@@ -80,7 +80,7 @@ def test_integers_divide_to_the_floor(a: int, b: int) -> None:
     names = {"a": a, "b": b}
     true = Fraction(a, b)
     if 0 < true < 1:
-        with pytest.raises(Refused, match=r"^a/b = \S+, which floors to 0 \(a = -?\d+, b = -?\d+\)$"):
+        with pytest.raises(InvalidValue, match=r"^a/b = \S+, which floors to 0 \(a = -?\d+, b = -?\d+\)$"):
             evaluate("a/b", names)
     else:
         assert evaluate("a/b", names) == math.floor(true) == evaluate("a//b", names)
@@ -90,10 +90,10 @@ def test_integers_divide_to_the_floor(a: int, b: int) -> None:
 @given(st.floats(-(10**9), 10**9))
 def test_a_size_is_the_floor(x: float) -> None:
     if 0 < x < 1:
-        with pytest.raises(Refused, match="floors to 0"):
-            floored("x", x, {})
+        with pytest.raises(InvalidValue, match="floors to 0"):
+            floor_size("x", x, {})
     else:
-        assert floored("x", x, {}) == math.floor(x)
+        assert floor_size("x", x, {}) == math.floor(x)
 
 
 @given(st.floats(-(10**9), 10**9))
@@ -178,7 +178,7 @@ def test_refusals(text: str, message: str | None) -> None:
         with pytest.raises(Unknown):
             evaluate(text, NAMES)
         return
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(InvalidValue) as caught:
         evaluate(text, NAMES)
     assert str(caught.value) == message
 
@@ -189,24 +189,28 @@ def test_depth_and_length_have_limits(levels: int) -> None:
     if levels <= 20:
         assert abs(evaluate(text, NAMES)) == 64
     else:
-        with pytest.raises(Refused, match="at most 20 operations inside one another"):
+        with pytest.raises(InvalidValue, match="at most 20 operations inside one another"):
             evaluate(text, NAMES)
     assert evaluate("C" + " " * 199, NAMES) == 64
 
 
 def test_every_intermediate_value_is_bounded() -> None:
     assert evaluate(f"{LARGEST} - 1", {}) == LARGEST - 1
-    with pytest.raises(Refused, match="beyond 2"):
+    with pytest.raises(InvalidValue, match="beyond 2"):
         evaluate(f"({LARGEST} + {LARGEST}) / 4", {})
 
 
 def test_names_of_an_expression() -> None:
     assert references("max(C/r, odd(k)) + 2") == {"C", "r", "k"} and references("8") == set()
-    assert spelled("C/r + later + m", NAMES) == " (C = 64, m = 0.05, r = 16)" and spelled("8", NAMES) == ""
+    assert show_values("C/r + later + m", NAMES) == " (C = 64, m = 0.05, r = 16)" and show_values("8", NAMES) == ""
 
 
 def test_names_of_a_map() -> None:
-    assert of_map(Sizes.of_map(64)) == {"C": 64} and of_map(Sizes.of_map(64, {"H": 7, "W": 5})) == {"C": 64, "H": 7, "W": 5}
+    assert map_names(Sizes.of_map(64)) == {"C": 64} and map_names(Sizes.of_map(64, {"H": 7, "W": 5})) == {
+        "C": 64,
+        "H": 7,
+        "W": 5,
+    }
 
 
 def test_let_in_any_order() -> None:

@@ -4,61 +4,16 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sefactory"
 
-# A module imports from floors above its own line in this table, never from its own or from one below it.
-# `operators.*` are the families of operators that have no line of their own: none of them knows another.
-FLOORS = [
-    {"kernels", "kernels.bands", "kernels.guard"},
-    {"kernels.attention", "kernels.heads", "kernels.normalisation", "kernels.reduction", "kernels.windows"},
-    {"kernels.columns", "kernels.gradient", "kernels.thin"},
-    {"kernels.blockwise", "kernels.convolution"},
-    {"kernels.gating"},
-    {"kernels.compiled"},
-    {"errors", "network"},
-    {"expression", "precision", "header", "machine", "memory"},
-    {"axes", "plain"},
-    {"scope", "schema", "rehearsal", "module"},
-    {"registry", "operators.weights", "structure"},
-    {"operators.*"},
-    {"operators.conv"},
-    {"operators", "nodes", "naming"},
-    {"lowering", "lowering.operations", "lowering.layout", "lowering.activations", "lowering.terms"},
-    {"lowering.graph"},
-    {"lowering.program"},
-    {"lowering.descriptors", "lowering.maps"},
-    {"lowering.units", "lowering.windows"},
-    {"lowering.attend", "lowering.heads", "lowering.positions", "lowering.rules.rewrite", "lowering.sides"},
-    {
-        "lowering.rules.attention",
-        "lowering.rules.gates",
-        "lowering.rules.linear",
-        "lowering.rules.sides",
-        "lowering.rules.sums",
-    },
-    {"lowering.capture", "lowering.emit", "lowering.rules"},
-    {"lowering.lower"},
-    {"block", "config", "grammar"},
-    {"maker", "overrides", "official"},
-    {"recall"},
-    {"factory", "freezing", "describe", "benchmark"},
-    {"network.sites", "network.blend"},
-    {"network.report", "network.cost"},
-    {"network.hooks"},
-    {"network.carry"},
-    {"network.insertion"},
-    {"network.layer", "network.zoo"},
-    {"network.host"},
-    {"plots"},
-    {"report"},
-    {"commands", "commands.completion", "commands.scan", "commands.job", "commands.networks"},
-    {"commands.bench", "commands.explain", "commands.show"},
-    {"cli"},
-]
+# The rooms of the package along the path of the data. A room imports from the rooms before it and from itself.
+ROOMS = ["errors", "shapes", "config", "kernels", "operators", "compiler", "block", "build", "bench", "networks", "cli"]
+MOST_ENTRIES = 12
 PAPERS = set(
     "senet sknet cbam coordatt triplet danet seaformer ecanet eca gcnet genet bam scse ese sse pam cam srm simam fca fcanet "
     "nonlocal splat a2net srmnet resnest lka ela sge lct sanet squeezeandexcitation coordinateattention tripletattention "
@@ -90,22 +45,39 @@ def imports(name: str) -> set[str]:
     return found
 
 
-def floor(name: str) -> int:
-    """The line of a module in the table."""
-    lines = [i for i, modules in enumerate(FLOORS) if name in modules]
-    family = [i for i, modules in enumerate(FLOORS) if "operators.*" in modules and name.startswith("operators.")]
-    return (lines or family)[0]
+def room(name: str) -> int:
+    """The position of a module's room."""
+    return ROOMS.index(name.split(".")[0])
 
 
-def test_every_module_has_a_floor() -> None:
-    listed = [name for modules in FLOORS for name in modules if name != "operators.*"]
-    assert len(listed) == len(set(listed)) and set(listed) <= set(MODULES)
-    assert all(floor(name) >= 0 for name in MODULES)
+def test_the_root_of_the_package_holds_the_rooms_alone() -> None:
+    entries = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert entries - {"__init__"} == set(ROOMS) and len(ROOMS) <= MOST_ENTRIES
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_module_imports_from_lower_floors_alone(name: str) -> None:
-    assert not {other for other in imports(name) if floor(other) >= floor(name)}
+def test_a_module_imports_from_its_own_room_and_those_before_it(name: str) -> None:
+    assert not {other for other in imports(name) - {""} if room(other) > room(name)}
+
+
+def test_no_modules_import_each_other() -> None:
+    graph = {name: (imports(name) - {"", name}) & MODULES.keys() for name in MODULES}
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError
+    assert set(order) == MODULES.keys()
+
+
+def test_config_is_free_of_torch() -> None:
+    """The room is imported in an interpreter without torch; the root of the package, which imports every room, is left out."""
+    modules = [f"sefactory.{name}" for name in MODULES if room(name) <= ROOMS.index("config")]
+    code = f"""
+import importlib, sys, types
+package = types.ModuleType("sefactory")
+package.__path__ = [{str(PACKAGE)!r}]
+sys.modules.update(sefactory=package, torch=None)
+for name in {modules}:
+    importlib.import_module(name)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def names(path: Path) -> set[str]:

@@ -9,13 +9,13 @@ from properties import PROPERTIES
 from subjects import CONFIGS, ESTIMATED, EXAMPLES, GRID, SUBJECTS, WIDTH
 
 import sefactory as sf
-from sefactory.registry import find
+from sefactory.config.registry import find_operator
 
 LAW = pytest.mark.parametrize("name", SUBJECTS)
 
 
 def test_no_operator_and_no_config_is_missing() -> None:
-    shipped = [name for name in sf.operators() if find(name).make.__module__.startswith("sefactory.")]  # type: ignore[union-attr]
+    shipped = [name for name in sf.operators() if find_operator(name).make.__module__.startswith("sefactory.")]  # type: ignore[union-attr]
     assert sorted({name for name, _, _ in EXAMPLES}) == shipped
     assert list(CONFIGS) == sf.configs() and len(CONFIGS) >= 25
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from sefactory import structure
-from sefactory.axes import Sizes
-from sefactory.module import Module
+from sefactory.operators import containers as structure
+from sefactory.operators.module import Module
+from sefactory.shapes import Sizes
 
 FILES = Path(structure.__file__).parent.glob("operators/[a-z]*.py")
 FAMILIES = [import_module(f"sefactory.operators.{path.stem}") for path in FILES]

@@ -27,7 +27,7 @@ from mutants import (
 from references import load_golden
 
 import sefactory as sf
-from sefactory.registry import find
+from sefactory.config.registry import find_operator
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "mutations.md"
 OF_A_KIND = 3
@@ -83,7 +83,7 @@ def kinds_of_operators(case: str) -> set[str]:
     """The kinds of mutants that there have to be: from the operators of the block, without the tree of its config."""
     block = sf.build(CASES[case].config, load_golden(case).input.shape[1], overrides=CASES[case].overrides)
     names = [part.operator for part in block.parts]
-    found = [operator for operator in map(find, names) if operator]
+    found = [operator for operator in map(find_operator, names) if operator]
     kinds = {kind_of(schema.name) for operator in found for schema in operator.parameters if schema.name != "start"}
     forms = {"parallel,": "fuse", "unit,": "apply"}
     kinds |= {kind for form, kind in forms.items() if any(name.startswith(form) for name in names)}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import sefactory as sf
-from sefactory.config import without_removed
+from sefactory.config.repository import without_nulls
 
 SE = {"squeeze": ["pool"], "excite": [{"mlp": {"hidden": 4, "bias": True}}], "gate": ["sigmoid"]}
 NORMED = [{"linear": {"out": 6, "bias": True}}, "batch_norm"]
@@ -284,7 +284,7 @@ def test_a_map_for_more_than_the_block_has_is_no_fault() -> None:
 @pytest.mark.parametrize("name", sf.configs())
 def test_every_map_of_every_config_covers_the_whole_block(name: str) -> None:
     block = sf.build(name, 64)
-    for source, entries in (without_removed(block.config).get("official") or {}).items():
+    for source, entries in (without_nulls(block.config).get("official") or {}).items():
         if entries is None:
             continue
         keys = {ours: theirs for ours, theirs in entries.items() if ours != "unused"}

@@ -7,7 +7,7 @@ import portable
 import pytest
 from subjects import CONFIGS, SUBJECTS, operator_subject
 
-from sefactory.axes import Named, Sizes
+from sefactory.shapes import Sizes, SymbolicDim
 
 SEVEN = ["senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer"]
 TRAINING = (True,)  # the half with a backward pass of batch statistics
@@ -26,7 +26,7 @@ def test_the_smallest_grid_that_is_exported() -> None:
         "genet_plus": 4,
         "scnet": 8,
     }
-    sizes = Sizes((1, 8, Named("H"), Named("W")))
+    sizes = Sizes((1, 8, SymbolicDim("H"), SymbolicDim("W")))
     assert portable.least_grid(operator_subject("window", sizes, {"extent": 3})) == 6
 
 

@@ -11,7 +11,7 @@ import torch
 from subjects import OF_TWO, Subject
 from torch import Tensor, nn
 
-from sefactory.axes import Sizes
+from sefactory.shapes import Sizes
 
 PROPERTIES = {**properties.PROPERTIES, **portable.PROPERTIES}
 COUNT = itertools.count()

@@ -11,7 +11,7 @@ from random_trees import REFERENCES, Tree, depth, random_tree
 from torch import Tensor, nn
 
 import sefactory as sf
-from sefactory.registry import find
+from sefactory.config.registry import find_operator
 
 COUNT, CHUNKS = 5000, 50
 GRIDS = [{"D": 3, "H": 7, "W": 5}, {"D": 2, "H": 4, "W": 9}]
@@ -112,7 +112,7 @@ def test_the_trees_are_deep_and_use_every_word() -> None:
     trees = [random_tree(seed) for seed in range(COUNT)]
     assert max(depth(tree.config) for tree in trees) >= 15
     said = {word for tree in trees for word in _words(tree.config)}
-    shipped = {name for name in sf.operators() if find(name).make.__module__.startswith("sefactory.")}  # type: ignore[union-attr]
+    shipped = {name for name in sf.operators() if find_operator(name).make.__module__.startswith("sefactory.")}  # type: ignore[union-attr]
     grammar = {"squeeze", "excite", "gate", "apply", "series", "parallel", "shared", "own", "fuse", "let"}
     assert said >= shipped | grammar | set(REFERENCES)
     assert said >= {"multiply", "add", "scale_shift", "sum", "mean", "product", "max", "stack", "concat"}
@@ -124,7 +124,7 @@ def test_a_tree_is_the_same_for_the_same_seed() -> None:
 
 def test_every_operator_of_the_generator_has_a_maker() -> None:
     names = {*CHANGING, *KEEPING}
-    assert all(hasattr(Operators, name) for name in names if find(name) is None)
+    assert all(hasattr(Operators, name) for name in names if find_operator(name) is None)
 
 
 # ---- What the trees found: each of these once ran into torch, or raised something else ----------------------------------

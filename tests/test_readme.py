@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sefactory import cli
+from sefactory.cli import main as cli
 
 # torchvision, which timm imports, asks a torch without CUDA for these.
 SCHEMAS = """

@@ -14,15 +14,16 @@ from subjects import EXAMPLES
 from torch import nn
 
 import sefactory as sf
-from sefactory import recall, registry
-from sefactory.axes import Sizes
-from sefactory.config import Shelf, complete, load_config
+from sefactory.build import recall
+from sefactory.build.builder import ModuleBuilder
+from sefactory.config import registry
+from sefactory.config.expressions import _parse
+from sefactory.config.parser import Parser
+from sefactory.config.repository import ConfigRepository, drop_removed, load_config
+from sefactory.config.syntax_tree import Config
 from sefactory.errors import ConfigError
-from sefactory.expression import _parse
-from sefactory.grammar import Grammar
-from sefactory.maker import Maker
-from sefactory.module import Module
-from sefactory.nodes import Config
+from sefactory.operators.module import Module
+from sefactory.shapes import Sizes
 
 NAMES = sf.configs()
 GRID = {"height": 14, "width": 14}
@@ -42,7 +43,7 @@ def forgotten() -> Iterator[None]:
 def work(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How often nodes were read, modules were made, and attributes of modules were set."""
     count = {"read": 0, "made": 0, "set": 0}
-    originals = {"read": (Grammar, "_node"), "made": (Maker, "node"), "set": (nn.Module, "__setattr__")}
+    originals = {"read": (Parser, "_node"), "made": (ModuleBuilder, "node"), "set": (nn.Module, "__setattr__")}
     for kind, (owner, name) in originals.items():
         original = getattr(owner, name)
 
@@ -114,7 +115,7 @@ def test_what_is_built_once_is_not_kept() -> None:
 
 
 def _config(name: str) -> Config:
-    return complete(load_config(name, Shelf()))
+    return drop_removed(load_config(name, ConfigRepository()))
 
 
 # ---- What it gives ----
@@ -168,7 +169,7 @@ PLAIN = (int, float, bool, str, type(None), Sizes, tuple)
 def test_a_module_of_the_package_holds_what_may_be_shared(name: str, sizes: Sizes, given: dict[str, Any]) -> None:
     """Numbers, texts, sizes, tuples of them; and lists of them, which are copied."""
     own = set(vars(nn.Module()))
-    operator = registry.find(name)
+    operator = registry.find_operator(name)
     assert operator is not None
     for module in operator.make(sizes, **given).modules():
         for attribute, value in vars(module).items():
@@ -193,7 +194,7 @@ def test_changes_of_a_block_stay_with_it() -> None:
 
 def test_blocks_of_one_config_hold_data_of_their_own() -> None:
     """As `show` and `bench` build several of what they have read once."""
-    read = load_config("senet", Shelf())
+    read = load_config("senet", ConfigRepository())
     before = copy.deepcopy(read.data)
     first, second = sf.build(read, 64), sf.build(read, 64)
     first.config["gate"].append("relu")

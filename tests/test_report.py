@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sefactory import plots, report
-from sefactory.benchmark import Row, refused_row, sides
+from sefactory.bench import plots, report
+from sefactory.bench.benchmark import Row, refused_row, sides
 
 ENVIRONMENT = {"torch": "2.13.0", "cores": 2, "load": 0.5, "cpu": "<Some> & Co"}
 NAMES = ("senet", "sknet", "cbam", "coordatt", "triplet", "seaformer", "danet")

@@ -13,7 +13,8 @@ from examples import CHANNELS, GRID, node
 from torch.nn import functional as F
 
 import sefactory as sf
-from sefactory import cli, registry
+from sefactory.cli import main as cli
+from sefactory.config import registry
 
 TEXT = vocabulary.PAGE.read_text(encoding="utf-8")
 X = torch.randn(2, CHANNELS, *GRID, generator=torch.Generator().manual_seed(0))
@@ -73,7 +74,7 @@ def test_the_python_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     blocks = _blocks("python")
     assert len(blocks) >= 3
     exec("\n".join(blocks), {"__name__": "page"})
-    assert registry.find("quantile")
+    assert registry.find_operator("quantile")
 
 
 def test_the_command_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import sefactory as sf
-from sefactory.config import Shelf
+from sefactory.config.repository import ConfigRepository
 
-SHELF = Shelf()
+SHELF = ConfigRepository()
 WORDS = {slot: SHELF.known(slot) for slot in ("squeeze", "excite", "gate")}
 LEAST = {
     "squeeze": "mean max mean_max std conv linear cluster window rows columns channels",

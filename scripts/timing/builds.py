@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 import sefactory as sf
-from sefactory.describe import describe
+from sefactory.bench.summary import summarize
 
 from .clock import READ
 from .variants import SEED, variant, words
 
 try:
-    from sefactory.recall import forget
+    from sefactory.build.recall import forget
 except ImportError:  # an earlier tree, which keeps nothing
 
     def forget() -> None:
@@ -76,7 +76,7 @@ def meta_per_minute(clock: str, seconds: float = META_S, channels: int = 256) ->
     while (spent := READ[clock]() - start) < seconds:
         try:
             with torch.device("meta"):
-                describe(variant(next(order), channels, META_SIDE), META_SIDE, META_SIDE)
+                summarize(variant(next(order), channels, META_SIDE), META_SIDE, META_SIDE)
             done += 1
         except sf.ConfigError:
             refused += 1

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from sefactory.benchmark import Case, floor
-from sefactory.describe import describe
-from sefactory.machine import Loaded, Machine, Options, clear, first_line, load
-from sefactory.memory import peak_bytes, saved_bytes
+from sefactory.bench.benchmark import Case, roofline_bound
+from sefactory.bench.machine import Loaded, Machine, Options, clear, first_line, load
+from sefactory.bench.memory import peak_bytes, saved_bytes
+from sefactory.bench.summary import summarize
 
 from .clock import Effort, Step, Timed, interleaved
 from .pairs import CHANNELS, PAM, SEVEN, TINY, Differs, Pair, check, inputs, paired
@@ -134,11 +134,11 @@ def _owned(subject: Loaded) -> list[Tensor]:
 
 def _work(pair: Pair, x: Tensor, loaded: Mapping[str, Loaded], kind: Kind) -> dict[str, float]:
     """Bytes and operations that no implementation can do without."""
-    told = describe(pair.ours, *x.shape[2:], batch=x.shape[0])
+    told = summarize(pair.ours, *x.shape[2:], batch=x.shape[0])
     case = Case(pair.name, pair.ours, told.parameters, told.macs, told.elements, {})
     y = next(iter(loaded.values())).cotangent if loaded else x
     units = {"traffic": Machine(1.0, float("inf")), "operations": Machine(float("inf"), 1.0)}
-    return {name: floor(case, x, y, unit, kind == "training") for name, unit in units.items()}
+    return {name: roofline_bound(case, x, y, unit, kind == "training") for name, unit in units.items()}
 
 
 def pam_memory(plan: Plan) -> dict[str, int]:

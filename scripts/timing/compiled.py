@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sefactory.machine import first_line
+from sefactory.bench.machine import first_line
 
 from .cells import Plan, ungated
 from .pairs import CHANNELS, FLOAT32_CONSTANTS, TINY, Pair, built, check, randomised

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from .guard import SMALL, eager
+from .dispatch import SMALL, eager
 
 FEWEST_TOKENS = 384  # below, one batched product for all heads is as fast, and its weights are small
 BUFFER = 1 << 19  # energies at a time: 2 MB in float32

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .columns import columned, columned_gradients, few
-from .thin import thin, thin_gradients, windowed_thinly
-from .windows import (
+from .few_channel_conv import thin, thin_gradients, windowed_thinly
+from .grouped_conv import (
     Gradients,
     Mask,
     fewest,
@@ -22,6 +21,7 @@ from .windows import (
     windowed_apart,
     windowed_each,
 )
+from .im2col import columned, columned_gradients, few
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 LANES = {"AVX2": 8, "AVX512": 16}.get(torch.backends.cpu.get_cpu_capability(), 0)  # float32 values in a register; 0: plain

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..axes import Sizes
-from ..errors import Refused
-from ..module import Module
-from ..precision import in_float32
-from ..registry import operator
-from ..schema import Axes, Real, Sides, Size
-from .weights import divide, inverse, normal
+from ..config.registry import operator
+from ..config.schema import Axes, Real, Sides, Size
+from ..errors import InvalidValue
+from ..shapes import Sizes
+from .module import Module
+from .parameters import divide, inverse, normal
+from .precision import in_float32
 
 Similarity = Literal["dot", "cosine"]
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -48,7 +48,7 @@ class Attention(Module):
         self.sizes = sizes if key is None else sizes.replace({"C": channels - 2 * self.width})
         self.features, self.tokens = sizes.dims(features), sizes.dims(tokens)
         axes = sizes.axes.replace("C", "hC")  # C cut into heads
-        arranged = sizes.others(tokens, features) + "h" + features + tokens
+        arranged = sizes.axes_except(tokens, features) + "h" + features + tokens
         self.order = (0, *(axes.index(axis) + 1 for axis in arranged))
         self.back = inverse(self.order)
         self.position: nn.Parameter | None = None
@@ -141,9 +141,9 @@ def attention(
     """
     features = "".join(axis for axis in sizes.space if axis not in tokens) if "C" in tokens else "C"
     if not features:
-        raise Refused(f"tokens {tokens} leave no axis for the features")
-    if sizes.flat(tokens) and not set(tokens) <= set(sizes.space) - set(sizes.grid):  # an axis that data lack is no mistake
-        raise Refused(f"tokens {tokens} have size 1: there is nothing to attend to")
+        raise InvalidValue(f"tokens {tokens} leave no axis for the features")
+    if sizes.is_unit(tokens) and not set(tokens) <= set(sizes.space) - set(sizes.grid):  # an axis that data lack is no mistake
+        raise InvalidValue(f"tokens {tokens} have size 1: there is nothing to attend to")
     width = _width(sizes, tokens, key, heads)
     lengths = _lengths(tokens, position)
     scale = scale if scale is not None else 1.0 if key is None or "C" in tokens else float(key**-0.5)
@@ -158,12 +158,12 @@ def _width(sizes: Sizes, tokens: str, key: int | None, heads: int) -> int:
     channels = sizes.number("C")
     width = channels if key is None else heads * key
     if key is not None and 2 * width >= channels:
-        raise Refused(f"C of {channels} has no room for q and k of {heads} x {key} channels each and a v")
+        raise InvalidValue(f"C of {channels} has no room for q and k of {heads} x {key} channels each and a v")
     if key is not None and "C" in tokens and channels != 3 * width:
-        raise Refused(f"C of {channels} is not 3 x {heads} x {key}: where C is a token axis q, k and v are equally wide")
+        raise InvalidValue(f"C of {channels} is not 3 x {heads} x {key}: where C is a token axis q, k and v are equally wide")
     divide("the width of v", channels - 2 * width if key else channels, heads)
-    if "C" in tokens and sizes.replace({"C": width // heads}).flat(tokens):
-        raise Refused(f"tokens {tokens} have size 1 in each of {heads} heads: there is nothing to attend to")
+    if "C" in tokens and sizes.replace({"C": width // heads}).is_unit(tokens):
+        raise InvalidValue(f"tokens {tokens} have size 1 in each of {heads} heads: there is nothing to attend to")
     return width
 
 
@@ -172,11 +172,11 @@ def _lengths(tokens: str, position: int | list[int] | None) -> list[int]:
     if position is None:
         return []
     if "C" in tokens:
-        raise Refused("position is cut from the channels, and C is a token axis")
+        raise InvalidValue("position is cut from the channels, and C is a token axis")
     lengths = [position] if isinstance(position, int) else position
     if len(lengths) == len(tokens):
         return lengths
     if len(lengths) > 1:
-        raise Refused(f"position {lengths} is along {len(lengths)} token axes, and tokens are {tokens}")
+        raise InvalidValue(f"position {lengths} is along {len(lengths)} token axes, and tokens are {tokens}")
     hint = f"; write position: [{', '.join(len(tokens) * [str(position)])}]"
-    raise Refused(f"position {position} is along one token axis, and tokens are {tokens}{hint}")
+    raise InvalidValue(f"position {position} is along one token axis, and tokens are {tokens}{hint}")

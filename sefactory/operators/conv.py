@@ -9,13 +9,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..axes import Extent, Sizes, broadcast, check_roles, coarser
-from ..errors import Refused
-from ..module import Module
-from ..registry import operator
-from ..schema import Axes, NoAxes, Real, Size
+from ..config.registry import operator
+from ..config.schema import Axes, NoAxes, Real, Size
+from ..errors import InvalidValue
+from ..shapes import Dim, Sizes, broadcast, ceil_div, check_roles
 from .linear import out_size
-from .weights import divide, inverse, learned, roles
+from .module import Module
+from .parameters import divide, inverse, learned, roles
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 MOST_PADDING = 10_000
@@ -54,7 +54,7 @@ class Conv(Module):
         self.stride, self.dilation, self.padding, self.mode = stride, dilation, tuple(padding), mode
         self.along, self.mix, self.each = along, mix, each
         self.groups = groups * math.prod(sizes.numbers(each))
-        changed: dict[str, Extent] = {axis: out if axis == mix[0] else 1 for axis in mix}
+        changed: dict[str, Dim] = {axis: out if axis == mix[0] else 1 for axis in mix}
         for axis, k, p in zip(along, kernel, padding, strict=True):
             changed[axis] = reached(sizes, axis, k, p, stride, dilation)
         self.sizes = sizes.replace(changed)
@@ -62,7 +62,7 @@ class Conv(Module):
         self.weight = learned((*sizes.numbers(each), out, *inputs, *kernel), fan_in, start)
         self.bias = learned((*sizes.numbers(each), out), fan_in, None if start is None else 0) if bias else None
         self.channels = self.sizes.numbers(each + mix)
-        self.shared = sizes.others(along, mix, each)
+        self.shared = sizes.axes_except(along, mix, each)
         self.order = (0, *sizes.dims(self.shared + each + mix + along))
         self.back = inverse(self.order)
 
@@ -92,22 +92,22 @@ class Conv(Module):
         )
 
 
-def reached(sizes: Sizes, axis: str, kernel: int, padding: int, stride: int, dilation: int) -> Extent:
+def reached(sizes: Sizes, axis: str, kernel: int, padding: int, stride: int, dilation: int) -> Dim:
     """floor((n + 2p - d(k - 1) - 1) / s) + 1, which is ceil(n / s) at the padding that keeps the size.
 
     Raises Refused where no window fits, and where the size n is only known once data come and would change.
     """
     extent, reach = sizes[axis], dilation * (kernel - 1)
     if 2 * padding == reach:
-        return coarser(extent, stride)
+        return ceil_div(extent, stride)
     if not isinstance(extent, int):
-        raise Refused(
+        raise InvalidValue(
             f"padding {padding} does not keep the size of {axis} at kernel {kernel}, dilation {dilation}: it needs a fixed "
-            f"grid: give {sizes.fixing}"
+            f"grid: give {sizes.grid_arguments}"
         )
     count = (extent + 2 * padding - reach - 1) // stride + 1
     if count < 1:
-        raise Refused(f"a window of {reach + 1} does not fit {axis} of {extent} with padding {padding} on both sides")
+        raise InvalidValue(f"a window of {reach + 1} does not fit {axis} of {extent} with padding {padding} on both sides")
     return count
 
 
@@ -152,14 +152,14 @@ def conv(
     size (kernels are odd); a number, or one for each axis, is that many zeros on both sides.
     """
     if len(along) not in CONVOLUTIONS:
-        raise Refused(f"along {along}: a window has one to three axes")
+        raise InvalidValue(f"along {along}: a window has one to three axes")
     kernels = _each("kernel", kernel, along)
     mode: Mode = padding if isinstance(padding, str) else "zeros"
     paddings = _keeping(kernels, dilation, mode) if isinstance(padding, str) else _each("padding", padding, along)
     mix = roles(sizes, mix, along, each)
     check_roles({"along": along, "mix": mix, "each": each})
     if groups > 1 and not mix:
-        raise Refused(f"groups {groups} cut a mixed axis, and nothing is mixed")
+        raise InvalidValue(f"groups {groups} cut a mixed axis, and nothing is mixed")
     out, given = out_size(sizes, out, mix, each), {"stride": stride, "dilation": dilation, "groups": groups}
     return Conv(sizes, kernels, along, mix, each, out, padding=paddings, mode=mode, bias=bias, start=start, **given)
 
@@ -168,7 +168,7 @@ def _each(name: str, given: int | list[int], along: str) -> list[int]:
     """One number for each axis of the window."""
     numbers = [given] * len(along) if isinstance(given, int) else given
     if len(numbers) != len(along):
-        raise Refused(f"{name} {numbers} is not one for each axis of along {along}")
+        raise InvalidValue(f"{name} {numbers} is not one for each axis of along {along}")
     return numbers
 
 
@@ -176,10 +176,10 @@ def _keeping(kernels: Sequence[int], dilation: int, mode: Mode) -> list[int]:
     """The padding that keeps the size."""
     for kernel in kernels:
         if kernel % 2 == 0:
-            raise Refused(f"kernel {kernel} is even: a window that keeps the size has an odd kernel")
+            raise InvalidValue(f"kernel {kernel} is even: a window that keeps the size has an odd kernel")
     padding = [dilation * (kernel - 1) // 2 for kernel in kernels]
     if mode != "zeros" and max(padding) > MOST_PADDING:
-        raise Refused(f"padding {mode} would read {max(padding):,} positions beyond a border; at most {MOST_PADDING:,}")
+        raise InvalidValue(f"padding {mode} would read {max(padding):,} positions beyond a border; at most {MOST_PADDING:,}")
     return padding
 
 

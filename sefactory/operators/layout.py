@@ -8,12 +8,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..axes import Extent, Sizes, coarser, finer
-from ..errors import Refused
-from ..module import Module
-from ..registry import operator
-from ..schema import Axes, Index, Sides, Size
-from .weights import divide
+from ..config.registry import operator
+from ..config.schema import Axes, Index, Sides, Size
+from ..errors import InvalidValue
+from ..shapes import Dim, Sizes, ceil_div, multiply
+from .module import Module
+from .parameters import divide
 
 Scale = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
 
@@ -37,11 +37,11 @@ class Slice(Module):
 def slice_(sizes: Sizes, start: Index = 0, stop: Size | None = None, over: Axes = "C") -> Slice:
     """The part [start, stop) of one axis (default C)."""
     if len(over) != 1:
-        raise Refused(f"over {over}: a slice is taken of one axis")
+        raise InvalidValue(f"over {over}: a slice is taken of one axis")
     size = sizes.number(over)
     stop = size if stop is None else stop
     if not start < stop <= size:
-        raise Refused(f"[{start}, {stop}) is not inside {over} of {size}")
+        raise InvalidValue(f"[{start}, {stop}) is not inside {over} of {size}")
     return Slice(sizes, over, start, stop)
 
 
@@ -66,7 +66,7 @@ class Stack(Module):
 def stack(sizes: Sizes, parts: Size = 2, groups: Size = 1) -> Stack:
     """Cuts C into `parts` maps side by side on S (within each of `groups` groups). Needs S = 1."""
     if sizes["S"] != 1:
-        raise Refused(f"needs S = 1, and S holds {sizes['S']} maps")
+        raise InvalidValue(f"needs S = 1, and S holds {sizes['S']} maps")
     return Stack(sizes, parts, groups)
 
 
@@ -99,7 +99,7 @@ class Resize(Module):
     x_BSCHW -> y_BSCHW with the grid as `to` says, or finer or coarser by a whole factor: n * times, ceil(n / step).
     """
 
-    def __init__(self, sizes: Sizes, grid: dict[str, Extent], times: int, step: int, mode: str) -> None:
+    def __init__(self, sizes: Sizes, grid: dict[str, Dim], times: int, step: int, mode: str) -> None:
         super().__init__()
         self.sizes, self.times, self.step = sizes.replace(grid), times, step
         self.mode = "trilinear" if mode == "bilinear" and len(sizes.space) == 3 else mode
@@ -122,18 +122,18 @@ def resize(
 ) -> Resize:
     """Interpolates to the grid `to: [h, w]`, or by `scale`: 2 doubles it, 1/2 gives ceil(H/2) x ceil(W/2)."""
     if (to is None) == (scale is None):
-        raise Refused("needs to or scale" if to is None else "to and scale exclude each other")
+        raise InvalidValue("needs to or scale" if to is None else "to and scale exclude each other")
     grid = sizes.grid
     if to is not None and len(to) != len(grid):
-        raise Refused(f"to {to} is not one size for each axis of the grid {grid}")
+        raise InvalidValue(f"to {to} is not one size for each axis of the grid {grid}")
     if to is not None:
         return Resize(sizes, dict(zip(grid, to, strict=True)), 1, 1, mode)
     assert scale is not None
     times, step = round(scale), round(1 / scale)
     if times >= 1 and times == scale:
-        return Resize(sizes, {axis: finer(sizes[axis], times) for axis in grid}, times, 1, mode)
+        return Resize(sizes, {axis: multiply(sizes[axis], times) for axis in grid}, times, 1, mode)
     if step >= 1 and math.isclose(step * scale, 1, rel_tol=1e-9):
-        return Resize(sizes, {axis: coarser(sizes[axis], step) for axis in grid}, 1, step, mode)
+        return Resize(sizes, {axis: ceil_div(sizes[axis], step) for axis in grid}, 1, step, mode)
     if not all(isinstance(sizes[axis], int) for axis in grid):
-        raise Refused(f"scale {scale:g} is no whole number and no 1/s: it needs a fixed grid, give {sizes.fixing}")
+        raise InvalidValue(f"scale {scale:g} is no whole number and no 1/s: it needs a fixed grid, give {sizes.grid_arguments}")
     return Resize(sizes, {axis: max(math.floor(sizes.number(axis) * scale), 1) for axis in grid}, 1, 1, mode)

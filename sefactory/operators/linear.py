@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, einsum, nn
 from torch.nn import functional as F
 
-from ..axes import Sizes, check_roles
-from ..errors import Refused
-from ..module import Module
-from ..registry import operator
-from ..schema import NoAxes, Real, Size
-from .weights import divide, learned, roles, spread
+from ..config.registry import operator
+from ..config.schema import NoAxes, Real, Size
+from ..errors import InvalidValue
+from ..shapes import Sizes, check_roles
+from .module import Module
+from .parameters import divide, learned, roles, spread
 
 
 class Linear(Module):
@@ -84,7 +84,7 @@ def out_size(sizes: Sizes, out: int | None, mix: str, each: str) -> int:
         return sizes.number(mix[0]) if out is None else out
     if out not in (None, 1):
         meant = "groups: C instead of each: C" if "C" in each else "mix: C or mix: S"
-        raise Refused(f"out {out} has no axis to land on: nothing is mixed; write {meant}")
+        raise InvalidValue(f"out {out} has no axis to land on: nothing is mixed; write {meant}")
     return 1
 
 

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..axes import Sizes
-from ..module import Module
-from ..precision import total
-from ..registry import operator
-from ..schema import Axes, Fraction, Positive, Real, Size
-from .weights import constant, divide, inverse, learned
+from ..config.registry import operator
+from ..config.schema import Axes, Fraction, Positive, Real, Size
+from ..shapes import Sizes
+from .module import Module
+from .parameters import constant, divide, inverse, learned
+from .precision import sum_keepdim
 
 
 class BatchNorm(Module):
@@ -113,7 +113,7 @@ class Standardize(Module):
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         centred = x_BSCHW - x_BSCHW.mean(self.dims, keepdim=True)
         count = math.prod([x_BSCHW.shape[dim] for dim in self.dims])
-        var = total(centred.square(), self.dims) / max(count - int(self.unbiased), 1)
+        var = sum_keepdim(centred.square(), self.dims) / max(count - int(self.unbiased), 1)
         return centred / torch.sqrt(var + self.eps).to(centred.dtype)
 
     def extra_repr(self) -> str:

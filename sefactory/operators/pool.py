@@ -9,13 +9,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..axes import Sizes, coarser
-from ..errors import Refused
-from ..module import Module
-from ..precision import in_float32, total
-from ..registry import operator
-from ..schema import Axes, Index, Positive, Size
-from .weights import learned
+from ..config.registry import operator
+from ..config.schema import Axes, Index, Positive, Size
+from ..errors import InvalidValue
+from ..shapes import Sizes, ceil_div
+from .module import Module
+from .parameters import learned
+from .precision import in_float32, sum_keepdim
 
 MOST_ROUNDS = 1000
 
@@ -38,7 +38,7 @@ def _sum(x: Tensor, dims: tuple[int, ...]) -> Tensor:
 
 def variance(x: Tensor, dims: tuple[int, ...], unbiased: bool) -> Tensor:
     """0 where there is one value only."""
-    square = total((x - x.mean(dims, keepdim=True)).square(), dims)
+    square = sum_keepdim((x - x.mean(dims, keepdim=True)).square(), dims)
     count = math.prod([x.shape[dim] for dim in dims])
     return (square / max(count - int(unbiased), 1)).to(x.dtype)
 
@@ -120,7 +120,7 @@ class Window(Module):
         super().__init__()
         self.by, self.borders = by, borders
         self.windows = [(kernel, extent) if axis in sizes.grid else (1, 1) for axis in sizes.space]
-        self.sizes = sizes.replace({axis: coarser(sizes[axis], extent) for axis in sizes.grid})
+        self.sizes = sizes.replace({axis: ceil_div(sizes[axis], extent) for axis in sizes.grid})
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         *depth, h, w = self.windows
@@ -169,9 +169,9 @@ def window(
     """
     kernel = 2 * extent - 1 if kernel is None else kernel
     if kernel % 2 == 0 and kernel != extent:
-        raise Refused(f"kernel {kernel} is even: a window has a centre, or is as wide as its stride, {extent}")
+        raise InvalidValue(f"kernel {kernel} is even: a window has a centre, or is as wide as its stride, {extent}")
     if kernel < extent:
-        raise Refused(f"kernel {kernel} leaves out what lies between windows at stride {extent}")
+        raise InvalidValue(f"kernel {kernel} leaves out what lies between windows at stride {extent}")
     return Window(sizes, extent, kernel, by, borders)
 
 
@@ -238,9 +238,9 @@ def cluster(sizes: Sizes, count: Size = 1, bias: bool = True, rounds: Index = 0,
     `rounds` of expectation maximisation refine them; `hard` assignments are one-hot, with the gradient of the soft ones.
     """
     if sizes["S"] != 1:
-        raise Refused(f"needs S = 1, and S holds {sizes['S']} maps")
-    if sizes.flat(sizes.space):
-        raise Refused("needs positions, and the map has only one")
+        raise InvalidValue(f"needs S = 1, and S holds {sizes['S']} maps")
+    if sizes.is_unit(sizes.space):
+        raise InvalidValue("needs positions, and the map has only one")
     if rounds > MOST_ROUNDS:
-        raise Refused(f"rounds {rounds}; at most {MOST_ROUNDS:,}")
+        raise InvalidValue(f"rounds {rounds}; at most {MOST_ROUNDS:,}")
     return Cluster(sizes, count, bias, rounds, hard)

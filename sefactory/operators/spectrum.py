@@ -8,12 +8,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, einsum
 
-from ..axes import Sizes
-from ..errors import Refused
-from ..module import Module
-from ..registry import operator
-from ..schema import Index
-from .weights import divide
+from ..config.registry import operator
+from ..config.schema import Index
+from ..errors import InvalidValue
+from ..shapes import Sizes
+from .module import Module
+from .parameters import divide
 
 Frequency = Annotated[list[Index], Field(min_length=1, max_length=3)]
 Bins = Annotated[int, Field(ge=1, le=1000)]
@@ -84,9 +84,9 @@ def spectrum(
     frequencies = [[0] * len(sizes.grid)] if frequencies is None else frequencies
     for numbers, name in ((bins, "grid"), *((frequency, "frequency") for frequency in frequencies)):
         if len(numbers) != len(sizes.grid):
-            raise Refused(f"{name} {numbers} is not one number for each axis of the grid {sizes.grid}")
+            raise InvalidValue(f"{name} {numbers} is not one number for each axis of the grid {sizes.grid}")
     divide("C of", sizes.number("C"), len(frequencies))
     for frequency in frequencies:
         if any(u >= n for u, n in zip(frequency, bins, strict=True)):
-            raise Refused(f"frequency {frequency} is beyond a grid of {' x '.join(map(str, bins))}")
+            raise InvalidValue(f"frequency {frequency} is beyond a grid of {' x '.join(map(str, bins))}")
     return Spectrum(sizes, frequencies, bins)

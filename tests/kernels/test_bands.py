@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sefactory.kernels import bands
+from sefactory.kernels import separable_resample as bands
 
 
 def values(*shape: int) -> Tensor:

@@ -7,9 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from sefactory.kernels import bands, blockwise, gradient, reduction, windows
-from sefactory.kernels.blockwise import Request, gated, statistics
-from sefactory.kernels.gating import Combine, measured, squeezed
+from sefactory.kernels import cache_tiling as blockwise
+from sefactory.kernels import grouped_conv as windows
+from sefactory.kernels import map_gradient as gradient
+from sefactory.kernels import reduction
+from sefactory.kernels import separable_resample as bands
+from sefactory.kernels.cache_tiling import Request, gated, statistics
+from sefactory.kernels.gated_reduction import Combine, measured, squeezed
 
 REQUESTS: list[Request] = [("mean", (3,)), ("max", (1,)), ("sum", (2, 3)), ("var", (2, 3)), ("min", (1, 2))]
 PLAIN = {"mean": torch.mean, "sum": torch.sum, "max": torch.amax, "min": torch.amin}

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.export import export
 
 import sefactory as sf
-from sefactory.kernels import compiled, convolution
+from sefactory.kernels import convolution
+from sefactory.kernels import custom_ops as compiled
 
 SQUARE = (4, 64, 40, 36)
 

@@ -8,11 +8,12 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
-from sefactory.kernels import columns, convolution
-from sefactory.kernels.columns import columned, few
+from sefactory.kernels import convolution
+from sefactory.kernels import im2col as columns
 from sefactory.kernels.convolution import LANES, Form, convolve, form, written
-from sefactory.kernels.thin import Thin, correlated, lifted, thin
-from sefactory.kernels.windows import Each, Windows, fewest, joined, merged, phases
+from sefactory.kernels.few_channel_conv import Thin, correlated, lifted, thin
+from sefactory.kernels.grouped_conv import Each, Windows, fewest, joined, merged, phases
+from sefactory.kernels.im2col import columned, few
 
 
 def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:

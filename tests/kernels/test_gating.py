@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from sefactory.kernels import gating, gradient
-from sefactory.kernels.blockwise import Request
-from sefactory.kernels.gating import Combine, applied, selected, squeezed
-from sefactory.kernels.guard import LARGE, eligible
-from sefactory.memory import saved_bytes
+from sefactory.bench.memory import saved_bytes
+from sefactory.kernels import gated_reduction as gating
+from sefactory.kernels import map_gradient as gradient
+from sefactory.kernels.cache_tiling import Request
+from sefactory.kernels.dispatch import LARGE, eligible
+from sefactory.kernels.gated_reduction import Combine, applied, selected, squeezed
 
 PLAIN: dict[str, Callable[..., Tensor]] = {
     "mean": torch.mean,

@@ -8,9 +8,9 @@ from test_attention_kernels import agree, random
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from sefactory.kernels import heads as kernels
-from sefactory.kernels.guard import LARGE
-from sefactory.kernels.heads import mixed, scores
+from sefactory.kernels import attention_parts as kernels
+from sefactory.kernels.attention_parts import mixed, scores
+from sefactory.kernels.dispatch import LARGE
 
 Views = tuple[Tensor, tuple[Tensor, Tensor, Tensor]]
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
-from sefactory.kernels.normalisation import FAR, batch_norm, moments
+from sefactory.kernels.batch_norm import FAR, batch_norm, moments
 
 SHAPES = [(4, 3, 5, 4), (2, 1, 30), (1, 5, 4, 4), (3, 2, 2, 3, 4), (64, 3), (5, 4, 1, 1)]
 

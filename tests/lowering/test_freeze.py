@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.export import Dim, export
 
 import sefactory as sf
-from sefactory.operators.gate import Gain
+from sefactory.operators.elementwise import Gain
 from sefactory.operators.norm import BatchNorm
 
 
@@ -81,7 +81,7 @@ def test_it_exports_with_a_dynamic_grid(name: str) -> None:
 
 
 def test_positions_are_resized_once_for_each_grid(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sefactory.lowering import attend
+    from sefactory.compiler.codegen import attention as attend
 
     block, x = prepared("seaformer")
     grids = (x, x, x[..., :5], x)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from test_equal import compare, pair
 
-from sefactory.kernels.guard import eligible
+from sefactory.kernels.dispatch import eligible
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SHAPE = (2, 64, 48, 56)

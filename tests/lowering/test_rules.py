@@ -8,8 +8,8 @@ from called import Called
 from test_equal import compare, pair
 
 import sefactory as sf
-from sefactory.lowering import units
-from sefactory.lowering.rules import ALWAYS, EVALUATED
+from sefactory.compiler.codegen import gated_reduction as units
+from sefactory.compiler.passes import ALWAYS, EVALUATED
 
 MLP = [{"mlp": {"hidden": 8, "bias": True}}]
 GATE = {"squeeze": ["pool"], "excite": MLP, "gate": ["sigmoid"]}
@@ -206,15 +206,17 @@ def test_a_rule_says_its_equation_and_its_place(rule: str) -> None:
 
 def test_a_wrong_rule_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison fails for a rule whose equation is wrong."""
-    from sefactory.lowering import graph, operations, rules
-    from sefactory.lowering.rules import rewrite
+    from sefactory.compiler import graph
+    from sefactory.compiler import ir as operations
+    from sefactory.compiler import passes as rules
+    from sefactory.compiler.passes import rewrite
 
-    def wrong(value: graph.Value, used: rewrite.Uses) -> graph.Value | None:
+    def wrong(value: graph.Node, used: rewrite.Uses) -> graph.Node | None:
         """mean = sum, which it is not."""
         op = value.op
         if not isinstance(op, operations.Reduce) or op.by != "mean":
             return None
-        return graph.Value(operations.Reduce(op.over, "sum"), value.inputs, value.sizes, value.place)
+        return graph.Node(operations.Reduce(op.over, "sum"), value.inputs, value.sizes, value.place)
 
     monkeypatch.setitem(rules.ALWAYS, operations.Reduce, (wrong,))  # type: ignore[arg-type]
     lowered, plain = pair(GATE, 16)

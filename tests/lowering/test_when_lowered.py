@@ -16,11 +16,11 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.overrides import TorchFunctionMode
 
 import sefactory as sf
-from sefactory.kernels.guard import SMALL
-from sefactory.lowering import lower
-from sefactory.lowering.emit import program
-from sefactory.lowering.graph import Value
-from sefactory.lowering.program import Program
+from sefactory.compiler import runtime as lower
+from sefactory.compiler.codegen.emitter import program
+from sefactory.compiler.codegen.program import Program
+from sefactory.compiler.graph import Node
+from sefactory.kernels.dispatch import SMALL
 
 NAMES = ["cbam", "danet_head", "seaformer", "sknet"]
 
@@ -35,11 +35,11 @@ class Refusing(TorchFunctionMode):
 
 
 @pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> list[Value]:
+def written(monkeypatch: pytest.MonkeyPatch) -> list[Node]:
     """The graphs of which steps were written, in order."""
-    graphs = list[Value]()
+    graphs = list[Node]()
 
-    def noted(root: Value, frozen: bool = False) -> Program:
+    def noted(root: Node, frozen: bool = False) -> Program:
         graphs.append(root)
         return program(root, frozen)
 
@@ -57,7 +57,7 @@ def plain_of(block: sf.Block) -> sf.Block:
     return twin
 
 
-def test_the_steps_are_written_once_and_by_the_first_run(written: list[Value]) -> None:
+def test_the_steps_are_written_once_and_by_the_first_run(written: list[Node]) -> None:
     block = sf.build("cbam", 32)
     block.to(torch.float32).load_state_dict(block.state_dict())
     assert not written
@@ -139,7 +139,7 @@ FIRST: dict[str, Callable[[sf.Block, Tensor], Any]] = {
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("first", FIRST)
-def test_the_first_run_may_be_anywhere(first: str, name: str, written: list[Value]) -> None:
+def test_the_first_run_may_be_anywhere(first: str, name: str, written: list[Node]) -> None:
     side = 24 if first == "compile" else 6  # a compiler is given the plain tree of a small map
     block, x = sf.build(name, 32).eval(), x_of(side=side)
     assert x.numel() > SMALL or first != "compile"
@@ -166,7 +166,7 @@ LIGHT = {
 
 
 @pytest.mark.parametrize("name", LIGHT)
-def test_a_compiler_is_given_the_tree_where_only_descriptors_are_worked_on(name: str, written: list[Value]) -> None:
+def test_a_compiler_is_given_the_tree_where_only_descriptors_are_worked_on(name: str, written: list[Node]) -> None:
     """Of any size; an exporter, strict or not, is given the steps."""
     block, x = sf.build(name, 32).eval(), x_of(side=24)
     assert x.numel() > SMALL and block.lowered is not None and (block.lowered.left_up_to() is None) == LIGHT[name]
@@ -216,7 +216,7 @@ def test_threads_may_run_it_for_the_first_time_at_once() -> None:
                 torch.testing.assert_close(found, wanted)
 
 
-def test_a_module_exchanged_before_the_first_run_runs(written: list[Value]) -> None:
+def test_a_module_exchanged_before_the_first_run_runs(written: list[Node]) -> None:
     """Also one that leaves other sizes than it says: the tree itself runs, until `lower`."""
     block, x = sf.build("senet", 32).eval(), x_of()
     setattr(block.get_submodule("gate"), "0", nn.Tanh())
@@ -227,7 +227,7 @@ def test_a_module_exchanged_before_the_first_run_runs(written: list[Value]) -> N
     assert written
 
 
-def test_a_hook_before_the_first_run_is_called(written: list[Value]) -> None:
+def test_a_hook_before_the_first_run_is_called(written: list[Node]) -> None:
     block, seen = sf.build("senet", 32), list[str]()
     handle = block.get_submodule("gate.0").register_forward_hook(lambda *_: seen.append("called"))
     block(x_of())
@@ -237,7 +237,7 @@ def test_a_hook_before_the_first_run_is_called(written: list[Value]) -> None:
     assert seen == ["called"] and written
 
 
-def test_what_the_rules_do_is_told_before_the_first_run(written: list[Value]) -> None:
+def test_what_the_rules_do_is_told_before_the_first_run(written: list[Node]) -> None:
     block = sf.build("cbam", 32)
     assert block.lowered is not None
     before = block.lowered.rewrites

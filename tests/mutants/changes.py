@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from sefactory.registry import HEADER, find
-from sefactory.structure import APPLIES, FUSES
+from sefactory.config.registry import HEADER, find_operator
+from sefactory.operators.containers import APPLIES, FUSES
 
 from .tree import FORM_KEYS, NAMED, Path, Widths, module_path, parts
 from .values import AXES, alternatives, current, kind_of, of_let, plain_axes
@@ -146,7 +146,7 @@ def _trunk_by_branch(node: dict[str, Any], path: Path) -> Iterator[Change]:
 
 def _operator(name: str, arguments: dict[str, Any], widths: Widths, path: Path) -> Iterator[Change]:
     """Another value of each parameter, written or not, and another operator of its kind."""
-    operator = find(name)
+    operator = find_operator(name)
     if operator is None:
         return  # a node of let
     for schema in operator.parameters:

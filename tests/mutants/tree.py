@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import sefactory as sf
-from sefactory.registry import HEADER, SLOTS, find
+from sefactory.config.registry import HEADER, SLOTS, find_operator
 
 Path = tuple[str | int, ...]
 Widths = Mapping[str, int]
@@ -45,7 +45,7 @@ def spelled_out(node: Any, widths: Widths, path: Path = (), c: int | None = None
 
 def _named(name: str, given: Any, widths: Widths, path: Path, c: int | None) -> Any:
     """An operator with its parameters by name, or the config of that name."""
-    operator = find(name)
+    operator = find_operator(name)
     if operator is not None:
         numbers = {schema.name for schema in operator.parameters if schema.number}
         arguments = operator.arguments(given)

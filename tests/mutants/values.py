@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import permutations
 from typing import Any
 
-from sefactory.registry import Operator
-from sefactory.schema import Schema
+from sefactory.config.registry import Operator
+from sefactory.config.schema import Schema
 
 AXES = ("over", "along", "tokens", "mix", "each")
 KINDS = {

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.export import Dim, export
 
 import sefactory as sf
-from sefactory.network.blend import Blend
+from sefactory.networks.adapter import ResidualAdapter
 
 replication = import_module("torch.nn.parallel.replicate")
 
@@ -36,7 +36,7 @@ def placed(name: str, at: str, options: dict[str, Any]) -> nn.Module:
     torch.manual_seed(3)
     sf.insert(model, "coordatt", at, **options, input_size=(3, 64, 64))
     for module in model.modules():
-        if isinstance(module, Blend):
+        if isinstance(module, ResidualAdapter):
             module.mix.data.fill_(0.3)
     return model
 
@@ -96,7 +96,7 @@ def test_it_is_compiled_in_one_graph(block: str) -> None:
     model = net().float()
     sf.insert(model, block, "0", input_size=SIZE)
     for module in model.modules():
-        if isinstance(module, Blend):
+        if isinstance(module, ResidualAdapter):
             module.mix.data.fill_(0.3)
     torch._dynamo.reset()
     compiled = torch.compile(model, backend="eager", fullgraph=True)
@@ -154,7 +154,7 @@ def test_a_replica_of_a_network_runs_its_own_blocks(where: Any, block: Any, monk
     model, x = net().insert(1, nn.BatchNorm2d(32).double()).eval(), maps()
     sf.insert(model, block, "1", where=where, input_size=SIZE)
     for module in model.modules():
-        if isinstance(module, Blend):
+        if isinstance(module, ResidualAdapter):
             module.mix.data.fill_(0.3)
     same, other = replicas(model, monkeypatch)
     with torch.no_grad():

@@ -11,7 +11,7 @@ from test_errors import MACHINERY
 from torch import Tensor, nn
 
 import sefactory as sf
-from sefactory.network import zoo
+from sefactory.networks import zoo
 
 SIZE = (3, 64, 64)
 

@@ -10,7 +10,7 @@ from networks import apart, images, outputs, settled
 from torch import nn
 
 import sefactory as sf
-from sefactory.config import SHIPPED
+from sefactory.config.repository import SHIPPED
 
 # Parameters of the whole network; places.
 HOSTS = [

@@ -9,7 +9,7 @@ from torch import Tensor, einsum
 from torch.nn import functional as F
 
 import sefactory as sf
-from sefactory.describe import describe
+from sefactory.bench.summary import summarize
 
 KEYED: dict[str, Any] = {"key": 3, "heads": 2}
 WIDTHS = [6, 6, 4]
@@ -198,4 +198,4 @@ MACS: list[tuple[dict[str, Any], int, int]] = [
 
 @pytest.mark.parametrize(("parameters", "channels", "macs"), MACS)
 def test_macs(parameters: dict[str, Any], channels: int, macs: int) -> None:
-    assert describe(sf.build({"attention": parameters}, channels), 6, 5).macs == macs
+    assert summarize(sf.build({"attention": parameters}, channels), 6, 5).macs == macs

@@ -6,7 +6,7 @@ from statements import declared, made, map_of, same
 from torch import Tensor, nn
 
 import sefactory as sf
-from sefactory.describe import describe
+from sefactory.bench.summary import summarize
 
 
 def one_hot(t: Tensor, dim: int) -> Tensor:
@@ -113,4 +113,4 @@ def test_half_types_are_finite_where_the_energies_overflow(dtype: torch.dtype, h
 @pytest.mark.parametrize("rounds", [0, 3])
 def test_macs(rounds: int) -> None:
     block = sf.build([{"cluster": {"count": 3, "rounds": rounds}}, {"pool": "S"}], 8)
-    assert describe(block, 6, 5).macs == 2 * (1 + rounds) * 3 * 8 * 30
+    assert summarize(block, 6, 5).macs == 2 * (1 + rounds) * 3 * 8 * 30

@@ -1,0 +1,239 @@
+"""Attention as steps: one product for q, k and v, one for the weights, one for the result with its gain and its residual."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ...kernels import custom_ops as compiled
+from ...kernels.attention import FEWEST_TOKENS, attended, channel_attended, softmax, values_attended
+from ...kernels.dispatch import SMALL, eager, eligible, folds, fused
+from ...operators.attention import Attention
+from ...operators.attention import resized as interpolated
+from ...operators.conv import CONVOLUTIONS
+from ...operators.elementwise import Gain
+from ...operators.linear import Linear
+from ...operators.precision import HALF, in_float32, is_autocast_enabled
+from ...shapes import Sizes
+from .. import ir as ops
+from ..graph import Node
+from .layout import strip_unit_axes
+from .linear import FOLD, laid_apart
+from .params import read_params
+from .program import Emitter
+
+FEWEST = 2**15
+"""Values of a map from which its attention has a backward of its own."""
+Placing = Callable[[Tensor, list[int]], Tensor]
+Product = Callable[[Tensor, Tensor], Tensor]
+
+
+def attend(op: ops.Attend, value: Node, w: Emitter) -> None:
+    """Among positions with C as features, or among channels with positions as features; any other as the plain tree does it."""
+    source, *residual = value.inputs
+    layout = attend_layout(op.attention, source.sizes)
+    if not layout:
+        w.made(value, w.unary(op.attention, w.slot(source, source.sizes.axes)), source.sizes.axes)
+        return
+    if layout[0] == "S":
+        w.made(value, w.unary(_each_map(op, _product(layout, source.sizes)), w.slot(source, layout)), layout)
+        return
+    placing = Kept() if w.frozen else resized
+    if "C" in source.sizes.axes_of(op.attention.tokens):
+        among = _channels(op, layout, value.sizes)
+    else:
+        among = _positions(op, layout, value.sizes, placing, laid_apart(source, w))
+    whole = f"C{value.sizes.space}"
+    slots = [w.slot(source, layout), *[w.slot(other, whole) for other in residual]]
+    w.made(value, w.nary(among, slots), whole)
+
+
+def attend_layout(module: Attention, sizes: Sizes) -> str:
+    """The layout that attention takes; empty where the plain tree has to do it."""
+    tokens, features = sizes.axes_of(module.tokens), sizes.axes_of(module.features)
+    others = strip_unit_axes(sizes.axes_except(tokens, features), sizes)
+    canonical = "".join(sorted(tokens, key=sizes.axes.index))
+    if others == "S" and tokens == "C" and module.heads == 1 and module.key is None and module.similarity == "dot":
+        return "" if module.factored else f"SC{features}"
+    if others or "S" in tokens or module.factored or module.similarity != "dot" or tokens != canonical:
+        return ""
+    if "C" in tokens:
+        return f"C{features}" if tokens == "C" and module.heads == 1 and module.key is None else ""
+    return f"C{tokens}"
+
+
+# ---- Among positions -------------------------------------------------------------------------------------------------
+
+
+def _unsqueezing(layout: str, sizes: Sizes) -> Callable[[list[int]], list[int]]:
+    """The sides of a whole map from those that the layout has behind its channels: the others are 1."""
+    places = [layout.index(axis) - 1 if axis in layout else -1 for axis in sizes.space]
+    return lambda sides: [1 if place < 0 else sides[place] for place in places]
+
+
+def _positions(op: ops.Attend, layout: str, sizes: Sizes, placing: Placing, apart: bool) -> Callable[..., Tensor]:
+    """x (B, C, tokens...) -> (B, C', D, H, W)."""
+    module, gain, width, whole = op.attention, op.gain, sizes.number("C"), _unsqueezing(layout, sizes)
+    projected = None if op.linear is None else _projection(op.linear, gain, 2 * module.width, apart)
+
+    def run(x: Tensor, residual: Tensor | None = None) -> Tensor:
+        folded, batch, size = _folds(x), x.shape[0], list(x.shape[2:])
+        x = x if projected is None else projected(x, folded)
+        y = _attended(module, x.flatten(2) if len(size) > 1 else x, size, placing)
+        y = y.view(batch, width, *whole(size))
+        if gain is None or (folded and projected is not None):
+            return y if residual is None else y + residual
+        return y * gain.weight if residual is None else torch.addcmul(residual, y, gain.weight)
+
+    return run
+
+
+def _folds(x: Tensor) -> bool:
+    """Whether a gain goes into weights; not for a compiler, which fuses it into a pass that there is anyway: 155 -> 145 ms."""
+    return folds(x, FOLD) and not fused()
+
+
+def _projection(linear: Linear, gain: Gain | None, start: int, apart: bool) -> Callable[[Tensor, bool], Tensor]:
+    """W x + b; for large maps the rows from `start` on times the gain, since attention is linear in its values."""
+    terms, groups, parameters = read_params(linear), linear.groups, linear.weight.shape
+
+    def run(x: Tensor, folded: bool) -> Tensor:
+        weight, bias = terms()
+        if gain is not None and folded:
+            weight = torch.cat([weight[:start], weight[start:] * gain.weight])
+            bias = bias if bias is None else torch.cat([bias[:start], bias[start:] * gain.weight])
+        convolve = CONVOLUTIONS[x.dim() - 2]
+        return convolve(compiled.apart(x) if apart else x, weight.view(*parameters, *[1] * (x.dim() - 2)), bias, groups=groups)
+
+    return run
+
+
+def _attended(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing) -> Tensor:
+    heads, scale = module.heads, module.scale
+    q, k, v = _parts(module, x_BCT, size, placing)
+    batch, width, tokens = v.shape
+    if heads > 1:
+        q, k, v = (t.reshape(batch * heads, t.shape[1] // heads, tokens) for t in (q, k, v))
+    own = attended if eager(x_BCT, FEWEST) else compiled.attended if compiled.wanted(x_BCT, FEWEST) else None
+    if own is not None and tokens >= FEWEST_TOKENS:
+        return own(q[:, None], k[:, None], v[:, None], scale)
+    return torch.bmm(v, _weights(q.transpose(1, 2), k, scale).transpose(1, 2))
+
+
+def _weights(q: Tensor, k: Tensor, scale: float, product: Product = torch.bmm) -> Tensor:
+    """softmax_j(scale q_i . k_j), q (N, T, D), k (N, D, T); of half types in float32."""
+    if q.dtype in HALF or is_autocast_enabled(q):
+        return in_float32(_softmax, q, k, scale, product).to(q.dtype)
+    return _softmax(q, k, scale, product)
+
+
+def _softmax(q: Tensor, k: Tensor, scale: float, product: Product) -> Tensor:
+    scores = product(q, k)
+    return softmax(scores if scale == 1 else scores.mul_(scale))
+
+
+def _product(layout: str, sizes: Sizes) -> Product:
+    """q k; of one feature element by element: 4 times as fast as the product of a column and a row."""
+    return torch.mul if not strip_unit_axes(layout.partition("C")[2], sizes) else torch.bmm
+
+
+def _mixed(a_NCC: Tensor, x_NCT: Tensor, product: Product) -> Tensor:
+    """a x; of one feature from the other side, x^T a^T: a row times a matrix takes a third of a matrix times a column."""
+    if product is torch.bmm:
+        return torch.bmm(a_NCC, x_NCT)
+    return torch.bmm(x_NCT.transpose(1, 2), a_NCC.transpose(1, 2)).transpose(1, 2)
+
+
+def _values(x_NCT: Tensor, scale: float, product: Product) -> Tensor | None:
+    """Attention among many channels of one feature, where there are no gradients and energies are near."""
+    if product is torch.bmm or torch.is_grad_enabled() or not eager(x_NCT, SMALL // x_NCT.shape[1]):
+        return None
+    y_NC = values_attended(x_NCT.squeeze(2), scale)
+    return y_NC if y_NC is None else y_NC.unsqueeze(2)
+
+
+def _parts(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing) -> tuple[Tensor, Tensor, Tensor]:
+    """q, k, v, with the positions of the first two."""
+    position = module.position
+    if module.key is None:
+        if position is None:
+            return x_BCT, x_BCT, x_BCT
+        q_DT, k_DT = placing(position, size)
+        return x_BCT + q_DT, x_BCT + k_DT, x_BCT
+    width = module.width
+    values = x_BCT.shape[1] - 2 * width
+    if position is None:
+        q, k, v = x_BCT.split_with_sizes((width, width, values), 1)
+        return q, k, v
+    qk = x_BCT.narrow(1, 0, 2 * width) + placing(position, size).flatten(0, 1)
+    return qk.narrow(1, 0, width), qk.narrow(1, width, width), x_BCT.narrow(1, 2 * width, values)
+
+
+def resized(position: Tensor, size: list[int]) -> Tensor:
+    """Positions of q and of k for a grid of tokens, (2, heads x width, tokens)."""
+    if torch.compiler.is_compiling() or list(position.shape[2:]) != size:  # at the learned places nothing is interpolated
+        position = interpolated(position, size)
+    return position.flatten(2) if len(size) > 1 else position
+
+
+class Kept:
+    """The same, kept for each grid: of positions that are constants."""
+
+    def __init__(self) -> None:
+        self._kept: dict[object, Tensor] = {}
+
+    def __call__(self, position: Tensor, size: list[int]) -> Tensor:
+        if torch.compiler.is_compiling():
+            return resized(position, size)
+        key = (*size, position.device, position.dtype)
+        if key not in self._kept:
+            self._kept[key] = resized(position, size)
+        return self._kept[key]
+
+
+def _each_map(op: ops.Attend, product: Product) -> Callable[[Tensor], Tensor]:
+    """x (B, S, C, positions...) -> the same, among the channels of each map."""
+    scale, gain = op.attention.scale, op.gain
+
+    def run(x: Tensor) -> Tensor:
+        x_NCT = x.flatten(0, 1).flatten(2) if x.dim() > 3 else x.reshape(-1, x.shape[2], 1)
+        return _among_channels(x_NCT, None if gain is None else gain.weight, scale, 0, product).view(x.shape)
+
+    return run
+
+
+# ---- Among channels --------------------------------------------------------------------------------------------------
+
+
+def _channels(op: ops.Attend, layout: str, sizes: Sizes) -> Callable[..., Tensor]:
+    """x (B, C, positions...) -> (B, C, D, H, W): (gain A + identity) x, A = softmax(scale x x^T) in float32."""
+    scale, gain, identity, whole = op.attention.scale, op.gain, op.identity, _unsqueezing(layout, sizes)
+    product = _product(layout, sizes)
+
+    def run(x: Tensor, residual: Tensor | None = None) -> Tensor:
+        x_BCN = x.flatten(2) if x.dim() > 3 else x
+        weight = None if gain is None else gain.weight
+        if eligible(x_BCN, FEWEST):
+            y_BCN = channel_attended(x_BCN, scale, identity, weight)
+        elif compiled.wanted(x_BCN, FEWEST):
+            y_BCN = compiled.channel_attended(x_BCN, scale, identity, weight)
+        else:
+            y_BCN = _among_channels(x_BCN, weight, scale, identity, product)
+        y = y_BCN.view(x.shape[:2] + tuple(whole(list(x.shape[2:]))))
+        return y if residual is None else y + residual
+
+    return run
+
+
+def _among_channels(x_BCN: Tensor, weight: Tensor | None, scale: float, identity: float, product: Product) -> Tensor:
+    """(weight A + identity) x of small maps, in torch's own operations."""
+    y_BCN = _values(x_BCN, scale, product)
+    if y_BCN is not None:
+        y_BCN = y_BCN if weight is None else y_BCN * weight
+    else:
+        a_BCC = _weights(x_BCN, x_BCN.transpose(1, 2), scale, product)
+        a_BCC = a_BCC if weight is None else a_BCC * weight
+        if identity and product is torch.bmm:
+            return torch.baddbmm(x_BCN, a_BCC, x_BCN, beta=identity)
+        y_BCN = _mixed(a_BCC, x_BCN, product)
+    return y_BCN + identity * x_BCN if identity else y_BCN

@@ -1,0 +1,74 @@
+"""Attention among the channels of each head as steps: q, k and v where they lie, factors of channels on the scores."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ...kernels.attention import softmax
+from ...kernels.attention_parts import mixed, scores
+from ...operators.attention import Attention
+from ...operators.precision import in_float32
+from ...shapes import Sizes
+from .. import ir as ops
+from ..graph import Node
+from .activations import PAIRS
+from .layout import strip_unit_axes
+from .program import Emitter
+
+SHORTEST = 1e-12
+"""The least length by which a vector is divided, as torch.nn.functional.normalize has it."""
+
+
+def heads_layout(module: Attention, sizes: Sizes) -> str:
+    """The layout of q, of k and of v; empty where tokens are not the channels of heads alone."""
+    tokens, features = sizes.axes_of(module.tokens), sizes.axes_of(module.features)
+    others = strip_unit_axes(sizes.axes_except(tokens, features), sizes)
+    return "" if tokens != "C" or module.key is None or module.factored or others else f"C{features}"
+
+
+def attend_parts(op: ops.AttendParts, value: Node, w: Emitter) -> None:
+    """y = softmax(gains factors scale q k^T) v, x (B, h d, features...)."""
+    layout, (q, k, v, *factors) = heads_layout(op.attention, value.sizes), value.inputs
+    slots = [*[w.slot(x, layout) for x in (q, k, v)], *[w.slot(x, "C") for x in factors]]
+    w.made(value, w.nary(_attended(op), slots), layout)
+
+
+def _attended(op: ops.AttendParts) -> Callable[..., Tensor]:
+    gains, weigh = op.gains, _weights(op)
+
+    def run(q: Tensor, k: Tensor, v: Tensor, *factors: Tensor) -> Tensor:
+        q_BCT, k_BCT, v_BCT = (t.flatten(2) for t in (q, k, v))
+        given = (q_BCT, k_BCT, factors, [gain.weight for gain in gains])
+        return mixed(in_float32(weigh, *given).to(v.dtype), v_BCT).view(v.shape)
+
+    return run
+
+
+def _weights(op: ops.AttendParts) -> Callable[..., Tensor]:
+    """softmax_j(scale e_ij) of each head, e = q k^T, times gains, times or by factors; (B, h, d, d)."""
+    heads, scale, cosine = op.attention.heads, op.attention.scale, op.attention.similarity == "cosine"
+    # of rows or of columns, and how
+    onto = [(3 if side == 0 else 2, PAIRS[kind]) for side, kind in op.onto]
+
+    def run(q_BCT: Tensor, k_BCT: Tensor, factors: Sequence[Tensor], gains: Sequence[Tensor]) -> Tensor:
+        e_BHDE = scores(q_BCT, k_BCT, heads)
+        if cosine:
+            e_BHDE = _factored(_factored(e_BHDE, _lengths(q_BCT), 3, torch.div), _lengths(k_BCT), 2, torch.div)
+        for (dim, combine), factor in zip(onto, factors, strict=True):
+            e_BHDE = _factored(e_BHDE, factor, dim, combine)
+        for gain in gains:
+            e_BHDE = e_BHDE * gain.view(-1, 1, 1)
+        return softmax(e_BHDE if scale == 1 else e_BHDE * scale)
+
+    return run
+
+
+def _factored(e_BHDE: Tensor, factor_BC: Tensor, dim: int, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """One number for each channel, along the rows or the columns of the scores."""
+    return combine(e_BHDE, torch.unflatten(factor_BC, 1, (e_BHDE.shape[1], -1)).unsqueeze(dim))
+
+
+def _lengths(x_BCT: Tensor) -> Tensor:
+    length_BC: Tensor = torch.linalg.vector_norm(x_BCT, dim=2)
+    return length_BC.clamp_min(SHORTEST)

@@ -1,0 +1,153 @@
+"""Windows as steps: one convolution of torch, or a faster form of it, in the layout that turns no map where there is one."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ...kernels import convolution
+from ...kernels import custom_ops as compiled
+from ...kernels.dispatch import eligible
+from ...kernels.grouped_conv import bordered
+from ...kernels.im2col import PLANES
+from ...operators.conv import CONVOLUTIONS, Conv
+from ...shapes import Sizes
+from .. import ir as ops
+from ..graph import Node
+from .linear import by_size, fixed_norm, laid_apart, then
+from .params import folded, of_window
+from .program import Emitter
+
+WORTH = 2**15
+"""Values of a map from which a compiler is given a faster form of a convolution, which is a call to it."""
+PLAIN = 2**12
+"""The same for few planes, in training in whatever form: for one convolution that a compiler sees, it lays all maps with
+channels last, and statistics over C and their gates, with backward, take 2.5 times as long."""
+WIDE = 5
+"""Width of a window in groups up to which a compiler is given such a form. With channels last, as a compiler lays maps for its
+own convolutions, 7 x 7 of 128 channels in 8 groups takes 163 ms with backward, and 176 so; 9 x 9 in 16 groups 94, and 326."""
+
+
+def window(op: ops.ConvOp, value: Node, w: Emitter) -> None:
+    """A convolution whose window axes stand last and whose channels are one axis; any other as the plain tree does it."""
+    (x,) = value.inputs
+    layout = window_layout(op, x.sizes)
+    if not layout:
+        run = op.conv if op.norm is None else then(op.conv, op.norm)
+        w.made(value, w.unary(run, w.slot(x, x.sizes.axes)), x.sizes.axes)
+        return
+    if len(layout) > 1 + len(op.conv.along) and _one_channel(op.conv, x.sizes):
+        _shared(op, value, layout, w)
+        return
+    run = _convolution(op, layout[1:], apart=laid_apart(x, w))
+    out = (op.conv.mix or op.conv.each or layout[0]) + layout[1:]
+    w.made(value, w.unary(run, w.slot(x, layout)), out, fresh=True)
+
+
+def _shared(op: ops.ConvOp, value: Node, layout: str, w: Emitter) -> None:
+    """Of maps that share one window: those before its axes go with the batch, those behind are one axis with a kernel of 1."""
+    (x,) = value.inputs
+    first = 1 + layout[1:].index(op.conv.along[0])  # behind the batch
+    last = first + len(op.conv.along)
+    behind = layout[last:][:1]
+    run = _convolution(op, op.conv.along + behind)
+
+    def batched(t: Tensor) -> Tensor:
+        y = run(t.reshape(-1, 1, *t.shape[first:last], *([t.shape[last:].numel()] if behind else [])))
+        return y.view(t.shape[:first] + y.shape[2 : 2 + last - first] + t.shape[last:])
+
+    w.made(value, w.unary(batched, w.slot(x, layout[1:])), layout[1:], fresh=True)
+
+
+def window_layout(op: ops.ConvOp, sizes: Sizes) -> str:
+    """The layout a convolution takes, its channels first; empty where it has several axes of them.
+
+    Before and behind the axes of the window stand those that share its weights where there is one channel; of more
+    channels those of the grid, along which the window has a size of 1.
+    """
+    conv = op.conv
+    channels = conv.each + conv.mix
+    shared = "".join(axis for axis in conv.shared if sizes[axis] != 1)
+    along = conv.along  # as written, also where that turns the map: a plane 7 high and 128 wide takes half the time
+    if len(channels) > 1:
+        return ""
+    axis = channels or next((axis for axis in sizes.axes if axis not in along and sizes[axis] == 1), "1" if shared else "")
+    if not shared:
+        return axis and axis + along
+    if not _one_channel(conv, sizes):
+        return _grid_layout(conv, axis, shared, sizes)
+    places = [sizes.axes.index(axis) for axis in along]
+    before = "".join(axis for axis in shared if sizes.axes.index(axis) < min(places))
+    behind = "".join(axis for axis in shared if sizes.axes.index(axis) > max(places))
+    if len(before + behind) < len(shared) or (behind and (conv.stride > 1 or len(along) == len(CONVOLUTIONS))):
+        return ""
+    return axis + before + along + behind
+
+
+def _one_channel(conv: Conv, sizes: Sizes) -> bool:
+    """Whether a window has one channel in and one out."""
+    return all(sizes[axis] == 1 for axis in conv.each + conv.mix) and conv.weight.shape[len(conv.each)] == 1
+
+
+def _grid_layout(conv: Conv, axis: str, shared: str, sizes: Sizes) -> str:
+    """The axis of channels and the grid, for a strip: a window along some axes of the grid whose others share it.
+
+    128 channels each on its own, 8 x 56 x 56, a strip of 11 over W or H on a Sapphire Rapids: 7.3 and 10.1 ms as a
+    convolution of every row or column, which are laid out for it, so 4.3 and 5.5.
+    """
+    space = "".join(a for a in sizes.space if a in conv.along or a in shared)
+    inside = set(shared + conv.along) <= set(sizes.space) and [a for a in space if a in conv.along] == list(conv.along)
+    return axis + space if inside and axis in conv.each + conv.mix and axis not in space and conv.stride == 1 else ""
+
+
+def _convolution(op: ops.ConvOp, axes: str, apart: bool = False) -> Callable[[Tensor], Tensor]:
+    """The convolution over some axes; it has a kernel of 1 along those that are not of its window."""
+    terms, convolved = of_window(op.conv, op.others, axes), _convolved(op.conv, axes, apart)
+
+    def run(x: Tensor) -> Tensor:
+        return convolved(x, *terms())
+
+    if op.norm is None:
+        return run
+    both = folded(terms, op.norm)
+    return by_size(lambda x: convolved(x, *both()), then(run, fixed_norm(op.norm)))
+
+
+def _convolved(conv: Conv, axes: str, apart: bool) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
+    """Of a map, a weight and a bias: the form that is fastest, by itself or as a call that a compiler makes."""
+    around = dict(zip(conv.along, conv.padding, strict=True))
+    convolve, padding = CONVOLUTIONS[len(axes)], tuple(around.get(axis, 0) for axis in axes)
+    stride, dilation, groups = conv.stride, conv.dilation, conv.groups
+    each, repaired = _of_each(conv), _repaired(conv)
+    far = each and stride == 1 and len(axes) == 2 and convolution.far(padding, convolution.LANES)
+    few = groups == 1 and math.prod(conv.weight.shape[: -len(conv.along)]) <= PLANES
+    given, worth = few or (repaired and not each and conv.weight.shape[-1] <= WIDE), PLAIN if few else WORTH
+
+    def run(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        x = x.contiguous() if repaired and not each else x
+        if (few or repaired) and eligible(x, 0):
+            return convolution.convolve(x, weight, bias, stride, padding, dilation, groups)
+        if given and compiled.wanted(x, worth) and x.is_contiguous():
+            if (few and torch.is_grad_enabled()) or convolution.better(x, weight, stride, padding, dilation, groups):
+                return compiled.convolve(x, weight, bias, stride, padding, dilation, groups)
+        x = compiled.apart(x) if apart else x
+        if far and compiled.wanted(x, worth):
+            return bordered(x, weight, bias, padding, dilation)
+        return convolve(x, weight, bias, stride, padding, dilation, groups)
+
+    return run
+
+
+def _of_each(conv: Conv) -> bool:
+    """Whether there is one window for each of several channels."""
+    return conv.groups > 1 and not conv.mix and conv.weight.shape[len(conv.each)] == 1
+
+
+def _repaired(conv: Conv) -> bool:
+    """Whether there may be a faster form: few planes, groups of several channels, each channel with a dilation or far."""
+    if _of_each(conv):
+        return conv.dilation > 1 or max(conv.padding) > min(convolution.REACH.values())
+    if conv.groups > 1:
+        return bool(conv.mix)
+    return math.prod(conv.weight.shape[: -len(conv.along)]) <= 2

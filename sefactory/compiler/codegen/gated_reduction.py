@@ -1,0 +1,191 @@
+"""Statistics of a map and the gates that go back onto it: with one backward where the map is large."""
+
+from collections.abc import Callable
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from ...kernels.cache_tiling import EXTREMA, Request
+from ...kernels.dispatch import eligible, fused
+from ...kernels.gated_reduction import Token, applied, measured, selected, squeezed
+from ...kernels.reduction import row_means
+from .. import ir as ops
+from ..graph import Node
+from .layout import broadcast_layout, strip_unit_axes
+from .pooling import spread, spread_of
+from .program import Emitter, Slots
+
+STATISTICS: dict[str, Callable[..., Tensor]] = {"mean": Tensor.mean, "sum": Tensor.sum, "max": Tensor.amax, "min": Tensor.amin}
+
+
+def reduction(op: ops.Reduce | ops.Variance, value: Node, w: Emitter) -> None:
+    """One statistic; with it all others of its map, where they share a backward."""
+    (x,) = value.inputs
+    layout = w.layout(x)
+    if strip_unit_axes(op.over, x.sizes):
+        if token(x, w) is None:
+            w.made(value, w.unary(_statistic(op, _dims(value, layout), layout), w.slot(x)), _left(op, layout))
+    elif isinstance(op, ops.Reduce):  # over axes of size 1
+        w.made(value, w.slot(x), layout)
+    else:
+        finish = spread_of(op)
+        w.made(value, w.unary(lambda t: finish(t - t, 1), w.slot(x)), layout)
+
+
+def _statistic(op: ops.Reduce | ops.Variance, dims: tuple[int, ...], layout: str) -> Callable[[Tensor], Tensor]:
+    """A statistic by itself."""
+    if isinstance(op, ops.Variance):
+        return spread(op, dims)
+    by = STATISTICS[op.by]
+    if op.by == "mean" and dims == (len(layout),):
+        return lambda x: row_means(x) if eligible(x, 0) else by(x, dims)
+    return lambda x: by(x, dims)
+
+
+def token(x: Node, w: Emitter) -> int | None:
+    """The slot of a map's token, None in it where the map is small; None where the map has no use for one.
+
+    The first time this writes the step that takes all statistics of the map.
+    """
+    if id(x) not in w.tokens:
+        statistics = _asked(x, w.layout(x), w)
+        w.tokens[id(x)] = None if statistics is None else _squeezing(x, statistics, w)
+    return w.tokens[id(x)]
+
+
+def _asked(x: Node, layout: str, w: Emitter) -> list[Node] | None:
+    """The statistics of a map that lies so; None where they share nothing: neither with gates nor with one another."""
+    readers = w.readers.get(id(x), [])
+    statistics = [r for r in readers if isinstance(r.op, ops.Reduce | ops.Variance) and _dims(r, layout)]
+    slow = [r for r in statistics if isinstance(r.op, ops.Variance) or (isinstance(r.op, ops.Reduce) and r.op.by in EXTREMA)]
+    whole = set(x.sizes.grid) <= set(strip_unit_axes(layout, x.sizes))
+    return statistics if whole and (slow or len(statistics) > 1 or any(_gates(r, x) for r in readers)) else None
+
+
+def _requests(statistics: list[Node], layout: str) -> list[Request]:
+    return [("var" if isinstance(r.op, ops.Variance) else r.op.by, _dims(r, layout)) for r in statistics]  # type: ignore[attr-defined]
+
+
+def _gates(reader: Node, x: Node) -> bool:
+    """Whether a value applies gates that are smaller than it to a map."""
+    if isinstance(reader.op, ops.Select):
+        return any(other is x for other in reader.inputs[:2])
+    if not isinstance(reader.op, ops.Gate) or reader.inputs[0] is not x:
+        return False
+    return all(gate.sizes != x.sizes for gate in reader.inputs[1:])
+
+
+def _dims(value: Node, layout: str) -> tuple[int, ...]:
+    """The dimensions of its map that a statistic is over; none where all of them have size 1."""
+    (x,), op = value.inputs, value.op
+    assert isinstance(op, ops.Reduce | ops.Variance)
+    return tuple(1 + i for i, axis in enumerate(layout) if axis in op.over) if strip_unit_axes(op.over, x.sizes) else ()
+
+
+def _left(op: ops.Reduce | ops.Variance, layout: str) -> str:
+    return "".join(axis for axis in layout if axis not in op.over)
+
+
+def _squeezing(x: Node, statistics: list[Node], w: Emitter) -> int:
+    """The step that takes the statistics of a map and leaves its token."""
+    place, key, layout, ready = w.slot(x), w.new_map(), w.layout(x), w.measured.get(id(x))
+    made = [
+        (w.new(), value.op, _dims(value, layout)) for value in statistics if isinstance(value.op, ops.Reduce | ops.Variance)
+    ]
+    requests = _requests(statistics, layout)
+    plain = [(o, _statistic(op, dims, layout)) for o, op, dims in made]
+    finished = [(o, dims, spread_of(op) if isinstance(op, ops.Variance) else None) for o, op, dims in made]
+
+    def step(slots: Slots) -> None:
+        x, known = slots[place], None if ready is None else slots[ready]
+        if known is None and not eligible(x):
+            for o, by in plain:
+                slots[o] = by(x)
+            return
+        slots[key], found = squeezed(x, requests) if known is None else (Token(x, None), known)
+        for (o, dims, finish), y in zip(finished, found, strict=True):
+            y = y.squeeze(dims)
+            slots[o] = y if finish is None else finish(y, x.numel() // max(y.numel(), 1))
+
+    w.put(step, place)
+    for value, (o, op, _) in zip(statistics, made, strict=True):
+        w.made(value, o, _left(op, layout))
+    return key
+
+
+def gate(op: ops.Gate, value: Node, w: Emitter) -> None:
+    """Gates onto their map: by its token where it has one."""
+    x, *gates = value.inputs
+    layout, key = w.layout(x), token(x, w) if _gates(value, x) else None
+    places, run = [w.slot(x), *[w.slot(gate, layout) for gate in gates]], _plainly(op, value, w)
+    if key is None or (w.frozen and w.own(x)):
+        w.made(value, w.nary(run, places), layout, fresh=w.frozen)
+        return
+    o, kind, scale, spent = w.new(), op.kind, op.scale, len(gates) == 1 and w.spent(x, value)
+    requests, single = _requests(_asked(value, layout, w) or [], layout), len(gates) == 1
+    ready = w.measured[id(value)] = w.new()
+
+    def step(slots: Slots) -> None:
+        token = slots[key]
+        if token is None:
+            slots[o] = run(slots[places[0]], slots[places[1]]) if single else run(*[slots[i] for i in places])
+            return
+        given = [slots[places[0]], *[slots[i].contiguous() for i in places[1:]]]  # a turned one takes twice as long to spread
+        if spent and not torch.is_grad_enabled() and given[1].dtype == given[0].dtype:
+            slots[o] = given[0].mul_(*_scaled(given[1:], kind, scale))
+        elif requests:
+            slots[o], slots[ready] = measured(token, _scaled(given[1:], kind, scale), kind, requests)
+        elif single and not torch.is_grad_enabled():
+            slots[o] = run(*given)
+        else:
+            slots[o] = applied(token, _scaled(given[1:], kind, scale), kind)
+
+    w.put(step, key, *places)
+    w.made(value, o, layout, fresh=w.frozen)
+
+
+def _scaled(gates: list[Tensor], kind: str, scale: float) -> list[Tensor]:
+    """The gates with the factor in them: in each summand, or in one factor."""
+    if scale == 1:
+        return gates
+    return [gate * scale for gate in gates] if kind == "sum" else [gates[0] * scale, *gates[1:]]
+
+
+def _plainly(op: ops.Gate, value: Node, w: Emitter) -> Callable[..., Tensor]:
+    """x g, x g1 g2 ..., x (g1 + g2 + ...), each times the scale."""
+    scale, inner = op.scale, torch.mul if op.kind == "product" else torch.add
+    if len(value.inputs) == 2 and scale == 1:
+        return Tensor.mul_ if w.frozen and w.own(value.inputs[0]) else torch.mul
+    if scale == 1 and op.kind == "product":
+        return _one_by_one
+    if scale == 1:
+        return lambda t, *factors: t * reduce(torch.add, factors)
+    return lambda t, *factors: t * (reduce(inner, factors) * scale)
+
+
+def _one_by_one(x: Tensor, *gates: Tensor) -> Tensor:
+    """x g1 g2 ...; x (g1 g2 ...) to a compiler in training: it makes a map of x g1 where a norm follows, but none of gates."""
+    return x * reduce(torch.mul, gates) if fused() and torch.is_grad_enabled() else reduce(torch.mul, gates, x)
+
+
+def select(op: ops.Select, value: Node, w: Emitter) -> None:
+    """a s + b (1 - s), by the tokens of both where they have them."""
+    a, b, s = value.inputs
+    layout = broadcast_layout([(w.layout(x), x.sizes) for x in (a, b)], value.sizes.axes)
+    places, o = [w.slot(x, layout) for x in (a, b, s)], w.new()
+    spent = w.spent(b, value)
+    first, second = (token(x, w) if w.layout(x) == layout and s.sizes != x.sizes else None for x in (a, b))
+
+    def step(slots: Slots) -> None:
+        a, b, s = (slots[i] for i in places)
+        one, other = (None if key is None else slots[key] for key in (first, second))
+        if not isinstance(one, Token) or not isinstance(other, Token) or s.dtype != a.dtype:
+            slots[o] = torch.lerp(b, a, s) if a.dtype == b.dtype == s.dtype else a * s + b * (1 - s)
+        elif spent and not torch.is_grad_enabled():
+            slots[o] = b.lerp_(a, s)
+        else:
+            slots[o] = selected(one, other, s)
+
+    w.put(step, *places, *[key for key in (first, second) if key is not None])
+    w.made(value, o, layout, fresh=w.frozen)

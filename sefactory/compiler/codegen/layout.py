@@ -1,0 +1,105 @@
+"""Which axes the tensor of a value has behind its batch, in which order: axes of size 1 vanish where nobody needs them.
+
+A layout is a word: `CHW` is (B, C, H, W), `C` is (B, C), `SHW` (B, S, H, W). Behind B stand all axes that are not known
+to have size 1, and any others. An axis of size 1 may be called by any name.
+"""
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from ...shapes import Sizes
+
+View = Callable[[Tensor], Tensor]
+
+
+def non_unit_axes(sizes: Sizes) -> str:
+    """The axes that are not known to have size 1.
+
+    >>> non_unit_axes(Sizes.of_map(8).replace({"W": 1}))
+    'CH'
+    """
+    return "".join(axis for axis in sizes.axes if sizes[axis] != 1)
+
+
+def strip_unit_axes(layout: str, sizes: Sizes) -> str:
+    """A layout without its axes of size 1.
+
+    >>> strip_unit_axes("SCH", Sizes.of_map(8).replace({"H": 1}))
+    'C'
+    """
+    return "".join(axis for axis in layout if sizes[axis] != 1)
+
+
+def broadcast_layout(layouts: Sequence[tuple[str, Sizes]], axes: str) -> str:
+    """The layout to which all of some values stretch: theirs where it is one, else every axis that one of them needs.
+
+    >>> x = Sizes.of_map(8)
+    >>> broadcast_layout([("CH", x.replace({"W": 1})), ("CW", x.replace({"H": 1}))], x.axes)
+    'CHW'
+    """
+    first = layouts[0][0]
+    if all(layout == first for layout, _ in layouts):
+        return first
+    needed = {axis for layout, sizes in layouts for axis in strip_unit_axes(layout, sizes)}
+    for layout, _ in layouts:  # one that is there already costs no view
+        if needed <= set(layout) and strip_unit_axes(layout, layouts[0][1]) is not None and _canonical(layout, axes):
+            return layout
+    return "".join(axis for axis in axes if axis in needed) or axes[1]
+
+
+def _canonical(layout: str, axes: str) -> bool:
+    places = [axes.index(axis) for axis in layout]
+    return places == sorted(places)
+
+
+def conversion(have: str, want: str, sizes: Sizes) -> View | None:
+    """What makes a tensor of one layout one of another; None where it is one already.
+
+    >>> import torch
+    >>> found = conversion("CW", "CHW", Sizes.of_map(8).replace({"H": 1}))
+    >>> found(torch.zeros(2, 8, 5)).shape
+    torch.Size([2, 8, 1, 5])
+    """
+    if _equal(have, want, sizes):
+        return None
+    now, then = strip_unit_axes(have, sizes), strip_unit_axes(want, sizes)
+    if now == then:
+        return _reshaped(have, want, sizes)
+    order = tuple(1 + now.index(axis) for axis in then)
+    first, last = conversion(have, now, sizes), conversion(then, want, sizes)
+    steps = [step for step in (first, lambda x: x.permute(0, *order), last) if step is not None]
+    return _after(steps)
+
+
+def _equal(have: str, want: str, sizes: Sizes) -> bool:
+    """Whether the layouts differ in names of axes of size 1 only."""
+    if len(have) != len(want):
+        return False
+    return all(a == b or (sizes[a] == 1 and sizes[b] == 1) for a, b in zip(have, want, strict=True))
+
+
+def _reshaped(have: str, want: str, sizes: Sizes) -> View:
+    numbers = [sizes[axis] for axis in want]
+    if all(isinstance(n, int) for n in numbers):
+        # numbers, and no tuple of them, which torch takes 0.7 us longer to read
+        return lambda x: x.view(-1, *numbers)  # type: ignore[arg-type]
+    places = (0, *[1 + have.index(axis) if sizes[axis] != 1 else -1 for axis in want])
+
+    def reshaped(x: Tensor) -> Tensor:
+        have_shape = x.shape
+        return x.view(*[1 if place < 0 else have_shape[place] for place in places])
+
+    return reshaped
+
+
+def _after(steps: list[View]) -> View:
+    if len(steps) == 1:
+        return steps[0]
+
+    def all_of_them(x: Tensor) -> Tensor:
+        for step in steps:
+            x = step(x)
+        return x
+
+    return all_of_them

@@ -1,0 +1,142 @@
+"""Learned maps and norms as steps: the widest layout without views, and one operation of torch each."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...kernels import custom_ops as compiled
+from ...kernels.batch_norm import batch_norm
+from ...kernels.dispatch import eligible, exporting, folds
+from ...operators.norm import BatchNorm
+from ...shapes import Sizes
+from .. import ir as ops
+from ..graph import Node
+from .layout import strip_unit_axes
+from .params import folded, held_norm, read_params, times_bias
+from .program import Emitter
+
+FOLD = 2**16
+"""Values of a map from which folding a norm into weights costs less than a pass over the map."""
+
+
+def dense(op: ops.LinearOp, value: Node, w: Emitter) -> None:
+    """W x + b over C: of descriptors as a matrix product, of maps as a 1 x 1 convolution."""
+    (x,) = value.inputs
+    axes = strip_unit_axes(w.layout(x), x.sizes)
+    if op.linear.groups == 1 and axes in ("", "C", "SC"):
+        layout = axes or "C"
+        w.made(value, w.unary(_product(op), w.slot(x, layout)), layout, fresh=True)
+    elif x.sizes["S"] == 1 and len(x.sizes.space) == 2:
+        made = w.layout(x)
+        layout = made if made[:1] == "C" and len(made) == 3 else f"C{x.sizes.space}"
+        w.made(value, w.unary(_pointwise_convolution(op, laid_apart(x, w)), w.slot(x, layout)), layout, fresh=True)
+    else:
+        slot = w.slot(x, x.sizes.axes)
+        slot = w.unary(_plainly(op), slot)
+        w.made(value, slot, x.sizes.axes)
+
+
+def _product(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
+    terms = times_bias(read_params(op.linear), op.times)
+
+    def run(x: Tensor) -> Tensor:
+        return F.linear(x, *terms())
+
+    return run if op.norm is None else then(run, fixed_norm(op.norm))
+
+
+def _pointwise_convolution(op: ops.LinearOp, apart: bool) -> Callable[[Tensor], Tensor]:
+    terms = times_bias(read_params(op.linear), op.times)
+    shape, groups = (*op.linear.weight.shape, 1, 1), op.linear.groups
+
+    def run(x: Tensor) -> Tensor:
+        weight, bias = terms()
+        return F.conv2d(compiled.apart(x) if apart else x, weight.view(*shape), bias, groups=groups)
+
+    if op.norm is None:
+        return run
+    both = folded(terms, op.norm)
+
+    def at_once(x: Tensor) -> Tensor:
+        weight, bias = both()
+        return F.conv2d(compiled.apart(x) if apart else x, weight.view(*shape), bias, groups=groups)
+
+    return by_size(at_once, then(run, fixed_norm(op.norm)))
+
+
+def _plainly(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
+    """The plain module, and what a rule has put into it."""
+    linear, more = op.linear, op.times - 1
+
+    def run(x: Tensor) -> Tensor:
+        y: Tensor = linear(x)
+        bias = linear.bias
+        return y if bias is None or not more else y + (bias * more).view(-1, *[1] * (y.dim() - 3))
+
+    return run if op.norm is None else then(run, op.norm)
+
+
+def laid_apart(x: Node, w: Emitter) -> bool:
+    """Whether a compiler lays a map for a convolution alone: the block's own, or one that others read in another layout."""
+    return isinstance(x.op, ops.Source) or any(
+        isinstance(reader.op, ops.OpaqueCall | ops.ChannelSplit) for reader in w.readers[id(x)]
+    )
+
+
+def fixed_norm(norm: BatchNorm) -> Callable[[Tensor], Tensor]:
+    """The norm in eval mode, of (N, C, ...)."""
+    terms, momentum, eps = held_norm(norm), norm.momentum, norm.eps
+
+    def run(x: Tensor) -> Tensor:
+        weight, bias, mean, var = terms()
+        return torch.batch_norm(x, weight, bias, mean, var, False, momentum, eps, True)
+
+    return run
+
+
+def norm(op: ops.Norm, value: Node, w: Emitter) -> None:
+    """Batch normalisation over one axis of channels, which stands first."""
+    (x,) = value.inputs
+    layout = norm_layout(op.norm, w.layout(x), x.sizes)
+    if layout:
+        w.made(value, w.unary(_normed(op.norm), w.slot(x, layout)), layout, fresh=True)
+    else:
+        w.made(value, w.unary(op.norm, w.slot(x, x.sizes.axes)), x.sizes.axes)
+
+
+def _normed(module: BatchNorm) -> Callable[[Tensor], Tensor]:
+    terms, momentum, eps, evaluated = held_norm(module), module.momentum, module.eps, fixed_norm(module)
+
+    def run(x: Tensor) -> Tensor:
+        if not module.training:
+            return evaluated(x)
+        module.num_batches_tracked.add_(1)
+        weight, bias, mean, var = terms()
+        normed = batch_norm if eligible(x) else F.batch_norm
+        return normed(x, mean, var, weight, bias, True, momentum, eps)
+
+    return run
+
+
+def norm_layout(module: BatchNorm, layout: str, sizes: Sizes) -> str:
+    """The layout in which the axis that the norm keeps stands first; empty where it keeps several, or others stand before."""
+    axis = module.kept
+    if len(axis) != 1:
+        return ""
+    if sizes[axis] == 1:
+        first = layout[:1] if layout and sizes[layout[0]] == 1 else ""
+        return axis + layout[len(first) :].replace(axis, "")
+    while layout and sizes[layout[0]] == 1:
+        layout = layout[1:]
+    return layout if layout[:1] == axis else ""
+
+
+def then(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda x: second(first(x))
+
+
+def by_size(large: Callable[[Tensor], Tensor], small: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """An exported program keeps the norm, for those who read it."""
+    return lambda x: large(x) if folds(x, FOLD) and not exporting() else small(x)

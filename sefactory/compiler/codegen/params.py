@@ -1,0 +1,120 @@
+"""The weights of maps and norms, read anew at every run: what was loaded, moved, exchanged or parametrized since is seen."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...operators.conv import Conv
+from ...operators.norm import BatchNorm
+
+ReadParams = Callable[[], tuple[Tensor, Tensor | None]]
+"""W and b."""
+
+
+def read_params(module: nn.Module) -> ReadParams:
+    """`weight` and `bias` of a module. The dictionary is asked first: 0.1 us, where a module's own look-up takes 0.4."""
+    parameters, biased = module._parameters, module.bias is not None
+
+    def terms() -> tuple[Tensor, Tensor | None]:
+        try:
+            return parameters["weight"], parameters["bias"] if biased else None  # type: ignore[return-value]
+        except KeyError:  # parametrized
+            return module.weight, module.bias  # type: ignore[return-value]
+
+    return terms
+
+
+def times_bias(terms: ReadParams, times: int) -> ReadParams:
+    """W and `times` b."""
+
+    def scaled() -> tuple[Tensor, Tensor | None]:
+        weight, bias = terms()
+        return weight, bias if bias is None else bias * times
+
+    return terms if times == 1 else scaled
+
+
+def of_window(conv: Conv, others: Sequence[Conv] = (), axes: str = "") -> ReadParams:
+    """Weights as torch's convolutions take them, (out, in, kernel...), and one bias for each output.
+
+    Those of `others` are added in the middle, where their windows lie; along `axes` that are not of the window the kernel is 1.
+    """
+    terms = _added(conv, others) if others else _single(conv)
+    flat = tuple(2 + i for i, axis in enumerate(axes) if axis not in conv.along)
+    return _spread(terms, flat) if flat else terms
+
+
+def _single(conv: Conv) -> ReadParams:
+    lead = conv.weight.dim() - len(conv.along)
+    return (
+        _arranged(read_params(conv), lead)
+        if lead != 2 or (conv.bias is not None and conv.bias.dim() > 1)
+        else read_params(conv)
+    )
+
+
+def _spread(terms: ReadParams, dims: tuple[int, ...]) -> ReadParams:
+    def spread() -> tuple[Tensor, Tensor | None]:
+        weight, bias = terms()
+        for dim in dims:
+            weight = weight.unsqueeze(dim)
+        return weight, bias
+
+    return spread
+
+
+def _added(conv: Conv, others: Sequence[Conv]) -> ReadParams:
+    axes = len(conv.along)
+    kernel = conv.weight.shape[-axes:]
+    apart = [[k - n for k, n in zip(kernel, other.weight.shape[-axes:], strict=True)] for other in others]
+    sides = [[k // 2 for k in reversed(more) for _ in "lr"] for more in apart]
+    return _summed(_single(conv), [_single(other) for other in others], sides)
+
+
+def _arranged(terms: ReadParams, lead: int) -> ReadParams:
+    def arranged() -> tuple[Tensor, Tensor | None]:
+        weight, bias = terms()
+        return weight.unsqueeze(0) if lead == 1 else weight, bias if bias is None or bias.dim() == 1 else bias.flatten()
+
+    return arranged
+
+
+def _summed(first: ReadParams, others: Sequence[ReadParams], sides: Sequence[list[int]]) -> ReadParams:
+    def summed() -> tuple[Tensor, Tensor | None]:
+        weight, bias = first()
+        for other, around in zip(others, sides, strict=True):
+            more, level = other()
+            weight = weight + F.pad(more, around)
+            bias = level if bias is None else bias if level is None else bias + level
+        return weight, bias
+
+    return summed
+
+
+def folded(terms: ReadParams, norm: BatchNorm) -> ReadParams:
+    """s W and s b + t where the norm is s y + t: s = w / sqrt(var + eps), t = b - s mean; W: (out, ...)."""
+    of_norm = held_norm(norm)
+
+    def both() -> tuple[Tensor, Tensor | None]:
+        weight, bias = terms()
+        gain, shift, mean, var = of_norm()
+        scale = gain * torch.rsqrt(var + norm.eps)
+        term = shift - mean * scale
+        return weight * scale.view(-1, *[1] * (weight.dim() - 1)), term if bias is None else term + bias * scale
+
+    return both
+
+
+def held_norm(norm: BatchNorm) -> Callable[[], tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """`weight`, `bias`, `running_mean` and `running_var` of a norm."""
+    parameters, buffers = norm._parameters, norm._buffers
+
+    def terms() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        try:
+            return parameters["weight"], parameters["bias"], buffers["running_mean"], buffers["running_var"]  # type: ignore[return-value]
+        except KeyError:
+            return norm.weight, norm.bias, norm.running_mean, norm.running_var
+
+    return terms

@@ -1,0 +1,94 @@
+"""Maps between positions as steps: coarser grids, finer ones, and the sums under a window."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...kernels import separable_resample as bands
+from ...kernels.dispatch import eligible
+from ...operators.conv import CONVOLUTIONS
+from .. import ir as ops
+from ..graph import Node
+from .convolution import window_layout
+from .params import ReadParams, of_window
+from .program import Emitter
+
+
+def coarsened(op: ops.AvgPool, value: Node, w: Emitter) -> None:
+    """Means over windows, of large maps by one product for each axis."""
+    (x,), module = value.inputs, op.window
+    if x.sizes["S"] != 1 or len(module.windows) != 2:
+        w.made(value, w.unary(module, w.slot(x, x.sizes.axes)), module.sizes.axes)
+        return
+    kernel, stride = ([window[i] for window in module.windows] for i in (0, 1))
+    border, borders, layout = [k // 2 for k in kernel], module.borders, f"C{x.sizes.space}"
+
+    def run(x: Tensor) -> Tensor:
+        if not eligible(x):
+            return F.avg_pool2d(x, kernel, stride, border, count_include_pad=borders)
+        sides = zip(x.shape[2:], kernel, stride, strict=True)
+        return bands.mapped(x, [None if k == 1 else bands.means(n, k, s, borders, x.dtype) for n, k, s in sides])
+
+    w.made(value, w.unary(run, w.slot(x, layout)), layout, fresh=True)
+
+
+def enlarged(op: ops.NearestUpsample, value: Node, w: Emitter) -> None:
+    """The nearest position, for each of a finer grid."""
+    (gate, x), space = value.inputs, value.sizes.space
+    layout = f"C{space}" if gate.sizes["S"] == 1 else f"SC{space}"
+    whole, lead, axes = f"C{space}" if x.sizes["S"] == 1 else f"SC{space}", len(layout) - len(space), op.axes
+
+    def run(gate: Tensor, x: Tensor) -> Tensor:
+        given, there = gate.shape[1 + lead :], x.shape[x.dim() - len(space) :]
+        sides = [there[i] if axis in axes else given[i] for i, axis in enumerate(space)]
+        if eligible(x) and gate.is_contiguous():
+            return bands.enlarged(gate, sides)
+        flat = gate.flatten(1, lead)
+        return F.interpolate(flat, sides, mode="nearest").view(gate.shape[: 1 + lead] + tuple(sides))
+
+    w.made(value, w.binary(run, w.slot(gate, layout), w.slot(x, whole)), layout, fresh=True)
+
+
+def window_mean(op: ops.ConvMean, value: Node, w: Emitter) -> None:
+    """The sums under each tap, then the weights; where no product is faster, the window and its mean."""
+    (x,), conv = value.inputs, op.window.conv
+    layout = window_layout(op.window, x.sizes)
+    axes, terms = len(conv.along), of_window(conv, op.window.others)
+    condensed, dims = _condensed(op, terms), tuple(range(2, 2 + axes))
+    convolve, mean = CONVOLUTIONS[axes], op.by == "mean"
+    stride, padding, dilation, groups = conv.stride, conv.padding, conv.dilation, conv.groups
+
+    def run(x: Tensor) -> Tensor:
+        if eligible(x, 0):
+            return condensed(x)
+        y = convolve(x, *terms(), stride, padding, dilation, groups)
+        return y.mean(dims) if mean else y.sum(dims)
+
+    w.made(value, w.unary(run, w.slot(x, layout)), conv.mix or conv.each or layout[0], fresh=True)
+
+
+def _condensed(op: ops.ConvMean, terms: ReadParams) -> Callable[[Tensor], Tensor]:
+    """sum_t w_t s_t + b, s_t the mean, or the sum, of x under tap t: (B, C, ...) -> (B, C')."""
+    conv, mean = op.window.conv, op.by == "mean"
+    stride, padding, dilation, groups = conv.stride, conv.padding, conv.dilation, conv.groups
+    kernel = tuple(conv.weight.shape[-len(conv.along) :])
+
+    def run(x: Tensor) -> Tensor:
+        weight, bias = terms()
+        matrices, places = bands.tapped(tuple(x.shape[2:]), kernel, stride, padding, dilation, mean, x.dtype)
+        x = x.flatten(2) if len(matrices) < len(kernel) else x
+        y = _weighed(bands.mapped(x, matrices).flatten(2), weight.flatten(1), groups)
+        return y if bias is None else y + (bias if mean else bias * places)
+
+    return run
+
+
+def _weighed(s_BCT: Tensor, weight: Tensor, groups: int) -> Tensor:
+    """sum over the channels of a group and the taps: weight (out, C / groups x T) -> (B, out)."""
+    if groups == 1:
+        return F.linear(s_BCT.flatten(1), weight)
+    if groups == len(weight) == s_BCT.shape[1]:
+        return (s_BCT * weight).sum(2)
+    s_BG1T = s_BCT.reshape(len(s_BCT), groups, 1, -1)
+    return (s_BG1T @ weight.view(groups, -1, weight.shape[1]).transpose(1, 2)).flatten(1)

@@ -1,0 +1,172 @@
+"""What a parameter of an operator may be: its annotation is the type, the text of an error and the JSON Schema."""
+
+import re
+import types
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+
+from ..errors import InvalidValue, did_you_mean, join_words, short_repr
+from ..shapes import AXES, GRID_WORD
+from .expressions import Unknown, Value, evaluate, floor_size, show_values
+
+LARGEST_SIZE = 10**9
+
+
+def _letters(text: str) -> str:
+    letters = text.replace(GRID_WORD, "", 1)
+    if len(set(letters)) != len(letters) or set(letters) - set(AXES):
+        raise ValueError
+    return text
+
+
+Size = Annotated[int, Field(ge=1, le=LARGEST_SIZE)]
+Sides = Annotated[list[Size], Field(min_length=1, max_length=3)]
+Index = Annotated[int, Field(ge=0, le=LARGEST_SIZE)]
+Real = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_AXES = f"letters of {AXES}, each once, or {GRID_WORD}"
+Axes = Annotated[str, AfterValidator(_letters), Field(description=_AXES, pattern=f"^([{AXES}]|{GRID_WORD})+$")]
+NoAxes = Annotated[str, AfterValidator(_letters), Field(description=_AXES, pattern=f"^([{AXES}]|{GRID_WORD})*$")]
+
+
+class Schema:
+    """One parameter: reads what a config gives it into what the operator gets."""
+
+    def __init__(self, name: str, annotation: Any, default: Any, required: bool) -> None:
+        self.name, self.annotation, self.default, self.required = name, annotation, default, required
+        leaves = set(_leaves(annotation))
+        self.number: type | None = float if float in leaves else int if int in leaves else None
+        self.optional = type(None) in leaves
+        self.switch = bool in leaves
+        self.axes = _letters in _validators(annotation)
+        self.choices = _choices(annotation)
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        """Pydantic's reading of the annotation."""
+        return TypeAdapter(self.annotation)
+
+    @cached_property
+    def allowed(self) -> str:
+        """The allowed values in words, from the JSON Schema."""
+        return _describe(self.adapter.json_schema())
+
+    def json_schema(self) -> dict[str, Any]:
+        """JSON Schema for editors: every number may also be an expression."""
+        schema = self.adapter.json_schema()
+        if self.number or self.switch:
+            expression = {"type": "string", "description": "size expression over C, H, W and names of let"}
+            return {"anyOf": [schema, expression]}
+        return schema
+
+    def read(self, value: Any, names: Mapping[str, Value]) -> Any:
+        """The value with its expressions evaluated, checked against the annotation.
+
+        Raises Refused, or Unknown where an expression rests on a number that is not known yet.
+        """
+        if self.optional and (value is None or value == "none"):
+            return None
+        try:
+            evaluated = self._evaluated(value, names)
+        except InvalidValue as refused:
+            raise InvalidValue(f"{self.name} is {refused}") from None
+        try:
+            return self.adapter.validate_python(evaluated, strict=True)
+        except ValidationError:
+            raise InvalidValue(self._complaint(value, evaluated, names)) from None
+
+    def _evaluated(self, value: Any, names: Mapping[str, Value]) -> Any:
+        if isinstance(value, list):
+            return [self._evaluated(item, names) for item in value]
+        if not isinstance(value, str) or value in self.choices:
+            return value
+        if self.switch and value in names:
+            if names[value] is None:
+                raise Unknown
+            return names[value]
+        if self.number is None or (self.choices and value.isidentifier() and value not in (*names, *AXES)):
+            return value  # a word: its choices answer it
+        number = evaluate(value, names, whole=self.number is int)
+        return floor_size(value, number, names) if self.number is int else number
+
+    def _complaint(self, value: Any, evaluated: Any, names: Mapping[str, Value]) -> str:
+        given = short_repr(value)
+        if isinstance(value, str) and not isinstance(evaluated, str):
+            given = f"{value} = {short_repr(evaluated)}{'' if value in names else show_values(value, names)}"
+        beyond = isinstance(evaluated, int) and evaluated > LARGEST_SIZE and self.number is int
+        allowed = re.sub(r"(a whole number from \d+)(?! to)", r"\1 to 10^9", self.allowed) if beyond else self.allowed
+        return f"{self.name} is {given}; allowed: {allowed}{self._hint(value)}"
+
+    def _hint(self, value: Any) -> str:
+        """The word that may have been meant."""
+        given = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
+        letters = "".join(given).upper()
+        if given and self.axes and letters != value and len(set(letters)) == len(letters) and set(letters) <= set(AXES):
+            return f"; did you mean {letters!r}?"
+        choices = (*self.choices, *(("true", "false") if self.switch else ()))
+        hints = [did_you_mean(word, choices) for word in given if word not in choices]
+        return next((hint for hint in hints if hint), "")
+
+
+def _leaves(annotation: Any) -> list[Any]:
+    """The plain types an annotation is made of."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _leaves(get_args(annotation)[0])
+    if origin is Literal:
+        return [str]
+    if origin in (Union, types.UnionType, list):
+        return [leaf for argument in get_args(annotation) for leaf in _leaves(argument)]
+    return [annotation]
+
+
+def _validators(annotation: Any) -> list[Any]:
+    """The functions by which pydantic checks an annotation."""
+    own = [getattr(entry, "func", None) for entry in getattr(annotation, "__metadata__", ())]
+    return own + [validator for argument in get_args(annotation) for validator in _validators(argument)]
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    """The words of every Literal in an annotation."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    found = [choice for argument in get_args(annotation) for choice in _choices(argument)]
+    return tuple(dict.fromkeys(found))
+
+
+def _describe(schema: Mapping[str, Any]) -> str:
+    """A JSON Schema in words.
+
+    >>> _describe({"type": "integer", "minimum": 1})
+    'a whole number from 1'
+    """
+    if "description" in schema:
+        return str(schema["description"])
+    if "anyOf" in schema:
+        return _either(schema["anyOf"])
+    if "enum" in schema or "const" in schema:
+        return "one of " + join_words(schema["enum"]) if "enum" in schema else str(schema["const"])
+    if schema["type"] == "array":
+        if "prefixItems" in schema or schema.get("minItems") == schema.get("maxItems") is not None:
+            return f"a list of {schema['minItems']}, each {_describe(schema['items'])}"
+        if "maxItems" in schema:
+            return f"a list of {schema['minItems']} to {schema['maxItems']}, each {_describe(schema['items'])}"
+        return f"a list, each {_describe(schema['items'])}"
+    plain = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "null": "none"}
+    return plain[schema["type"]] + _range(schema)
+
+
+def _either(options: Sequence[Mapping[str, Any]]) -> str:
+    """Alternatives in words; a list of what stands before it is `a list of them`."""
+    texts = list(dict.fromkeys(_describe(option) for option in options))
+    return ", or ".join("a list of them" if text == f"a list, each {texts[0]}" else text for text in texts)
+
+
+def _range(schema: Mapping[str, Any]) -> str:
+    low, above, high = schema.get("minimum"), schema.get("exclusiveMinimum"), schema.get("maximum")
+    text = f" from {low:g}" if low is not None else f" above {above:g}" if above is not None else ""
+    return text + (f" to {high:g}" if high is not None and high != LARGEST_SIZE else "")

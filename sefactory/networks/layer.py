@@ -1,0 +1,88 @@
+"""A block as the layer that the builders of other libraries ask for: called with a width, it makes the block."""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..block import Block
+from ..build.api import build, load
+from ..errors import ConfigError, join_words, short_repr
+from .transfer import reduces, reduction
+
+IGNORED = ("act_layer", "norm_layer", "gate_layer", "activation", "scale_activation", "rd_divisor", "rd_round_fn", "bias")
+"""What other builders say of their own squeeze and excitation."""
+
+
+class Layer:
+    """layer(channels) -> Block, with the keywords that timm and torchvision pass to an `attn_layer` or `se_layer`.
+
+    rd_ratio and rd_channels (squeeze_channels) set `let.r` where the config has it; what says nothing of the block is
+    named in one warning.
+    """
+
+    def __init__(self, config: Any, overrides: Sequence[str], search: Iterable[str | Path]) -> None:
+        self.config, self.overrides, self.search = config, list(overrides), list(search)
+        self.reduces = reduces(load(config, self.overrides, self.search))
+        self._warned = False
+
+    def __call__(
+        self,
+        channels: int,
+        squeeze_channels: int | None = None,
+        *,
+        rd_ratio: float | None = None,
+        rd_channels: int | None = None,
+        act_layer: Any = None,
+        norm_layer: Any = None,
+        gate_layer: Any = None,
+        activation: Any = None,
+        scale_activation: Any = None,
+        rd_divisor: Any = None,
+        rd_round_fn: Any = None,
+        bias: Any = None,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> Block:
+        """The block for maps of `channels`."""
+        given = (act_layer, norm_layer, gate_layer, activation, scale_activation, rd_divisor, rd_round_fn, bias)
+        idle = [name for name, value in zip(IGNORED, given, strict=True) if value is not None]
+        hidden = squeeze_channels if rd_channels is None else rd_channels
+        asked = [name for name, value in (("squeeze_channels", hidden), ("rd_ratio", rd_ratio)) if value is not None]
+        overrides = list(self.overrides)
+        if asked and self.reduces:
+            r = reduction(channels, hidden) if hidden is not None else 1 / rd_ratio  # type: ignore[operator]
+            overrides.append(f"let.r={r!r}")
+        self._warn([*idle, *([] if self.reduces else asked)])
+        block = build(self.config, channels, overrides=overrides, search=self.search)
+        return block.to(device=device, dtype=dtype)
+
+    def _warn(self, idle: list[str]) -> None:
+        if idle and not self._warned:
+            self._warned = True
+            warnings.warn(f"{self.name} has nothing for {join_words(idle)}", stacklevel=3)
+
+    @property
+    def name(self) -> str:
+        """The config in words."""
+        return str(self.config) if isinstance(self.config, str | Path) else "block"
+
+    def __repr__(self) -> str:
+        return f"layer({self.name})"
+
+
+def layer(config: Any, overrides: Sequence[str] = (), search: Iterable[str | Path] = ()) -> Layer:
+    """A callable for `attn_layer=` and `se_layer=` of timm and `se_layer=` of torchvision.
+
+    Raises ConfigError for a config that cannot be loaded.
+
+    >>> layer("senet")(64, rd_ratio=1 / 8).state_dict()["excite.0.0.weight"].shape
+    torch.Size([8, 64])
+    >>> layer("senet")(64, 11).state_dict()["excite.0.0.weight"].shape
+    torch.Size([11, 64])
+    """
+    if not isinstance(config, str | Path | dict | list):
+        raise ConfigError([("config", f"{short_repr(config)}; it is a name, a Path, a mapping or a list")])
+    return Layer(config, overrides, search)
