@@ -31,7 +31,7 @@ def test_the_messages_are_the_same_without_assertions() -> None:
 
 
 def test_so_is_that_of_an_unquoted_function_on_the_command_line() -> None:
-    code = "from sefactory.cli import run; raise SystemExit(run(['show', 'block=cbam', 'block.let.r=max(C/4,8)']))"
+    code = "from sefactory.cli.main import run; raise SystemExit(run(['show', 'block=cbam', 'block.let.r=max(C/4,8)']))"
     message = "override block.let.r=max(C/4,8): is no key=value; quote a value with parentheses or commas"
     for flags in ([], ["-O"]):
         done = subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True)

@@ -79,7 +79,7 @@ def test_a_module_and_a_buffer_take_the_names_that_torch_gives_them(name: str) -
         try:
             module.register_buffer(name, torch.ones(1)) if register else setattr(module, name, Module())
         except (KeyError, TypeError) as refused:
-            return type(refused), str(refused).replace("sefactory.module.Module", "Module")
+            return type(refused), str(refused).replace("sefactory.operators.module.Module", "Module")
         return name in vars(module), [list(held) for held in (module._parameters, module._buffers, module._modules)]
 
     assert outcome(Module, True) == outcome(nn.Module, True)

@@ -274,7 +274,7 @@ def test_numbers_as_people_read_them(value: float, unit: str, text: str) -> None
 
 
 def test_drawing_libraries_are_loaded_only_to_draw() -> None:
-    code = "import sys, sefactory.report; print(sorted({'matplotlib', 'rich', 'jinja2'} & set(sys.modules)))"
+    code = "import sys, sefactory.bench.report; print(sorted({'matplotlib', 'rich', 'jinja2'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "matplotlib" not in result.stdout and "rich" not in result.stdout
 

@@ -16,7 +16,16 @@ from ..operators.parameters import MOST_PARAMETERS
 from ..config.registry import Operator
 from ..operators.deferred_init import DeferredInit, count_parameters
 from ..config.scope import LetFault, map_names, resolve_let
-from ..operators.containers import ModuleDict, Parallel, Series, Sequential, Unit, upsample_axes, fused_sizes, shared_trunk_sizes
+from ..operators.containers import (
+    ModuleDict,
+    Parallel,
+    Series,
+    Sequential,
+    Unit,
+    upsample_axes,
+    fused_sizes,
+    shared_trunk_sizes,
+)
 
 BuildResult = tuple[nn.Module | None, Sizes | None]
 FAILED: BuildResult = (None, None)

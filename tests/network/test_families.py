@@ -27,7 +27,7 @@ def written(folder: Path, family: Family, block: str) -> Path:
     return path
 
 
-def placed(folder: Path, family: Family, block: str) -> tuple[torch.nn.Module, sf.network.report.Report]:
+def placed(folder: Path, family: Family, block: str) -> tuple[torch.nn.Module, sf.networks.report.Report]:
     model = built(family.name)
     torch.manual_seed(3)
     return model, sf.place(model, written(folder, family, block), input_size=(3, 64, 64))

@@ -187,7 +187,7 @@ TAKEN = [
     ("norm", "norm: has a block already"),
     ("norm.inserted", "norm.inserted: is part of a block"),
     ("norm.inserted.block.excite.0", "norm.inserted.block.excite.0: is part of a block"),
-    ("Blend", "norm.inserted: is part of a block"),
+    ("ResidualAdapter", "norm.inserted: is part of a block"),
 ]
 
 
