@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import operators as _operators  # registers the operators of the package
-from ..shapes import GRIDS, Sizes
 from ..block import Block
-from ..config.repository import ConfigRepository, drop_removed, load_config
-from ..errors import ConfigError, did_you_mean, short_repr, join_words
 from ..config.expressions import GRID_ARGUMENTS
+from ..config.repository import ConfigRepository, drop_removed, load_config
 from ..config.syntax_tree import Config
 from ..config.yaml_reader import copy_plain
+from ..errors import ConfigError, did_you_mean, join_words, short_repr
+from ..shapes import GRIDS, Sizes
 from .recall import made
 
 __all__ = ["build", "load"]

@@ -7,25 +7,25 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..shapes import Sizes
 from ..block import NodeInfo
-from ..errors import InvalidValue
 from ..config.expressions import LARGEST, Unknown, Value, evaluate
-from ..config.syntax_tree import SequenceNode, ParallelNode, UnitNode, Node, OpNode, SourceLocation, ReferenceNode
-from ..operators.parameters import MOST_PARAMETERS
 from ..config.registry import Operator
-from ..operators.deferred_init import DeferredInit, count_parameters
 from ..config.scope import LetFault, map_names, resolve_let
+from ..config.syntax_tree import Node, OpNode, ParallelNode, ReferenceNode, SequenceNode, SourceLocation, UnitNode
+from ..errors import InvalidValue
 from ..operators.containers import (
     ModuleDict,
     Parallel,
-    Series,
     Sequential,
+    Series,
     Unit,
-    upsample_axes,
+    find_upsample_axes,
     fused_sizes,
     shared_trunk_sizes,
 )
+from ..operators.deferred_init import DeferredInit, count_parameters
+from ..operators.parameters import MOST_PARAMETERS
+from ..shapes import Sizes
 
 BuildResult = tuple[nn.Module | None, Sizes | None]
 FAILED: BuildResult = (None, None)
@@ -143,11 +143,11 @@ class ModuleBuilder:
         if here is None:
             return FAILED
         try:
-            coarse = upsample_axes(node.apply, sizes, here)
+            axes = find_upsample_axes(node.apply, sizes, here)
         except InvalidValue as refused:
             since = f"; maps lie side by side on S since {here.stacked_at}" if here["S"] not in (1, sizes["S"]) else ""
             return self._fault(node.place, f"{refused}{since}")
-        return Unit(slots[0], slots[1], slots[2], node.apply, coarse), sizes
+        return Unit(slots[0], slots[1], slots[2], node.apply, axes), sizes
 
     def _fork(self, node: ParallelNode, sizes: Sizes, names: Mapping[str, Value]) -> BuildResult:
         made = {name: self.node(branch, sizes, names) for name, branch in node.branches}

@@ -5,10 +5,10 @@ import copy
 from torch import Tensor, nn
 
 from ..block import Block
-from ..compiler.graph import topological_order
-from ..compiler.runtime import CompiledBlock
-from ..compiler.ir import Attend, LinearOp, ConvOp
 from ..compiler.codegen.params import folded
+from ..compiler.graph import topological_order
+from ..compiler.ir import Attend, ConvOp, LinearOp
+from ..compiler.runtime import CompiledBlock
 from ..operators.conv import Conv
 from ..operators.elementwise import Gain
 from ..operators.linear import Linear

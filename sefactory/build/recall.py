@@ -12,15 +12,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..shapes import Sizes
 from ..block import NodeInfo
-from ..errors import ConfigError
 from ..config.expressions import Value
-from ..config.parser import Parser, ConfigLookup
-from .builder import ModuleBuilder
-from ..config.syntax_tree import Config, Node, CacheKey
+from ..config.parser import ConfigLookup, Parser
 from ..config.registry import Operator, registered_operators
+from ..config.syntax_tree import CacheKey, Config, Node
+from ..errors import ConfigError
 from ..operators.deferred_init import META, DeferredInit, clone
+from ..shapes import Sizes
+from .builder import ModuleBuilder
 
 MOST_KEPT = 64
 """Configs, and rehearsals; one takes 50 to 200 kB."""

@@ -14,8 +14,7 @@ from ..operators.conv import Conv
 from ..operators.elementwise import Gain
 from ..operators.linear import Linear
 from ..operators.norm import BatchNorm
-from ..operators.pool import Cluster, Pool
-from ..operators.pool import Window as Pooling
+from ..operators.pool import Cluster, LocalPool, Pool
 
 Statistic = Literal["mean", "max", "min", "sum"]
 Combination = Literal["sum", "product", "max", "min", "difference", "quotient"]
@@ -134,7 +133,7 @@ class ConvMean(Op):
 class AvgPool(Op):
     """Means over windows that overlap."""
 
-    window: Pooling
+    window: LocalPool
 
 
 @dataclass(frozen=True)

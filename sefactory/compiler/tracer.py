@@ -24,8 +24,7 @@ from ..operators.elementwise import Softmax as SoftmaxModule
 from ..operators.layout import Slice, Stack
 from ..operators.linear import Linear
 from ..operators.norm import BatchNorm
-from ..operators.pool import Cluster, Pool
-from ..operators.pool import Window as Pooling
+from ..operators.pool import Cluster, LocalPool, Pool
 from ..shapes import Sizes
 from . import ir as ops
 from .graph import Node
@@ -84,21 +83,21 @@ def _unit(module: Unit, x: Node, place: str) -> Node:
     gate = x
     for slot in ("squeeze", "excite", "gate"):
         gate = _steps(getattr(module, slot), gate, _at(place, slot))
-    if module.coarse:
-        sizes = gate.sizes.replace({axis: x.sizes[axis] for axis in module.coarse})
-        gate = Node(ops.NearestUpsample(module.coarse), (gate, x), sizes, place)
-    if module.apply_by == "multiply":
+    if module.upsample_axes:
+        sizes = gate.sizes.replace({axis: x.sizes[axis] for axis in module.upsample_axes})
+        gate = Node(ops.NearestUpsample(module.upsample_axes), (gate, x), sizes, place)
+    if module.apply_mode == "multiply":
         return Node(ops.Gate(), (x, gate), x.sizes, place)
-    if module.apply_by in APPLIED:
-        return Node(ops.Elementwise(APPLIED[module.apply_by]), (x, gate), x.sizes, place)
-    return Node(ops.OpaqueCall(APPLIES[module.apply_by]), (x, gate), x.sizes, place)
+    if module.apply_mode in APPLIED:
+        return Node(ops.Elementwise(APPLIED[module.apply_mode]), (x, gate), x.sizes, place)
+    return Node(ops.OpaqueCall(APPLIES[module.apply_mode]), (x, gate), x.sizes, place)
 
 
 def _parallel(module: Parallel, x: Node, place: str) -> Node:
     ends = {name: _node(branch, x, f"{_at(place, 'parallel')}.{name}") for name, branch in module.parallel.named_children()}
-    if module.trunk:
-        ends = _through_trunk(module, ends, place)
-    if module.finish:
+    if module.shared is not None:
+        ends = _through_trunk(module.shared, ends, place)
+    if module.own is not None:
         for name, step in module.own.named_children():
             ends[name] = _node(step, ends[name], f"{_at(place, 'own')}.{name}")
     return _fused(module.fuse, tuple(ends.values()), place)
@@ -121,10 +120,10 @@ def _listed(fuse: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda *maps: fuse(maps)
 
 
-def _through_trunk(module: Parallel, ends: dict[str, Node], place: str) -> dict[str, Node]:
+def _through_trunk(shared: Sequential, ends: dict[str, Node], place: str) -> dict[str, Node]:
     branches = tuple(ends.values())
     seen = shared_trunk_sizes([end.sizes for end in branches])
-    trunk = _steps(module.shared, Node(ops.ConcatPositions(), branches, seen, place), _at(place, "shared"))
+    trunk = _steps(shared, Node(ops.ConcatPositions(), branches, seen, place), _at(place, "shared"))
     left = [end.sizes.replace({axis: trunk.sizes[axis] for axis in "SC"}) for end in branches]
     return {
         name: Node(ops.SplitPositions(i), (trunk, *branches), sizes, place)
@@ -156,7 +155,7 @@ def _cluster(module: Cluster, x: Node, place: str) -> Node:
     return Node(ops.WeightedPool(module), (x,), module.sizes, place)
 
 
-def _pooling(module: Pooling, x: Node, place: str) -> Node:
+def _pooling(module: LocalPool, x: Node, place: str) -> Node:
     overlapping = module.by == "mean" and all(kernel != stride for kernel, stride in module.windows if stride > 1)
     return Node(ops.AvgPool(module), (x,), module.sizes, place) if overlapping else _plain(module, x, place)
 
@@ -229,7 +228,7 @@ CAPTURES: dict[type[nn.Module], Callable[[Any, Node, str], Node]] = {
     Parallel: _parallel,
     Pool: _pool,
     Cluster: _cluster,
-    Pooling: _pooling,
+    LocalPool: _pooling,
     Linear: _linear,
     Conv: _conv,
     MultiScale: _scales,

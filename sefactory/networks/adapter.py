@@ -82,12 +82,12 @@ def folded(blend: ResidualAdapter) -> Block:
     unit = block.node
     if blend.beside:
         raise ConfigError([(block.label, "stands beside the module it is to replace; that one is needed until the mix is 1")])
-    if not isinstance(unit, Unit) or unit.apply_by not in ("multiply", "add"):
-        what = f"a unit that applies by {unit.apply_by}" if isinstance(unit, Unit) else "no single unit"
+    if not isinstance(unit, Unit) or unit.apply_mode not in ("multiply", "add"):
+        what = f"a unit that applies by {unit.apply_mode}" if isinstance(unit, Unit) else "no single unit"
         raise ConfigError([(block.label, f"is {what}: a mix can be folded into the gate of one unit that multiplies or adds")])
     if not any(slot in block.config for slot in SLOTS):
         raise ConfigError([(block.label, "is another config by name: write its unit out, or its file's name alone")])
-    scale, shift = (mix, 1 - mix) if unit.apply_by == "multiply" else (mix, 0.0)
+    scale, shift = (mix, 1 - mix) if unit.apply_mode == "multiply" else (mix, 0.0)
     name = str(len(unit.gate._modules))
     unit.gate.add_module(name, Affine(scale, shift))
     block.config = {**block.config, "gate": [*block.config.get("gate", []), {"affine": {"scale": scale, "shift": shift}}]}

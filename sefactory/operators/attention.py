@@ -60,7 +60,7 @@ class Attention(Module):
         q_NHDT, k_NHDT, v_NHDT = (self._flat(self._heads(part)) for part in (q, k, v))
         if self.position is not None:
             size = [x_BSCHW.shape[dim] for dim in self.tokens]
-            q_HDT, k_HDT = placed(self.position, size, self.heads)
+            q_HDT, k_HDT = split_positions(self.position, size, self.heads)
             q_NHDT, k_NHDT = q_NHDT + q_HDT, k_NHDT + k_HDT
         y_NHDT = self._attended(q_NHDT, k_NHDT, v_NHDT)
         return y_NHDT.reshape(self._heads(v).shape).permute(self.back).flatten(2, 3)
@@ -111,14 +111,14 @@ class Attention(Module):
         return f"{said}, factored" if self.factored else said
 
 
-def resized(position: Tensor, size: list[int]) -> Tensor:
+def resize_positions(position: Tensor, size: list[int]) -> Tensor:
     """(2, heads x width, P...) at another number of tokens along each axis."""
     return F.interpolate(position, size=size, mode=LINEAR[len(size)], align_corners=False)
 
 
-def placed(position: Tensor, size: list[int], heads: int) -> tuple[Tensor, Tensor]:
+def split_positions(position: Tensor, size: list[int], heads: int) -> tuple[Tensor, Tensor]:
     """Positions of q and of k for a grid of tokens, each (heads, width of a head, tokens): (bi)linear, half-pixel centres."""
-    q_HDT, k_HDT = torch.unflatten(resized(position, size).flatten(2), 1, (heads, position.shape[1] // heads))
+    q_HDT, k_HDT = torch.unflatten(resize_positions(position, size).flatten(2), 1, (heads, position.shape[1] // heads))
     return q_HDT, k_HDT
 
 

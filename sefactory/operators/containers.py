@@ -47,7 +47,7 @@ def fused_sizes(fuse: str, branches: Sequence[Sizes]) -> Sizes:
     return broadcast(branches, along=FUSE_AXIS.get(fuse, ""))
 
 
-def upsample_axes(apply: str, x: Sizes, gate: Sizes) -> str:
+def find_upsample_axes(apply: str, x: Sizes, gate: Sizes) -> str:
     """The grid axes along which a gate is coarser than its map and has to be brought to it.
 
     Raises Refused for a gate that does not fit.
@@ -122,29 +122,29 @@ class Series(Module):
 class Unit(Module):
     """y = apply(x, gate(excite(squeeze(x)))); a gate coarser than x is first brought to its grid (nearest)."""
 
-    def __init__(self, squeeze: Sequential, excite: Sequential, gate: Sequential, apply: str, coarse: str) -> None:
+    def __init__(self, squeeze: Sequential, excite: Sequential, gate: Sequential, apply_mode: str, upsample_axes: str) -> None:
         super().__init__()
         self.squeeze, self.excite, self.gate = squeeze, excite, gate
-        self.apply_by, self.coarse = apply, coarse
+        self.apply_mode, self.upsample_axes = apply_mode, upsample_axes
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         gate = self.gate(self.excite(self.squeeze(x_BSCHW)))
-        if self.coarse:
-            gate = upsample_to(gate, x_BSCHW, self.coarse)
-        return APPLIES[self.apply_by](x_BSCHW, gate)
+        if self.upsample_axes:
+            gate = upsample_to(gate, x_BSCHW, self.upsample_axes)
+        return APPLIES[self.apply_mode](x_BSCHW, gate)
 
     def elements(self, x: Tensor, y: Tensor) -> int:
         """Values that the application reads."""
         return 2 * x.numel()
 
     def extra_repr(self) -> str:
-        return f"apply={self.apply_by}"
+        return f"apply={self.apply_mode}"
 
 
-def upsample_to(gate: Tensor, x: Tensor, coarse: str) -> Tensor:
-    """The gate on the grid of x along the coarse axes, nearest."""
+def upsample_to(gate: Tensor, x: Tensor, axes: str) -> Tensor:
+    """The gate upsampled to the size of x along `axes` (nearest neighbour)."""
     space = "HW" if x.dim() == 5 else "DHW"
-    size = [x.shape[i] if axis in coarse else gate.shape[i] for i, axis in enumerate(space, 3)]
+    size = [x.shape[i] if axis in axes else gate.shape[i] for i, axis in enumerate(space, 3)]
     y = F.interpolate(gate.flatten(0, 1), size=size, mode="nearest")
     return torch.unflatten(y, 0, gate.shape[:2])
 
@@ -155,30 +155,17 @@ class Parallel(Module):
     def __init__(self, parallel: ModuleDict, shared: Sequential | None, own: ModuleDict | None, fuse: str) -> None:
         super().__init__()
         self.parallel = parallel
-        if shared is not None:
-            self.shared = shared
-        if own is not None:
-            self.own = own
-        self.trunk, self.finish, self.fuse = shared is not None, own is not None, fuse
+        self.shared, self.own, self.fuse = shared, own, fuse
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         maps = [branch(x_BSCHW) for branch in self.parallel.children()]
-        if self.trunk:
-            maps = self._through_trunk(maps)
-        if self.finish:
+        if self.shared is not None:
+            maps = _apply_shared(self.shared, maps)
+        if self.own is not None:
             own = dict(self.own.named_children())
             names = [name for name, _ in self.parallel.named_children()]
             maps = [own[name](y) if name in own else y for name, y in zip(names, maps, strict=True)]
         return FUSES[self.fuse](maps)
-
-    def _through_trunk(self, maps: list[Tensor]) -> list[Tensor]:
-        strips = [y.flatten(3) for y in maps]
-        joined = torch.cat(strips, dim=3).unsqueeze(-1)
-        if maps[0].dim() > joined.dim():  # the positions lie on H, behind a depth of 1
-            joined = joined.unsqueeze(3)
-        trunk = self.shared(joined).flatten(3)
-        parts = trunk.split([strip.shape[3] for strip in strips], dim=3)
-        return [torch.unflatten(part, 3, y.shape[3:]) for part, y in zip(parts, maps, strict=True)]
 
     def elements(self, x: Tensor, y: Tensor) -> int:
         """Values that the fuse reads, its branches stretched to one another."""
@@ -187,3 +174,13 @@ class Parallel(Module):
 
     def extra_repr(self) -> str:
         return f"fuse={self.fuse}"
+
+
+def _apply_shared(trunk: Sequential, maps: Sequence[Tensor]) -> list[Tensor]:
+    """The maps behind a shared trunk, which sees the positions of all of them end to end on H."""
+    flat_maps = [y.flatten(3) for y in maps]
+    joined = torch.cat(flat_maps, dim=3).unsqueeze(-1)
+    if maps[0].dim() > joined.dim():  # x_BSCDHW: a depth of 1 stands before H
+        joined = joined.unsqueeze(3)
+    outputs = trunk(joined).flatten(3).split([y.shape[3] for y in flat_maps], dim=3)
+    return [torch.unflatten(out, 3, y.shape[3:]) for out, y in zip(outputs, maps, strict=True)]

@@ -62,13 +62,13 @@ class Conv(Module):
         self.weight = learned((*sizes.numbers(each), out, *inputs, *kernel), fan_in, start)
         self.bias = learned((*sizes.numbers(each), out), fan_in, None if start is None else 0) if bias else None
         self.channels = self.sizes.numbers(each + mix)
-        self.shared = sizes.axes_except(along, mix, each)
-        self.order = (0, *sizes.dims(self.shared + each + mix + along))
+        self.batch_axes = sizes.axes_except(along, mix, each)
+        self.order = (0, *sizes.dims(self.batch_axes + each + mix + along))
         self.back = inverse(self.order)
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         x = x_BSCHW.permute(self.order)
-        lead, window = 1 + len(self.shared), x.shape[-len(self.along) :]
+        lead, window = 1 + len(self.batch_axes), x.shape[-len(self.along) :]
         flat = x.reshape(math.prod(x.shape[:lead]), math.prod(x.shape[lead : x.dim() - len(window)]), *window)
         weight = self.weight.flatten(0, len(self.each))
         weight = weight.reshape(weight.shape[0], -1, *weight.shape[weight.dim() - len(window) :])

@@ -28,7 +28,7 @@ class BatchNorm(Module):
     def __init__(self, sizes: Sizes, each: str, start: float, momentum: float, eps: float) -> None:
         super().__init__()
         shape = sizes.numbers(each)
-        self.momentum, self.eps, self.kept = momentum, eps, each
+        self.momentum, self.eps, self.each = momentum, eps, each
         self.weight, self.bias = learned(shape, start=start), learned(shape, start=0)
         self.register_buffer("running_mean", constant(shape, 0.0))
         self.register_buffer("running_var", constant(shape, 1.0))
@@ -42,7 +42,7 @@ class BatchNorm(Module):
         if self.training:
             self.num_batches_tracked.add_(1)
         x = x_BSCHW.permute(self.order)
-        flat = x.flatten(0, self.lead - 1).flatten(1, len(self.kept))
+        flat = x.flatten(0, self.lead - 1).flatten(1, len(self.each))
         mean, var = self.running_mean.flatten(), self.running_var.flatten()
         weight, bias = self.weight.flatten(), self.bias.flatten()
         y = F.batch_norm(flat, mean, var, weight, bias, self.training, self.momentum, self.eps).reshape(x.shape)

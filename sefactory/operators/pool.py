@@ -109,16 +109,16 @@ def pool(
     return Pool(sizes, over, [by] if isinstance(by, str) else by, eps, unbiased)
 
 
-class Window(Module):
+class LocalPool(Module):
     """Mean or maximum over windows of `kernel` at stride `extent`, without what lies outside (arXiv:1810.12348 at 2e - 1).
 
     x_BSCHW -> y_BSCHW with every axis of the grid ceil(n / extent). Odd windows are centred; those as wide as the stride
     lie side by side. With `borders` the zeros outside are counted in the mean.
     """
 
-    def __init__(self, sizes: Sizes, extent: int, kernel: int, by: str, borders: bool) -> None:
+    def __init__(self, sizes: Sizes, extent: int, kernel: int, by: str, count_include_pad: bool) -> None:
         super().__init__()
-        self.by, self.borders = by, borders
+        self.by, self.count_include_pad = by, count_include_pad
         self.windows = [(kernel, extent) if axis in sizes.grid else (1, 1) for axis in sizes.space]
         self.sizes = sizes.replace({axis: ceil_div(sizes[axis], extent) for axis in sizes.grid})
 
@@ -139,10 +139,10 @@ class Window(Module):
         border = [k // 2 for k in kernel]
         if self.by == "max":
             return F.max_pool2d(x, kernel, stride, border)
-        return F.avg_pool2d(x, kernel, stride, border, count_include_pad=self.borders)
+        return F.avg_pool2d(x, kernel, stride, border, count_include_pad=self.count_include_pad)
 
     def extra_repr(self) -> str:
-        return f"windows={self.windows}, by={self.by!r}, borders={self.borders}"
+        return f"windows={self.windows}, by={self.by!r}, count_include_pad={self.count_include_pad}"
 
 
 def _tiled(x: Tensor, kernel: list[int], by: str) -> Tensor:
@@ -162,7 +162,7 @@ def _tiled(x: Tensor, kernel: list[int], by: str) -> Tensor:
 @operator("window")
 def window(
     sizes: Sizes, extent: Size = 2, kernel: Size | None = None, by: Literal["mean", "max"] = "mean", borders: bool = False
-) -> Window:
+) -> LocalPool:
     """Mean or maximum over windows at stride extent: every axis of the grid becomes ceil(n/extent).
 
     The windows are 2 extent - 1 wide, or `kernel`: an odd number, or as wide as the stride.
@@ -172,7 +172,7 @@ def window(
         raise InvalidValue(f"kernel {kernel} is even: a window has a centre, or is as wide as its stride, {extent}")
     if kernel < extent:
         raise InvalidValue(f"kernel {kernel} leaves out what lies between windows at stride {extent}")
-    return Window(sizes, extent, kernel, by, borders)
+    return LocalPool(sizes, extent, kernel, by, borders)
 
 
 class Cluster(Module):

@@ -8,8 +8,7 @@ from torch import Tensor
 from ...kernels import custom_ops as compiled
 from ...kernels.attention import FEWEST_TOKENS, attended, channel_attended, softmax, values_attended
 from ...kernels.dispatch import SMALL, eager, eligible, folds, fused
-from ...operators.attention import Attention
-from ...operators.attention import resized as interpolated
+from ...operators.attention import Attention, resize_positions
 from ...operators.conv import CONVOLUTIONS
 from ...operators.elementwise import Gain
 from ...operators.linear import Linear
@@ -172,7 +171,7 @@ def _parts(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing) 
 def resized(position: Tensor, size: list[int]) -> Tensor:
     """Positions of q and of k for a grid of tokens, (2, heads x width, tokens)."""
     if torch.compiler.is_compiling() or list(position.shape[2:]) != size:  # at the learned places nothing is interpolated
-        position = interpolated(position, size)
+        position = resize_positions(position, size)
     return position.flatten(2) if len(size) > 1 else position
 
 

@@ -68,7 +68,7 @@ def window_layout(op: ops.ConvOp, sizes: Sizes) -> str:
     """
     conv = op.conv
     channels = conv.each + conv.mix
-    shared = "".join(axis for axis in conv.shared if sizes[axis] != 1)
+    shared = "".join(axis for axis in conv.batch_axes if sizes[axis] != 1)
     along = conv.along  # as written, also where that turns the map: a plane 7 high and 128 wide takes half the time
     if len(channels) > 1:
         return ""

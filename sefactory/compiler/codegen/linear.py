@@ -122,7 +122,7 @@ def _normed(module: BatchNorm) -> Callable[[Tensor], Tensor]:
 
 def norm_layout(module: BatchNorm, layout: str, sizes: Sizes) -> str:
     """The layout in which the axis that the norm keeps stands first; empty where it keeps several, or others stand before."""
-    axis = module.kept
+    axis = module.each
     if len(axis) != 1:
         return ""
     if sizes[axis] == 1:

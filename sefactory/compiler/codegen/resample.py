@@ -22,7 +22,7 @@ def coarsened(op: ops.AvgPool, value: Node, w: Emitter) -> None:
         w.made(value, w.unary(module, w.slot(x, x.sizes.axes)), module.sizes.axes)
         return
     kernel, stride = ([window[i] for window in module.windows] for i in (0, 1))
-    border, borders, layout = [k // 2 for k in kernel], module.borders, f"C{x.sizes.space}"
+    border, borders, layout = [k // 2 for k in kernel], module.count_include_pad, f"C{x.sizes.space}"
 
     def run(x: Tensor) -> Tensor:
         if not eligible(x):

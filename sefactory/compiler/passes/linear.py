@@ -17,7 +17,7 @@ def norm_into_linear(value: Node, used: Uses) -> Node | None:
         return None
     if dense.op.norm is not None or not alone(dense, used):
         return None
-    if value.op.norm.kept != "C" or dense.sizes["S"] != 1 or len(dense.sizes.space) != 2:
+    if value.op.norm.each != "C" or dense.sizes["S"] != 1 or len(dense.sizes.space) != 2:
         return None
     return replace(dense, op=replace(dense.op, norm=value.op.norm))
 
@@ -31,7 +31,7 @@ def norm_into_window(value: Node, used: Uses) -> Node | None:
     if window.op.norm is not None or not layout or not alone(window, used):
         return None
     made = (window.op.conv.mix or window.op.conv.each or layout[0]) + layout[1:]
-    if len(value.op.norm.kept) != 1 or norm_layout(value.op.norm, made, window.sizes)[1:] != made[1:]:
+    if len(value.op.norm.each) != 1 or norm_layout(value.op.norm, made, window.sizes)[1:] != made[1:]:
         return None
     return replace(window, op=replace(window.op, norm=value.op.norm))
 
