@@ -2,7 +2,7 @@
 
 Not the formulas alone: every copy, concatenation, expansion, pooling call, separate projection and in-place activation of
 the original is here, since they are what takes its time. Sections are those of the specification sheets (SPEC.md); what each
-computes, without how, is in tests/references.
+computes, without how, is in tests/papers/references.
 """
 
 import torch

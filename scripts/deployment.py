@@ -1,4 +1,4 @@
-"""Writes docs/deployment.md: which config, as shipped, keeps which property of tests/properties.py and tests/portable.py.
+"""Writes docs/deployment.md: which config, as shipped, keeps which property of tests/invariants/checks.py and tests/invariants/export_checks.py.
 
 python scripts/deployment.py             all configs
 python scripts/deployment.py cam gcnet   these, printed and not written
@@ -22,19 +22,18 @@ from pathlib import Path
 
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no pool of workers: the cells are forked
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT))
 
 import onnxscript  # noqa: E402, F401  (loaded once here, and not in each cell)
-import portable  # noqa: E402
-import properties  # noqa: E402
 import torch  # noqa: E402
 import torch._inductor.compile_fx  # noqa: E402, F401
-from subjects import config_subject, named  # noqa: E402
 
 import sefactory as sf  # noqa: E402
+from tests.invariants import checks, export_checks  # noqa: E402
+from tests.invariants.cases import config_subject, named  # noqa: E402
 
 TABLE = ROOT / "docs" / "deployment.md"
-PROPERTIES = {**properties.PROPERTIES, **portable.PROPERTIES}
+PROPERTIES = {**checks.PROPERTIES, **export_checks.PROPERTIES}
 SEVEN = ["senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer"]
 WIDTH, SECONDS = 64, 600
 FORK = multiprocessing.get_context("fork")
@@ -43,7 +42,7 @@ Cells = dict[tuple[str, str], str | None]  # (config, property): why it misses
 EXPLAINED: dict[tuple[str, str], str] = {}
 
 
-def cell(keeps: Callable[[properties.Make], None], make: properties.Make) -> str | None:
+def cell(keeps: Callable[[checks.Make], None], make: checks.Make) -> str | None:
     """Why a property fails, in one line; None where it holds."""
     receiver, sender = FORK.Pipe(duplex=False)
     process = FORK.Process(target=report, args=(sender, keeps, make), daemon=True)
@@ -59,7 +58,7 @@ def cell(keeps: Callable[[properties.Make], None], make: properties.Make) -> str
         process.join()
 
 
-def report(sender: Connection, keeps: Callable[[properties.Make], None], make: properties.Make) -> None:
+def report(sender: Connection, keeps: Callable[[checks.Make], None], make: checks.Make) -> None:
     warnings.simplefilter("error")
     try:
         keeps(make)
@@ -95,7 +94,7 @@ def document(cells: Cells) -> str:
         marks = ["miss" if cells[name, title] else "✓" for title in PROPERTIES]
         rows.append(f"| {f'**{name}**' if name in SEVEN else name} | {' | '.join(marks)} |")
     misses = [f"- `{name}`, {title}: {reason}" for (name, title), reason in EXPLAINED.items()]
-    grids = {name: portable.least_grid(config_subject(name, WIDTH)) for name in sf.configs()}
+    grids = {name: export_checks.least_grid(config_subject(name, WIDTH)) for name in sf.configs()}
     coarse = ", ".join(f"`{name}` from {least} x {least}" for name, least in grids.items() if least > 1)
     meanings = [f"- **{title}**: {(keeps.__doc__ or '').splitlines()[0]}" for title, keeps in PROPERTIES.items()]
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnx", "onnxscript", "onnxruntime"))

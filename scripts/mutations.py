@@ -16,11 +16,11 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT))
 
-from golden_cases import CASES  # noqa: E402
-from mutants import EQUIVALENT, UNSEEN, Known, Row, blind, faults, mutants, row, stale  # noqa: E402
-from references import load_golden  # noqa: E402
+from tests.mutation_testing import EQUIVALENT, UNSEEN, Known, Row, blind, faults, mutants, row, stale  # noqa: E402
+from tests.papers.recorded_cases import CASES  # noqa: E402
+from tests.papers.references import load_golden  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "mutations.md"
 LEAST = 0.95
@@ -32,7 +32,7 @@ systematically from the tree of the config and the schemas of its operators, par
 
 - **refused**: no block is built, or the authors' weights do not fit. Counted apart.
 - **caught**: output, gradient, training output or running statistics differ from the recording by more than 1e-4.
-- **missed**: another function, but not at the values of the recording. Each is told by plain torch (`tests/references`) at
+- **missed**: another function, but not at the values of the recording. Each is told by plain torch (`tests/papers/references`) at
   other values: inputs tenfold with norms and biases twentyfold, or inputs of a thousandth with small variances.
 - **equivalent**: the same function of every input, by a reason given below by hand; plain torch agrees at those values.
 

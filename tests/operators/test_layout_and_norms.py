@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from statements import C, S, declared, fresh, made, map_of, same
 from torch import Tensor
+
+from tests.operators.formulas import C, S, declared, fresh, made, map_of, same
 
 
 @pytest.mark.parametrize(("parts", "groups"), [(1, 1), (2, 1), (3, 1), (6, 1), (2, 3), (3, 2), (1, 6)])

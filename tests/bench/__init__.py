@@ -1,0 +1,1 @@
+"""Tests of sefactory/bench: costs, measuring, results, plots and reports."""

@@ -1,0 +1,1 @@
+"""Tests of sefactory/build: building, deferred initialisation, freezing."""

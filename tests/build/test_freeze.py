@@ -1,0 +1,102 @@
+"""sf.freeze: the values of eval mode, no norm left where one could be folded, a block like any other."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import Tensor
+from torch.export import Dim, export
+
+import sefactory as sf
+from sefactory.operators.elementwise import Gain
+from sefactory.operators.norm import BatchNorm
+from tests.compiler.comparison import pair
+
+
+def prepared(name: str) -> tuple[sf.Block, Tensor]:
+    block, _ = pair(name, 32, **({"height": 6, "width": 7} if name in ("unit", "fcanet") else {}))
+    return block.eval(), torch.randn(3, 32, 6, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", sf.configs())
+def test_it_has_the_values_of_eval_mode(name: str) -> None:
+    block, x = prepared(name)
+    wanted, given, state = block(x).detach(), x.clone(), copy.deepcopy(block.state_dict())
+    frozen = sf.freeze(block)
+    for _ in range(2):  # what is kept is kept unspoilt
+        torch.testing.assert_close(frozen(x), wanted, rtol=1e-10, atol=1e-10)
+    assert torch.equal(x, given) and all(torch.equal(t, state[key]) for key, t in block.state_dict().items())
+    handle = frozen.node.register_forward_hook(lambda *_: None)  # the tree that it was made of has been folded, too
+    torch.testing.assert_close(frozen(x), wanted, rtol=1e-10, atol=1e-10)
+    handle.remove()
+
+
+@pytest.mark.parametrize("name", ["sknet", "cbam", "coordatt", "triplet", "danet", "seaformer", "bam", "resnest"])
+def test_no_norm_is_left(name: str) -> None:
+    frozen = sf.freeze(sf.build(name, 64))
+    assert not [module for module in frozen.modules() if isinstance(module, BatchNorm)]
+    assert not [key for key in frozen.state_dict() if "running" in key]
+
+
+def test_the_gain_of_attention_goes_into_its_values() -> None:
+    block, x = prepared("pam")
+    frozen = sf.freeze(block)
+    assert not [module for module in frozen.modules() if isinstance(module, Gain)]
+    gain, start = block.get_submodule("gate.0").weight, 2 * 4
+    weights = [b.get_submodule("excite.0").weight for b in (frozen, block)]
+    torch.testing.assert_close(weights[0][start:], weights[1][start:] * gain)
+    assert torch.equal(weights[0][:start], weights[1][:start])
+
+
+def test_a_norm_that_stands_alone_stays() -> None:
+    block, x = pair(["relu", "batch_norm"], 8)[0].eval(), torch.randn(2, 8, 4, 4, dtype=torch.float64)
+    frozen = sf.freeze(block)
+    torch.testing.assert_close(frozen(x), block(x))
+    assert [module for module in frozen.modules() if isinstance(module, BatchNorm)]
+
+
+@pytest.mark.parametrize("name", ["cbam", "seaformer", "danet"])
+def test_it_is_a_block_like_any_other(name: str) -> None:
+    block, x = prepared(name)
+    frozen = sf.freeze(block).train()
+    assert not frozen.training and not any(module.training for module in frozen.modules())
+    y = frozen(x.clone().requires_grad_())
+    assert not y.requires_grad and not any(parameter.requires_grad for parameter in frozen.parameters())
+    for twin in (copy.deepcopy(frozen), pickle.loads(pickle.dumps(frozen))):
+        assert torch.equal(twin(x), y)
+    torch.testing.assert_close(sf.freeze(frozen)(x), y)
+    torch.testing.assert_close(frozen.float()(x.float()), y.float(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer"])
+def test_it_exports_with_a_dynamic_grid(name: str) -> None:
+    block, x = prepared(name)
+    frozen = sf.freeze(block)
+    dynamic = ({0: Dim("B"), 2: Dim("H"), 3: Dim("W")},)
+    program = export(frozen, (x,), dynamic_shapes=dynamic).module()
+    other = torch.randn(2, 32, 9, 5, dtype=torch.float64)
+    torch.testing.assert_close(program(other), frozen(other))
+    assert "batch_norm" not in program.code
+
+
+def test_positions_are_resized_once_for_each_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sefactory.compiler.codegen import attention as attend
+
+    block, x = prepared("seaformer")
+    grids = (x, x, x[..., :5], x)
+    wanted = [block(given) for given in grids]
+    calls, resize = list[list[int]](), attend.resized
+    monkeypatch.setattr(attend, "resized", lambda position, size: calls.append(size) or resize(position, size))
+    frozen = sf.freeze(block)
+    for given, y in zip(grids, wanted, strict=True):
+        torch.testing.assert_close(frozen(given), y)
+    assert calls == [[6], [7], [5]]
+
+
+def test_a_plain_block_can_be_frozen() -> None:
+    lowered, plain = pair("cbam", 16)
+    x = torch.randn(2, 16, 5, 5, dtype=torch.float64)
+    frozen = sf.freeze(plain)
+    assert frozen.lowered is None
+    torch.testing.assert_close(frozen(x), lowered.eval()(x))

@@ -1,0 +1,1 @@
+"""Tests of sefactory/cli: the commands, in process."""

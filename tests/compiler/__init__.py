@@ -1,0 +1,1 @@
+"""Tests of sefactory/compiler: compiled blocks equal their module tree."""

@@ -1,0 +1,224 @@
+"""Every rule rewrites where it says, keeps the value, and leaves alone what does not meet its condition."""
+
+from typing import Any
+
+import pytest
+import torch
+
+import sefactory as sf
+from sefactory.compiler.codegen import gated_reduction as units
+from sefactory.compiler.passes import ALWAYS, EVALUATED
+from tests.compiler.comparison import compare, pair
+from tests.op_recorder import Called
+
+MLP = [{"mlp": {"hidden": 8, "bias": True}}]
+GATE = {"squeeze": ["pool"], "excite": MLP, "gate": ["sigmoid"]}
+STRIPS = {"parallel": {"h": [{"pool": "W"}], "w": [{"pool": "H"}]}, "fuse": "product"}
+SIDE = {"parallel": {"a": "relu", "b": "tanh"}, "fuse": "stack"}
+PAIR = [{"pool": "grid"}, {"linear": "2*C"}, {"stack": 2}]
+SUM_S = {"pool": {"over": "S", "by": "sum"}}
+ATTEND = {"excite": [{"linear": {"out": "2*4 + C", "bias": True}}, {"attention": {"key": 4}}], "gate": ["gain"], "apply": "add"}
+AMONG = {"excite": [{"attention": {"tokens": "C", "scale": 0.1}}], "gate": ["gain"], "apply": "add"}
+LENGTH = {"squeeze": [{"pool": {"over": "grid", "by": "l2"}}, {"clamp": 0.1}]}
+IN_HEADS: dict[str, Any] = {"attention": {"tokens": "C", "heads": 2, "key": "C/2"}}
+HALVES = {"parallel": {"a": ["relu", {"linear": 6}], "b": "tanh"}, "fuse": "concat"}
+
+
+def crossed(of_q: list[Any], of_k: list[Any], **given: Any) -> list[Any]:
+    """Attention among the channels of two heads, with steps of q and of k before it."""
+    parts = {"q": [{"slice": {"stop": 16}}, *of_q], "k": [{"slice": {"start": 16, "stop": 32}}, *of_k]}
+    attention = {"attention": {**IN_HEADS["attention"], **given}}
+    return [{"linear": "3*C"}, {"parallel": {**parts, "v": [{"slice": {"start": 32}}]}, "fuse": "concat"}, attention]
+
+
+# A config in which the rule fires, and one like it in which it may not.
+CASES: dict[str, tuple[Any, Any]] = {
+    "reduce_without_stack": ([SIDE, SUM_S], [SIDE, {"pool": {"over": "S", "by": "std"}}]),
+    "reduce_without_concat": (
+        [SIDE, "unstack", {"pool": {"over": "C", "by": "max"}}],
+        [SIDE, "unstack", "relu", {"pool": {"over": "C", "by": "max"}}],
+    ),
+    "sum_gated_stack": (
+        [SIDE, {"excite": [SUM_S, *PAIR]}, SUM_S],
+        [SIDE, {"excite": [SUM_S, *PAIR]}, {"pool": {"over": "S", "by": "max"}}],
+    ),
+    "select_by_sigmoid": (
+        [SIDE, {"excite": [SUM_S, *PAIR], "gate": [{"softmax": "S"}]}, SUM_S],
+        [SIDE, {"excite": [SUM_S, *PAIR], "gate": ["sigmoid"]}, SUM_S],
+    ),
+    "mean_before_sum": (
+        [{"parallel": {"a": "relu", "b": "tanh"}, "fuse": "sum"}, "pool"],
+        [{"parallel": {"a": "relu", "b": "tanh"}, "fuse": "product"}, "pool"],
+    ),
+    "sum_before_linear": (
+        {"squeeze": [{"pool": {"by": ["mean", "max"]}}], "excite": [*MLP, SUM_S]},
+        {"squeeze": [{"pool": {"by": ["mean", "max"]}}], "excite": [*MLP, {"pool": {"over": "S", "by": "max"}}]},
+    ),
+    "factor_map_out": (
+        {"parallel": {"a": GATE, "b": {"squeeze": [{"pool": "C"}]}}, "fuse": "sum"},
+        {"parallel": {"a": GATE, "b": ["relu", {"squeeze": [{"pool": "C"}]}]}, "fuse": "sum"},
+    ),
+    "residual_into_gate": (
+        {"parallel": {"a": GATE, "b": "identity"}, "fuse": "sum"},
+        {"parallel": {"a": {"gate": ["sigmoid"]}, "b": "identity"}, "fuse": "sum"},
+    ),
+    "scale_into_gate": (
+        {"parallel": {"a": GATE, "b": {"squeeze": [{"pool": "C"}]}}, "fuse": "mean"},
+        {"parallel": {"a": "relu", "b": "tanh"}, "fuse": "mean"},
+    ),
+    "gates_one_by_one": ({"excite": [STRIPS]}, {"excite": [{**STRIPS, "fuse": "sum"}]}),
+    "gain_into_attention": (ATTEND, {"excite": [{"attention": {"factored": True}}], "gate": ["gain"]}),
+    "linear_into_attention": (ATTEND, {"excite": [{"linear": {"out": "2*4 + C"}}, "relu", {"attention": {"key": 4}}]}),
+    "residual_into_attention": (AMONG, {**AMONG, "apply": "multiply"}),
+    "residuals_together": (
+        {"parallel": {"a": ATTEND, "b": AMONG}, "fuse": "sum"},
+        {"parallel": {"a": ATTEND, "b": ["relu", AMONG]}, "fuse": "sum"},
+    ),
+    "mean_of_window": (
+        [{"conv": {"stride": 2, "each": "C", "bias": True}}, "pool"],
+        [{"conv": {"stride": 2, "each": "C", "bias": True}}, "relu", "pool"],
+    ),
+    "windows_together": (
+        {"multiscale": {"kernels": [3, 7, 5], "along": "grid", "bias": True}},
+        {"parallel": {"a": {"conv": 3}, "b": {"conv": {"kernel": 3, "dilation": 2}}}, "fuse": "sum"},
+    ),
+    "parts_of_attention": (
+        [{"linear": "3*C"}, IN_HEADS],
+        [{"linear": "3*C"}, {"attention": {**IN_HEADS["attention"], "factored": True}}],
+    ),
+    "factor_behind_product": (
+        crossed([{**LENGTH, "apply": "divide"}], []),
+        crossed([{"squeeze": [{"pool": "C"}], "gate": ["sigmoid"]}], []),
+    ),
+    "gain_behind_product": (
+        crossed([{"stack": 2}, {"gain": {"each": "S"}}, "unstack"], []),
+        crossed([{"stack": 4}, {"gain": {"each": "S"}}, "unstack"], []),
+    ),
+    "part_of_concat": (
+        [HALVES, {"parallel": {"a": {"slice": {"stop": 6}}, "b": [{"slice": {"start": 8, "stop": 14}}]}, "fuse": "sum"}],
+        [HALVES, {"parallel": {"a": {"slice": {"stop": 8}}, "b": [{"slice": {"start": 4, "stop": 12}}]}, "fuse": "sum"}],
+    ),
+    "norm_into_linear": ([{"linear": 8}, "batch_norm"], [{"linear": 8}, "relu", "batch_norm"]),
+    "norm_into_window": ([{"conv": 3}, "batch_norm"], [{"conv": {"padding": "circular"}}, "batch_norm"]),
+}
+
+
+def fired(block: sf.Block) -> list[str]:
+    assert block.lowered is not None
+    return [rewrite.rule for rewrite in block.lowered.rewrites]
+
+
+def test_every_rule_has_a_case() -> None:
+    assert set(CASES) == {rule.__name__ for rules in (ALWAYS, EVALUATED) for some in rules.values() for rule in some}
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_a_rule_fires_where_it_holds_and_nowhere_else(rule: str) -> None:
+    for config, fires in zip(CASES[rule], (True, False), strict=True):
+        lowered, plain = pair(config, 16)
+        assert (rule in fired(lowered)) == fires
+        x = torch.randn(2, 16, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+        for train in (False, True):
+            assert compare(lowered.train(train), plain.train(train), x)
+
+
+@pytest.mark.parametrize("over", ["C", "Cgrid", "CH"])
+@pytest.mark.parametrize("by", ["mean", "sum", "max", "min"])
+@pytest.mark.parametrize("ends", ["tanh", {"pool": "C"}, {"pool": "grid"}])
+def test_a_statistic_of_what_is_laid_end_to_end(ends: Any, by: str, over: str) -> None:
+    """In groups or not; where the branches differ in size, only the whole has the right mean."""
+    branches = {"parallel": {"a": "relu6", "b": ends, "c": "silu"}, "fuse": "stack"}
+    for groups in (1, 4):
+        config = [branches, {"unstack": {"groups": groups}}, {"pool": {"over": over, "by": by}}]
+        lowered, plain = pair(config, 16)
+        assert ("reduce_without_concat" in fired(lowered)) == (ends == "tanh")
+        assert compare(
+            lowered, plain, torch.randn(2, 16, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+        )
+
+
+@pytest.mark.parametrize(
+    ("parts", "at_once"),
+    [
+        ([(0, 4), (4, 16)], True),
+        ([(4, 16), (0, 4), (4, 16)], True),
+        ([(0, 4), (6, 16)], False),
+        ([(0, 8), (4, 16)], False),
+        ([(0, 4), (4, 12)], False),
+        ([(2, 8), (8, 16)], False),
+    ],
+)
+def test_parts_that_make_up_an_axis_are_cut_at_once(parts: list[tuple[int, int]], at_once: bool) -> None:
+    branches = {f"p{i}": [{"slice": {"start": start, "stop": stop}}, {"pool": "C"}] for i, (start, stop) in enumerate(parts)}
+    lowered, plain = pair({"parallel": branches, "fuse": "sum"}, 16)
+    x = torch.randn(2, 16, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    assert compare(lowered, plain, x)
+    with Called() as called:
+        lowered(x)
+    assert ("aten.split_with_sizes.default" in called.names) == at_once
+
+
+@pytest.mark.parametrize(("compiling", "training"), [(False, True), (True, True), (True, False)])
+def test_gates_one_by_one_are_a_product_to_a_compiler_in_training(
+    compiling: bool, training: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the factors that are multiplied one after the other: the gates alone, or the map by each."""
+    monkeypatch.setattr(units, "fused", lambda: compiling)
+    maps = []
+    block = sf.build(CASES["gates_one_by_one"][0], 16).eval()
+    monkeypatch.setattr(torch, "mul", lambda a, b: maps.append(b.shape[2:]) or a * b)
+    with torch.set_grad_enabled(training):
+        assert block(torch.randn(2, 16, 9, 8)).shape == (2, 16, 9, 8)
+    assert maps == ([(1, 8)] if compiling and training else [(9, 1), (1, 8)])
+
+
+TEMPERATURES = {
+    "none": [],
+    "one": [{"gain": {"start": 1}}],
+    "biased": [{"stack": 2}, {"gain": {"each": "S", "bias": True}}, "unstack"],
+    "each head": [{"stack": 2}, {"gain": {"each": "S"}}, "unstack"],
+    "each channel": [{"gain": {"each": "C"}}],
+    "in turn": [{"stack": 2}, {"gain": {"each": "S"}}, {"unstack": {"groups": 4}}],
+}
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("apply", ["divide", "multiply"])
+@pytest.mark.parametrize("given", [{}, {"scale": 0.3}, {"similarity": "cosine"}], ids=str)
+def test_factors_of_q_and_of_k_go_onto_the_scores(temperature: str, apply: str, given: Any) -> None:
+    """In whatever order, of one or of both, on small maps and on those whose products are taken one head at a time."""
+    steps, unit = TEMPERATURES[temperature], {**LENGTH, "apply": apply}
+    for of_q, of_k in ([unit, *steps], [unit]), ([*steps, unit], []), ([unit], [*steps, unit, *steps]):
+        lowered, plain = pair(crossed(of_q, of_k, **given), 16)
+        assert ("factor_behind_product" in fired(lowered)) == (given != {"similarity": "cosine"})  # which knows no lengths
+        for side in 6, 96:
+            x = torch.randn(2, 16, side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+            assert compare(lowered, plain, x, 1e-11)
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_a_rule_says_its_equation_and_its_place(rule: str) -> None:
+    lowered, _ = pair(CASES[rule][0], 16)
+    assert lowered.lowered is not None
+    found = next(rewrite for rewrite in lowered.lowered.rewrites if rewrite.rule == rule)
+    assert "=" in found.equation and (not found.place or lowered.get_submodule(found.place) is not None)
+
+
+def test_a_wrong_rule_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison fails for a rule whose equation is wrong."""
+    from sefactory.compiler import graph
+    from sefactory.compiler import ir as operations
+    from sefactory.compiler import passes as rules
+    from sefactory.compiler.passes import rewrite
+
+    def wrong(value: graph.Node, used: rewrite.Uses) -> graph.Node | None:
+        """mean = sum, which it is not."""
+        op = value.op
+        if not isinstance(op, operations.Reduce) or op.by != "mean":
+            return None
+        return graph.Node(operations.Reduce(op.over, "sum"), value.inputs, value.sizes, value.place)
+
+    monkeypatch.setitem(rules.ALWAYS, operations.Reduce, (wrong,))  # type: ignore[arg-type]
+    lowered, plain = pair(GATE, 16)
+    with pytest.raises(AssertionError):
+        compare(lowered, plain, torch.randn(2, 16, 5, 6, dtype=torch.float64))

@@ -1,0 +1,1 @@
+"""Tests of sefactory/config: loading, overrides, expressions, syntax."""

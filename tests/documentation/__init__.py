@@ -1,0 +1,1 @@
+"""README.md and docs/ are up to date, and what they print runs as printed."""

@@ -1,0 +1,1 @@
+"""Every error message, literally: one table of inputs with their messages."""

@@ -1,0 +1,1 @@
+"""Inputs that nobody writes by mistake are rejected with ConfigError, in bounded time and memory."""

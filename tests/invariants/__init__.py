@@ -1,0 +1,1 @@
+"""Invariants of every operator and every shipped config: cases, checks, export checks."""

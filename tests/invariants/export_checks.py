@@ -1,0 +1,118 @@
+"""What holds for a subject outside of eager mode: exported, compiled, run by another runtime."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import onnxruntime
+import torch
+from torch import Tensor
+from torch.export import Dim, export
+
+from sefactory.shapes import Sizes, SymbolicDim
+from tests.invariants.cases import GRID, Subject
+from tests.invariants.checks import Make, gradients
+
+SEEN = (12, 10)  # the grid of the example that is traced, at a batch of 3
+UNSEEN = [(2, (9, 15)), (1, (16, 16)), (4, (8, 21))]  # and the smallest that it declares
+
+
+@contextmanager
+def third_party_warnings() -> Iterator[None]:
+    """torch and onnxscript call what they deprecate themselves; nothing of ours is silenced."""
+    with warnings.catch_warnings():
+        for message in (r"`isinstance\(treespec, LeafSpec\)` is deprecated", r"`torch\.jit\.script_method` is deprecated"):
+            warnings.filterwarnings("ignore", message=message)
+        yield
+
+
+def least_grid(subject: Subject) -> int:
+    """The smallest H and W that are exported: 1, or where a map inside is coarser than x by e, 2 e.
+
+    To tell its memory format, torch.export takes such a map to have more than one position, and guards that.
+    """
+    sizes = [subject.sizes] if subject.bare else [part.sizes for part in subject.module.parts]
+    step = max(_divisor(side) for pair in sizes for side in pair)
+    return 2 * step if step > 1 else 1
+
+
+def _divisor(sizes: Sizes) -> int:
+    return max((extent.divisor for extent in (sizes["H"], sizes["W"]) if isinstance(extent, SymbolicDim)), default=1)
+
+
+def _ready(make: Make) -> tuple[Subject, Tensor, Any, list[Tensor]]:
+    """A float32 subject in eval mode, the example to trace, what is dynamic in it, and the inputs to run."""
+    subject = make()
+    subject.module.float().eval()
+    fixed, least = len(subject.grids) == 1, least_grid(subject)
+    unseen = [(batch, GRID) for batch in (2, 1, 4)] if fixed else [*UNSEEN, (1, (least, least))]
+    x = subject.input(3, GRID if fixed else SEEN, torch.float32)
+    dims = {0: Dim("B")}
+    if not fixed:
+        dims |= {x.dim() - 2: Dim("H", min=least), x.dim() - 1: Dim("W", min=least)}
+    return subject, x, (dims,), [subject.input(*shape, torch.float32) for shape in unseen]
+
+
+def exported(make: Make) -> None:
+    """torch.export with dynamic batch, H and W, at sizes that it did not see, the smallest among them."""
+    subject, example, dynamic, inputs = _ready(make)
+    module = export(subject.module, (example,), dynamic_shapes=dynamic).module()
+    with torch.no_grad():
+        for x in inputs:
+            torch.testing.assert_close(module(x), subject.module(x), rtol=1e-5, atol=1e-5)
+
+
+def in_onnxruntime(make: Make) -> None:
+    """The same sizes in onnxruntime, from torch.onnx.export(dynamo=True), within 1e-4."""
+    subject, example, dynamic, inputs = _ready(make)
+    with third_party_warnings():
+        program = torch.onnx.export(subject.module, (example,), dynamo=True, verbose=False, dynamic_shapes=dynamic)
+    assert program is not None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    model = program.model_proto.SerializeToString()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    (name,) = (given.name for given in session.get_inputs())
+    for x in inputs:
+        (y,) = session.run(None, {name: x.numpy()})
+        with torch.no_grad():
+            torch.testing.assert_close(torch.from_numpy(y), subject.module(x), rtol=1e-4, atol=1e-4)
+
+
+def _values(make: Make, dtype: torch.dtype, train: bool, backend: str = "") -> list[Tensor]:
+    """Output, gradients and statistics of one step, compiled where there is a backend."""
+    subject = make()
+    module = subject.module.to(dtype).train(train)
+    called = torch.compile(module, fullgraph=True, backend=backend) if backend else None
+    return [*gradients(subject, subject.input(3, GRID, dtype), called), *module.buffers()]
+
+
+def compiled(make: Make, backend: str, modes: tuple[bool, ...] = (False, True)) -> None:
+    """Within 1e-4 of float64, plus ten times what eager mode itself is off: a gradient may be 0 but for rounding."""
+    for train in modes:
+        torch._dynamo.reset()
+        exact, eager = _values(make, torch.float64, train), _values(make, torch.float32, train)
+        with third_party_warnings():
+            found = _values(make, torch.float32, train, backend)
+        for true, near, value in zip(exact, eager, found, strict=True):
+            rounding = float((near - true).abs().max())
+            torch.testing.assert_close(value.to(true.dtype), true, rtol=1e-4, atol=1e-4 + 10 * rounding)
+
+
+def aot_eager(make: Make) -> None:
+    """torch.compile(fullgraph=True, backend="aot_eager"): output, gradients, statistics as in eager mode, eval and training."""
+    compiled(make, "aot_eager")
+
+
+def inductor(make: Make) -> None:
+    """The same with the code that torch.compile generates."""
+    compiled(make, "inductor")
+
+
+PROPERTIES: dict[str, Callable[[Make], None]] = {
+    "export": exported,
+    "compile aot_eager": aot_eager,
+    "compile inductor": inductor,
+    "onnxruntime": in_onnxruntime,
+}

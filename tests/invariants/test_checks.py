@@ -1,0 +1,126 @@
+"""Every property can fail: for each one a module that breaks it."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sefactory.shapes import Sizes
+from tests.invariants import checks, export_checks
+from tests.invariants.cases import OF_TWO, Subject
+
+PROPERTIES = {**checks.PROPERTIES, **export_checks.PROPERTIES}
+COUNT = itertools.count()
+
+
+class Of(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+class Unused(nn.Module):
+    """A parameter that takes no part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.tanh()
+
+
+class Hidden(nn.Module):
+    """A number that is not in the state dict, and of which copies share what they change in training."""
+
+    seen: list[int] = []
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = next(COUNT)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.seen.append(1)
+        return x + self.number + len(self.seen)
+
+
+def restrided(x: Tensor) -> Tensor:
+    """Reads the memory as if it were contiguous."""
+    return x.as_strided(x.shape, torch.empty(x.shape).stride()) * 1
+
+
+def unseeded(x: Tensor) -> Tensor:
+    return x * torch.rand((), generator=torch.Generator().manual_seed(next(COUNT)), dtype=x.dtype)
+
+
+def by_value(x: Tensor) -> Tensor:
+    return x if float(x.sum()) > 0 else -x
+
+
+def broken_graph(x: Tensor) -> Tensor:
+    torch._dynamo.graph_break()
+    return x.tanh()
+
+
+BREAK: dict[str, Callable[[], nn.Module]] = {
+    "sizes": lambda: Of(lambda x: x[..., :-1]),
+    "batch independence": lambda: Of(lambda x: x - x.mean(0)),
+    "gradcheck": lambda: Of(lambda x: x * x.detach()),
+    "train / eval": Unused,
+    "safetensors": Hidden,
+    "pickle": lambda: Of(lambda x: x),
+    "deepcopy": Hidden,
+    "bfloat16": lambda: Of(lambda x: (x + 1000) - 1000),
+    "float16": lambda: Of(lambda x: x * 1e4 * 1e4),
+    "channels_last": lambda: Of(restrided),
+    "deterministic": lambda: Of(unseeded),
+    "H = W = 1": lambda: Of(lambda x: x / (x.shape[-1] - 1)),
+    "batch 1": lambda: Of(lambda x: x / (x.shape[0] - 1)),
+    "batch 0": lambda: Of(lambda x: x - x.amax()),
+    "export": lambda: Of(lambda x: x * 2 if x.shape[-1] > 9 else x),
+    "compile aot_eager": lambda: Of(broken_graph),
+    "compile inductor": lambda: Of(broken_graph),
+    "onnxruntime": lambda: Of(by_value),
+}
+
+
+def maker(module: Callable[[], nn.Module], sizes: Sizes = OF_TWO, bare: bool = True) -> checks.Make:
+    return lambda: Subject(module().double().eval(), (sizes, sizes), bare=bare)
+
+
+def test_there_is_one_for_each() -> None:
+    assert list(BREAK) == list(PROPERTIES)
+
+
+@pytest.mark.parametrize("title", PROPERTIES)
+def test_a_module_that_breaks_it_is_found(title: str) -> None:
+    failures: tuple[Any, ...] = (Exception,)  # of whatever kind: a refusal of torch is a miss as well
+    with pytest.raises(failures):
+        PROPERTIES[title](maker(BREAK[title]))
+
+
+@pytest.mark.parametrize("title", [title for title in PROPERTIES if title != "compile inductor"])
+def test_the_identity_keeps_them_all(title: str) -> None:
+    PROPERTIES[title](maker(nn.Tanh))
+
+
+def test_a_block_that_leaves_another_memory_format_is_found() -> None:
+    with pytest.raises(AssertionError):
+        checks.channels_last(maker(lambda: Of(Tensor.contiguous), Sizes((1, *OF_TWO.extents[1:])), bare=False))
+
+
+def test_an_unclear_refusal_of_one_value_is_found() -> None:
+    def refuse(x: Tensor) -> Tensor:
+        raise ValueError("no")
+
+    with pytest.raises(AssertionError):
+        checks.batch_of_one(maker(lambda: nn.Sequential(nn.BatchNorm3d(2), Of(refuse))))

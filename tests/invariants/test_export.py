@@ -1,0 +1,53 @@
+"""The cheap form of export_checks.py; scripts/deployment.py runs the whole of it for the configs as shipped."""
+
+import os
+import shutil
+
+import pytest
+
+from sefactory.shapes import Sizes, SymbolicDim
+from tests.invariants import export_checks
+from tests.invariants.cases import CONFIGS, SUBJECTS, operator_subject
+
+SEVEN = ["senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer"]
+TRAINING = (True,)  # the half with a backward pass of batch statistics
+COMPILERS = [os.environ.get("CXX", "g++"), "clang++"]
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_export_with_a_dynamic_grid(name: str) -> None:
+    export_checks.exported(SUBJECTS[name])
+
+
+def test_the_smallest_grid_that_is_exported() -> None:
+    assert {name: least for name, make in CONFIGS.items() if (least := export_checks.least_grid(make())) > 1} == {
+        "genet": 8,
+        "genet_minus": 8,
+        "genet_plus": 4,
+        "scnet": 8,
+    }
+    sizes = Sizes((1, 8, SymbolicDim("H"), SymbolicDim("W")))
+    assert export_checks.least_grid(operator_subject("window", sizes, {"extent": 3})) == 6
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_compile_without_a_graph_break(name: str) -> None:
+    export_checks.compiled(SUBJECTS[name], "aot_eager", (False, True) if name in CONFIGS else TRAINING)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where inductor keeps its code: nothing of an earlier run, and the compiled headers once for all."""
+    return str(tmp_path_factory.mktemp("inductor"))
+
+
+@pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="inductor needs a C++ compiler, and there is none")
+@pytest.mark.parametrize("name", SEVEN)
+def test_compile_to_native_code(name: str, cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", cache)
+    export_checks.compiled(SUBJECTS[name], "inductor", TRAINING)
+
+
+@pytest.mark.parametrize("name", SEVEN)
+def test_onnxruntime_at_sizes_that_the_export_did_not_see(name: str) -> None:
+    export_checks.in_onnxruntime(SUBJECTS[name])

@@ -1,0 +1,1 @@
+"""Tests of sefactory/kernels: each fast path against the plain formula."""

@@ -1,0 +1,329 @@
+"""What cannot be inserted is told literally, and then nothing of the network has changed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import sefactory as sf
+from sefactory.networks import zoo
+from tests.error_messages.table import MACHINERY
+from tests.networks.models import built, snapshot, unchanged
+
+SIZE = (3, 64, 64)
+
+
+class Odd(nn.Module):
+    """Places that take no block, each in its own way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm = nn.Conv2d(3, 16, 3, 2, 1), nn.BatchNorm2d(16)
+        self.first = self.second = nn.ReLU()
+        self.twice, self.idle = nn.Identity(), nn.Conv2d(16, 16, 1)
+        self.pair, self.masked, self.named = Pair(), Masked(), nn.Identity()
+        self.tokens, self.strip, self.score = nn.LayerNorm(16), nn.Identity(), nn.Linear(16, 4)
+        self.narrow = nn.Conv2d(16, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.second(self.first(self.norm(self.stem(x))))
+        x = self.twice(x) + self.twice(x[..., ::2, ::2]).mean()
+        a, b = self.pair(x)
+        x = self.masked(a + b, torch.ones_like(a)) + self.named(input=x)
+        x = x + self.strip(self.tokens(x.flatten(2).transpose(1, 2)).transpose(1, 2)).mean() + self.narrow(x).mean()
+        y: Tensor = self.score(x.mean((2, 3)))
+        return y
+
+
+class Pair(nn.Module):
+    """Two maps of one."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, 2 * x
+
+
+class Masked(nn.Module):
+    """A map and a mask."""
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return x * mask
+
+
+def odd() -> nn.Module:
+    torch.manual_seed(0)
+    return Odd()
+
+
+PATTERN = "a pattern of module paths, a class, stage:N, or a list of them"
+OWN: dict[str, Any] = {"where": "replace", "start": "own"}
+IN_PLACE: dict[str, Any] = {"where": "replace"}
+# What is selected, the config, further arguments; the message.
+ODD: list[tuple[Any, Any, dict[str, Any], str]] = [
+    ("nrm", "simam", {}, "at nrm: no module of the network has this path; near are norm"),
+    (
+        "zzz",
+        "simam",
+        {},
+        "at zzz: no module of the network has this path; its parts are stem, norm, first, second, twice, idle, pair, masked, "
+        "named, tokens, strip, score, narrow",
+    ),
+    (
+        "BatchNorm",
+        "simam",
+        {},
+        "at BatchNorm: no module of the network has this class; there are BatchNorm2d, Conv2d, Identity, LayerNorm, Linear, "
+        "Masked, Pair, ReLU; did you mean 'BatchNorm2d'?",
+    ),
+    (["norm", "stm"], "simam", {}, "at stm: no module of the network has this path; near are stem"),
+    ("first", "simam", {}, "at first: one module stands at first and second; give each place its own"),
+    ("second", "simam", {}, "at second: one module stands at first and second; give each place its own"),
+    ("ReLU", "simam", {}, "at ReLU: one module stands at first and second; give each place its own"),
+    ("idle", "simam", {}, "idle: the forward never calls this module"),
+    ("twice", "simam", {}, "twice: is called with its result of different sizes: (1, 16, 32, 32), (1, 16, 16, 16)"),
+    ("pair", "simam", {}, "pair: its result is no single tensor"),
+    ("masked", "simam", OWN, "masked: is called with more than one argument, and a block takes one"),
+    ("named", "simam", IN_PLACE, "named: its argument is no single tensor"),
+    ("named", "simam", {"where": "before"}, "named: its argument is no single tensor"),
+    ("tokens", "simam", {}, "tokens: holds (1, 1024, 16), no map (B, C, H, W); say grid: W for (B, C, W)"),
+    ("strip", "simam", {}, "strip: holds (1, 16, 1024), no map (B, C, H, W); say grid: W for (B, C, W)"),
+    ("score", "simam", {}, "score: holds (1, 4), no map (B, C, H, W)"),
+    (
+        "norm",
+        [{"linear": 4}],
+        {},
+        "norm: block makes (1, 4, 32, 32) of (1, 16, 32, 32), and the network needs (1, 16, 32, 32) there",
+    ),
+    (
+        "stem",
+        [{"conv": 3}],
+        OWN,
+        "stem: block makes (1, 3, 64, 64) of (1, 3, 64, 64), and the network needs (1, 16, 32, 32) there",
+    ),
+    (["norm", "stem", "norm"], "simam", {}, "norm: is selected twice"),
+    (["norm", "BatchNorm2d"], "simam", {}, "norm: is selected twice"),
+    (
+        "narrow",
+        "senet",
+        {},
+        "senet.yaml excite.0 (for narrow, C = 8): mlp: hidden is C/r = 0.5, which floors to 0 (C = 8, r = 16)",
+    ),
+    ("norm", "sent", {}, "sent (for norm, C = 16): no config of this name; did you mean 'senet'?"),
+    (
+        "norm",
+        "senet",
+        {"overrides": ["let.q=3"]},
+        "senet.yaml override let.q=3 (for norm, C = 16): there is no 'q' at let; there are r",
+    ),
+    ("norm", "senet", {"where": "behind"}, "where: 'behind'; allowed: one of after, before, replace"),
+    ("norm", "senet", {"start": "Own"}, "start: 'Own'; allowed: one of identity, own; did you mean 'own'?"),
+    ("norm", "senet", {"carry": "pytorch/vision"}, "carry: takes the weights of a replaced module, and where is 'after'"),
+    ("norm", "senet", {**OWN, "carry": 3}, "carry: 3; it is the name of a key map of the config"),
+    ("norm", "senet", {"grid": "HWD"}, "grid: 'HWD'; it is one of W, HW, DHW; did you mean 'HW'?"),
+    ("norm", "senet", {"overrides": "let.r=2"}, "overrides: 'let.r=2'; they are a list of path=value"),
+    (7, "senet", {}, f"at: 7; it is {PATTERN}"),
+    ([], "senet", {}, f"at: []; it is {PATTERN}"),
+    (["norm", 3], "senet", {}, f'at: ["norm", 3]; it is {PATTERN}'),
+    ("", "senet", {}, f"at: ''; it is {PATTERN}"),
+    (
+        "norm",
+        "senet",
+        {"input_size": None},
+        "input_size: is needed to read the widths off one forward: (channels, height, width)",
+    ),
+    ("norm", "senet", {"input_size": "3x64x64"}, "input_size: '3x64x64'; it is (channels, height, width)"),
+    ("norm", "senet", {"input_size": (3, 0, 64)}, "input_size: (3, 0, 64); it is (channels, height, width)"),
+    (
+        "norm",
+        "senet",
+        {"input_size": (4, 64, 64)},
+        "input_size: the network does not run on (1, 4, 64, 64): Given groups=1, weight of size [16, 3, 3, 3], "
+        "expected input[1, 4, 64, 64] to have 3 channels, but got 4 channels instead",
+    ),
+]
+
+
+def refusal(model: nn.Module, call: Callable[[], object]) -> str:
+    """The message; the network is as it was."""
+    before = snapshot(model)
+    with pytest.raises(sf.ConfigError) as caught:
+        call()
+    assert unchanged(before, snapshot(model))
+    assert not MACHINERY.search(str(caught.value))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("at", "config", "options", "message"), ODD, ids=[f"{row[0]} {row[1]} {row[2]}" for row in ODD])
+def test_message(at: Any, config: Any, options: dict[str, Any], message: str) -> None:
+    model = odd()
+    assert refusal(model, lambda: sf.insert(model, config, at, **{"input_size": SIZE, **options})) == message
+
+
+NAMED: list[tuple[str, str, str]] = [
+    (
+        "timm resnet",
+        "layer*.*.bn4",
+        "at layer*.*.bn4: no module of the network has this path; near are layer4.*.bn2, layer4.*.bn1, layer3.*.bn2",
+    ),
+    ("timm resnet", "layer9.0", "at layer9.0: no module of the network has this path; near are layer4.0, layer3.0, layer2.0"),
+    ("timm resnet", "stage:6", "at stage:6: the network has 5 stages, which end at act1, layer1, layer2, layer3, layer4"),
+    ("timm resnet", "stage:-6", "at stage:-6: the network has 5 stages, which end at act1, layer1, layer2, layer3, layer4"),
+    ("timm resnet", "stage:0", "at stage:0: the network has 5 stages, which end at act1, layer1, layer2, layer3, layer4"),
+    ("yolo", "stage:7", "at stage:7: the network has 6 stages, which end at 0, 2, 4, 7, 10, 13"),
+    ("yolo", "2.m", "2.m: the forward never calls this module"),
+    ("yolo", "14", "14: its result is no single tensor"),
+]
+
+
+@pytest.mark.parametrize(("name", "at", "message"), NAMED)
+def test_message_of_a_real_network(name: str, at: str, message: str) -> None:
+    model = built(name)
+    assert refusal(model, lambda: sf.insert(model, "simam", at, input_size=SIZE)) == message
+
+
+TAKEN = [
+    ("norm", "norm: has a block already"),
+    ("norm.inserted", "norm.inserted: is part of a block"),
+    ("norm.inserted.block.excite.0", "norm.inserted.block.excite.0: is part of a block"),
+    ("ResidualAdapter", "norm.inserted: is part of a block"),
+]
+
+
+@pytest.mark.parametrize(("at", "message"), TAKEN)
+def test_a_place_that_is_taken(at: str, message: str) -> None:
+    model = odd()
+    sf.insert(model, "senet", "norm", input_size=SIZE)
+    assert refusal(model, lambda: sf.insert(model, "simam", at, input_size=SIZE)) == message
+
+
+def test_an_attribute_of_that_name_is_not_overwritten() -> None:
+    model = odd()
+    model.norm.inserted = 3  # type: ignore[assignment,union-attr]
+    assert refusal(model, lambda: sf.insert(model, "simam", "norm", input_size=SIZE)) == "norm: has a block already"
+
+
+ENTRY = "at, block, where, start, overrides, carry, grid"
+GOOD = {"at": "norm", "block": "simam"}
+PLACES: list[tuple[Any, str]] = [
+    ({"place": []}, "host: has no place: a list of {at, block, where, start}"),
+    ({"places": [GOOD]}, "host: has no place: a list of {at, block, where, start}"),
+    ({"place": ["norm"]}, f"host place.0: 'norm'; a place is a mapping of {ENTRY}"),
+    ({"place": [GOOD], "inputs": [3]}, "host: no key 'inputs'; there are paper, host, input, place; did you mean 'input'?"),
+    ({"place": [{**GOOD, "were": "after"}]}, f"host place.0: no key 'were'; there are {ENTRY}; did you mean 'where'?"),
+    ({"place": [GOOD, {"at": "stem"}]}, "host place.1: needs block"),
+    ({"place": [{"block": "simam"}]}, "host place.0: needs at"),
+    (
+        {"place": [{**GOOD, "where": "afer"}]},
+        "host place.0: where is 'afer'; allowed: one of after, before, replace; did you mean 'after'?",
+    ),
+    ({"place": [{**GOOD, "start": "onw"}]}, "host place.0: start is 'onw'; allowed: one of identity, own; did you mean 'own'?"),
+    ({"place": [{**GOOD, "at": 3}]}, f"host place.0: at is 3; it is {PATTERN}"),
+    ({"place": [{**GOOD, "at": None}]}, f"host place.0: at is null; it is {PATTERN}"),
+    ({"place": [{**GOOD, "carry": "x"}]}, "host: carry: takes the weights of a replaced module, and where is 'after'"),
+    ({"place": [GOOD], "input": "big"}, "host: input_size: 'big'; it is (channels, height, width)"),
+    ("cbam_resnet5", "'cbam_resnet5': no host of this name; did you mean 'cbam_resnet50'?"),
+    (3, "3: no host of this name"),
+    # The second of two is at fault, and the first is not there either.
+    ({"place": [GOOD, {"at": "nom", "block": "simam"}]}, "host: at nom: no module of the network has this path; near are norm"),
+    ({"place": [GOOD, {"at": "pair", "block": "simam"}]}, "host: pair: its result is no single tensor"),
+    ({"place": [GOOD, {"at": "norm", "block": "senet"}]}, "host: norm: is selected twice"),
+    (
+        {"place": [GOOD, {"at": "narrow", "block": "senet"}]},
+        "host: senet.yaml excite.0 (for narrow, C = 8): mlp: hidden is C/r = 0.5, which floors to 0 (C = 8, r = 16)",
+    ),
+    (
+        {"place": [GOOD, {"at": "stem", "block": "simam", "where": "replace"}]},
+        "host: stem: simam.yaml makes (1, 3, 64, 64) of (1, 3, 64, 64), and the network needs (1, 16, 32, 32) there",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "message"), PLACES, ids=[message[:60] for _, message in PLACES])
+def test_message_of_a_list_of_places(source: Any, message: str) -> None:
+    model = odd()
+    size = None if isinstance(source, dict) and "input" in source else SIZE
+    assert refusal(model, lambda: sf.place(model, source, input_size=size)) == message
+
+
+def test_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("place:\n  - {at: norm, block: simam}\n  - {at: norm, blok: simam}\n")
+    model = odd()
+    message = refusal(model, lambda: sf.place(model, tmp_path / "mine.yaml", input_size=SIZE))
+    assert message.splitlines() == [
+        f"mine.yaml place.1: no key 'blok'; there are {ENTRY}; did you mean 'block'?",
+        "mine.yaml place.1: needs block",
+    ]
+
+
+ZOOS = [
+    ("tim:resnet50", "host: 'tim:resnet50'; it is ZOO:NAME, with a zoo of timm, torchvision, pytorchcv; did you mean 'timm'?"),
+    ("resnet50", "host: 'resnet50'; it is ZOO:NAME, with a zoo of timm, torchvision, pytorchcv"),
+    (3, "host: 3; it is ZOO:NAME, with a zoo of timm, torchvision, pytorchcv"),
+    ("timm:os.system('x')", "host: \"timm:os.system('x')\"; it is ZOO:NAME, with a zoo of timm, torchvision, pytorchcv"),
+    ("timm:resnet5o", "host: timm has no network 'resnet5o'; did you mean 'resnet50'?"),
+    ("torchvision:resnet5", "host: torchvision has no network 'resnet5'; did you mean 'resnet50'?"),
+    ("pytorchcv:resnet5", "host: pytorchcv has no network 'resnet5'; did you mean 'resnet50'?"),
+]
+
+
+@pytest.mark.parametrize(("name", "message"), ZOOS)
+def test_a_network_that_no_zoo_has(name: Any, message: str) -> None:
+    with pytest.raises(sf.ConfigError) as caught:
+        sf.host({"host": name, "place": [GOOD]})
+    assert str(caught.value) == message
+
+
+def test_a_host_without_a_network() -> None:
+    with pytest.raises(sf.ConfigError) as caught:
+        sf.host({"place": [GOOD]})
+    assert str(caught.value) == "host: names no network; write host: timm:resnet50, or use sefactory.place on one of your own"
+
+
+@pytest.mark.parametrize("name", ["timm", "torchvision", "pytorchcv"])
+def test_a_zoo_that_is_not_installed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(module: str) -> None:
+        raise ModuleNotFoundError(f"No module named {module.partition('.')[0]!r}")
+
+    monkeypatch.setattr(zoo, "import_module", missing)
+    with pytest.raises(sf.ConfigError) as caught:
+        sf.host({"host": f"{name}:resnet50", "place": [GOOD]})
+    assert str(caught.value) == f"host: {name} cannot be imported (No module named '{name}'); pip install {name}"
+
+
+@pytest.mark.parametrize("name", ["timm:resnet18", "torchvision:resnet18", "pytorchcv:resnet18"])
+def test_a_network_of_a_zoo(name: str) -> None:
+    with torch.device("meta"):
+        assert 11e6 < sum(p.numel() for p in zoo.network(name).parameters()) < 12e6
+
+
+def test_the_odd_network_takes_blocks_elsewhere() -> None:
+    """Each place above is refused for its own reason, and not because the network does not run."""
+    model, x = odd().eval(), torch.randn(2, *SIZE)
+    before = model(x)
+    report = sf.insert(model, "coordatt", ["stem", "norm", "narrow"], input_size=SIZE)
+    assert len(report.places) == 3 and torch.equal(model(x), before)
+    sf.insert(model, "simam", "strip", grid="W", input_size=SIZE)
+    sf.insert(model, "coordatt", "masked", where="replace", input_size=SIZE)  # beside it: a mask goes to it as before
+    assert torch.equal(model(x), before)
+
+
+class ChannelsLast(nn.Sequential):
+    """A map whose channels are its last axis."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.Sequential.forward(self, x).permute(0, 2, 3, 1)
+
+
+def test_a_map_with_its_channels_last_is_told() -> None:
+    model = nn.Sequential(ChannelsLast(nn.Conv2d(3, 8, 1)))
+    with pytest.raises(sf.ConfigError) as error:
+        sf.insert(model, "ecanet", "0", input_size=(3, 6, 6))
+    assert str(error.value) == (
+        "0: holds (1, 6, 6, 8), which looks like (B, H, W, C), and a block takes (B, C, H, W); if it is none, trace with an "
+        "input_size of other sides"
+    )
+    square = nn.Sequential(nn.Conv2d(3, 8, 1))  # as many channels as rows, but other sides
+    sf.insert(square, "ecanet", "0", input_size=(3, 9, 7))
+    assert square(torch.zeros(1, 3, 8, 8)).shape == (1, 8, 8, 8)

@@ -1,0 +1,117 @@
+"""Six networks take three blocks each, in at most six lines of YAML, and stay what they were until they are trained."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import sefactory as sf
+from tests.networks.models import FAMILIES, Family, apart, built, images, outputs, snapshot, step, unchanged, without_gradient
+
+BLOCKS = ["cbam", "coordatt", "triplet"]
+YAML = """place:
+  - at: "{at}"
+    where: after
+    block: {block}
+    start: identity
+"""
+EACH = pytest.mark.parametrize("family", FAMILIES, ids=[family.name for family in FAMILIES])
+EVERY = pytest.mark.parametrize("block", BLOCKS)
+
+
+def written(folder: Path, family: Family, block: str) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(YAML.format(at=family.at, block=block))
+    return path
+
+
+def placed(folder: Path, family: Family, block: str) -> tuple[torch.nn.Module, sf.networks.report.Report]:
+    model = built(family.name)
+    torch.manual_seed(3)
+    return model, sf.place(model, written(folder, family, block), input_size=(3, 64, 64))
+
+
+def lit(model: torch.nn.Module) -> None:
+    """No relu of a bottleneck is off for all samples: one of a single unit is, by chance, at half of all places."""
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if key.endswith("excite.0.0.bias"):
+                parameter += 2
+
+
+@EVERY
+@EACH
+def test_a_family_takes_a_block(family: Family, block: str, tmp_path: Path) -> None:
+    text = written(tmp_path, family, block).read_text()
+    assert len(text.splitlines()) <= 6 and not re.search(r"\d", text.replace(family.at, ""))
+    x, former = images(), built(family.name)
+    original, before = former.state_dict(), outputs(former, x)
+    model, report = placed(tmp_path, family, block)
+
+    sites = [module for module in former.modules() if type(module).__name__ in family.blocks]
+    assert len(report.places) == len(sites) > 3
+    assert apart(outputs(model, x), before) <= 1e-6
+    assert report.kept == tuple(original) and not report.missing and set(report.kept + report.new) == set(model.state_dict())
+    count = sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in former.parameters())
+    assert count == report.parameters
+
+    lit(model)
+    assert not without_gradient(model, report.new, x)
+    assert apart(outputs(model, x), before) > 1e-4
+
+    save_file(model.state_dict(), tmp_path / "weights.safetensors")
+    again, _ = placed(tmp_path, family, block)
+    assert apart(outputs(again, x), outputs(model, x)) > 1e-4
+    again.load_state_dict(load_file(tmp_path / "weights.safetensors"), strict=True)
+    assert apart(outputs(again, x), outputs(model, x)) == 0
+
+    learned = {key: model.state_dict()[key].clone() for key in report.new}
+    model.load_state_dict(original, strict=True)
+    state = model.state_dict()
+    assert all(torch.equal(state[key], original[key]) for key in original)
+    assert all(torch.equal(state[key], learned[key]) for key in learned)
+
+
+@EACH
+def test_the_checkpoint_loads_before_as_well(family: Family, tmp_path: Path) -> None:
+    x, other = images(), built(family.name)
+    step(other, x)
+    first, second = built(family.name), built(family.name)
+    sf.place(first, written(tmp_path, family, "cbam"), input_size=(3, 64, 64))
+    first.load_state_dict(other.state_dict(), strict=True)
+    second.load_state_dict(other.state_dict(), strict=True)
+    sf.place(second, written(tmp_path, family, "cbam"), input_size=(3, 64, 64))
+    assert apart(outputs(first, x), outputs(other, x)) <= 1e-6 and apart(outputs(second, x), outputs(other, x)) <= 1e-6
+    assert apart(outputs(other, x), outputs(built(family.name), x)) > 1e-4
+
+
+def test_a_block_by_itself_is_told_from_an_identity(tmp_path: Path) -> None:
+    x, model = images(), built("yolo")
+    before = outputs(model, x)
+    sf.place(model, {"place": [{"at": "SplitStack", "block": "cbam", "start": "own"}]}, input_size=(3, 64, 64))
+    assert apart(outputs(model, x), before) > 1e-3
+
+
+def test_a_block_that_cannot_learn_is_told() -> None:
+    model = built("timm resnet")
+    report = sf.insert(model, "senet", "layer4.1.bn2")
+    with torch.no_grad():
+        model.layer4[1].bn2.weight.zero_()
+        model.layer4[1].bn2.bias.zero_()
+    silent = without_gradient(model, report.new, images(), steps=1)
+    assert "layer4.1.bn2.inserted.mix" in silent and len(silent) == 5
+
+
+def test_a_snapshot_tells_what_changed() -> None:
+    model = built("yolo")
+    before = snapshot(model)
+    assert unchanged(before, snapshot(model))
+    model[0].register_forward_hook(lambda *_: None)
+    assert not unchanged(before, snapshot(model))
+    model = built("yolo")
+    before = snapshot(model)
+    with torch.no_grad():
+        model[0].conv.weight[0, 0, 0, 0] += 1
+    assert not unchanged(before, snapshot(model))

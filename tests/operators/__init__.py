@@ -1,0 +1,1 @@
+"""Tests of sefactory/operators: each operator against a plain formula."""

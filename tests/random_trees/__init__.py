@@ -1,0 +1,1 @@
+"""Random configs over the whole grammar: each builds and runs with its declared sizes, or is rejected."""

@@ -1,0 +1,163 @@
+"""The law: a config that builds, runs, at every grid (or the one it was told), with its declared sizes; else it is refused."""
+
+from collections import Counter
+from functools import lru_cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import sefactory as sf
+from sefactory.config.registry import find_operator
+from tests.random_trees.operators import CHANGING, KEEPING, Operators
+from tests.random_trees.trees import REFERENCES, Tree, depth, grids, random_tree
+
+COUNT, CHUNKS = 5000, 50
+LARGE = 10**6  # parameters; a spoilt size can ask for more than is worth allocating in a test
+
+Seen = list[tuple[str, tuple[int, ...], tuple[int, ...]]]
+
+
+def watched(block: sf.Block) -> Seen:
+    """Fills with path and shapes of every node while the block runs."""
+    seen: Seen = []
+    for path in {part.path for part in block.parts} - {""}:
+
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, path: str = path) -> None:
+            seen.append((path, tuple(inputs[0].shape), tuple(output.shape)))
+
+        block.get_submodule(path).register_forward_hook(hook)
+    return seen
+
+
+def check_sizes(block: sf.Block, tree: Tree) -> None:
+    """Every node takes and leaves what it declared, and everything is finite."""
+    declared = {part.path: part.sizes for part in block.parts}
+    seen = watched(block)
+    for batch, grid in enumerate(grids(tree), start=1):
+        seen.clear()
+        shape = (batch, tree.channels, *grid.values())
+        y = block(torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+        inside = block.sizes[1].at(batch, grid)
+        assert inside[1] == 1 and tuple(y.shape) == (inside[0], inside[2], *inside[-len(grid) :])
+        assert tree.spoilt or y.isfinite().all()
+        for path, incoming, outgoing in seen:
+            assert (incoming, outgoing) == tuple(sizes.at(batch, grid) for sizes in declared[path]), path
+
+
+def built(tree: Tree) -> sf.Block:
+    depth, height, width = (tree.told.get(axis) for axis in "DHW")
+    return sf.build(tree.config, tree.channels, grid=tree.grid, depth=depth, height=height, width=width)
+
+
+def check_training(block: sf.Block, tree: Tree) -> None:
+    """It also trains: forward on a batch of two, and backward."""
+    x = torch.randn(2, tree.channels, *grids(tree)[0].values(), dtype=torch.float64, requires_grad=True)
+    block.train()(x).sum().backward()
+    assert x.grad is not None and x.grad.shape == x.shape
+
+
+def outcome(seed: int) -> str:
+    """`ran` or `refused`; anything else fails."""
+    tree = random_tree(seed)
+    try:
+        if tree.spoilt:
+            with torch.device("meta"):
+                size = sum(p.numel() for p in built(tree).parameters())
+            if size > LARGE:
+                return "large"
+        block = built(tree).double()
+    except sf.ConfigError as error:
+        assert error.path and all(path and text for path, text in error.faults), seed
+        return "refused"
+    check_sizes(block.eval(), tree)
+    if seed % 4 == 0:
+        check_training(block, tree)
+    return "ran"
+
+
+@lru_cache(maxsize=CHUNKS)
+def outcomes(chunk: int) -> Counter[str]:
+    torch.manual_seed(chunk)
+    size = COUNT // CHUNKS
+    return Counter(outcome(seed) for seed in range(chunk * size, (chunk + 1) * size))
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_a_tree_runs_with_its_declared_sizes_or_is_refused(chunk: int) -> None:
+    assert sum(outcomes(chunk).values()) == COUNT // CHUNKS
+
+
+def test_the_trees_are_not_trivial() -> None:
+    total: Counter[str] = sum((outcomes(chunk) for chunk in range(CHUNKS)), Counter())
+    assert sum(total.values()) == COUNT
+    assert total["ran"] > 0.5 * COUNT and total["refused"] > 0.15 * COUNT and total["large"] < 0.01 * COUNT
+
+
+def _words(data: Any) -> set[str]:
+    """Every name that stands anywhere in a config."""
+    if isinstance(data, str):
+        return {data}
+    inner = [*data, *data.values()] if isinstance(data, dict) else data if isinstance(data, list) else []
+    return {word for item in inner for word in _words(item)}
+
+
+def test_the_trees_are_deep_and_use_every_word() -> None:
+    trees = [random_tree(seed) for seed in range(COUNT)]
+    assert max(depth(tree.config) for tree in trees) >= 15
+    said = {word for tree in trees for word in _words(tree.config)}
+    shipped = {name for name in sf.operators() if find_operator(name).make.__module__.startswith("sefactory.")}  # type: ignore[union-attr]
+    grammar = {"squeeze", "excite", "gate", "apply", "series", "parallel", "shared", "own", "fuse", "let"}
+    assert said >= shipped | grammar | set(REFERENCES)
+    assert said >= {"multiply", "add", "scale_shift", "sum", "mean", "product", "max", "stack", "concat"}
+
+
+def test_a_tree_is_the_same_for_the_same_seed() -> None:
+    assert all(repr(random_tree(seed)) == repr(random_tree(seed)) for seed in range(50))
+
+
+def test_every_operator_of_the_generator_has_a_maker() -> None:
+    names = {*CHANGING, *KEEPING}
+    assert all(hasattr(Operators, name) for name in names if find_operator(name) is None)
+
+
+# ---- What the trees found: each of these once ran into torch, or raised something else ----------------------------------
+
+RUNS: list[Any] = [
+    [{"stack": 2}, {"linear": {"mix": "CS", "out": 4}}],
+    [{"stack": 2}, {"linear": {"mix": "CS", "out": 4, "groups": 2, "bias": True}}],
+    ["cbam_channel", "triplet_two"],
+    {"parallel": {"a": {"cbam_channel": {"r": 2}}, "b": "relu"}, "fuse": "sum"},
+]
+REFUSED: list[Any] = [
+    {"senet": {"r": None}},
+    [{"senet": {"r": [2]}}],
+    [{"senet": {"r": {"k": 2}}}],
+    {"let": {"r": float("nan")}, "mlp": "r"},
+    {"let": {"r": [2]}, "mlp": "r"},
+    {"let": {f"a{i}": f"a{i + 1}" for i in range(3000)} | {"a3000": 2}, "linear": "a0"},
+    ["9" * 300],
+    ["a" * 300],
+    {"series": {"type": "relu"}},
+    {"parallel": {"forward": "relu"}, "fuse": "sum"},
+    {"parallel": {}, "fuse": "sum"},
+    {"parallel": {"a": None}, "shared": ["relu"], "fuse": "sum"},
+    {"unit": {}, "relu": None},
+    {"gain": {"start": 1e300}},
+    {"softmax": None},
+    "mlp",
+]
+
+
+@pytest.mark.parametrize("config", RUNS)
+def test_what_once_failed_runs(config: Any) -> None:
+    tree = Tree(config, 32)
+    check_sizes(built(tree).double().eval(), tree)
+
+
+@pytest.mark.parametrize("config", REFUSED)
+def test_what_once_failed_is_refused_with_a_path(config: Any) -> None:
+    with pytest.raises(sf.ConfigError) as error:
+        sf.build(config, 32)
+    assert error.value.path and all(path and text for path, text in error.value.faults)
