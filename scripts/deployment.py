@@ -1,4 +1,4 @@
-"""Writes docs/deployment.md: which config, as shipped, keeps which property of tests/invariants/checks.py and tests/invariants/export_checks.py.
+"""Writes docs/deployment.md: which config, as shipped, keeps which invariant (tests/invariants).
 
 python scripts/deployment.py             all configs
 python scripts/deployment.py cam gcnet   these, printed and not written

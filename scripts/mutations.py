@@ -32,7 +32,7 @@ systematically from the tree of the config and the schemas of its operators, par
 
 - **refused**: no block is built, or the authors' weights do not fit. Counted apart.
 - **caught**: output, gradient, training output or running statistics differ from the recording by more than 1e-4.
-- **missed**: another function, but not at the values of the recording. Each is told by plain torch (`tests/papers/references`) at
+- **missed**: another function, but not at the values of the recording. Plain torch (`tests/papers/references`) tells each at
   other values: inputs tenfold with norms and biases twentyfold, or inputs of a thousandth with small variances.
 - **equivalent**: the same function of every input, by a reason given below by hand; plain torch agrees at those values.
 
