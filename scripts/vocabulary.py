@@ -118,7 +118,8 @@ def _operator(operator: Operator, entry: dict[str, Any]) -> Iterator[str]:
         yield from ("```text", formula.strip(), "```", "")
     meanings = entry["parameters"]
     rows = [
-        (code(s.name), "required" if s.required else code(default(s)), s.allowed, meanings[s.name]) for s in operator.parameters
+        (code(s.name), "required" if s.required else code(default(s)), s.allowed_values, meanings[s.name])
+        for s in operator.parameters
     ]
     yield from (*table(("parameter", "default", "allowed", "what it is"), rows), "")
     yield from (*table(("example", "in", "out", "state dict"), map(_example, entry["examples"])), "")
@@ -167,7 +168,7 @@ def words() -> Iterator[str]:
     shelf = ConfigRepository()
     rows = []
     for slot in SLOTS:
-        for word in shelf.known(slot):
+        for word in shelf.list_names(slot):
             file = shelf.find(word, slot)
             assert file
             lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]

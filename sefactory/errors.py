@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-MOST_FAULTS = 20
-MOST_WORDS = 40
-LONGEST = 60
+MAX_FAULTS = 20
+MAX_LISTED = 40
+MAX_SHOWN = 60
 SYNONYMS = {
     "avg": "mean",
     "average": "mean",
@@ -36,7 +36,7 @@ class ConfigError(ValueError):
         return self.faults[0][0]
 
     def __str__(self) -> str:
-        lines = [f"{path}: {text}" for path, text in self.faults[:MOST_FAULTS]]
+        lines = [f"{path}: {text}" for path, text in self.faults[:MAX_FAULTS]]
         more = len(self.faults) - len(lines)
         return "\n".join([*lines, f"and {more} more"] if more else lines)
 
@@ -58,18 +58,18 @@ def closest_match(word: str, allowed: Iterable[str]) -> str | None:
     ('mean', None)
     """
     options = list(allowed)
-    lower = word[:LONGEST].lower()
+    lower = word[:MAX_SHOWN].lower()
     if SYNONYMS.get(lower) in options:
         return SYNONYMS[lower]
-    close = get_close_matches(word[:LONGEST], options, n=1) or get_close_matches(lower, options, n=1)
+    close = get_close_matches(word[:MAX_SHOWN], options, n=1) or get_close_matches(lower, options, n=1)
     return close[0] if close else None
 
 
 def join_words(items: Iterable[str]) -> str:
     """`a, b, c`, cut where there are many, or `nothing`."""
     listed = list(items)
-    more = len(listed) - MOST_WORDS
-    return ", ".join(listed[:MOST_WORDS] + ([f"and {more} more"] if more > 0 else [])) or "nothing"
+    more = len(listed) - MAX_LISTED
+    return ", ".join(listed[:MAX_LISTED] + ([f"and {more} more"] if more > 0 else [])) or "nothing"
 
 
 def short_repr(value: object) -> str:
@@ -83,4 +83,4 @@ def short_repr(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False) if plain else repr(value)
     except (TypeError, ValueError, RecursionError):
         text = type(value).__name__
-    return text if len(text) <= LONGEST else f"{text[:50]}...{text[-1]}"
+    return text if len(text) <= MAX_SHOWN else f"{text[:50]}...{text[-1]}"

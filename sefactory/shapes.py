@@ -16,7 +16,7 @@ AXES = "SCDHW"
 GRIDS = {"W": "SCHW", "HW": "SCHW", "DHW": "SCDHW"}
 """The axes that data have, and those of the tensors inside."""
 GRID_WORD = "grid"
-FIXING = {"W": "width=", "H": "width=", "HW": "height= and width=", "DHW": "depth=, height= and width="}
+FIXED_GRID_ARGUMENTS = {"W": "width=", "H": "width=", "HW": "height= and width=", "DHW": "depth=, height= and width="}
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class SymbolicDim:
     `base` is the name of an axis, or products (h, w): as many positions as sum(h * w), which is what a shared trunk
     sees; one pair (extent, times) is a multiple, see `multiply`.
 
-    >>> str(SymbolicDim("H", 4)), SymbolicDim("H", 4).at({"H": 9})
+    >>> str(SymbolicDim("H", 4)), SymbolicDim("H", 4).evaluate({"H": 9})
     ('H/4', 3)
     >>> str(SymbolicDim((("x", 1),)))
     'x'
@@ -41,23 +41,23 @@ class SymbolicDim:
             return text
         return f"({text})/{self.divisor}" if " " in text else f"{text}/{self.divisor}"
 
-    def at(self, grid: Mapping[str, int]) -> int:
+    def evaluate(self, grid: Mapping[str, int]) -> int:
         """The number this is on a grid."""
         if isinstance(self.base, str):
             value = grid[self.base]
         else:
-            value = sum(prod(dim_at(extent, grid) for extent in extents) for extents in self.base)
+            value = sum(prod(evaluate_dim(extent, grid) for extent in extents) for extents in self.base)
         return -(-value // self.divisor)
 
     @property
-    def largest_number(self) -> int:
+    def max_constant(self) -> int:
         """The largest number in it."""
         if isinstance(self.base, str):
             return self.divisor
-        return max(self.divisor, *(largest_number(extent) for extents in self.base for extent in extents), 1)
+        return max(self.divisor, *(max_constant(extent) for extents in self.base for extent in extents), 1)
 
     @property
-    def ratio(self) -> "tuple[Dim, int]":
+    def scaled_base(self) -> "tuple[Dim, int]":
         """(e, k) where this is ceil(e k / divisor)."""
         match self.base:
             case ((extent, int(times)),):
@@ -68,14 +68,14 @@ class SymbolicDim:
 Dim: TypeAlias = int | SymbolicDim
 
 
-def dim_at(extent: Dim, grid: Mapping[str, int]) -> int:
+def evaluate_dim(extent: Dim, grid: Mapping[str, int]) -> int:
     """The extent as a number on a grid."""
-    return extent if isinstance(extent, int) else extent.at(grid)
+    return extent if isinstance(extent, int) else extent.evaluate(grid)
 
 
-def largest_number(extent: Dim) -> int:
+def max_constant(extent: Dim) -> int:
     """The largest number in an extent."""
-    return extent if isinstance(extent, int) else extent.largest_number
+    return extent if isinstance(extent, int) else extent.max_constant
 
 
 def _product(extents: "tuple[Dim, ...]") -> str:
@@ -90,7 +90,7 @@ def ceil_div(extent: Dim, step: int) -> Dim:
     """
     if isinstance(extent, int):
         return -(-extent // step)
-    inner, times = extent.ratio
+    inner, times = extent.scaled_base
     if times == 1:
         return SymbolicDim(extent.base, extent.divisor * step)
     divisor = extent.divisor * step
@@ -107,12 +107,12 @@ def multiply(extent: Dim, times: int) -> Dim:
     >>> str(twice), str(ceil_div(twice, 2)), str(ceil_div(twice, 3)), str(ceil_div(twice, 6)), str(multiply(twice, 3))
     ('H*2', 'H', 'H*2/3', 'H/3', 'H*6')
     >>> half = ceil_div(SymbolicDim("H"), 2)
-    >>> str(multiply(half, 2)), multiply(half, 2).at({"H": 7}), ceil_div(multiply(half, 2), 2) == half
+    >>> str(multiply(half, 2)), multiply(half, 2).evaluate({"H": 7}), ceil_div(multiply(half, 2), 2) == half
     ('H/2*2', 8, True)
     """
     if isinstance(extent, int):
         return extent * times
-    inner, before = extent.ratio
+    inner, before = extent.scaled_base
     if extent.divisor > 1:
         inner, before = extent, 1
     return SymbolicDim(((inner, before * times),)) if before * times > 1 else extent
@@ -129,13 +129,13 @@ def is_at_most(extent: Dim, other: Dim) -> bool:
     """
     if isinstance(extent, int) or isinstance(other, int):
         return isinstance(extent, int) and isinstance(other, int) and extent <= other
-    base, times = extent.ratio
+    base, times = extent.scaled_base
     here: Dim = other
     lower = Fraction(1)  # other >= lower * here, for rounding goes up
     while not isinstance(here, int):
         if (here == extent and lower >= 1) or (here == base and lower >= Fraction(times, extent.divisor)):
             return True
-        inner, factor = here.ratio
+        inner, factor = here.scaled_base
         if inner == here:
             break
         lower, here = lower * Fraction(factor, here.divisor), inner
@@ -158,13 +158,13 @@ class Sizes:
     """Where one map became several on S: the cause of a fault may lie far behind it."""
 
     @classmethod
-    def of_map(cls, channels: int, told: Mapping[str, int] | None = None, grid: str = "HW") -> "Sizes":
-        """The sizes of a map from outside: S = 1, and the axes of the grid by name unless they are told.
+    def of_map(cls, channels: int, given: Mapping[str, int] | None = None, grid: str = "HW") -> "Sizes":
+        """The sizes of a map from outside: S = 1, and the axes of the grid by name unless they are given.
 
         >>> str(Sizes.of_map(8, {"H": 4})), str(Sizes.of_map(8, grid="W")), str(Sizes.of_map(8, grid="DHW"))
         ('1 x 8 x 4 x W', '1 x 8 x 1 x W', '1 x 8 x D x H x W')
         """
-        side = {axis: (told or {}).get(axis) or SymbolicDim(axis) for axis in grid}
+        side = {axis: (given or {}).get(axis) or SymbolicDim(axis) for axis in grid}
         return cls((1, channels, *(side.get(axis, 1) for axis in GRIDS[grid][2:])), grid)
 
     @property
@@ -173,14 +173,14 @@ class Sizes:
         return "SCHW" if len(self.extents) == len("SCHW") else AXES
 
     @property
-    def space(self) -> str:
+    def spatial_axes(self) -> str:
         """The axes behind the channels: those of the grid, and H of size 1 where the grid has only W."""
         return self.axes[2:]
 
     def expand_axes(self, text: str) -> str:
         """Axes as a config writes them, as letters.
 
-        Raises Refused for an axis that is not there, or that is there twice.
+        Raises InvalidValue for an axis that is not there, or that is there twice.
 
         >>> Sizes.of_map(8).expand_axes("Cgrid"), Sizes.of_map(8, grid="W").expand_axes("grid")
         ('CHW', 'W')
@@ -195,7 +195,7 @@ class Sizes:
     @property
     def grid_arguments(self) -> str:
         """The arguments of build that fix the grid."""
-        return FIXING[self.grid]
+        return FIXED_GRID_ARGUMENTS[self.grid]
 
     def __getitem__(self, axis: str) -> Dim:
         return self.extents[("SCHW" if len(self.extents) == len("SCHW") else AXES).index(axis)]  # asked 500 times a build
@@ -231,7 +231,7 @@ class Sizes:
     def number(self, axis: str) -> int:
         """The size of an axis that has to be known when the block is built.
 
-        Raises Refused where only data will bring it.
+        Raises InvalidValue where only data will bring it.
         """
         extent = self[axis]
         if isinstance(extent, int):
@@ -242,18 +242,18 @@ class Sizes:
         """The sizes of several such axes."""
         return tuple([self.number(axis) for axis in axes])
 
-    def is_unit(self, axes: str) -> bool:
+    def has_unit_axes(self, axes: str) -> bool:
         """Whether all these axes are known to have size 1."""
         return all(self[axis] == 1 for axis in axes)
 
     @property
-    def largest_number(self) -> int:
+    def max_constant(self) -> int:
         """The largest number among the extents, their factors and their divisors."""
-        return max(map(largest_number, self.extents))
+        return max(map(max_constant, self.extents))
 
-    def at(self, batch: int, grid: Mapping[str, int]) -> tuple[int, ...]:
+    def shape(self, batch: int, grid: Mapping[str, int]) -> tuple[int, ...]:
         """The shape of x_BSCHW for a batch on a grid."""
-        return (batch, *(dim_at(extent, grid) for extent in self.extents))
+        return (batch, *(evaluate_dim(extent, grid) for extent in self.extents))
 
 
 def check_roles(roles: Mapping[str, str]) -> None:

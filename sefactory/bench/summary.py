@@ -69,8 +69,8 @@ def summarize(block: Block, *size: int, batch: int = 1) -> Summary:
     """
     sizes = block.sizes[0]
     grid = dict(zip(sizes.grid, size, strict=True))
-    x, counted = torch.empty(sizes.at(batch, grid), device="meta"), declared(block, batch, grid)
-    work, left = measured(block.node, x) if counted is None else (counted, block.sizes[1].at(batch, grid))
+    x, counted = torch.empty(sizes.shape(batch, grid), device="meta"), declared(block, batch, grid)
+    work, left = measured(block.node, x) if counted is None else (counted, block.sizes[1].shape(batch, grid))
     held = {part.path: [0, 0, 0] for part in block.parts}
     for name, parameter in block.node.named_parameters():
         held[_owner(name, held)][0] += parameter.numel()
@@ -79,7 +79,7 @@ def summarize(block: Block, *size: int, batch: int = 1) -> Summary:
         own[1] += macs
         own[2] += elements
     lines = tuple(
-        Line(part.path, part.operator, " x ".join(map(str, part.sizes[1].at(batch, grid)[1:])), *held[part.path])
+        Line(part.path, part.operator, " x ".join(map(str, part.sizes[1].shape(batch, grid)[1:])), *held[part.path])
         for part in block.parts
     )
     parameters, macs, elements = (sum(column) for column in zip(*held.values(), strict=True))
@@ -116,7 +116,7 @@ def declared(block: Block, batch: int, grid: Mapping[str, int]) -> Work | None:
         if part.path not in modules:
             return None
         for name, module, *sizes in _within(part.path, modules[part.path], *part.sizes):
-            shapes = [size.at(batch, grid) for size in sizes]
+            shapes = [size.shape(batch, grid) for size in sizes]
             maps.update({shape: torch.empty(shape, device="meta") for shape in shapes if shape not in maps})
             work[name] = _of(module, maps[shapes[0]], maps[shapes[1]])
     return work
@@ -131,7 +131,7 @@ def _known(module: nn.Module) -> bool:
 def _shipped(operator: str) -> bool:
     """Whether the word of a node is none of a user's operators."""
     found = find_operator(operator)
-    return found is None or found.shipped
+    return found is None or found.is_builtin
 
 
 def _within(path: str, module: nn.Module, x: Sizes, y: Sizes) -> Iterator[tuple[str, nn.Module, Sizes, Sizes]]:

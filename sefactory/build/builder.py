@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from ..block import NodeInfo
-from ..config.expressions import LARGEST, Unknown, Value, evaluate
+from ..config.expressions import MAX_NUMBER, UnresolvedName, Value, evaluate
 from ..config.registry import Operator
-from ..config.scope import LetFault, map_names, resolve_let
+from ..config.scope import LetError, resolve_let, size_variables
 from ..config.syntax_tree import Node, OpNode, ParallelNode, ReferenceNode, SequenceNode, SourceLocation, UnitNode
 from ..errors import InvalidValue
 from ..operators.containers import (
@@ -41,14 +41,14 @@ class ModuleBuilder:
 
     def root(self, node: Node, sizes: Sizes) -> BuildResult:
         """The whole config; one map comes in and one has to go out."""
-        module, out = self.node(node, sizes, map_names(sizes))
+        module, out = self.node(node, sizes, size_variables(sizes))
         if out is not None and out["S"] != 1:
             text = f"puts {out['S']} maps side by side on S, and nothing joins them later, as pool: {{over: S, by: sum}} would"
-            self.faults.append((out.stacked_at or str(node.place), text))
-        if out is not None and any(out[axis] != 1 for axis in out.space if axis not in out.grid):
-            self._fault(node.place, f"leaves sizes of {out} (S x C x H x W), and a grid of W has no H")
+            self.faults.append((out.stacked_at or str(node.location), text))
+        if out is not None and any(out[axis] != 1 for axis in out.spatial_axes if axis not in out.grid):
+            self._fault(node.location, f"leaves sizes of {out} (S x C x H x W), and a grid of W has no H")
         if module is not None and (count := count_parameters(module)) > MOST_PARAMETERS:
-            self._fault(node.place, f"holds {count:,} parameters; at most {MOST_PARAMETERS:,} in a block")
+            self._fault(node.location, f"holds {count:,} parameters; at most {MOST_PARAMETERS:,} in a block")
         return module, out
 
     def node(self, node: Node, sizes: Sizes, names: Mapping[str, Value]) -> BuildResult:
@@ -84,9 +84,9 @@ class ModuleBuilder:
             names = resolve_let(node.let, outer)
             self.let[node.path] = {name: names[name] for name in node.let}
             return names
-        except LetFault as found:
+        except LetError as found:
             for name, text in found.faults.items():
-                self._fault(node.place / "let" / name, text)
+                self._fault(node.location / "let" / name, text)
             return found.values
 
     def _operation(self, node: OpNode, sizes: Sizes, names: Mapping[str, Value]) -> BuildResult:
@@ -95,23 +95,23 @@ class ModuleBuilder:
             if schema.name in node.arguments:
                 try:
                     arguments[schema.name] = schema.read(node.arguments[schema.name], names)
-                except Unknown:
+                except UnresolvedName:
                     return FAILED
                 except InvalidValue as refused:
-                    return self._fault(node.place, f"{node.operator.name}: {refused}")
+                    return self._fault(node.location, f"{node.operator.name}: {refused}")
         try:
             module = self._made(node.operator, sizes, arguments)
         except ValueError as refused:
-            return self._fault(node.place, f"{node.operator.name}: {refused}")
+            return self._fault(node.location, f"{node.operator.name}: {refused}")
         out = getattr(module, "sizes", sizes)
-        if out.largest_number > LARGEST:
-            return self._fault(node.place, f"{node.operator.name}: leaves a size beyond 2^53")
-        return module, _noted(node.place, sizes, out)
+        if out.max_constant > MAX_NUMBER:
+            return self._fault(node.location, f"{node.operator.name}: leaves a size beyond 2^53")
+        return module, _noted(node.location, sizes, out)
 
     def _made(self, operator: Operator, sizes: Sizes, arguments: Mapping[str, Any]) -> nn.Module:
         if self.rehearsal is None:
             return operator.make(sizes, **arguments)
-        if operator.shipped:
+        if operator.is_builtin:
             return self.rehearsal.made(operator.make, sizes, arguments)
         self.rehearsal.whole = False
         with torch.device("meta"):
@@ -130,7 +130,7 @@ class ModuleBuilder:
 
     def _chain(self, node: SequenceNode, sizes: Sizes, names: Mapping[str, Value]) -> BuildResult:
         steps, out = self._steps(node, sizes, names)
-        return (Series(steps) if steps is not None and node.named else steps), out
+        return (Series(steps) if steps is not None and node.is_named else steps), out
 
     def _gated(self, node: UnitNode, sizes: Sizes, names: Mapping[str, Value]) -> BuildResult:
         slots: list[Sequential] = []
@@ -146,7 +146,7 @@ class ModuleBuilder:
             axes = find_upsample_axes(node.apply, sizes, here)
         except InvalidValue as refused:
             since = f"; maps lie side by side on S since {here.stacked_at}" if here["S"] not in (1, sizes["S"]) else ""
-            return self._fault(node.place, f"{refused}{since}")
+            return self._fault(node.location, f"{refused}{since}")
         return Unit(slots[0], slots[1], slots[2], node.apply, axes), sizes
 
     def _fork(self, node: ParallelNode, sizes: Sizes, names: Mapping[str, Value]) -> BuildResult:
@@ -157,24 +157,24 @@ class ModuleBuilder:
         try:
             shared, after = self._trunk(node.shared, outs, names)
         except InvalidValue as refused:
-            return self._fault(node.place / "shared", str(refused))
+            return self._fault(node.location / "shared", str(refused))
         if after is None:
             return FAILED
-        own = {name: self.node(step, after[name], names) for name, step in node.own if name in after}
+        own = {name: self.node(step, after[name], names) for name, step in node.branch_heads if name in after}
         ends = [own[name][1] if name in own else out for name, out in after.items()]
         out = self._fused(node, [end for end in ends if end is not None]) if all(ends) else None
         if out is None:
             return FAILED
-        return Parallel(_branches(made), shared, _branches(own) if node.own else None, node.fuse), out
+        return Parallel(_branches(made), shared, _branches(own) if node.branch_heads else None, node.fuse), out
 
     def _fused(self, node: ParallelNode, ends: list[Sizes]) -> Sizes | None:
         try:
             out = fused_sizes(node.fuse, ends)
         except InvalidValue as refused:
-            self._fault(node.place / "fuse", str(refused))
+            self._fault(node.location / "fuse", str(refused))
             return None
         several = next((end.stacked_at for end in ends if end["S"] != 1), "")
-        return replace(out, stacked_at=str(node.place) if node.fuse == "stack" and not several else several)
+        return replace(out, stacked_at=str(node.location) if node.fuse == "stack" and not several else several)
 
     def _trunk(
         self, node: SequenceNode | None, outs: dict[str, Sizes], names: Mapping[str, Value]
@@ -186,21 +186,21 @@ class ModuleBuilder:
         steps, out = self._steps(node, seen, names)
         if steps is None or out is None:
             return None, None
-        left, kept = (" x ".join(str(sizes[axis]) for axis in seen.space) for sizes in (out, seen))
+        left, kept = (" x ".join(str(sizes[axis]) for axis in seen.spatial_axes) for sizes in (out, seen))
         if left != kept:
             raise InvalidValue(f"a shared trunk keeps its positions, {kept}; this one leaves {left}")
-        return steps, {name: replace(out.replace({a: o[a] for a in o.space}), grid=o.grid) for name, o in outs.items()}
+        return steps, {name: replace(out.replace({a: o[a] for a in o.spatial_axes}), grid=o.grid) for name, o in outs.items()}
 
     def _reference(self, node: ReferenceNode, sizes: Sizes, names: Mapping[str, Value]) -> BuildResult:
         given: dict[str, Any] = {}
         for name, value in node.parameters.items():
             try:
                 given[name] = evaluate(value, names) if isinstance(value, str) else value
-            except Unknown:
+            except UnresolvedName:
                 return FAILED
             except InvalidValue as refused:
-                self._fault(node.place, f"{node.body.place.file}: {name} is {refused}")
-        return self.node(replace(node.body, let={**node.body.let, **given}), sizes, map_names(sizes))
+                self._fault(node.location, f"{node.body.location.file}: {name} is {refused}")
+        return self.node(replace(node.body, let={**node.body.let, **given}), sizes, size_variables(sizes))
 
 
 def _branches(made: Mapping[str, BuildResult]) -> ModuleDict:

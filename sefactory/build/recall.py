@@ -29,7 +29,7 @@ LONGEST_KEPT = 10_000
 
 
 def _answer(found: Config | None) -> CacheKey | None:
-    return None if found is None else found.said
+    return None if found is None else found.cache_key
 
 
 class Asked:
@@ -146,7 +146,7 @@ def forget() -> None:
 
 def made(config: Config, library: ConfigLookup, sizes: Sizes) -> Made:
     """The modules of a config for some sizes, with weights. Raises ConfigError with every fault found, before one is drawn."""
-    said = config.said
+    said = config.cache_key
     if len(said[-1]) > LONGEST_KEPT:
         return _rehearsed(_reading(config, library, sizes.axes), sizes).performed()
     reading = _read(config, said, library, sizes.axes)
@@ -190,5 +190,5 @@ def _rehearsed(reading: Reading, sizes: Sizes) -> Rehearsed:
 def _made(maker: ModuleBuilder, root: Node, sizes: Sizes) -> Made:
     module, out = maker.root(root, sizes)
     if module is None or out is None or maker.faults:
-        raise ConfigError(dict.fromkeys(maker.faults) or [(str(root.place), "rests on a number that is not known")])
+        raise ConfigError(dict.fromkeys(maker.faults) or [(str(root.location), "rests on a number that is not known")])
     return Made(module, out, tuple(maker.parts), maker.let)

@@ -37,7 +37,7 @@ def hydra_errors(command: str, arguments: Sequence[str]) -> Iterator[None]:
 
 
 def _unreadable(argument: str, arguments: Sequence[str]) -> tuple[str, str]:
-    chosen = argument in ConfigRepository(folders(arguments)).known("block")
+    chosen = argument in ConfigRepository(folders(arguments)).list_names("block")
     return f"override {argument}", f"is no key=value; {f'write block={argument}' if chosen else quoting(argument)}"
 
 
@@ -56,7 +56,7 @@ def _missing(error: MissingConfigException, arguments: Sequence[str]) -> tuple[s
     if group not in GROUPS or not name:
         return "command line", str(error).splitlines()[0]
     shelf = ConfigRepository(folders(arguments))
-    known = shelf.known(group)
+    known = shelf.list_names(group)
     if path := shelf.find(name, group):
         return f"{group}={name}", f"{path} is not in a folder {group}, where the command line looks; move it there"
     noun = group if group in ("block", "input", "host") else f"{group} word"

@@ -86,7 +86,7 @@ def reduced(root: Node) -> bool:
 def _is_map(value: Node) -> bool:
     """Whether a value has places on the grid, and more than one axis: the mean of each row is no map."""
     sizes = value.sizes
-    return not sizes.is_unit(sizes.space) and len(non_unit_axes(sizes).replace("S", "")) > 1
+    return not sizes.has_unit_axes(sizes.spatial_axes) and len(non_unit_axes(sizes).replace("S", "")) > 1
 
 
 class Watch(NamedTuple):

@@ -10,10 +10,10 @@ from types import EllipsisType
 
 from ..errors import InvalidValue, did_you_mean, join_words, short_repr
 
-LONGEST = 200
-DEEPEST = 20
-LARGEST = 2**53
-LARGEST_EXPONENT = 64
+MAX_LENGTH = 200
+MAX_DEPTH = 20
+MAX_NUMBER = 2**53
+MAX_EXPONENT = 64
 
 GRID_ARGUMENTS = {"D": "depth", "H": "height", "W": "width"}
 """The axes of a grid, and the arguments that fix them."""
@@ -23,7 +23,7 @@ Value = Number | bool | None | EllipsisType
 """What a name stands for; None is a number that is not known yet, as everything behind a fault upstream, ... a node."""
 
 
-class Unknown(Exception):
+class UnresolvedName(Exception):
     """The expression is in order, but rests on a number that is not known yet."""
 
 
@@ -39,7 +39,7 @@ def _log2(x: Number) -> float:
 
 FUNCTIONS: dict[str, Callable[..., Number]] = {"max": max, "min": min, "log2": _log2, "odd": _odd}
 ARITIES = {"log2": 1, "odd": 1}
-LEAST_OF_SEVERAL = 2
+MIN_ARGUMENTS = 2
 _OPERATIONS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Pow)
 _BINARY: dict[type[ast.operator], Callable[[Number, Number], Number]] = {
     ast.Add: operator.add,
@@ -54,7 +54,7 @@ _GLUED = re.compile(r"(?<![A-Za-z_0-9.])[0-9.]++(?:[eE][+-]?[0-9]++)?+[A-Za-z_]"
 def evaluate(text: str, names: Mapping[str, Value], whole: bool = True) -> Number:
     """The value of an expression; with `whole`, int / int is floored (sizes, let), else division is true.
 
-    Raises Refused for anything outside the language and for a nonzero value that was floored to 0, and Unknown.
+    Raises InvalidValue for anything outside the language and for a nonzero value that was floored to 0, and Unknown.
 
     >>> evaluate("max(C/32, 8)", {"C": 64}), evaluate("1/20", {}, whole=False)
     (8, 0.05)
@@ -67,7 +67,7 @@ def evaluate(text: str, names: Mapping[str, Value], whole: bool = True) -> Numbe
         value = _value(body, names, whole)
         exact = _value(body, names, False) if whole and value == 0 else value
     except InvalidValue as refused:
-        raise InvalidValue(f"{text}: {refused}{show_values(text, names)}") from None
+        raise InvalidValue(f"{text}: {refused}{format_values(text, names)}") from None
     if value == 0 and exact != 0:
         raise _vanished(text, exact, names)
     return value
@@ -76,7 +76,7 @@ def evaluate(text: str, names: Mapping[str, Value], whole: bool = True) -> Numbe
 def floor_size(text: str, value: Number, names: Mapping[str, Value]) -> int:
     """A size: the value made whole.
 
-    Raises Refused for a nonzero value that becomes 0.
+    Raises InvalidValue for a nonzero value that becomes 0.
 
     >>> floor_size("3.7", 3.7, {})
     3
@@ -87,52 +87,54 @@ def floor_size(text: str, value: Number, names: Mapping[str, Value]) -> int:
 
 
 def _vanished(text: str, value: Number, names: Mapping[str, Value]) -> InvalidValue:
-    return InvalidValue(f"{text} = {value:.3g}, which floors to 0{show_values(text, names)}")
+    return InvalidValue(f"{text} = {value:.3g}, which floors to 0{format_values(text, names)}")
 
 
-def show_values(text: str, names: Mapping[str, Value]) -> str:
+def format_values(text: str, names: Mapping[str, Value]) -> str:
     """The numbers behind the names of an expression.
 
-    >>> show_values("C/r", {"C": 8, "r": 16})
+    >>> format_values("C/r", {"C": 8, "r": 16})
     ' (C = 8, r = 16)'
     """
-    numbers = {name: names.get(name) for name in sorted(references(text))}
+    numbers = {name: names.get(name) for name in sorted(free_variables(text))}
     known = [f"{name} = {short_repr(value)}" for name, value in numbers.items() if value is not None]
     return f" ({', '.join(known)})" if known else ""
 
 
 def check_names(text: str, names: Mapping[str, object]) -> None:
     """Refuses a name that does not exist, or that stands for a node."""
-    for name in sorted(references(text)):
+    for name in sorted(free_variables(text)):
         if names.get(name) is ...:
             raise InvalidValue(f"{text}: {name!r} is a node of let, not a number")
         if name in names:
             continue
         if name in GRID_ARGUMENTS:
-            missing = [f"{GRID_ARGUMENTS[axis]}=" for axis in GRID_ARGUMENTS if axis in references(text) and axis not in names]
+            missing = [
+                f"{GRID_ARGUMENTS[axis]}=" for axis in GRID_ARGUMENTS if axis in free_variables(text) and axis not in names
+            ]
             kind = " of DHW" if name == "D" else ""
             raise InvalidValue(f"{text}: {name} is known on a fixed grid{kind} only: give {' and '.join(missing)}")
         raise InvalidValue(f"{text}: no name {name!r}; there are {join_words(names)}{did_you_mean(name, names)}")
 
 
 @lru_cache(maxsize=4096)
-def references(text: str) -> frozenset[str]:
+def free_variables(text: str) -> frozenset[str]:
     """The names an expression uses."""
     return frozenset(node.id for node in ast.walk(_parse(text)) if isinstance(node, ast.Name)) - FUNCTIONS.keys()
 
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> ast.expr:
-    if len(text) > LONGEST:
-        raise InvalidValue(f"an expression of {len(text)} characters; allowed: at most {LONGEST}")
+    if len(text) > MAX_LENGTH:
+        raise InvalidValue(f"an expression of {len(text)} characters; allowed: at most {MAX_LENGTH}")
     try:
         if not _ALPHABET.fullmatch(text) or _GLUED.search(text):
             raise SyntaxError
         body = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise InvalidValue(f"{short_repr(text)}; allowed: a number, or an expression such as C/r or max(C/32, 8)") from None
-    if _depth(body) > DEEPEST:
-        raise InvalidValue(f"{short_repr(text)}; allowed: at most {DEEPEST} operations inside one another")
+    if _depth(body) > MAX_DEPTH:
+        raise InvalidValue(f"{short_repr(text)}; allowed: at most {MAX_DEPTH} operations inside one another")
     try:
         _check_form(body)
     except InvalidValue as refused:
@@ -174,7 +176,7 @@ def _check_form(node: ast.expr) -> None:
 def _check_call(name: str, count: int) -> None:
     if name not in FUNCTIONS:
         raise InvalidValue(f"no function {name!r}; there are {join_words(FUNCTIONS)}{did_you_mean(name, FUNCTIONS)}")
-    if count != ARITIES.get(name, max(count, LEAST_OF_SEVERAL)):
+    if count != ARITIES.get(name, max(count, MIN_ARGUMENTS)):
         raise InvalidValue(f"{name} takes {'one number' if name in ARITIES else 'two numbers or more'}")
 
 
@@ -182,7 +184,7 @@ def _value(node: ast.expr, names: Mapping[str, Value], whole: bool) -> Number:
     value = _raw(node, names, whole)
     if isinstance(value, complex) or not math.isfinite(value):
         raise InvalidValue(f"{ast.unparse(node)} is no number")
-    if abs(value) > LARGEST:
+    if abs(value) > MAX_NUMBER:
         raise InvalidValue(f"{ast.unparse(node)} is beyond 2^53")
     return value
 
@@ -206,7 +208,7 @@ def _named(name: str, value: Value) -> Number:
     if name in FUNCTIONS:
         raise InvalidValue(f"{name} is a function; write {name}(...)")
     if value is None:
-        raise Unknown
+        raise UnresolvedName
     if isinstance(value, bool | EllipsisType):
         raise InvalidValue(f"{name} is {'a node of let' if value is ... else short_repr(value)}, not a number")
     return value
@@ -225,8 +227,8 @@ def _binary(op: ast.operator, left: Number, right: Number, whole: bool) -> Numbe
 
 
 def _power(base: Number, exponent: Number) -> Number:
-    if abs(exponent) > LARGEST_EXPONENT:
-        raise InvalidValue(f"{base} ** {exponent}; exponents go up to {LARGEST_EXPONENT}")
+    if abs(exponent) > MAX_EXPONENT:
+        raise InvalidValue(f"{base} ** {exponent}; exponents go up to {MAX_EXPONENT}")
     if base == 0 and exponent < 0:
         raise InvalidValue(f"0 ** {exponent}; division by zero")
     try:

@@ -6,7 +6,7 @@ from keyword import iskeyword
 
 from ..errors import closest_match, did_you_mean, join_words
 from .expressions import FUNCTIONS
-from .registry import HEADER, RESERVED, SLOTS, find_operator, is_attribute, operators
+from .registry import HEADER_KEYS, RESERVED_NAMES, SLOTS, find_operator, is_module_attribute, operators
 
 FORMS = {"unit": (*SLOTS, "apply"), "series": ("series",), "parallel": ("parallel", "shared", "own", "fuse")}
 FORM_KEYS = [key for form in FORMS.values() for key in form]
@@ -42,14 +42,14 @@ def plain(name: str) -> bool:
 
 def unfit(name: str) -> str:
     """Why a step or a branch cannot have this name; empty where it can."""
-    if is_attribute(name):
+    if is_module_attribute(name):
         return "belongs to torch.nn.Module"
     return "" if plain(name) else "is not made of letters, digits and _"
 
 
 def taken(name: str) -> str:
     """Why `let` cannot give this name; empty where it can."""
-    if name in RESERVED:
+    if name in RESERVED_NAMES:
         return "is a size of the map"
     if find_operator(name):
         return "is an operator"
@@ -60,7 +60,7 @@ def taken(name: str) -> str:
 
 def meant(key: str, let: Container[str], known: Sequence[str] = ()) -> str:
     """The nearest word, or where a name of the header or of `let` belongs."""
-    if key in HEADER:
+    if key in HEADER_KEYS:
         return f"; {key} belongs at the root of a file"
     if key in let:
         return f"; {key} is a name of let that holds no node"
@@ -72,12 +72,12 @@ def meant(key: str, let: Container[str], known: Sequence[str] = ()) -> str:
 def misplaced(key: str, form: str, keys: list[str]) -> str:
     """Why a key cannot stand in a mapping of this form."""
     here = next(other for other in keys if other in FORMS[form])
-    if key in HEADER:
+    if key in HEADER_KEYS:
         return f"{key!r} belongs at the root of a file"
     if key in SLOTS:
         return f"the slot {key!r} cannot stand beside {here!r}; say which step has it: {key}@{here}.NAME=..."
-    meant = closest_match(key, [*FORMS[form], *HEADER]) if find_operator(key) is None else None
-    if meant in HEADER:
+    meant = closest_match(key, [*FORMS[form], *HEADER_KEYS]) if find_operator(key) is None else None
+    if meant in HEADER_KEYS:
         return f"no key {key!r}; at the root of a file there is {meant!r}"
     if meant:
         return f"no key {key!r}; did you mean {meant!r}?"

@@ -15,8 +15,8 @@ from .repository import ConfigRepository, merge
 from .syntax_tree import Config
 from .yaml_reader import to_plain
 
-LONGEST = 10_000
-LONGEST_SHOWN = 100
+MAX_LENGTH = 10_000
+MAX_SHOWN = 100
 NUMBER_FIRST = re.compile(r"^(\+\+|\+|~|)(?=[0-9]+(?:=|$))")
 """A step of a list at the root: a key of Hydra's cannot be a number."""
 SEVERAL = "gives several values; an override has one"
@@ -42,14 +42,14 @@ def apply_overrides(config: Config, overrides: Sequence[str], shelf: ConfigRepos
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 @lru_cache(maxsize=256)
 def _parse(text: str) -> Override:
     """What a text says; `value()` of it is a new value each time."""
-    if len(text) > LONGEST:
-        raise InvalidValue(f"has {len(text):,} characters; at most {LONGEST:,}")
+    if len(text) > MAX_LENGTH:
+        raise InvalidValue(f"has {len(text):,} characters; at most {MAX_LENGTH:,}")
     try:
         override = _parser().parse_override(NUMBER_FIRST.sub(r"\1_.", text))
     except RecursionError:
@@ -119,7 +119,7 @@ def _choose(data: Any, slot: str, package: str | None, word: Any, shelf: ConfigR
         raise InvalidValue(f"{short_repr(word)} is no {slot} word{hint}")
     file = shelf.find(word, slot)
     if file is None:
-        known = shelf.known(slot)
+        known = shelf.list_names(slot)
         hint = f"; an operator is written as a list: {slot}=[{word}]" if find_operator(word) else did_you_mean(word, known)
         raise InvalidValue(f"no {slot} word {short_repr(word)}; there are {join_words(known)}{hint}")
     steps = shelf.read(file).data

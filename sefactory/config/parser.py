@@ -5,15 +5,15 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from ..errors import ConfigError, InvalidValue, did_you_mean, join_words, short_repr
-from .expressions import Unknown, Value
+from .expressions import UnresolvedName, Value
 from .header import header_faults
 from .names import FORM_KEYS, FORM_OF, FORMS, meant, misplaced, plain, taken, unfit
-from .registry import APPLIES, FUSES, HEADER, RESERVED, SLOTS, Operator, find_operator, operators
+from .registry import APPLY_MODES, FUSE_MODES, HEADER_KEYS, RESERVED_NAMES, SLOTS, Operator, find_operator, operators
 from .syntax_tree import Config, ErrorNode, Node, OpNode, ParallelNode, ReferenceNode, SequenceNode, SourceLocation, UnitNode
 
-MOST_NODES = 10_000
-MOST_FAULTS = 100
-DEEPEST = 80
+MAX_NODES = 10_000
+MAX_FAULTS = 100
+MAX_DEPTH = 80
 """Names of a path, those of the files that use it included."""
 NAMED = ("series", "parallel", "own")
 LET_HOLDS = "let holds numbers, true or false, expressions, and nodes"
@@ -32,14 +32,14 @@ class ConfigLookup(Protocol):
 class ParseContext(NamedTuple):
     """Where the reader is: the place, the names in force, the files from the root to here."""
 
-    place: SourceLocation
+    location: SourceLocation
     names: Mapping[str, Value]
     files: tuple[Config, ...]
     nodes: Mapping[str, Any] = MappingProxyType({})
     """What the names of `let` that stand for nodes hold."""
 
     def __truediv__(self, name: object) -> "ParseContext":
-        return ParseContext(self.place / name, self.names, self.files, self.nodes)
+        return ParseContext(self.location / name, self.names, self.files, self.nodes)
 
 
 class Parser:
@@ -58,24 +58,26 @@ class Parser:
     @property
     def overflows(self) -> bool:
         """Whether reading stopped at the greatest number of nodes: what was read until then is not worth making."""
-        return self._count > MOST_NODES
+        return self._count > MAX_NODES
 
     def _fault(self, at: ParseContext, text: str) -> ErrorNode:
-        self.faults.append((str(at.place), text))
-        return ErrorNode(at.place)
+        self.faults.append((str(at.location), text))
+        return ErrorNode(at.location)
 
     def _node(self, data: Any, at: ParseContext) -> Node:
         self._count += 1
-        if self._count > MOST_NODES or len(self.faults) > MOST_FAULTS:
-            crossed = self._count == MOST_NODES + 1
-            return self._fault(at, f"the config expands to more than {MOST_NODES:,} nodes") if crossed else ErrorNode(at.place)
-        if at.place.depth > DEEPEST:
-            return self._fault(at, f"configs nest deeper than {DEEPEST} names of a path")
+        if self._count > MAX_NODES or len(self.faults) > MAX_FAULTS:
+            crossed = self._count == MAX_NODES + 1
+            return (
+                self._fault(at, f"the config expands to more than {MAX_NODES:,} nodes") if crossed else ErrorNode(at.location)
+            )
+        if at.location.depth > MAX_DEPTH:
+            return self._fault(at, f"configs nest deeper than {MAX_DEPTH} names of a path")
         match data:
             case str():
                 return self._named(data, None, {}, at)
             case list() if data:
-                return SequenceNode(at.place, self._steps(data, at))
+                return SequenceNode(at.location, self._steps(data, at))
             case dict() if data:
                 return self._mapping(data, at)
         return self._fault(at, f"{short_repr(data)} is no node; a node is a name, a list of nodes, or a mapping")
@@ -91,9 +93,9 @@ class Parser:
         return self._fault(at, f"the name {name!r} {why}; choose another") if why else node
 
     def _mapping(self, data: dict[str, Any], at: ParseContext) -> Node:
-        if not at.place.path:
-            self.faults += [(str(at.place / key), text) for key, text in header_faults(data)]
-        header = ("let",) if at.place.path else HEADER
+        if not at.location.path:
+            self.faults += [(str(at.location / key), text) for key, text in header_faults(data)]
+        header = ("let",) if at.location.path else HEADER_KEYS
         keys = [key for key in data if key not in header]
         let, nodes = self._let(data["let"], at / "let") if data.get("let") is not None else ({}, {})
         if let or nodes:
@@ -136,7 +138,7 @@ class Parser:
                 self._fault(at / name, f"the name {name!r} {why}; choose another")
             elif value is None:
                 self._fault(at / name, f"null; {LET_HOLDS}")
-            if name not in RESERVED and plain(name):
+            if name not in RESERVED_NAMES and plain(name):
                 sound[name] = value
         nodes = {name: value for name, value in sound.items() if self._is_node(value, at)}
         return {name: value for name, value in sound.items() if name not in nodes}, nodes
@@ -152,19 +154,19 @@ class Parser:
 
     def _unit(self, data: dict[str, Any], let: Mapping[str, Any], at: ParseContext) -> Node:
         squeeze, excite, gate = (self._chain(data.get(slot, []), at / slot) for slot in SLOTS)
-        apply = self._choice(data.get("apply", "multiply"), APPLIES, at / "apply")
+        apply = self._choice(data.get("apply", "multiply"), APPLY_MODES, at / "apply")
         if not (squeeze and excite and gate and apply):
-            return ErrorNode(at.place)
+            return ErrorNode(at.location)
         if not (squeeze.steps or excite.steps or gate.steps):
             return self._fault(at, "a unit needs a step in squeeze, excite or gate, and all three are empty")
-        return UnitNode(at.place, squeeze, excite, gate, apply, let=let)
+        return UnitNode(at.location, squeeze, excite, gate, apply, let=let)
 
     def _chain(self, data: Any, at: ParseContext) -> SequenceNode | None:
         """A slot or a trunk: always a list; None where it is at fault."""
         if isinstance(data, list):
-            return SequenceNode(at.place, self._steps(data, at))
+            return SequenceNode(at.location, self._steps(data, at))
         hint = f"; write [{data}]" if isinstance(data, str) else "; put it in brackets" if data else ", [] for none"
-        self._fault(at, f"{short_repr(data)}; {at.place.path[-1]} is a list of steps{hint}")
+        self._fault(at, f"{short_repr(data)}; {at.location.path[-1]} is a list of steps{hint}")
         return None
 
     def _choice(self, word: Any, allowed: tuple[str, ...], at: ParseContext) -> str | None:
@@ -177,32 +179,32 @@ class Parser:
         steps = data["series"]
         if not isinstance(steps, list | dict) or not steps:
             return self._fault(at / "series", f"{short_repr(steps)}; series is a list of steps or a mapping of named steps")
-        return SequenceNode(at.place, self._steps(steps, at / "series"), named=True, let=let)
+        return SequenceNode(at.location, self._steps(steps, at / "series"), is_named=True, let=let)
 
     def _fork(self, data: dict[str, Any], let: Mapping[str, Any], at: ParseContext) -> Node:
         missing = [key for key in ("parallel", "fuse") if key not in data]
         for key in missing:
-            allowed = "a mapping of names to nodes" if key == "parallel" else f"one of {join_words(FUSES)}"
+            allowed = "a mapping of names to nodes" if key == "parallel" else f"one of {join_words(FUSE_MODES)}"
             self._fault(at, f"{key} is missing; it is {allowed}")
         branches, own = (self._branches(data.get(key, {}), at / key) for key in ("parallel", "own"))
-        fuse = self._choice(data["fuse"], FUSES, at / "fuse") if "fuse" in data else None
+        fuse = self._choice(data["fuse"], FUSE_MODES, at / "fuse") if "fuse" in data else None
         shared = self._chain(data["shared"], at / "shared") if "shared" in data else None
         if branches == () and not missing:
             self._fault(at / "parallel", "{}; parallel is a mapping of names to nodes, at least one")
         if missing or not branches or own is None or fuse is None or ("shared" in data and shared is None):
-            return ErrorNode(at.place)
+            return ErrorNode(at.location)
         names = [name for name, _ in branches]
         for name, _ in own:
             if name not in names:
                 text = f"no branch {name!r} in parallel; there are {join_words(names)}{did_you_mean(name, names)}"
                 self._fault(at / "own" / name, text)
-        return ParallelNode(at.place, branches, shared, own, fuse, let=let)
+        return ParallelNode(at.location, branches, shared, own, fuse, let=let)
 
     def _branches(self, data: Any, at: ParseContext) -> tuple[tuple[str, Node], ...] | None:
         """Nodes by name; None where it is at fault."""
         if isinstance(data, dict):
             return self._steps(data, at)
-        self._fault(at, f"{short_repr(data)}; {at.place.path[-1]} is a mapping of names to nodes")
+        self._fault(at, f"{short_repr(data)}; {at.location.path[-1]} is a mapping of names to nodes")
         return None
 
     def _named(self, name: str, given: Any, let: Mapping[str, Any], at: ParseContext) -> Node:
@@ -215,8 +217,8 @@ class Parser:
         try:
             config = self.library.get(name, at.files[-1])
         except ConfigError as error:
-            self.faults += [(f"{path} (used at {at.place})", text) for path, text in error.faults]
-            return ErrorNode(at.place)
+            self.faults += [(f"{path} (used at {at.location})", text) for path, text in error.faults]
+            return ErrorNode(at.location)
         if config and (found or name in at.names):
             other = "an operator" if found else "a name of let"
             return self._fault(at, f"{name!r} is {other} and a config ({config.label}) at once; rename one of them")
@@ -224,7 +226,7 @@ class Parser:
             return self._operation(found, given, let, at)
         if config is None:
             known = [*operators(), *self.library.names(at.files[-1]), *(FORM_KEYS if given is not None else [])]
-            step = at.place.path[-1] if at.place.path else ""
+            step = at.location.path[-1] if at.location.path else ""
             names = (
                 f"; the keys here are names of steps: write a list, or step: {{{step}: {name}}}" if find_operator(step) else ""
             )
@@ -258,16 +260,16 @@ class Parser:
             arguments = found.arguments(given)
         except InvalidValue as refused:
             return self._fault(at, str(refused))
-        faults = [self._fault(at, complaint) for complaint in found.complaints(arguments)]
+        faults = [self._fault(at, complaint) for complaint in found.check_names(arguments)]
         for schema in found.parameters:
             try:
                 if schema.name in arguments:
                     schema.read(arguments[schema.name], at.names)
-            except Unknown:
+            except UnresolvedName:
                 continue  # rests on sizes or on let: read again when they are known
             except InvalidValue as refused:
                 faults.append(self._fault(at, f"{found.name}: {refused}"))
-        return faults[0] if faults else OpNode(at.place, found, arguments, let=let)
+        return faults[0] if faults else OpNode(at.location, found, arguments, let=let)
 
     def _reference(self, name: str, config: Config, given: Any, let: Mapping[str, Any], at: ParseContext) -> Node:
         files = [(file.label, file.folder) for file in (*at.files, config)]
@@ -279,9 +281,9 @@ class Parser:
             return self._fault(
                 at, f"the config {name!r} takes a mapping of parameters, and is given {short_repr(given)}; {takes}"
             )
-        inside = ParseContext(SourceLocation(config.label, used_at=at.place), self.sizes, (*at.files, config))
+        inside = ParseContext(SourceLocation(config.label, used_at=at.location), self.sizes, (*at.files, config))
         sound = {key: value for key, value in (given or {}).items() if self._fits(name, key, value, config, at, inside)}
         nodes = {key: value for key, value in sound.items() if self._is_node(value, at)}
         numbers = {key: sound.get(key) for key in given or {} if key not in nodes}
         data = {**config.data, "let": {**config.let, **nodes}} if nodes else config.data
-        return ReferenceNode(at.place, self._node(data, inside), numbers, let=let)
+        return ReferenceNode(at.location, self._node(data, inside), numbers, let=let)

@@ -12,11 +12,11 @@ from ..shapes import Sizes
 from .schema import Schema
 
 SLOTS = ("squeeze", "excite", "gate")
-HEADER = ("paper", "let", "official", "defaults")
-KEYWORDS = (*SLOTS, "apply", "series", "parallel", "shared", "own", "fuse", *HEADER)
-RESERVED = ("C", "H", "W")
-APPLIES = ("multiply", "add", "subtract", "divide", "scale_shift")
-FUSES = ("sum", "mean", "product", "max", "min", "difference", "stack", "concat")
+HEADER_KEYS = ("paper", "let", "official", "defaults")
+KEYWORDS = (*SLOTS, "apply", "series", "parallel", "shared", "own", "fuse", *HEADER_KEYS)
+RESERVED_NAMES = ("C", "H", "W")
+APPLY_MODES = ("multiply", "add", "subtract", "divide", "scale_shift")
+FUSE_MODES = ("sum", "mean", "product", "max", "min", "difference", "stack", "concat")
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,12 +34,12 @@ class Operator:
     parameters: tuple[Schema, ...]
 
     @cached_property
-    def shipped(self) -> bool:
+    def is_builtin(self) -> bool:
         """Whether it is of the package: then every tensor that it allocates is one of `rehearsal.drawn`."""
         return str(self.make.__module__).startswith("sefactory.operators.")
 
     @cached_property
-    def named(self) -> dict[str, Schema]:
+    def schemas(self) -> dict[str, Schema]:
         """The parameters by their names."""
         return {parameter.name: parameter for parameter in self.parameters}
 
@@ -51,7 +51,7 @@ class Operator:
     def arguments(self, given: Any) -> dict[str, Any]:
         """What a config wrote behind the name, as a mapping: one bare value is for the principal parameter.
 
-        Raises Refused where there is none.
+        Raises InvalidValue where there is none.
         """
         if isinstance(given, Mapping):
             return dict(given)
@@ -59,9 +59,9 @@ class Operator:
             raise InvalidValue(f"{self.name} takes no parameters, and is given {short_repr(given)}")
         return {} if given is None else {self.parameters[0].name: given}
 
-    def complaints(self, given: Collection[str]) -> list[str]:
+    def check_names(self, given: Collection[str]) -> list[str]:
         """What is wrong with the names of given parameters: those that do not exist, and those that are missing."""
-        names = self.named
+        names = self.schemas
         if names.keys() >= set(given) and all(name in given for name in self.required):
             return []
         takes = f"it takes {join_words(names)}" if names else "it takes none"
@@ -70,7 +70,7 @@ class Operator:
         return [
             *(f"{self.name} has no parameter {name!r}; {takes}{_cut_off(name) or did_you_mean(name, names)}" for name in wrong),
             *(
-                f"{self.name} needs {name}, {parameter.allowed}"
+                f"{self.name} needs {name}, {parameter.allowed_values}"
                 for name, parameter in names.items()
                 if parameter.required and name not in given and name not in meant
             ),
@@ -106,7 +106,7 @@ def reserve_attributes(names: Iterable[str]) -> None:
     _ATTRIBUTES.update(names)
 
 
-def is_attribute(name: str) -> bool:
+def is_module_attribute(name: str) -> bool:
     """True if the modules that are built have an attribute of this name."""
     return name in _ATTRIBUTES
 
@@ -126,7 +126,7 @@ def operator(name: str) -> Callable[[Callable[Given, Module]], Callable[Given, M
         if taken and (taken.make.__module__, taken.make.__qualname__) != (make.__module__, make.__qualname__):
             raise ValueError(f"operator {name!r} is already registered by {taken.make.__module__}")
         parameters = _parameters(name, make)
-        made = _lettered(make, [schema.name for schema in parameters if schema.axes])
+        made = _lettered(make, [schema.name for schema in parameters if schema.is_axes])
         _OPERATORS[name] = Operator(name, made, parameters)
         return made
 

@@ -15,11 +15,11 @@ from .syntax_tree import Config, SourceLocation
 from .yaml_reader import parse_yaml, read_text, to_plain
 
 NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
-MOST_ANCESTORS = 20
-MOST_FOLDERS = 200
+MAX_ANCESTORS = 20
+MAX_FOLDERS = 200
 """Folders that are looked through for the nearest name."""
-LONGEST_NAME = 200
-LONGEST_KEPT = 10_000
+MAX_NAME_LENGTH = 200
+MAX_CACHED_LENGTH = 10_000
 """Characters of a file whose containers are kept for the next time."""
 REMOVABLE = {"series", "parallel", "own"}
 
@@ -56,11 +56,11 @@ class ConfigRepository:
         if key not in self._found:
             if (group, beside) not in self._folders:
                 self._folders[group, beside] = list(dict.fromkeys(map(str, self.folders(group, near))))
-            named = len(name) <= LONGEST_NAME and NAME.fullmatch(name)
+            named = len(name) <= MAX_NAME_LENGTH and NAME.fullmatch(name)
             self._found[key] = _file(name, self._folders[group, beside]) if named else None
         return self._found[key]
 
-    def known(self, group: str = "block", near: Path | None = None) -> list[str]:
+    def list_names(self, group: str = "block", near: Path | None = None) -> list[str]:
         """All names of a group."""
         found: set[str] = set()
         for folder in self.folders(group, near):
@@ -78,7 +78,7 @@ class ConfigRepository:
 
     def names(self, near: Config) -> list[str]:
         """All names that `near` can look up."""
-        return self.known(near=near.folder)
+        return self.list_names(near=near.folder)
 
     def read(self, path: Path, below: tuple[Path, ...] = ()) -> Config:
         """A file with what it inherits.
@@ -89,15 +89,15 @@ class ConfigRepository:
             if path in below:
                 chain = " -> ".join(file.name for file in (*below[below.index(path) :], path))
                 raise ConfigError([(f"{below[-1].name} defaults", f"{path.stem!r} inherits from itself: {chain}")])
-            if len(below) > MOST_ANCESTORS:
-                raise ConfigError([(f"{below[-1].name} defaults", f"inherits through more than {MOST_ANCESTORS} files")])
+            if len(below) > MAX_ANCESTORS:
+                raise ConfigError([(f"{below[-1].name} defaults", f"inherits through more than {MAX_ANCESTORS} files")])
             self._read[path] = self.inherit(_of_file(path), (*below, path))
         return self._read[path]
 
     def inherit(self, config: Config, below: tuple[Path, ...] = ()) -> Config:
         """The config merged onto those its `defaults` name, as Hydra does it: mappings merge, everything else is replaced."""
         if not isinstance(config.data, dict) or "defaults" not in config.data:
-            if config.folder and config.holds_null:  # a mapping may have inherited before it came here
+            if config.folder and config.has_null:  # a mapping may have inherited before it came here
                 _check_removals({}, config.data, SourceLocation(config.label))
             return config
         own = {key: value for key, value in config.data.items() if key != "defaults"}
@@ -110,7 +110,7 @@ class ConfigRepository:
                 continue
             path = self.find(name, near=config.folder)
             if path is None:
-                hint = did_you_mean(name, self.known(near=config.folder))
+                hint = did_you_mean(name, self.list_names(near=config.folder))
                 raise ConfigError([(place, f"no config named {short_repr(name)}{hint}")])
             base = self.read(path, below).data
             if not isinstance(base, dict):
@@ -129,7 +129,7 @@ def _file(name: str, folders: list[str]) -> Path | None:
 
 def _of_file(path: Path) -> Config:
     text = read_text(path, path.name)
-    return _of_text(text, path) if len(text) <= LONGEST_KEPT else _of_text.__wrapped__(text, path)
+    return _of_text(text, path) if len(text) <= MAX_CACHED_LENGTH else _of_text.__wrapped__(text, path)
 
 
 @lru_cache(maxsize=256)
@@ -168,7 +168,7 @@ def _by_name(name: str, shelf: ConfigRepository) -> Config:
     if not NAME.fullmatch(name):
         hint = f"; pass Path({name!r}) for a file" if name.endswith((".yaml", ".yml")) and "://" not in name else ""
         raise ConfigError([(short_repr(name), f"is no name of a config: small letters, digits, _ and / for folders{hint}")])
-    known = [*shelf.known(), *operators()]
+    known = [*shelf.list_names(), *operators()]
     raise ConfigError([(_cut(name), f"no config of this name{did_you_mean(name, known)}")])
 
 
@@ -212,7 +212,7 @@ def merge(base: Any, change: Any) -> Any:
 
 def drop_removed(config: Config) -> Config:
     """The config as it is built: nothing inherits or changes it any more, and what was set to null goes."""
-    return replace(config, data=without_nulls(config.data)) if config.holds_null else config
+    return replace(config, data=without_nulls(config.data)) if config.has_null else config
 
 
 def without_nulls(data: Any) -> Any:
@@ -241,7 +241,7 @@ def _folders(search: Any) -> list[Any]:
 
 
 def _cut(path: str) -> str:
-    return path if path.isprintable() and len(path) <= LONGEST_NAME else short_repr(path)
+    return path if path.isprintable() and len(path) <= MAX_NAME_LENGTH else short_repr(path)
 
 
 def _text(value: Any) -> Any:
@@ -256,7 +256,7 @@ def _unsuffixed(path: Path, shelf: ConfigRepository) -> str:
 def _names(folder: Path) -> list[str]:
     """The names of the configs in a folder and those below it, sorted."""
     found = []
-    for parent, _, files in islice(os.walk(folder), MOST_FOLDERS):
+    for parent, _, files in islice(os.walk(folder), MAX_FOLDERS):
         paths = (Path(parent, file).relative_to(folder) for file in files if file.endswith(".yaml"))
         found += [path.with_suffix("").as_posix() for path in paths]
     return sorted(name for name in found if NAME.fullmatch(name))

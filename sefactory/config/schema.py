@@ -10,9 +10,9 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from ..errors import InvalidValue, did_you_mean, join_words, short_repr
 from ..shapes import AXES, GRID_WORD
-from .expressions import Unknown, Value, evaluate, floor_size, show_values
+from .expressions import UnresolvedName, Value, evaluate, floor_size, format_values
 
-LARGEST_SIZE = 10**9
+MAX_SIZE = 10**9
 
 
 def _letters(text: str) -> str:
@@ -22,9 +22,9 @@ def _letters(text: str) -> str:
     return text
 
 
-Size = Annotated[int, Field(ge=1, le=LARGEST_SIZE)]
+Size = Annotated[int, Field(ge=1, le=MAX_SIZE)]
 Sides = Annotated[list[Size], Field(min_length=1, max_length=3)]
-Index = Annotated[int, Field(ge=0, le=LARGEST_SIZE)]
+Index = Annotated[int, Field(ge=0, le=MAX_SIZE)]
 Real = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -39,10 +39,10 @@ class Schema:
     def __init__(self, name: str, annotation: Any, default: Any, required: bool) -> None:
         self.name, self.annotation, self.default, self.required = name, annotation, default, required
         leaves = set(_leaves(annotation))
-        self.number: type | None = float if float in leaves else int if int in leaves else None
-        self.optional = type(None) in leaves
-        self.switch = bool in leaves
-        self.axes = _letters in _validators(annotation)
+        self.number_type: type | None = float if float in leaves else int if int in leaves else None
+        self.is_optional = type(None) in leaves
+        self.is_boolean = bool in leaves
+        self.is_axes = _letters in _validators(annotation)
         self.choices = _choices(annotation)
 
     @cached_property
@@ -51,14 +51,14 @@ class Schema:
         return TypeAdapter(self.annotation)
 
     @cached_property
-    def allowed(self) -> str:
+    def allowed_values(self) -> str:
         """The allowed values in words, from the JSON Schema."""
         return _describe(self.adapter.json_schema())
 
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema for editors: every number may also be an expression."""
         schema = self.adapter.json_schema()
-        if self.number or self.switch:
+        if self.number_type or self.is_boolean:
             expression = {"type": "string", "description": "size expression over C, H, W and names of let"}
             return {"anyOf": [schema, expression]}
         return schema
@@ -66,9 +66,9 @@ class Schema:
     def read(self, value: Any, names: Mapping[str, Value]) -> Any:
         """The value with its expressions evaluated, checked against the annotation.
 
-        Raises Refused, or Unknown where an expression rests on a number that is not known yet.
+        Raises InvalidValue, or Unknown where an expression rests on a number that is not known yet.
         """
-        if self.optional and (value is None or value == "none"):
+        if self.is_optional and (value is None or value == "none"):
             return None
         try:
             evaluated = self._evaluated(value, names)
@@ -84,30 +84,32 @@ class Schema:
             return [self._evaluated(item, names) for item in value]
         if not isinstance(value, str) or value in self.choices:
             return value
-        if self.switch and value in names:
+        if self.is_boolean and value in names:
             if names[value] is None:
-                raise Unknown
+                raise UnresolvedName
             return names[value]
-        if self.number is None or (self.choices and value.isidentifier() and value not in (*names, *AXES)):
+        if self.number_type is None or (self.choices and value.isidentifier() and value not in (*names, *AXES)):
             return value  # a word: its choices answer it
-        number = evaluate(value, names, whole=self.number is int)
-        return floor_size(value, number, names) if self.number is int else number
+        number = evaluate(value, names, whole=self.number_type is int)
+        return floor_size(value, number, names) if self.number_type is int else number
 
     def _complaint(self, value: Any, evaluated: Any, names: Mapping[str, Value]) -> str:
         given = short_repr(value)
         if isinstance(value, str) and not isinstance(evaluated, str):
-            given = f"{value} = {short_repr(evaluated)}{'' if value in names else show_values(value, names)}"
-        beyond = isinstance(evaluated, int) and evaluated > LARGEST_SIZE and self.number is int
-        allowed = re.sub(r"(a whole number from \d+)(?! to)", r"\1 to 10^9", self.allowed) if beyond else self.allowed
+            given = f"{value} = {short_repr(evaluated)}{'' if value in names else format_values(value, names)}"
+        beyond = isinstance(evaluated, int) and evaluated > MAX_SIZE and self.number_type is int
+        allowed = (
+            re.sub(r"(a whole number from \d+)(?! to)", r"\1 to 10^9", self.allowed_values) if beyond else self.allowed_values
+        )
         return f"{self.name} is {given}; allowed: {allowed}{self._hint(value)}"
 
     def _hint(self, value: Any) -> str:
         """The word that may have been meant."""
         given = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
         letters = "".join(given).upper()
-        if given and self.axes and letters != value and len(set(letters)) == len(letters) and set(letters) <= set(AXES):
+        if given and self.is_axes and letters != value and len(set(letters)) == len(letters) and set(letters) <= set(AXES):
             return f"; did you mean {letters!r}?"
-        choices = (*self.choices, *(("true", "false") if self.switch else ()))
+        choices = (*self.choices, *(("true", "false") if self.is_boolean else ()))
         hints = [did_you_mean(word, choices) for word in given if word not in choices]
         return next((hint for hint in hints if hint), "")
 
@@ -169,4 +171,4 @@ def _either(options: Sequence[Mapping[str, Any]]) -> str:
 def _range(schema: Mapping[str, Any]) -> str:
     low, above, high = schema.get("minimum"), schema.get("exclusiveMinimum"), schema.get("maximum")
     text = f" from {low:g}" if low is not None else f" above {above:g}" if above is not None else ""
-    return text + (f" to {high:g}" if high is not None and high != LARGEST_SIZE else "")
+    return text + (f" to {high:g}" if high is not None and high != MAX_SIZE else "")

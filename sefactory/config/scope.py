@@ -5,22 +5,22 @@ from typing import Any
 
 from ..errors import InvalidValue
 from ..shapes import Sizes
-from .expressions import Unknown, Value, check_names, evaluate, references
+from .expressions import UnresolvedName, Value, check_names, evaluate, free_variables
 
-LONGEST_CHAIN = 100
+MAX_CHAIN = 100
 """Names of `let` that rest on one another."""
 
 
-def map_names(sizes: Sizes) -> dict[str, Value]:
+def size_variables(sizes: Sizes) -> dict[str, Value]:
     """C, and the axes of the grid that are known.
 
-    >>> map_names(Sizes.of_map(64, {"H": 14}))
+    >>> size_variables(Sizes.of_map(64, {"H": 14}))
     {'C': 64, 'H': 14}
     """
     return {axis: size for axis in sizes.axes[1:] if isinstance(size := sizes[axis], int)}
 
 
-class LetFault(InvalidValue):
+class LetError(InvalidValue):
     """Names of `let` that cannot be evaluated, with the reasons; `values` has what can be, and None for the rest."""
 
     def __init__(self, faults: Mapping[str, str], values: dict[str, Value]) -> None:
@@ -41,7 +41,7 @@ def resolve_let(let: Mapping[str, Any], outer: Mapping[str, Value]) -> dict[str,
     for name in let:
         resolver.resolve(name, ())
     if resolver.faults:
-        raise LetFault(resolver.faults, values)
+        raise LetError(resolver.faults, values)
     return values
 
 
@@ -61,8 +61,8 @@ class _Resolver:
         given = self.let[name]
         if name in below:
             self.faults[name] = f"rests on itself: {' -> '.join((*below[below.index(name) :], name))}"
-        elif len(below) > LONGEST_CHAIN:
-            self.faults[name] = f"rests on a chain of more than {LONGEST_CHAIN} names"
+        elif len(below) > MAX_CHAIN:
+            self.faults[name] = f"rests on a chain of more than {MAX_CHAIN} names"
         elif not isinstance(given, str):
             return given if isinstance(given, int | float) else None
         else:
@@ -72,11 +72,11 @@ class _Resolver:
     def _evaluated(self, name: str, text: str, below: tuple[str, ...]) -> Value:
         try:
             check_names(text, self.known)
-            for other in sorted(references(text)):
+            for other in sorted(free_variables(text)):
                 if other in self.let:
                     self.resolve(other, (*below, name))
             return evaluate(text, self.values)
-        except Unknown:
+        except UnresolvedName:
             pass
         except InvalidValue as refused:
             self.faults[name] = str(refused)

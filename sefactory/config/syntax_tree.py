@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from .registry import Operator
 
-MOST_USES = 4
+MAX_USES = 4
 
 
 class SourceLocation(NamedTuple):
@@ -47,7 +47,7 @@ class SourceLocation(NamedTuple):
         while used:
             uses.append(str(used._replace(used_at=None)))
             used = used.used_at
-        return uses if len(uses) <= MOST_USES else [*uses[: MOST_USES - 1], "...", uses[-1]]
+        return uses if len(uses) <= MAX_USES else [*uses[: MAX_USES - 1], "...", uses[-1]]
 
 
 CacheKey = tuple[str, str, str]
@@ -71,12 +71,12 @@ class Config:
         return let if isinstance(let, dict) else {}
 
     @cached_property
-    def said(self) -> CacheKey:
+    def cache_key(self) -> CacheKey:
         """All of it in text: label, folder and data. So an edit of a file is always seen, and True is not 1."""
         return self.label, str(self.folder), json.dumps(self.data)
 
     @cached_property
-    def holds_null(self) -> bool:
+    def has_null(self) -> bool:
         """Whether there is a null anywhere in it."""
         return _holds_null(self.data)
 
@@ -92,13 +92,13 @@ def _holds_null(data: Any) -> bool:
 class Node:
     """A place in the config and the names that `let` gives it."""
 
-    place: SourceLocation
+    location: SourceLocation
     let: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
     @cached_property
     def path(self) -> str:
         """The path of its module."""
-        return self.place.module
+        return self.location.module
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ class OpNode(Node):
 
 @dataclass(frozen=True)
 class SequenceNode(Node):
-    """Steps one after the other; `named` where they stand under `series`."""
+    """Steps one after the other; `is_named` where they stand under `series`."""
 
     steps: tuple[tuple[str, Node], ...]
-    named: bool = False
+    is_named: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class ParallelNode(Node):
 
     branches: tuple[tuple[str, Node], ...]
     shared: SequenceNode | None
-    own: tuple[tuple[str, Node], ...]
+    branch_heads: tuple[tuple[str, Node], ...]
     fuse: str
 
 

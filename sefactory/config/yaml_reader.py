@@ -11,12 +11,12 @@ import yaml
 
 from ..errors import ConfigError, short_repr
 
-MOST_ENTRIES = 10_000
-DEEPEST = 40
-LARGEST_FILE = 2**20
-LONGEST_TEXT = 10_000
-LONGEST_KEY = 200
-LARGEST_NUMBER = 2**53
+MAX_ENTRIES = 10_000
+MAX_DEPTH = 40
+MAX_FILE_SIZE = 2**20
+MAX_TEXT_LENGTH = 10_000
+MAX_KEY_LENGTH = 200
+MAX_NUMBER = 2**53
 PLAIN = (dict, list, str, int, float, bool, type(None))
 MERGE = "tag:yaml.org,2002:merge"
 
@@ -34,10 +34,10 @@ class _Loader(yaml.SafeLoader):
         if getattr(event, "tag", None) is not None:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
             raise _refusal(f"the tag {short_repr(tag)} is refused; write plain values", event.start_mark)
-        if self.nodes > 2 * MOST_ENTRIES:  # keys are nodes as well
-            raise _refusal(f"more than {MOST_ENTRIES:,} entries", event.start_mark)
-        if len(getattr(event, "value", "")) > LONGEST_TEXT:
-            raise _refusal(f"a text of more than {LONGEST_TEXT:,} characters", event.start_mark)
+        if self.nodes > 2 * MAX_ENTRIES:  # keys are nodes as well
+            raise _refusal(f"more than {MAX_ENTRIES:,} entries", event.start_mark)
+        if len(getattr(event, "value", "")) > MAX_TEXT_LENGTH:
+            raise _refusal(f"a text of more than {MAX_TEXT_LENGTH:,} characters", event.start_mark)
         return super().compose_node(parent, index)
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
@@ -63,8 +63,8 @@ class _Loader(yaml.SafeLoader):
                 if key.tag == MERGE and isinstance(part, yaml.MappingNode):
                     self.flatten_mapping(part)
                     self.merged += len(part.value)
-        if self.merged > MOST_ENTRIES:
-            raise _refusal(f"more than {MOST_ENTRIES:,} entries", node.start_mark)
+        if self.merged > MAX_ENTRIES:
+            raise _refusal(f"more than {MAX_ENTRIES:,} entries", node.start_mark)
         super().flatten_mapping(node)
 
 
@@ -89,11 +89,11 @@ def read_text(path: Path, label: str) -> str:
         if not stat.S_ISREG(found.st_mode):
             raise ConfigError([(label, "is no regular file")])
         with path.open("rb") as file:
-            content = file.read(min(found.st_size, LARGEST_FILE) + 1)
+            content = file.read(min(found.st_size, MAX_FILE_SIZE) + 1)
             if len(content) > found.st_size:  # it has grown, or says nothing of its size
-                content += file.read(LARGEST_FILE)
-        if len(content) > LARGEST_FILE:
-            raise ConfigError([(label, f"the file is larger than {LARGEST_FILE // 2**20} MiB")])
+                content += file.read(MAX_FILE_SIZE)
+        if len(content) > MAX_FILE_SIZE:
+            raise ConfigError([(label, f"the file is larger than {MAX_FILE_SIZE // 2**20} MiB")])
         return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError([(label, "no such file")]) from None
@@ -123,7 +123,7 @@ def parse_yaml(text: str, label: str) -> Any:
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError([(label, f"malformed YAML: {str(error).splitlines()[0]}")]) from None
     except RecursionError:
-        raise ConfigError([(label, f"nested deeper than {DEEPEST}")]) from None
+        raise ConfigError([(label, f"nested deeper than {MAX_DEPTH}")]) from None
     return to_plain(data, label)
 
 
@@ -172,8 +172,8 @@ class _Walk:
 
     def copy(self, data: Any, path: tuple[str, ...]) -> Any:
         self.count += 1
-        if self.count > MOST_ENTRIES or len(path) > DEEPEST:
-            limit = f"more than {MOST_ENTRIES:,} entries" if self.count > MOST_ENTRIES else f"nested deeper than {DEEPEST}"
+        if self.count > MAX_ENTRIES or len(path) > MAX_DEPTH:
+            limit = f"more than {MAX_ENTRIES:,} entries" if self.count > MAX_ENTRIES else f"nested deeper than {MAX_DEPTH}"
             raise ConfigError([(self.label or "config", limit)])
         data = _containers(data)
         if isinstance(data, dict | Mapping):
@@ -187,8 +187,8 @@ class _Walk:
     def _key(self, key: Any, path: tuple[str, ...]) -> bool:
         if not isinstance(key, str):
             self.fault(path, f"the key {short_repr(key)} is no text; quote it")
-        elif len(key) > LONGEST_KEY:
-            self.fault(path, f"the key {short_repr(key)} has more than {LONGEST_KEY} characters")
+        elif len(key) > MAX_KEY_LENGTH:
+            self.fault(path, f"the key {short_repr(key)} has more than {MAX_KEY_LENGTH} characters")
         elif key.startswith("_") and key.endswith("_") and len(key) > 2:
             self.fault((*path, key), "is refused: a config cannot run code; a node is the name of an operator")
         else:
@@ -204,9 +204,9 @@ def _wrong(value: Any) -> str:
         case str():
             if "${" in value:
                 return "'${' is refused; use a name of let"
-            return f"a text of more than {LONGEST_TEXT:,} characters" if len(value) > LONGEST_TEXT else ""
+            return f"a text of more than {MAX_TEXT_LENGTH:,} characters" if len(value) > MAX_TEXT_LENGTH else ""
         case int():
-            return "a whole number beyond 2^53" if abs(value) > LARGEST_NUMBER else ""
+            return "a whole number beyond 2^53" if abs(value) > MAX_NUMBER else ""
         case float():
             return "" if math.isfinite(value) else f"{value} is no finite number"
     return f"{type(value).__name__} is no plain value; allowed are text, numbers, true, false, null, lists and mappings"

@@ -31,7 +31,9 @@ def host_config(source: Any, search: Iterable[str | Path] = ()) -> tuple[dict[st
     else:
         path = shelf.find(source, "host") if isinstance(source, str) else None
         if path is None:
-            raise ConfigError([(short_repr(source), f"no host of this name{did_you_mean(str(source), shelf.known('host'))}")])
+            raise ConfigError(
+                [(short_repr(source), f"no host of this name{did_you_mean(str(source), shelf.list_names('host'))}")]
+            )
         data, label = copy_plain(shelf.read(path).data), path.name
     _check(data, label)
     return data, label

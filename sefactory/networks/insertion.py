@@ -186,7 +186,7 @@ def _block(model: nn.Module, entry: Entry, path: str, shape: Shape, search: Iter
 
 def _check_shape(path: str, block: Block, shape: Shape, left: Shape) -> None:
     side = dict(zip(block.sizes[0].grid, shape[2:], strict=True))
-    inner = block.sizes[1].at(shape[0], side)
+    inner = block.sizes[1].shape(shape[0], side)
     found = (inner[0], inner[2], *inner[-len(side) :])
     if found != left:
         raise ConfigError([(path, f"{block.label} makes {found} of {shape}, and the network needs {left} there")])

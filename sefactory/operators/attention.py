@@ -139,10 +139,12 @@ def attention(
     `factored` never makes a weight for each pair of tokens (arXiv:1812.01243); channels as tokens in heads with
     `similarity: cosine` are cross-covariance attention (arXiv:2106.09681).
     """
-    features = "".join(axis for axis in sizes.space if axis not in tokens) if "C" in tokens else "C"
+    features = "".join(axis for axis in sizes.spatial_axes if axis not in tokens) if "C" in tokens else "C"
     if not features:
         raise InvalidValue(f"tokens {tokens} leave no axis for the features")
-    if sizes.is_unit(tokens) and not set(tokens) <= set(sizes.space) - set(sizes.grid):  # an axis that data lack is no mistake
+    if sizes.has_unit_axes(tokens) and not set(tokens) <= set(sizes.spatial_axes) - set(
+        sizes.grid
+    ):  # an axis that data lack is no mistake
         raise InvalidValue(f"tokens {tokens} have size 1: there is nothing to attend to")
     width = _width(sizes, tokens, key, heads)
     lengths = _lengths(tokens, position)
@@ -162,7 +164,7 @@ def _width(sizes: Sizes, tokens: str, key: int | None, heads: int) -> int:
     if key is not None and "C" in tokens and channels != 3 * width:
         raise InvalidValue(f"C of {channels} is not 3 x {heads} x {key}: where C is a token axis q, k and v are equally wide")
     divide("the width of v", channels - 2 * width if key else channels, heads)
-    if "C" in tokens and sizes.replace({"C": width // heads}).is_unit(tokens):
+    if "C" in tokens and sizes.replace({"C": width // heads}).has_unit_axes(tokens):
         raise InvalidValue(f"tokens {tokens} have size 1 in each of {heads} heads: there is nothing to attend to")
     return width
 

@@ -60,7 +60,7 @@ def find_upsample_axes(apply: str, x: Sizes, gate: Sizes) -> str:
         have, want = gate[axis], x[axis]
         if have in (1, want) or (axis == "S" and have == maps):
             continue
-        if axis not in x.space or not is_at_most(have, want):
+        if axis not in x.spatial_axes or not is_at_most(have, want):
             raise InvalidValue(f"the gate does not fit its map: {axis} is {have} against {want} (gate {gate}, map {x})")
         coarse += axis
     return coarse
@@ -75,10 +75,10 @@ def shared_trunk_sizes(branches: Sequence[Sizes]) -> Sizes:
         if len(found := {branch[axis] for branch in branches}) > 1:
             raise InvalidValue(f"a shared trunk needs branches of one {axis}; they have {join_words(map(str, found))}")
     first = branches[0]
-    spaces = tuple(tuple(branch[axis] for axis in first.space) for branch in branches)
+    spaces = tuple(tuple(branch[axis] for axis in first.spatial_axes) for branch in branches)
     areas = [prod(known) for space in spaces if len(known := [n for n in space if isinstance(n, int)]) == len(space)]
     positions: Dim = sum(areas) if len(areas) == len(spaces) else SymbolicDim(spaces)
-    seen = first.replace({**dict.fromkeys(first.space, 1), "H": positions})
+    seen = first.replace({**dict.fromkeys(first.spatial_axes, 1), "H": positions})
     return replace(seen, grid="H") if first.grid == "W" else seen
 
 

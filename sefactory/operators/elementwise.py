@@ -76,7 +76,7 @@ class Softmax(Module):
 @operator("softmax")
 def softmax(sizes: Sizes, over: Axes) -> Softmax:
     """Weights that sum to one over the axes."""
-    if sizes.is_unit(over):
+    if sizes.has_unit_axes(over):
         raise InvalidValue(f"over {over} of size 1 it would be 1 everywhere; the sizes (S x C x H x W) are {sizes}")
     return Softmax(sizes.dims(over))
 

@@ -102,8 +102,8 @@ class Resize(Module):
     def __init__(self, sizes: Sizes, grid: dict[str, Dim], times: int, step: int, mode: str) -> None:
         super().__init__()
         self.sizes, self.times, self.step = sizes.replace(grid), times, step
-        self.mode = "trilinear" if mode == "bilinear" and len(sizes.space) == 3 else mode
-        extents = [self.sizes[axis] for axis in sizes.space]
+        self.mode = "trilinear" if mode == "bilinear" and len(sizes.spatial_axes) == 3 else mode
+        extents = [self.sizes[axis] for axis in sizes.spatial_axes]
         self.fixed = [extent if isinstance(extent, int) else None for extent in extents]
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class Resize(Module):
         return torch.unflatten(y, 0, x_BSCHW.shape[:2])
 
     def extra_repr(self) -> str:
-        return f"{' x '.join(str(self.sizes[axis]) for axis in self.sizes.space)}, mode={self.mode!r}"
+        return f"{' x '.join(str(self.sizes[axis]) for axis in self.sizes.spatial_axes)}, mode={self.mode!r}"
 
 
 @operator("resize")

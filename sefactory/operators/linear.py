@@ -30,7 +30,7 @@ class Linear(Module):
         divide("out", out, groups)
         fan_in = math.prod(inputs)
         self.mix, self.each, self.groups = mix, each, groups
-        one = all(sizes[axis] == 1 for axis in sizes.space)
+        one = all(sizes[axis] == 1 for axis in sizes.spatial_axes)
         self.descriptors = mix == "C" and not each and groups == 1 and one  # of which a matrix product takes half the time
         self.weight = learned((*sizes.numbers(each), out, *inputs), fan_in, start)
         self.bias = learned((*sizes.numbers(each), out), fan_in, None if start is None else 0) if bias else None

@@ -119,7 +119,7 @@ class LocalPool(Module):
     def __init__(self, sizes: Sizes, extent: int, kernel: int, by: str, count_include_pad: bool) -> None:
         super().__init__()
         self.by, self.count_include_pad = by, count_include_pad
-        self.windows = [(kernel, extent) if axis in sizes.grid else (1, 1) for axis in sizes.space]
+        self.windows = [(kernel, extent) if axis in sizes.grid else (1, 1) for axis in sizes.spatial_axes]
         self.sizes = sizes.replace({axis: ceil_div(sizes[axis], extent) for axis in sizes.grid})
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
@@ -189,7 +189,7 @@ class Cluster(Module):
         self.rounds, self.hard = rounds, hard
         self.weight = learned((count, channels), channels)
         self.bias = learned((count,), channels) if bias else None
-        self.sizes = sizes.replace({**dict.fromkeys(sizes.space, 1), "S": count})
+        self.sizes = sizes.replace({**dict.fromkeys(sizes.spatial_axes, 1), "S": count})
 
     def forward(self, x_B1CHW: Tensor) -> Tensor:
         x_BCN = x_B1CHW.flatten(3).squeeze(1)
@@ -239,7 +239,7 @@ def cluster(sizes: Sizes, count: Size = 1, bias: bool = True, rounds: Index = 0,
     """
     if sizes["S"] != 1:
         raise InvalidValue(f"needs S = 1, and S holds {sizes['S']} maps")
-    if sizes.is_unit(sizes.space):
+    if sizes.has_unit_axes(sizes.spatial_axes):
         raise InvalidValue("needs positions, and the map has only one")
     if rounds > MOST_ROUNDS:
         raise InvalidValue(f"rounds {rounds}; at most {MOST_ROUNDS:,}")

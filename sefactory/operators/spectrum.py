@@ -33,8 +33,8 @@ class Spectrum(Module):
         self.count, self.grid = len(frequencies), tuple(grid)
         columns = dict(zip(sizes.grid, zip(grid, zip(*frequencies, strict=True), strict=True), strict=True))
         # An axis that data lack has one position: the mean of it, at frequency 0, is x.
-        self.bases = [columns.get(axis, (1, (0,) * self.count)) for axis in sizes.space]
-        self.sizes = sizes.replace(dict.fromkeys(sizes.space, 1))
+        self.bases = [columns.get(axis, (1, (0,) * self.count)) for axis in sizes.spatial_axes]
+        self.sizes = sizes.replace(dict.fromkeys(sizes.spatial_axes, 1))
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         y = torch.unflatten(x_BSCHW, 2, (self.count, -1))

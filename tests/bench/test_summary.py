@@ -153,9 +153,9 @@ def test_the_declared_sizes_cost_what_a_forward_costs(name: str, grid: str) -> N
         assert name == "fcanet" and grid != "HW"
         return
     sides = dict(zip(grid, (9, 5, 3), strict=False))
-    work, shape = measured(block.node, torch.empty(block.sizes[0].at(3, sides), device="meta"))
+    work, shape = measured(block.node, torch.empty(block.sizes[0].shape(3, sides), device="meta"))
     counted = declared(block, 3, sides)
-    assert counted is not None and shape == block.sizes[1].at(3, sides)
+    assert counted is not None and shape == block.sizes[1].shape(3, sides)
     assert {key: n for key, n in counted.items() if any(n)} == {key: n for key, n in work.items() if any(n)}
 
 
@@ -166,9 +166,9 @@ def test_the_declared_sizes_of_an_operator_cost_what_its_forward_costs(name: str
     module, sides = operator.make(sizes, **given), dict(zip("HW", GRID, strict=True))
     through = (sizes, getattr(module, "sizes", sizes))
     block = Block(module, config=None, label="", sizes=through, parts=[NodeInfo("", name, through)], let={}, lower=False)
-    work, shape = measured(block.node, torch.empty(sizes.at(2, sides), device="meta"))
+    work, shape = measured(block.node, torch.empty(sizes.shape(2, sides), device="meta"))
     counted = declared(block, 2, sides)
-    assert counted is not None and shape == through[1].at(2, sides)
+    assert counted is not None and shape == through[1].shape(2, sides)
     assert {key: n for key, n in counted.items() if any(n)} == {key: n for key, n in work.items() if any(n)}
 
 

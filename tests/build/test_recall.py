@@ -109,7 +109,7 @@ def test_what_is_built_once_is_not_kept() -> None:
     with torch.device("meta"):
         for seen in (True, False):
             block = once("cbam")
-            said = _config("cbam").said
+            said = _config("cbam").cache_key
             reading, rehearsed = recall._of_config(said, "SCHW"), recall._of_sizes(said, block.sizes[0], torch.float32)
             assert (reading.reading is None) is (rehearsed.rehearsed is None) is seen
 

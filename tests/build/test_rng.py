@@ -42,7 +42,7 @@ def test_a_seed_gives_the_recorded_weights(name: str) -> None:
 @pytest.mark.parametrize(("name", "sizes", "given"), EXAMPLES)
 def test_what_is_rehearsed_is_drawn_as_without(name: str, sizes: Sizes, given: dict[str, Any]) -> None:
     operator = registry.find_operator(name)
-    assert operator is not None and operator.shipped
+    assert operator is not None and operator.is_builtin
     torch.manual_seed(0)
     wanted = operator.make(sizes, **given)
     with DeferredInit() as rehearsal:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sefactory.config.expressions import LARGEST, Unknown, evaluate, floor_size, references, show_values
-from sefactory.config.scope import LONGEST_CHAIN, LetFault, map_names, resolve_let
+from sefactory.config.expressions import MAX_NUMBER, UnresolvedName, evaluate, floor_size, format_values, free_variables
+from sefactory.config.scope import MAX_CHAIN, LetError, resolve_let, size_variables
 from sefactory.errors import InvalidValue
 from sefactory.shapes import Sizes
 
@@ -175,7 +175,7 @@ def test_examples(text: str, whole: float, fraction: float) -> None:
 )
 def test_refusals(text: str, message: str | None) -> None:
     if message is None:
-        with pytest.raises(Unknown):
+        with pytest.raises(UnresolvedName):
             evaluate(text, NAMES)
         return
     with pytest.raises(InvalidValue) as caught:
@@ -195,18 +195,18 @@ def test_depth_and_length_have_limits(levels: int) -> None:
 
 
 def test_every_intermediate_value_is_bounded() -> None:
-    assert evaluate(f"{LARGEST} - 1", {}) == LARGEST - 1
+    assert evaluate(f"{MAX_NUMBER} - 1", {}) == MAX_NUMBER - 1
     with pytest.raises(InvalidValue, match="beyond 2"):
-        evaluate(f"({LARGEST} + {LARGEST}) / 4", {})
+        evaluate(f"({MAX_NUMBER} + {MAX_NUMBER}) / 4", {})
 
 
 def test_names_of_an_expression() -> None:
-    assert references("max(C/r, odd(k)) + 2") == {"C", "r", "k"} and references("8") == set()
-    assert show_values("C/r + later + m", NAMES) == " (C = 64, m = 0.05, r = 16)" and show_values("8", NAMES) == ""
+    assert free_variables("max(C/r, odd(k)) + 2") == {"C", "r", "k"} and free_variables("8") == set()
+    assert format_values("C/r + later + m", NAMES) == " (C = 64, m = 0.05, r = 16)" and format_values("8", NAMES) == ""
 
 
 def test_names_of_a_map() -> None:
-    assert map_names(Sizes.of_map(64)) == {"C": 64} and map_names(Sizes.of_map(64, {"H": 7, "W": 5})) == {
+    assert size_variables(Sizes.of_map(64)) == {"C": 64} and size_variables(Sizes.of_map(64, {"H": 7, "W": 5})) == {
         "C": 64,
         "H": 7,
         "W": 5,
@@ -225,7 +225,7 @@ def test_let_shadows_what_is_around_it() -> None:
 
 def test_let_tells_all_that_is_wrong_and_keeps_the_rest() -> None:
     let = {"a": "b", "b": "a + 1", "c": "C/128", "d": "c*2", "e": "nosuch", "f": "C/2", "g": "g"}
-    with pytest.raises(LetFault) as caught:
+    with pytest.raises(LetError) as caught:
         resolve_let(let, {"C": 64})
     assert caught.value.faults == {
         "a": "rests on itself: a -> b -> a",
@@ -236,11 +236,11 @@ def test_let_tells_all_that_is_wrong_and_keeps_the_rest() -> None:
     assert caught.value.values == {"C": 64, "a": None, "b": None, "c": None, "d": None, "e": None, "f": 32, "g": None}
 
 
-@pytest.mark.parametrize("length", [LONGEST_CHAIN, LONGEST_CHAIN + 5])
+@pytest.mark.parametrize("length", [MAX_CHAIN, MAX_CHAIN + 5])
 def test_a_chain_of_names_has_a_limit(length: int) -> None:
     let = {f"a{i}": f"a{i + 1} + 1" for i in range(length)} | {f"a{length}": 0}
-    if length <= LONGEST_CHAIN:
+    if length <= MAX_CHAIN:
         assert resolve_let(let, {})["a0"] == length
     else:
-        with pytest.raises(LetFault, match="rests on a chain of more than 100 names"):
+        with pytest.raises(LetError, match="rests on a chain of more than 100 names"):
             resolve_let(let, {})

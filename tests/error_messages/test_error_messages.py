@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import sefactory as sf
-from sefactory.errors import MOST_FAULTS, MOST_WORDS, closest_match, join_words, short_repr
+from sefactory.errors import MAX_FAULTS, MAX_LISTED, closest_match, join_words, short_repr
 from tests.error_messages.table import MACHINERY, Row, rows
 
 ROOT = Path(__file__).parents[2]
@@ -66,12 +66,12 @@ def test_many_faults_are_cut() -> None:
     with pytest.raises(sf.ConfigError) as caught:
         sf.build(["nosuch"] * 50, 64)
     lines = str(caught.value).splitlines()
-    assert len(caught.value.faults) == 50 and len(lines) == MOST_FAULTS + 1 and lines[-1] == "and 30 more"
+    assert len(caught.value.faults) == 50 and len(lines) == MAX_FAULTS + 1 and lines[-1] == "and 30 more"
 
 
 def test_many_words_are_cut() -> None:
-    listed = join_words(f"w{i}" for i in range(MOST_WORDS + 2))
-    assert listed.endswith(f"w{MOST_WORDS - 1}, and 2 more") and join_words([]) == "nothing"
+    listed = join_words(f"w{i}" for i in range(MAX_LISTED + 2))
+    assert listed.endswith(f"w{MAX_LISTED - 1}, and 2 more") and join_words([]) == "nothing"
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ class Subject:
         return [GRID] if fixed else [GRID, (9, 4), (3, 11), (8, 8)]
 
     def _shape(self, side: int, batch: int, grid: tuple[int, int]) -> tuple[int, ...]:
-        shape = self.sizes[side].at(batch, dict(zip("HW", grid, strict=True)))
+        shape = self.sizes[side].shape(batch, dict(zip("HW", grid, strict=True)))
         return shape if self.bare else (shape[0], *shape[2:])
 
 

@@ -67,7 +67,7 @@ def test_building_on_meta_allocates_nothing(name: str) -> None:
         block = sf.build(name, 2 * WIDTH)
     assert all(tensor.is_meta for tensor in (*block.parameters(), *block.buffers()))
     out = block.eval()(torch.empty(2, 2 * WIDTH, 8, 9, device="meta"))
-    assert out.is_meta and tuple(out.shape) == (2, *block.sizes[1].at(2, {"H": 8, "W": 9})[2:])
+    assert out.is_meta and tuple(out.shape) == (2, *block.sizes[1].shape(2, {"H": 8, "W": 9})[2:])
     real = sf.build(name, 2 * WIDTH)
     assert {key: t.shape for key, t in block.state_dict().items()} == {key: t.shape for key, t in real.state_dict().items()}
 

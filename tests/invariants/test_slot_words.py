@@ -9,7 +9,7 @@ import sefactory as sf
 from sefactory.config.repository import ConfigRepository
 
 SHELF = ConfigRepository()
-WORDS = {slot: SHELF.known(slot) for slot in ("squeeze", "excite", "gate")}
+WORDS = {slot: SHELF.list_names(slot) for slot in ("squeeze", "excite", "gate")}
 LEAST = {
     "squeeze": "mean max mean_max std conv linear cluster window rows columns channels",
     "excite": "mlp conv1d attention multiscale linear none",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from sefactory.config.registry import HEADER, find_operator
+from sefactory.config.registry import HEADER_KEYS, find_operator
 from sefactory.operators.containers import APPLIES, FUSES
 
 from .tree import FORM_KEYS, NAMED, Path, Widths, module_path, parts
@@ -56,7 +56,7 @@ def changes(node: Any, widths: Widths, path: Path = ()) -> Iterator[Change]:
         steps = [((*path, *below), step) for below, step in parts(node)]
     else:
         yield from _let(node, path)
-        ((name, arguments),) = ((key, value) for key, value in node.items() if key not in HEADER)
+        ((name, arguments),) = ((key, value) for key, value in node.items() if key not in HEADER_KEYS)
         yield from _operator(name, arguments, widths, path)
         return
     for place, step in steps:
@@ -77,7 +77,7 @@ def _written_axes(node: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
     for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
         if key in AXES and isinstance(value, str):
             yield (*path, key), plain_axes(value)
-        elif key not in HEADER:
+        elif key not in HEADER_KEYS:
             yield from _written_axes(value, (*path, key))
 
 
@@ -85,7 +85,7 @@ def _word(node: Any) -> str:
     """What a node is, in a word."""
     if isinstance(node, list):
         return "steps"
-    return next((key for key in FORM_KEYS if key in node), None) or next(key for key in node if key not in HEADER)
+    return next((key for key in FORM_KEYS if key in node), None) or next(key for key in node if key not in HEADER_KEYS)
 
 
 def _let(node: dict[str, Any], path: Path) -> Iterator[Change]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import sefactory as sf
-from sefactory.config.registry import HEADER, SLOTS, find_operator
+from sefactory.config.registry import HEADER_KEYS, SLOTS, find_operator
 
 Path = tuple[str | int, ...]
 Widths = Mapping[str, int]
@@ -37,8 +37,8 @@ def spelled_out(node: Any, widths: Widths, path: Path = (), c: int | None = None
     if isinstance(node, list):
         return [spelled_out(step, widths, (*path, i), c) for i, step in enumerate(node)]
     if not any(key in node for key in FORM_KEYS):
-        ((name, given),) = ((key, value) for key, value in node.items() if key not in HEADER)
-        return {key: node[key] for key in HEADER if key in node} | _named(name, given, widths, path, c)
+        ((name, given),) = ((key, value) for key, value in node.items() if key not in HEADER_KEYS)
+        return {key: node[key] for key in HEADER_KEYS if key in node} | _named(name, given, widths, path, c)
     written = {**node, "let": {name: _of_width(value, c) for name, value in node["let"].items()}} if "let" in node else node
     return edited(written, {at: spelled_out(below, widths, (*path, *at), c) for at, below in parts(node)})
 
@@ -47,7 +47,7 @@ def _named(name: str, given: Any, widths: Widths, path: Path, c: int | None) -> 
     """An operator with its parameters by name, or the config of that name."""
     operator = find_operator(name)
     if operator is not None:
-        numbers = {schema.name for schema in operator.parameters if schema.number}
+        numbers = {schema.name for schema in operator.parameters if schema.number_type}
         arguments = operator.arguments(given)
         return {name: {key: _of_width(value, c) if key in numbers else value for key, value in arguments.items()}}
     inner = {key: value for key, value in sf.load(name).items() if key not in ("paper", "official")}

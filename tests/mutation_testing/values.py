@@ -64,11 +64,11 @@ def _found(operator: Operator, schema: Schema, value: Any) -> list[Any]:
         return list(_lists(schema, value))
     if schema.choices:
         return list(schema.choices)
-    if schema.switch:
+    if schema.is_boolean:
         return [not value]
     if schema.name in ("eps", "momentum"):
         return list(_small(schema.name, value))
-    return list(_factors(value, schema.optional) if schema.number is float else _counts(value, schema.optional))
+    return list(_factors(value, schema.is_optional) if schema.number_type is float else _counts(value, schema.is_optional))
 
 
 def _axes(operator: str, name: str, value: str) -> Values:

@@ -143,7 +143,7 @@ def test_the_sizes_of_a_resized_map_go_on(config: list[object], sizes: str) -> N
     block = sf.build(config, 8)
     assert str(block.sizes[1]) == sizes
     for grid in ((6, 5), (1, 9)):
-        assert block(torch.randn(2, 8, *grid)).shape[2:] == block.sizes[1].at(2, dict(zip("HW", grid, strict=True)))[3:]
+        assert block(torch.randn(2, 8, *grid)).shape[2:] == block.sizes[1].shape(2, dict(zip("HW", grid, strict=True)))[3:]
 
 
 @pytest.mark.parametrize(

@@ -101,10 +101,10 @@ class Operators:
         return {"window": {"extent": self.size(extent, names), **given}}, out
 
     def cluster(self, sizes: Sizes, names: Names) -> Grown:
-        if sizes["S"] != 1 or sizes.is_unit(sizes.space):
+        if sizes["S"] != 1 or sizes.has_unit_axes(sizes.spatial_axes):
             return self.pool(sizes, names)
         count = self.rng.randint(1, 3)
-        out = sizes.replace({**dict.fromkeys(sizes.space, 1), "S": count})
+        out = sizes.replace({**dict.fromkeys(sizes.spatial_axes, 1), "S": count})
         options = self.maybe(bias=False, hard=True, rounds=self.rng.choice([1, 2, "C/C"]))
         return {"cluster": {"count": self.size(count, names), **options}}, out
 
@@ -175,7 +175,9 @@ class Operators:
 
     def attention(self, sizes: Sizes, names: Names) -> Grown:
         channels = sizes.number("C")
-        tokens = [t for t in ("HW", "H", "W", "C", "S", "CH", "SW", "WH", "WC", "SHW", sizes.grid) if not sizes.is_unit(t)]
+        tokens = [
+            t for t in ("HW", "H", "W", "C", "S", "CH", "SW", "WH", "WC", "SHW", sizes.grid) if not sizes.has_unit_axes(t)
+        ]
         if not tokens:
             return self.linear_c(sizes, names)
         token = self.rng.choice(tokens)
@@ -224,7 +226,7 @@ class Operators:
         return {"unstack": groups if self.rng.random() < 0.5 else {"groups": groups}}, out
 
     def softmax(self, sizes: Sizes, names: Names) -> Grown:
-        over = [axes for axes in ("S", "C", "HW", "H", "W", "SC", "WHC", sizes.grid) if not sizes.is_unit(axes)]
+        over = [axes for axes in ("S", "C", "HW", "H", "W", "SC", "WHC", sizes.grid) if not sizes.has_unit_axes(axes)]
         chosen = self.rng.choice(over) if over else ""
         return ({"softmax": "grid" if chosen == sizes.grid else chosen} if over else "sigmoid"), sizes
 
@@ -264,7 +266,7 @@ class Operators:
 
     def resize(self, sizes: Sizes, names: Names) -> Grown:
         mode = self.maybe(mode=self.rng.choice(["nearest", "bilinear", "area"]))
-        large = max(sizes.at(1, {"D": 4, "H": 7, "W": 9})[3:]) > 20
+        large = max(sizes.shape(1, {"D": 4, "H": 7, "W": 9})[3:]) > 20
         step, grid = self.rng.choice([2, 3]), sizes.grid
         match self.rng.choice(["to", "coarser", "coarser" if large else "finer", "free"]):
             case "to":
@@ -289,4 +291,4 @@ class Operators:
         count = self.divisor(sizes.number("C"))
         frequencies = [[self.rng.randrange(3) for _ in sizes.grid] for _ in range(count)]
         grid = self.rng.choice([3, 7, [3, 5, 4][: len(sizes.grid)], 2])  # 2 may be too coarse
-        return {"spectrum": {"frequencies": frequencies, "grid": grid}}, sizes.replace(dict.fromkeys(sizes.space, 1))
+        return {"spectrum": {"frequencies": frequencies, "grid": grid}}, sizes.replace(dict.fromkeys(sizes.spatial_axes, 1))

@@ -39,11 +39,11 @@ def check_sizes(block: sf.Block, tree: Tree) -> None:
         seen.clear()
         shape = (batch, tree.channels, *grid.values())
         y = block(torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
-        inside = block.sizes[1].at(batch, grid)
+        inside = block.sizes[1].shape(batch, grid)
         assert inside[1] == 1 and tuple(y.shape) == (inside[0], inside[2], *inside[-len(grid) :])
         assert tree.spoilt or y.isfinite().all()
         for path, incoming, outgoing in seen:
-            assert (incoming, outgoing) == tuple(sizes.at(batch, grid) for sizes in declared[path]), path
+            assert (incoming, outgoing) == tuple(sizes.shape(batch, grid) for sizes in declared[path]), path
 
 
 def built(tree: Tree) -> sf.Block:

@@ -225,7 +225,7 @@ class Grower:
         if self.rng.random() < 0.03:
             return []
         found: list[Any] = []
-        if stretch and (axes := "".join(a for a in wanted.space if here[a] not in (1, wanted[a]))):
+        if stretch and (axes := "".join(a for a in wanted.spatial_axes if here[a] not in (1, wanted[a]))):
             found.append({"pool": {"over": axes, "by": self.rng.choice(["mean", "max", "std"])}})
         c, s = wanted.number("C"), wanted.number("S")
         if here["S"] == s and here["C"] == c:

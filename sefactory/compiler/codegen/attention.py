@@ -42,7 +42,7 @@ def attend(op: ops.Attend, value: Node, w: Emitter) -> None:
         among = _channels(op, layout, value.sizes)
     else:
         among = _positions(op, layout, value.sizes, placing, laid_apart(source, w))
-    whole = f"C{value.sizes.space}"
+    whole = f"C{value.sizes.spatial_axes}"
     slots = [w.slot(source, layout), *[w.slot(other, whole) for other in residual]]
     w.made(value, w.nary(among, slots), whole)
 
@@ -66,7 +66,7 @@ def attend_layout(module: Attention, sizes: Sizes) -> str:
 
 def _unsqueezing(layout: str, sizes: Sizes) -> Callable[[list[int]], list[int]]:
     """The sides of a whole map from those that the layout has behind its channels: the others are 1."""
-    places = [layout.index(axis) - 1 if axis in layout else -1 for axis in sizes.space]
+    places = [layout.index(axis) - 1 if axis in layout else -1 for axis in sizes.spatial_axes]
     return lambda sides: [1 if place < 0 else sides[place] for place in places]
 
 

@@ -96,8 +96,8 @@ def _grid_layout(conv: Conv, axis: str, shared: str, sizes: Sizes) -> str:
     128 channels each on its own, 8 x 56 x 56, a strip of 11 over W or H on a Sapphire Rapids: 7.3 and 10.1 ms as a
     convolution of every row or column, which are laid out for it, so 4.3 and 5.5.
     """
-    space = "".join(a for a in sizes.space if a in conv.along or a in shared)
-    inside = set(shared + conv.along) <= set(sizes.space) and [a for a in space if a in conv.along] == list(conv.along)
+    space = "".join(a for a in sizes.spatial_axes if a in conv.along or a in shared)
+    inside = set(shared + conv.along) <= set(sizes.spatial_axes) and [a for a in space if a in conv.along] == list(conv.along)
     return axis + space if inside and axis in conv.each + conv.mix and axis not in space and conv.stride == 1 else ""
 
 

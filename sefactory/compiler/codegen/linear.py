@@ -28,9 +28,9 @@ def dense(op: ops.LinearOp, value: Node, w: Emitter) -> None:
     if op.linear.groups == 1 and axes in ("", "C", "SC"):
         layout = axes or "C"
         w.made(value, w.unary(_product(op), w.slot(x, layout)), layout, fresh=True)
-    elif x.sizes["S"] == 1 and len(x.sizes.space) == 2:
+    elif x.sizes["S"] == 1 and len(x.sizes.spatial_axes) == 2:
         made = w.layout(x)
-        layout = made if made[:1] == "C" and len(made) == 3 else f"C{x.sizes.space}"
+        layout = made if made[:1] == "C" and len(made) == 3 else f"C{x.sizes.spatial_axes}"
         w.made(value, w.unary(_pointwise_convolution(op, laid_apart(x, w)), w.slot(x, layout)), layout, fresh=True)
     else:
         slot = w.slot(x, x.sizes.axes)

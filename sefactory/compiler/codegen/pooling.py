@@ -44,7 +44,7 @@ def spread_of(op: ops.Variance) -> Callable[[Tensor, int], Tensor]:
 def gather(op: ops.WeightedPool, value: Node, w: Emitter) -> None:
     """a = softmax_n(W x + b), y = a x^T: (B, C, N) -> (B, S, C)."""
     (x,) = value.inputs
-    terms, layout = read_params(op.cluster), f"C{x.sizes.space}"
+    terms, layout = read_params(op.cluster), f"C{x.sizes.spatial_axes}"
 
     def run(x: Tensor) -> Tensor:
         x_BCN = x.flatten(2)

@@ -22,7 +22,7 @@ def coarsened(op: ops.AvgPool, value: Node, w: Emitter) -> None:
         w.made(value, w.unary(module, w.slot(x, x.sizes.axes)), module.sizes.axes)
         return
     kernel, stride = ([window[i] for window in module.windows] for i in (0, 1))
-    border, borders, layout = [k // 2 for k in kernel], module.count_include_pad, f"C{x.sizes.space}"
+    border, borders, layout = [k // 2 for k in kernel], module.count_include_pad, f"C{x.sizes.spatial_axes}"
 
     def run(x: Tensor) -> Tensor:
         if not eligible(x):
@@ -35,7 +35,7 @@ def coarsened(op: ops.AvgPool, value: Node, w: Emitter) -> None:
 
 def enlarged(op: ops.NearestUpsample, value: Node, w: Emitter) -> None:
     """The nearest position, for each of a finer grid."""
-    (gate, x), space = value.inputs, value.sizes.space
+    (gate, x), space = value.inputs, value.sizes.spatial_axes
     layout = f"C{space}" if gate.sizes["S"] == 1 else f"SC{space}"
     whole, lead, axes = f"C{space}" if x.sizes["S"] == 1 else f"SC{space}", len(layout) - len(space), op.axes
 

@@ -113,9 +113,9 @@ def cut(op: ops.ChannelSplit, value: Node, w: Emitter) -> None:
 def _strip(x: Node, w: Emitter) -> int:
     """The slot of a value with its positions on one axis."""
     lead = "SC" if x.sizes["S"] != 1 else "C"
-    space = "".join(axis for axis in x.sizes.space if x.sizes[axis] != 1)
+    space = "".join(axis for axis in x.sizes.spatial_axes if x.sizes[axis] != 1)
     if len(space) <= 1:
-        return w.slot(x, lead + (space or x.sizes.space[-1]))
+        return w.slot(x, lead + (space or x.sizes.spatial_axes[-1]))
     return w.unary(lambda t: t.flatten(1 + len(lead)), w.slot(x, lead + space))
 
 
@@ -137,14 +137,14 @@ def split(op: ops.SplitPositions, value: Node, w: Emitter) -> None:
         lengths = lambda slots: [slots[i].shape[-1] for i in strips]  # noqa: E731
         w.parts[id(trunk)] = _parted(w, w.slot(trunk, layout), len(lead) + 1, len(strips), lengths, *strips)
     slot, branch = w.parts[id(trunk)][op.index], branches[op.index]
-    space = "".join(axis for axis in value.sizes.space if value.sizes[axis] != 1)
+    space = "".join(axis for axis in value.sizes.spatial_axes if value.sizes[axis] != 1)
     if len(space) > 1:
         there, at = w.slot(branch, ("SC" if branch.sizes["S"] != 1 else "C") + space), len(lead) + 1
         slot = w.binary(lambda t, y: t.reshape(t.shape[:at] + y.shape[-len(space) :]), slot, there)
         w.made(value, slot, lead + space)
         return
-    axis = space or value.sizes.space[-1]
-    rest = [other for other in value.sizes.space if other != axis]
+    axis = space or value.sizes.spatial_axes[-1]
+    rest = [other for other in value.sizes.spatial_axes if other != axis]
     w.made(value, slot, lead + axis + "".join(rest[: len(layout) - len(lead) - 1]))
 
 

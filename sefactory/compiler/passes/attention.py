@@ -103,7 +103,7 @@ def factor_behind_product(value: Node, used: Uses) -> Node | None:
         if kind is None or len(x.inputs) != 2 or not alone(x, used):
             continue
         inner, factor = x.inputs
-        flat = x.sizes.replace(dict.fromkeys(x.sizes.space, 1))
+        flat = x.sizes.replace(dict.fromkeys(x.sizes.spatial_axes, 1))
         if isinstance(op, ops.AttendParts) and inner.sizes == x.sizes and factor.sizes == flat:
             return _behind(value, side, inner, (factor,), replace(op, onto=(*op.onto, (side, kind))))
     return None

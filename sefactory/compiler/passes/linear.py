@@ -17,7 +17,7 @@ def norm_into_linear(value: Node, used: Uses) -> Node | None:
         return None
     if dense.op.norm is not None or not alone(dense, used):
         return None
-    if value.op.norm.each != "C" or dense.sizes["S"] != 1 or len(dense.sizes.space) != 2:
+    if value.op.norm.each != "C" or dense.sizes["S"] != 1 or len(dense.sizes.spatial_axes) != 2:
         return None
     return replace(dense, op=replace(dense.op, norm=value.op.norm))
 
