@@ -31,7 +31,7 @@ class LetError(InvalidValue):
 def resolve_let(let: Mapping[str, Any], outer: Mapping[str, Value]) -> dict[str, Value]:
     """The values of `let`, which sees its siblings in any order, on top of the outer names.
 
-    Raises LetFault for cycles and expressions that are refused.
+    Raises LetError for cycles and expressions that are refused.
 
     >>> resolve_let({"keys": "2*key", "key": "C/8"}, {"C": 64})
     {'C': 64, 'key': 8, 'keys': 16}
