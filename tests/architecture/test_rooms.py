@@ -121,6 +121,6 @@ def loaded(statement: str) -> set[str]:
 
 
 def test_importing_the_package_is_light() -> None:
-    heavy = {"hydra", "omegaconf", "matplotlib", "rich", "jinja2", "psutil"}
+    heavy = {"hydra", "omegaconf", "matplotlib", "rich", "jinja2"}
     assert not loaded("import sefactory") & heavy
     assert "hydra" in loaded("import sefactory as sf; sf.load('cbam', ['let.r=8'])")
