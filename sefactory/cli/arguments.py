@@ -1,6 +1,6 @@
-"""What a Hydra job was asked for: the block, its name in tables, the folders of configs."""
+"""Reads values of a Hydra job's config and checks them. All checks raise ConfigError."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,79 +8,86 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from ..block import Block
-from ..build.api import build
-from ..config.registry import SLOTS
-from ..config.repository import SHIPPED, ConfigRepository
-from ..config.syntax_tree import Config
+from ..config.repository import SHIPPED
 from ..config.yaml_reader import to_plain
-from ..errors import ConfigError, short_repr
+from ..errors import ConfigError, did_you_mean, join_words, short_repr
 from ..shapes import GRIDS
 
 GRID_OF = {len(grid): grid for grid in GRIDS}
-MEASURED = ("device", "dtype", "threads", "compile", "channels_last")
+"""Number of spatial sizes -> spatial axes."""
+FORMATS = ("table", "json", "rewrites")
+
+
+def is_sweep() -> bool:
+    """True if the job is one of a sweep (`-m`)."""
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
+def task_overrides() -> list[str]:
+    """The overrides typed on the command line, without a leading `+`."""
+    return [text.lstrip("+") for text in HydraConfig.get().overrides.task]
 
 
 def search_folders() -> list[Path]:
-    """The config folders that Hydra looks into, other than the shipped one."""
+    """The config folders of `--config-dir`, without the shipped one."""
     sources = HydraConfig.get().runtime.config_sources
-    found = [Path(source.path) for source in sources if source.schema == "file" and source.path]
-    return [folder for folder in found if folder.resolve() != SHIPPED.resolve()]
+    folders = [Path(source.path) for source in sources if source.schema == "file" and source.path]
+    return [folder for folder in folders if folder.resolve() != SHIPPED.resolve()]
 
 
-def chosen_block(config: DictConfig) -> tuple[Config | None, list[Path]]:
-    """The block of block=, squeeze=, excite=, gate= and their overrides, and the folders for what it refers to.
-
-    Raises ConfigError for a slot word without a block.
-    """
-    search = search_folders()
-    name = HydraConfig.get().runtime.choices.get("block")
-    if OmegaConf.is_missing(config, "block") or config.get("block") is None:
-        return None, search
-    if name is None:
-        words = [f"{slot}=" for slot in SLOTS if slot in config.block]
-        raise ConfigError([("block", f"{' '.join(words) or 'an override'} without a block; choose one, such as block=unit")])
-    data = to_plain(OmegaConf.to_container(config.block, resolve=False), f"{name}.yaml")
-    shelf = ConfigRepository(search)
-    if file := shelf.find(name):
-        shelf.read(file)  # what is wrong in the file by itself, Hydra may have covered up
-    return Config(data, f"{name}.yaml", file.parent if file else None), search
+def is_given(config: DictConfig, key: str) -> bool:
+    """True if a key exists and is neither null nor missing."""
+    return not OmegaConf.is_missing(config, key) and config.get(key) is not None
 
 
-def block_label() -> str:
-    """The block and what was changed of it: `cbam let.r=8`, `unit mean/mlp/sigmoid` for slot words.
-
-    In a sweep also how it was measured, `cbam dtype=bfloat16`: two jobs may differ in that alone.
-    """
-    choices = HydraConfig.get().runtime.choices
-    typed = [text.lstrip("+") for text in HydraConfig.get().overrides.task]
-    chosen = "/".join(str(choices[slot]) for slot in SLOTS if any(text.startswith(f"{slot}=") for text in typed))
-    measured = [f"{key}=" for key in MEASURED] if HydraConfig.get().mode == RunMode.MULTIRUN else []
-    keys = ("block.", *(f"{slot}@" for slot in SLOTS), "~", *measured)
-    changes = [text.replace("block.", "", 1) for text in typed if text.startswith(keys)]
-    return " ".join([str(choices["block"]), *([chosen] if chosen else []), *changes])
+def plain_containers(config: Any, label: str) -> Any:
+    """An OmegaConf node as checked dicts, lists and scalars."""
+    return to_plain(OmegaConf.to_container(config, resolve=False) if OmegaConf.is_config(config) else config, label)
 
 
-def whole(name: str, value: Any) -> int:
-    """A whole number from 1; raises ConfigError."""
+def output_format(config: DictConfig) -> str:
+    """`format=`, one of FORMATS."""
+    if config.format not in FORMATS:
+        hint = did_you_mean(str(config.format), FORMATS)
+        raise ConfigError([("format", f"{short_repr(config.format)}; allowed: one of {join_words(FORMATS)}{hint}")])
+    return str(config.format)
+
+
+def positive_int(name: str, value: Any) -> int:
+    """The value, a positive integer."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError([(name, f"{short_repr(value)}; it is a whole number from 1")])
+        raise ConfigError([(name, f"{short_repr(value)}; allowed: a positive integer")])
     return value
 
 
-def size(name: str, value: Any) -> tuple[int, ...]:
-    """Of a square map a number, else its sides: [height, width], [width], or [depth, height, width]; raises ConfigError."""
-    given = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-    if not isinstance(given, list):
-        return whole(name, given), whole(name, given)
-    if len(given) not in GRID_OF:
-        raise ConfigError([(name, f"{short_repr(given)}; it is a number, [height, width], [width] or [depth, height, width]")])
-    return tuple(whole(name, side) for side in given)
+def spatial_size(name: str, value: Any) -> tuple[int, ...]:
+    """The spatial size of a feature map: (n, n) for a number, else (height, width), (width,) or (depth, height, width)."""
+    size = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+    if not isinstance(size, list):
+        return positive_int(name, size), positive_int(name, size)
+    if len(size) not in GRID_OF:
+        allowed = "a number, [height, width], [width] or [depth, height, width]"
+        raise ConfigError([(name, f"{short_repr(size)}; allowed: {allowed}")])
+    return tuple(positive_int(name, n) for n in size)
 
 
-def built(config: Any, channels: int, sides: Sequence[int], search: Iterable[Path]) -> Block:
-    """The block for maps of these sides; how many there are says which grid it has."""
-    grid = GRID_OF[len(sides)]
-    told = dict(zip(grid, sides, strict=True))
-    depth, height, width = (told.get(axis) for axis in "DHW")
-    return build(config, channels, grid=grid, depth=depth, height=height, width=width, search=search)
+def source_list(name: str, value: Any) -> list[tuple[str, Any]]:
+    """The name in tables and the source of each entry of `blocks=` or `hosts=`: a name, a Path or a mapping."""
+    items = plain_containers(value, name)
+    if not isinstance(items, list) or not items:
+        allowed = f"a list of names, YAML files and mappings, for example {name}=[my.yaml]"
+        raise ConfigError([(name, f"{short_repr(items)}; allowed: {allowed}")])
+    sources: list[tuple[str, Any]] = []
+    for i, item in enumerate(items):
+        if isinstance(item, str):
+            sources.append((item, Path(item) if item.endswith((".yaml", ".yml")) else item))
+        elif isinstance(item, dict):
+            sources.append((f"{name}.{i}", item))
+        else:
+            raise ConfigError([(f"{name}.{i}", f"{short_repr(item)}; allowed: a name, a YAML file or a mapping")])
+    return sources
+
+
+def format_shape(shape: Sequence[int]) -> str:
+    """`64 x 56 x 56`: a shape without its batch axis."""
+    return " x ".join(map(str, shape[1:]))

@@ -1,4 +1,4 @@
-"""Tab completion with sub-commands: Hydra completes for a program without them, so the sub-command is taken out first."""
+"""Tab completion for the shell. Hydra's own completion knows no sub-commands: the script removes ours and calls it."""
 
 BASH = """\
 _sefactory_complete() {

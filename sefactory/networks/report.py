@@ -42,7 +42,11 @@ class Report:
         """Multiply-adds that they add to one forward."""
         return sum(place.macs for place in self.places)
 
+    @property
+    def key_counts(self) -> str:
+        """`22 keys kept, 10 new, 0 missing`."""
+        return f"{len(self.kept)} keys kept, {len(self.new)} new, {len(self.missing)} missing"
+
     def __str__(self) -> str:
         lines = [f"{p.path}  {p.where}  {p.block}  {'x'.join(map(str, p.shape[1:]))}  +{p.parameters:,}" for p in self.places]
-        keys = f"{len(self.kept)} keys kept, {len(self.new)} new, {len(self.missing)} missing"
-        return "\n".join([*lines, f"+{self.parameters:,} parameters, +{self.macs:,} multiply-adds; {keys}"])
+        return "\n".join([*lines, f"+{self.parameters:,} parameters, +{self.macs:,} multiply-adds; {self.key_counts}"])

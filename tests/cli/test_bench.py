@@ -71,7 +71,10 @@ def test_a_block_beside_the_folder_of_blocks_is_found_out(run: Run, tmp_path: Pa
     (tmp_path / "mine.yaml").write_text("gate: [sigmoid]")
     code, _, err = run("show", "--config-dir", str(tmp_path), "block=mine")
     path = tmp_path / "mine.yaml"
-    assert (code, err) == (2, f"block=mine: {path} is not in a folder block, where the command line looks; move it there\n")
+    assert (code, err) == (
+        2,
+        f"block=mine: {path} is not in a folder block; move it into a folder named block, where the command line looks\n",
+    )
 
 
 def test_the_sides_of_a_size_say_which_grid(run: Run, tmp_path: Path) -> None:
@@ -105,7 +108,7 @@ def test_one_override_changes_each_of_the_seven(run: Run) -> None:
 
 
 MISTAKES = [
-    (["benhc"], "sefactory: no command 'benhc'; there are show, bench, completion; did you mean 'bench'?"),
+    (["benhc"], "sefactory: no command 'benhc'; the commands are show, bench, completion; did you mean 'bench'?"),
     (
         ["show", "chanels=8"],
         "override chanels=8: there is no key 'chanels'; there are block, squeeze, excite, gate, host, channels, size, format; "
@@ -119,11 +122,11 @@ MISTAKES = [
     (
         ["show", "block=cbam", "let.r=8"],
         "override let.r=8: there is no key 'let.r'; there are block, squeeze, excite, gate, host, channels, size, format; "
-        "inside of the block it is block.let.r",
+        "for a key of the block write block.let.r",
     ),
     (["show", "format=xml"], "format: 'xml'; allowed: one of table, json, rewrites"),
-    (["show", "channels=0"], "channels: 0; it is a whole number from 1"),
-    (["show", "size=[1,2,3,4]"], "size: [1, 2, 3, 4]; it is a number, [height, width], [width] or [depth, height, width]"),
+    (["show", "channels=0"], "channels: 0; allowed: a positive integer"),
+    (["show", "size=[1,2,3,4]"], "size: [1, 2, 3, 4]; allowed: a number, [height, width], [width] or [depth, height, width]"),
     (
         ["show", "block=unit", "squeeze=meen"],
         "squeeze=meen: no squeeze word named 'meen'; there are channels, cluster, columns, conv, linear, max, mean, "
@@ -131,29 +134,32 @@ MISTAKES = [
     ),
     (
         ["show", "block=cbam", "block.let.r=max(C/4,8)"],
-        "override block.let.r=max(C/4,8): is no key=value; quote a value with parentheses or commas: "
+        "override block.let.r=max(C/4,8): is not key=value; quote a value with parentheses or commas: "
         "'block.let.r=\"max(C/4,8)\"'",
     ),
-    (["show", "cbam"], "override cbam: is no key=value; write block=cbam"),
-    (["show", "cbm"], "override cbm: is no key=value; write path=value, +path=value or ~path"),
+    (["show", "cbam"], "override cbam: is not key=value; write block=cbam"),
+    (["show", "cbm"], "override cbm: is not key=value; write path=value, +path=value or ~path"),
     (["show", "block.let.x=3"], "override block.let.x=3: there is no 'x' at let; there are r"),
-    (["bench", "block.let.r=3"], "override block.let.r=3: there is no block to change; choose one with block=NAME"),
-    (["bench", "squeeze=mean"], "block: squeeze= without a block; choose one, such as block=unit"),
+    (["bench", "block.let.r=3"], "override block.let.r=3: there is no block to change; select one with block=NAME"),
+    (["bench", "squeeze=mean"], "block: squeeze= without a block; add block=NAME, for example block=unit"),
     (
         ["bench", "blocks=[senet]", "block=cbam"],
-        "blocks: blocks= and block= at once; give a list, or one block with its overrides",
+        "blocks: blocks= and block= cannot be used together; give a list of blocks, or one block with overrides",
     ),
-    (["bench", "blocks=senet"], "blocks: 'senet'; it is a list of names, paths and mappings, such as [senet, my.yaml]"),
-    (["bench", "blocks=[senet,senet]"], "blocks: senet is listed twice"),
-    (["bench", "blocks=[3]"], "blocks.0: 3; a block is a name, the path of a YAML file, or a mapping"),
+    (
+        ["bench", "blocks=senet"],
+        "blocks: 'senet'; allowed: a list of names, YAML files and mappings, for example blocks=[my.yaml]",
+    ),
+    (["bench", "blocks=[senet,senet]"], "blocks: senet is listed twice; remove one"),
+    (["bench", "blocks=[3]"], "blocks.0: 3; allowed: a name, a YAML file or a mapping"),
     (["bench", "blocks=[nope.yaml]", *SMALL], "nope.yaml: no such file"),
     (["bench", "input=foo"], "input=foo: no input named 'foo'; there are mobilenet_v2, resnet50, single, tiny"),
     (
         ["bench", "input.shapes=[[1]]"],
-        "input.shapes.0: [1]; a shape is [channels, height, width], or has one side or three behind the channels",
+        "input.shapes.0: [1]; allowed: [channels, height, width], [channels, width] or [channels, depth, height, width]",
     ),
     (["bench", "dtype=float8"], "bench: dtype: 'float8' is none of float32, float64, bfloat16, float16"),
-    (["bench", "batch=x"], "batch: 'x'; it is a whole number from 1"),
+    (["bench", "batch=x"], "batch: 'x'; allowed: a positive integer"),
     (["show", "--config-dir", "nope"], "--config-dir nope: no such folder"),
 ]
 
@@ -262,7 +268,7 @@ def test_ctrl_c_keeps_what_was_measured(run: Run, tmp_path: Path, monkeypatch: p
     shapes = "input.shapes=[[32,7,7],[64,7,7]]"
     code, out, err = run("bench", "blocks=[senet,ecanet]", shapes, "batch=2", "rounds=1", "seconds=0.001")
     rows = _rows(_written(tmp_path))
-    assert code == cli.INTERRUPTED and "interrupted; what was measured is in" in out.replace("\n", " ")
+    assert code == cli.INTERRUPTED and "interrupted; the finished measurements are in" in out.replace("\n", " ")
     done = {(row["block"], row["channels"]): row for row in rows}
     assert done["senet", 32]["train_s"] and done["senet", 64]["forward_s"] and done["senet", 64]["train_s"] is None
 

@@ -67,11 +67,17 @@ def test_bench_measures_networks_with_and_without(folder: Path, capsys: pytest.C
 MISTAKES = [
     (
         ["show", "host=small", "block=cbam"],
-        "host: host= and block= at once; the host's config names its blocks, as host.place.0.block does",
+        "host: host= and block= cannot be used together; to change a block of the network, write host.place.0.block=NAME",
     ),
-    (["bench", "hosts=small"], "hosts: 'small'; it is a list of names, paths and mappings"),
+    (
+        ["bench", "hosts=small"],
+        "hosts: 'small'; allowed: a list of names, YAML files and mappings, for example hosts=[my.yaml]",
+    ),
     (["bench", "hosts=[smal]"], "'smal': no host of this name; did you mean 'small'?"),
-    (["bench", "hosts=[small]", "host=small"], "hosts: hosts= and host= at once; give a list, or one host with its overrides"),
+    (
+        ["bench", "hosts=[small]", "host=small"],
+        "hosts: hosts= and host= cannot be used together; give a list of hosts, or one host with overrides",
+    ),
     (["show", "host=small", "host.host=timm:resnet181"], "host: timm has no network 'resnet181'; did you mean 'resnet18'?"),
     (
         ["show", "host=small", "host.place.0.block=cbamm"],

@@ -1,0 +1,60 @@
+"""Runs `show` and `bench`: each is a Hydra application with its own primary config, configs/COMMAND.yaml."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from ..config.repository import SHIPPED
+from ..errors import ConfigError
+from .arguments import is_given, is_sweep
+from .bench_blocks import bench_blocks
+from .bench_networks import bench_networks
+from .bench_results import print_sweep
+from .config_scan import check_config_dirs
+from .hydra_errors import as_config_errors
+from .show_block import show_block
+from .show_network import show_network
+
+TASKS = {
+    ("show", "block"): show_block,
+    ("show", "network"): show_network,
+    ("bench", "block"): bench_blocks,
+    ("bench", "network"): bench_networks,
+}
+
+
+def run_application(command: str, arguments: Sequence[str]) -> None:
+    """Runs a command for one job, or for each job of a sweep.
+
+    Raises ConfigError with the faults of all jobs: raised inside a job, Hydra would print lines of its own and end the sweep.
+    """
+    check_config_dirs(arguments)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach the caller instead of being printed
+    sys.argv = [f"sefactory {command}", *arguments]
+    faults: dict[tuple[str, str], None] = {}
+    sweep_folders: set[Path] = set()
+
+    def run_job(config: DictConfig) -> None:
+        if is_sweep():
+            sweep_folders.add(Path(HydraConfig.get().sweep.dir))
+        subject = "network" if is_given(config, "host") or is_given(config, "hosts") else "block"
+        try:
+            TASKS[command, subject](config)
+        except ConfigError as error:
+            faults.update(dict.fromkeys(error.faults))
+
+    application = hydra.main(version_base="1.3", config_path=str(SHIPPED.resolve()), config_name=command)
+    try:
+        with as_config_errors(command, arguments):
+            application(run_job)()
+    finally:
+        if command == "bench":
+            for folder in sweep_folders:  # also after Ctrl-C
+                print_sweep(folder)
+    if faults:
+        raise ConfigError(faults)
