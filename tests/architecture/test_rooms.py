@@ -1,31 +1,15 @@
-"""The floors of the package: every module imports from lower floors only; no name is a paper's; importing it is light."""
+"""Every module imports from its own room and those before it; nothing imports in a circle; importing the package is light."""
 
 import ast
-import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "sefactory"
+from tests.architecture.source import MODULES, PACKAGE, ROOMS
 
-# The rooms of the package along the path of the data. A room imports from the rooms before it and from itself.
-ROOMS = ["errors", "shapes", "config", "kernels", "operators", "compiler", "block", "build", "bench", "networks", "cli"]
 MOST_ENTRIES = 12
-PAPERS = set(
-    "senet sknet cbam coordatt triplet danet seaformer ecanet eca gcnet genet bam scse ese sse pam cam srm simam fca fcanet "
-    "nonlocal splat a2net srmnet resnest lka ela sge lct sanet squeezeandexcitation coordinateattention tripletattention "
-    "selectivekernel epsanet msca lsk lska mdta xca mcanet nafnet scnet parnet rcab focalnet gnconv convnextv2 dynconv bisenet "
-    "segformer involution restormer hornet segnext xcit caa gam grn".split()
-)
-LONGEST_FILE = 300
-MODULES = {
-    str(path.relative_to(PACKAGE).with_suffix("")).replace("/", ".").removesuffix(".__init__"): path
-    for path in sorted(PACKAGE.rglob("*.py"))
-    if path != PACKAGE / "__init__.py"
-}
 
 
 def imports(name: str) -> set[str]:
@@ -78,39 +62,6 @@ for name in {modules}:
     importlib.import_module(name)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def names(path: Path) -> set[str]:
-    """Every class, function and file name."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    defined = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    return {path.stem} | {node.name for node in ast.walk(tree) if isinstance(node, defined)}
-
-
-def words(name: str) -> set[str]:
-    """The words of a name, alone and run together.
-
-    >>> sorted(words("make_SKNet"))
-    ['make', 'makesknet', 'sk', 'sknet']
-    """
-    parts = [word.lower() for word in name.split("_") if word]
-    return {*parts, "".join(parts), *(word.lower() for word in re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", name))} - {"net"}
-
-
-@pytest.mark.parametrize("name", ["__init__", *MODULES])
-def test_no_name_is_a_papers(name: str) -> None:
-    path = MODULES.get(name, PACKAGE / "__init__.py")
-    assert not {said for said in names(path) if words(said) & PAPERS}
-
-
-def test_a_papers_name_would_be_seen() -> None:
-    said = ["SKNet", "cbam", "make_coordatt", "CoordinateAttention", "build_eca_block"]
-    assert all(words(name) & PAPERS for name in said)
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_a_file_is_short(name: str) -> None:
-    assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
 
 
 def loaded(statement: str) -> set[str]:
