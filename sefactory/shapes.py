@@ -1,9 +1,10 @@
-"""Axes by name and the sizes that the factory threads through a config. No torch here.
+"""Axis names and symbolic sizes. This module imports no torch.
 
-Every tensor inside a block is `x_BSCHW`: batch, stack, channel, height, width; `x_BSCDHW` where the grid has a depth, and
-H = 1 where it has no height. A squeezed axis stays with size 1.
+Every tensor inside a block is `x_BSCHW`: batch, stack, channel, height, width. On a three-dimensional grid it is
+`x_BSCDHW`; on a one-dimensional grid H has size 1. A reduced axis stays, with size 1.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -14,17 +15,17 @@ from .errors import InvalidValue
 
 AXES = "SCDHW"
 GRIDS = {"W": "SCHW", "HW": "SCHW", "DHW": "SCDHW"}
-"""The axes that data have, and those of the tensors inside."""
+"""The grid of the data, and the axes (after the batch) of the tensors inside a block."""
 GRID_WORD = "grid"
 FIXED_GRID_ARGUMENTS = {"W": "width=", "H": "width=", "HW": "height= and width=", "DHW": "depth=, height= and width="}
 
 
 @dataclass(frozen=True)
 class SymbolicDim:
-    """A size that data will bring: ceil(base / divisor).
+    """A size that depends on the input: ceil(base / divisor).
 
-    `base` is the name of an axis, or products (h, w): as many positions as sum(h * w), which is what a shared trunk
-    sees; one pair (extent, times) is a multiple, see `multiply`.
+    `base` is the name of an axis, or a sum of products: ((H, W), (H, 1)) is H*W + H*1, the number of positions that a
+    shared trunk receives. One pair (size, factor) is a multiple, see `multiply`.
 
     >>> str(SymbolicDim("H", 4)), SymbolicDim("H", 4).evaluate({"H": 9})
     ('H/4', 3)
@@ -36,72 +37,56 @@ class SymbolicDim:
     divisor: int = 1
 
     def __str__(self) -> str:
-        text = self.base if isinstance(self.base, str) else " + ".join(map(_product, self.base))
+        text = self.base if isinstance(self.base, str) else " + ".join(map(_format_product, self.base))
         if self.divisor == 1:
             return text
         return f"({text})/{self.divisor}" if " " in text else f"{text}/{self.divisor}"
 
     def evaluate(self, grid: Mapping[str, int]) -> int:
-        """The number this is on a grid."""
+        """Returns the size on a grid of known sizes."""
         if isinstance(self.base, str):
             value = grid[self.base]
         else:
-            value = sum(prod(evaluate_dim(extent, grid) for extent in extents) for extents in self.base)
+            value = sum(prod(evaluate_dim(size, grid) for size in product) for product in self.base)
         return -(-value // self.divisor)
 
     @property
-    def max_constant(self) -> int:
-        """The largest number in it."""
-        if isinstance(self.base, str):
-            return self.divisor
-        return max(self.divisor, *(max_constant(extent) for extents in self.base for extent in extents), 1)
-
-    @property
     def scaled_base(self) -> "tuple[Dim, int]":
-        """(e, k) where this is ceil(e k / divisor)."""
+        """(size, k) such that self = ceil(size k / divisor)."""
         match self.base:
-            case ((extent, int(times)),):
-                return extent, times
+            case ((size, int(factor)),):
+                return size, factor
         return SymbolicDim(self.base), 1
 
 
 Dim: TypeAlias = int | SymbolicDim
 
 
-def evaluate_dim(extent: Dim, grid: Mapping[str, int]) -> int:
-    """The extent as a number on a grid."""
-    return extent if isinstance(extent, int) else extent.evaluate(grid)
+def evaluate_dim(size: Dim, grid: Mapping[str, int]) -> int:
+    """Returns the size as an integer on a grid of known sizes."""
+    return size if isinstance(size, int) else size.evaluate(grid)
 
 
-def max_constant(extent: Dim) -> int:
-    """The largest number in an extent."""
-    return extent if isinstance(extent, int) else extent.max_constant
+def _format_product(sizes: "tuple[Dim, ...]") -> str:
+    return "*".join(str(size) for size in sizes if size != 1) or "1"
 
 
-def _product(extents: "tuple[Dim, ...]") -> str:
-    return "*".join(str(extent) for extent in extents if extent != 1) or "1"
-
-
-def ceil_div(extent: Dim, step: int) -> Dim:
-    """ceil(extent / step).
+def ceil_div(size: Dim, step: int) -> Dim:
+    """Returns ceil(size / step).
 
     >>> ceil_div(7, 2), str(ceil_div(ceil_div(SymbolicDim("H"), 2), 2))
     (4, 'H/4')
     """
-    if isinstance(extent, int):
-        return -(-extent // step)
-    inner, times = extent.scaled_base
-    if times == 1:
-        return SymbolicDim(extent.base, extent.divisor * step)
-    divisor = extent.divisor * step
-    common = gcd(times, divisor)
-    return ceil_div(multiply(inner, times // common), divisor // common) if common > 1 else SymbolicDim(extent.base, divisor)
+    if isinstance(size, int):
+        return -(-size // step)
+    base, factor = size.scaled_base
+    divisor = size.divisor * step
+    common = gcd(factor, divisor)
+    return ceil_div(multiply(base, factor // common), divisor // common) if common > 1 else SymbolicDim(size.base, divisor)
 
 
-def multiply(extent: Dim, times: int) -> Dim:
-    """extent * times.
-
-    One and the same size is spelled in one way, so that equal sizes are equal:
+def multiply(size: Dim, factor: int) -> Dim:
+    """Returns size * factor, in a normal form: equal sizes compare equal.
 
     >>> twice = multiply(SymbolicDim("H"), 2)
     >>> str(twice), str(ceil_div(twice, 2)), str(ceil_div(twice, 3)), str(ceil_div(twice, 6)), str(multiply(twice, 3))
@@ -110,41 +95,39 @@ def multiply(extent: Dim, times: int) -> Dim:
     >>> str(multiply(half, 2)), multiply(half, 2).evaluate({"H": 7}), ceil_div(multiply(half, 2), 2) == half
     ('H/2*2', 8, True)
     """
-    if isinstance(extent, int):
-        return extent * times
-    inner, before = extent.scaled_base
-    if extent.divisor > 1:
-        inner, before = extent, 1
-    return SymbolicDim(((inner, before * times),)) if before * times > 1 else extent
+    if isinstance(size, int):
+        return size * factor
+    base, previous = (size, 1) if size.divisor > 1 else size.scaled_base
+    return SymbolicDim(((base, previous * factor),)) if previous * factor > 1 else size
 
 
-def is_at_most(extent: Dim, other: Dim) -> bool:
-    """Whether an extent is at most another on every grid; where that is not certain it is not.
+def is_at_most(size: Dim, other: Dim) -> bool:
+    """True if size <= other on every grid. False where this cannot be proved.
 
     >>> h = SymbolicDim("H")
-    >>> is_at_most(ceil_div(h, 4), ceil_div(h, 2)), is_at_most(h, multiply(h, 2)), is_at_most(h, multiply(ceil_div(h, 2), 2))
+    >>> is_at_most(ceil_div(h, 4), ceil_div(h, 2)), is_at_most(h, multiply(ceil_div(h, 2), 2)), is_at_most(3, 7)
     (True, True, True)
-    >>> is_at_most(multiply(h, 2), h), is_at_most(multiply(ceil_div(h, 4), 2), h), is_at_most(h, SymbolicDim("W")), is_at_most(7, h), is_at_most(3, 7)
-    (False, False, False, False, True)
+    >>> is_at_most(multiply(h, 2), h), is_at_most(h, SymbolicDim("W")), is_at_most(7, h)
+    (False, False, False)
     """
-    if isinstance(extent, int) or isinstance(other, int):
-        return isinstance(extent, int) and isinstance(other, int) and extent <= other
-    base, times = extent.scaled_base
-    here: Dim = other
-    lower = Fraction(1)  # other >= lower * here, for rounding goes up
-    while not isinstance(here, int):
-        if (here == extent and lower >= 1) or (here == base and lower >= Fraction(times, extent.divisor)):
+    if isinstance(size, int) or isinstance(other, int):
+        return isinstance(size, int) and isinstance(other, int) and size <= other
+    base, factor = size.scaled_base
+    inner: Dim = other
+    bound = Fraction(1)  # other >= bound * inner, because every division rounds up
+    while not isinstance(inner, int):
+        if (inner == size and bound >= 1) or (inner == base and bound >= Fraction(factor, size.divisor)):
             return True
-        inner, factor = here.scaled_base
-        if inner == here:
+        next_inner, next_factor = inner.scaled_base
+        if next_inner == inner:
             break
-        lower, here = lower * Fraction(factor, here.divisor), inner
-    return base != extent and times <= extent.divisor and is_at_most(base, other)
+        bound, inner = bound * Fraction(next_factor, inner.divisor), next_inner
+    return base != size and factor <= size.divisor and is_at_most(base, other)
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes of x_BSCHW without its batch: numbers, or names of what data will bring.
+    """The sizes of x_BSCHW without its batch: integers, or symbols for what depends on the input.
 
     >>> sizes = Sizes.of_map(64)
     >>> str(sizes), str(sizes.replace({"H": 1, "C": 8})), sizes.dims("CW")
@@ -153,139 +136,123 @@ class Sizes:
 
     extents: tuple[Dim, ...]
     grid: str = "HW"
-    """The axes that `grid` stands for; H without W is what a shared trunk sees of a map of one dimension."""
+    """The axes that `grid` stands for. H alone is the grid of a shared trunk whose branches are one-dimensional."""
     stacked_at: str = field(default="", compare=False)
-    """Where one map became several on S: the cause of a fault may lie far behind it."""
+    """The path of the node that made S larger than 1; an error that this causes may be far behind it."""
 
     @classmethod
     def of_map(cls, channels: int, given: Mapping[str, int] | None = None, grid: str = "HW") -> "Sizes":
-        """The sizes of a map from outside: S = 1, and the axes of the grid by name unless they are given.
+        """Returns the sizes of an input feature map: S = 1, and a symbol for each axis of the grid that is not given.
 
         >>> str(Sizes.of_map(8, {"H": 4})), str(Sizes.of_map(8, grid="W")), str(Sizes.of_map(8, grid="DHW"))
         ('1 x 8 x 4 x W', '1 x 8 x 1 x W', '1 x 8 x D x H x W')
         """
-        side = {axis: (given or {}).get(axis) or SymbolicDim(axis) for axis in grid}
-        return cls((1, channels, *(side.get(axis, 1) for axis in GRIDS[grid][2:])), grid)
+        spatial = {axis: (given or {}).get(axis) or SymbolicDim(axis) for axis in grid}
+        return cls((1, channels, *(spatial.get(axis, 1) for axis in GRIDS[grid][2:])), grid)
 
     @property
     def axes(self) -> str:
-        """The axes of x_BSCHW behind its batch."""
+        """The axes of x_BSCHW after the batch."""
         return "SCHW" if len(self.extents) == len("SCHW") else AXES
 
     @property
     def spatial_axes(self) -> str:
-        """The axes behind the channels: those of the grid, and H of size 1 where the grid has only W."""
+        """The axes after C. On a one-dimensional grid they include H, which has size 1."""
         return self.axes[2:]
 
-    def expand_axes(self, text: str) -> str:
-        """Axes as a config writes them, as letters.
+    @property
+    def grid_arguments(self) -> str:
+        """The arguments of `build` that fix the grid."""
+        return FIXED_GRID_ARGUMENTS[self.grid]
 
-        Raises InvalidValue for an axis that is not there, or that is there twice.
+    @property
+    def max_constant(self) -> int:
+        """The largest integer in the formulas of the sizes."""
+        return max(map(int, re.findall(r"\d+", str(self))))
+
+    def __getitem__(self, axis: str) -> Dim:
+        return self.extents[self.axes.index(axis)]
+
+    def __str__(self) -> str:
+        return " x ".join(map(str, self.extents))
+
+    def expand_axes(self, text: str) -> str:
+        """Returns the letters of axes as a config writes them, with `grid` replaced.
+
+        Raises InvalidValue for an axis that does not exist, or that is there twice.
 
         >>> Sizes.of_map(8).expand_axes("Cgrid"), Sizes.of_map(8, grid="W").expand_axes("grid")
         ('CHW', 'W')
         """
-        found = text.replace(GRID_WORD, self.grid)
-        if absent := [axis for axis in found if axis not in self.axes]:
-            raise InvalidValue(f"{text}, and the grid {self.grid} has no {absent[0]}: build with grid='DHW'")
-        if len(set(found)) < len(found):
+        axes = text.replace(GRID_WORD, self.grid)
+        if unknown := [axis for axis in axes if axis not in self.axes]:
+            raise InvalidValue(f"{text}, and the grid {self.grid} has no {unknown[0]}: build with grid='DHW'")
+        if len(set(axes)) < len(axes):
             raise InvalidValue(f"{text}, which names an axis twice: grid is {self.grid}")
-        return found
-
-    @property
-    def grid_arguments(self) -> str:
-        """The arguments of build that fix the grid."""
-        return FIXED_GRID_ARGUMENTS[self.grid]
-
-    def __getitem__(self, axis: str) -> Dim:
-        return self.extents[("SCHW" if len(self.extents) == len("SCHW") else AXES).index(axis)]  # asked 500 times a build
-
-    def __str__(self) -> str:
-        return " x ".join(str(extent) for extent in self.extents)
+        return axes
 
     def replace(self, changes: Mapping[str, Dim]) -> "Sizes":
-        """The same sizes with some axes changed."""
-        return Sizes(tuple(map(changes.get, self.axes, self.extents)), self.grid, self.stacked_at)
+        """Returns the same sizes with some axes changed."""
+        extents = tuple(changes.get(axis, size) for axis, size in zip(self.axes, self.extents, strict=True))
+        return Sizes(extents, self.grid, self.stacked_at)
 
     def dim(self, axis: str) -> int:
-        """The tensor dimension of an axis."""
+        """Returns the tensor dimension of an axis."""
         return self.axes.index(axis) + 1
 
     def dims(self, axes: str) -> tuple[int, ...]:
-        """The tensor dimensions of some axes."""
-        own = self.axes
-        return tuple([own.index(axis) + 1 for axis in axes])
+        """Returns the tensor dimensions of some axes."""
+        return tuple(map(self.dim, axes))
 
     def axes_of(self, dims: Iterable[int]) -> str:
-        """The axes of some tensor dimensions, the inverse of `dims`.
+        """Returns the axes of some tensor dimensions: the inverse of `dims`.
 
         >>> Sizes.of_map(8).axes_of((2, 4))
         'CW'
         """
         return "".join(self.axes[dim - 1] for dim in dims)
 
-    def axes_except(self, *roles: str) -> str:
-        """The axes that have none of the roles."""
-        return "".join(axis for axis in self.axes if not any(axis in role for role in roles))
+    def axes_except(self, *excluded: str) -> str:
+        """Returns the axes that none of the texts contains."""
+        return "".join(axis for axis in self.axes if not any(axis in axes for axes in excluded))
 
     def number(self, axis: str) -> int:
-        """The size of an axis that has to be known when the block is built.
-
-        Raises InvalidValue where only data will bring it.
-        """
-        extent = self[axis]
-        if isinstance(extent, int):
-            return extent
+        """Returns the size of an axis as an integer; raises InvalidValue where it depends on the input."""
+        size = self[axis]
+        if isinstance(size, int):
+            return size
         raise InvalidValue(f"needs the size of {axis}, which only a fixed grid has: give {self.grid_arguments}")
 
     def numbers(self, axes: str) -> tuple[int, ...]:
-        """The sizes of several such axes."""
-        return tuple([self.number(axis) for axis in axes])
+        """Returns the sizes of some axes as integers; raises InvalidValue as `number` does."""
+        return tuple(map(self.number, axes))
 
     def has_unit_axes(self, axes: str) -> bool:
-        """Whether all these axes are known to have size 1."""
+        """True if all these axes are known to have size 1."""
         return all(self[axis] == 1 for axis in axes)
 
-    @property
-    def max_constant(self) -> int:
-        """The largest number among the extents, their factors and their divisors."""
-        return max(map(max_constant, self.extents))
-
     def shape(self, batch: int, grid: Mapping[str, int]) -> tuple[int, ...]:
-        """The shape of x_BSCHW for a batch on a grid."""
-        return (batch, *(evaluate_dim(extent, grid) for extent in self.extents))
+        """Returns the shape of x_BSCHW for a batch on a grid of known sizes."""
+        return (batch, *(evaluate_dim(size, grid) for size in self.extents))
 
 
-def check_roles(roles: Mapping[str, str]) -> None:
-    """Refuses an axis that is given two roles."""
-    taken: dict[str, str] = {}
-    for role, axes in roles.items():
-        for axis in axes:
-            if axis in taken:
-                raise InvalidValue(f"axis {axis} cannot be {taken[axis]!r} and {role!r} at once")
-            taken[axis] = role
-
-
-def broadcast(all_sizes: Sequence[Sizes], along: str = "") -> Sizes:
-    """The sizes that all these share when axes of size 1 are stretched; the axis `along` is added up instead.
+def broadcast(branches: Sequence[Sizes], along: str = "") -> Sizes:
+    """Returns the sizes to which all branches broadcast; the axis `along` is concatenated.
 
     >>> h, w = Sizes.of_map(8).replace({"W": 1}), Sizes.of_map(8).replace({"H": 1})
     >>> str(broadcast([h, w])), str(broadcast([h, h], along="C"))
     ('1 x 8 x H x W', '1 x 16 x H x 1')
     """
-    first = all_sizes[0]
+    first = branches[0]
     merged: dict[str, Dim] = {}
     for axis in first.axes:
         if axis == along:
-            merged[axis] = sum(sizes.number(axis) for sizes in all_sizes)
+            merged[axis] = sum(sizes.number(axis) for sizes in branches)
             continue
-        found = {sizes[axis] for sizes in all_sizes} - {1}
-        if len(found) > 1:
-            hint = (
-                ""
-                if any(isinstance(extent, int) for extent in found)
-                else f"; on a fixed grid, {first.grid_arguments}, they may be equal"
-            )
-            raise InvalidValue(f"branches differ in {axis}: {', '.join(str(sizes[axis]) for sizes in all_sizes)}{hint}")
-        merged[axis] = found.pop() if found else 1
+        distinct = {sizes[axis] for sizes in branches} - {1}
+        if len(distinct) > 1:
+            is_symbolic = not any(isinstance(size, int) for size in distinct)
+            hint = f"; on a fixed grid, {first.grid_arguments}, they may be equal" if is_symbolic else ""
+            raise InvalidValue(f"branches differ in {axis}: {', '.join(str(sizes[axis]) for sizes in branches)}{hint}")
+        merged[axis] = distinct.pop() if distinct else 1
     return first.replace(merged)

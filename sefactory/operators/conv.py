@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from ..config.registry import operator
 from ..config.schema import Axes, NoAxes, Real, Size
 from ..errors import InvalidValue
-from ..shapes import Dim, Sizes, broadcast, ceil_div, check_roles
+from ..shapes import Dim, Sizes, broadcast, ceil_div
 from .linear import out_size
 from .module import Module
-from .parameters import divide, inverse, learned, roles
+from .parameters import check_roles, divide, inverse, learned, roles
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 MOST_PADDING = 10_000

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from ..config.registry import operator
 from ..config.schema import NoAxes, Real, Size
 from ..errors import InvalidValue
-from ..shapes import Sizes, check_roles
+from ..shapes import Sizes
 from .module import Module
-from .parameters import divide, learned, roles, spread
+from .parameters import check_roles, divide, learned, roles, spread
 
 
 class Linear(Module):

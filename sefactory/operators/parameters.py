@@ -1,7 +1,7 @@
 """Learned tensors and how they lie against a map; shared by the operators that own weights."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -73,6 +73,16 @@ def roles(sizes: Sizes, mix: str | None, *others: str) -> str:
     if sizes["S"] != 1 and not any("S" in other for other in others):
         raise InvalidValue(f"S holds {sizes['S']} maps side by side: write mix: S, or mix: '' to treat each alike")
     return ""
+
+
+def check_roles(axes_by_role: Mapping[str, str]) -> None:
+    """Raises InvalidValue for an axis that has two roles."""
+    roles: dict[str, str] = {}
+    for role, axes in axes_by_role.items():
+        for axis in axes:
+            if axis in roles:
+                raise InvalidValue(f"axis {axis} cannot be {roles[axis]!r} and {role!r} at once")
+            roles[axis] = role
 
 
 def spread(t: Tensor, axes: str, sizes: Sizes) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 
 import sefactory as sf
 
-MACHINERY = re.compile(r"\b(None|True|False|NoneType|Traceback|pydantic|Refused|dataclass|dict|str|tuple)\b|<class|0x")
+MACHINERY = re.compile(r"\b(None|True|False|NoneType|Traceback|pydantic|InvalidValue|dataclass|dict|str|tuple)\b|<class|0x")
 
 
 @dataclass(frozen=True)
