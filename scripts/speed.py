@@ -91,7 +91,6 @@ def facts(told: argparse.Namespace, plan: cells.Plan) -> list[tuple[str, bool, C
     return [
         (f"pam {told.device}", told.memory_pam, lambda: cells.pam_memory(plan)),
         ("build", told.build, lambda: builds.build_seconds(told.clock)),
-        ("rebuild", told.build, lambda: builds.build_seconds(told.clock, again=True)),
         ("meta", told.build, lambda: builds.meta_per_minute(told.clock)),
     ]
 

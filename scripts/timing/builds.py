@@ -15,39 +15,23 @@ from sefactory.bench.summary import summarize
 from .clock import READ
 from .variants import SEED, variant, words
 
-try:
-    from sefactory.build.recall import forget
-except ImportError:  # an earlier tree, which keeps nothing
-
-    def forget() -> None:
-        """Nothing."""
-
-
 META_SIDE, META_S = 14, 5.0
 BUILDS = 15
-KEPT = 2
-"""Builds after which something is kept of them."""
 
 
-def build_seconds(clock: str, names: list[str] | None = None, channels: int = 256, *, again: bool = False) -> dict[str, float]:
-    """Seconds of sf.build for each shipped config, less what allocating and filling its tensors takes: the median of 15.
-
-    Each is the first at these channels, of a config that was built before; or, `again`, one after several.
-    """
+def build_seconds(clock: str, names: list[str] | None = None, channels: int = 256) -> dict[str, float]:
+    """Seconds of sf.build for each shipped config, less what allocating and filling its tensors takes: the median of 15."""
     gc.collect()
     gc.disable()
     try:
-        return {name: median(_beyond_weights(clock, name, channels, again)) for name in names or sf.configs()}
+        return {name: median(_beyond_weights(clock, name, channels)) for name in names or sf.configs()}
     finally:
         gc.enable()
 
 
-def _beyond_weights(clock: str, name: str, channels: int, again: bool) -> Iterator[float]:
+def _beyond_weights(clock: str, name: str, channels: int) -> Iterator[float]:
     tensors = list(sf.build(name, channels).state_dict().values())  # reads the file and warms up
     for _ in range(BUILDS):
-        forget()
-        for _ in range(KEPT):
-            sf.build(name, channels if again else channels // 2)
         build = _seconds(clock, lambda: sf.build(name, channels))
         yield build - _seconds(clock, lambda: _fill(tensors))
 

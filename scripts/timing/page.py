@@ -201,18 +201,9 @@ def _builds(facts: dict[str, Any]) -> Iterator[str]:
         "",
         f"`sf.build(name, 256)` of the {len(seconds)} shipped configs takes {1e3 * median(seconds.values()):.1f} ms (median)",
         f"beyond allocating and filling the tensors; the slowest are {told}.",
-        *_rebuilds(facts.get("rebuild")),
         f"On the meta device {meta['per_minute']:,.0f} variants a minute are built and described.",
         "",
     )
-
-
-def _rebuilds(seconds: dict[str, float] | None) -> Iterator[str]:
-    """Of a block that was built before, as a network asks for it at many places."""
-    if seconds:
-        slowest = max(seconds, key=seconds.__getitem__)
-        told = f"{1e3 * median(seconds.values()):.1f} ms (median), at most {1e3 * seconds[slowest]:.1f} ms (`{slowest}`)"
-        yield f"Building the same for the third time and on takes {told}."
 
 
 def _memory(facts: dict[str, Any]) -> Iterator[str]:

@@ -5,20 +5,23 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from .. import operators as _operators  # registers the operators of the package
 from ..block import Block
 from ..config.expressions import GRID_ARGUMENTS
+from ..config.parser import Parser
 from ..config.repository import ConfigRepository, drop_removed, load_config
 from ..config.syntax_tree import Config
 from ..config.yaml_reader import copy_plain
 from ..errors import ConfigError, did_you_mean, join_words, short_repr
 from ..shapes import GRIDS, Sizes
-from .recall import made
+from .builder import ModuleTree, build_tree
 
 __all__ = ["build", "load"]
 _ = _operators
 
-LARGEST_SIDE = 2**31
+MAX_SIZE = 2**31
 
 
 def build(
@@ -33,65 +36,80 @@ def build(
     search: Iterable[str | Path] = (),
     lower: bool = True,
 ) -> Block:
-    """The block of a config, for maps of `channels`: (B, C, H, W) -> (B, C', H', W').
+    """Returns the block of a config for maps of `channels`: (B, C, H, W) -> (B, C', H', W').
 
-    `config` is a name, a Path, a mapping, a list or a DictConfig. `grid` is W for sequences (B, C, W), HW, or DHW for
-    volumes (B, C, D, H, W); `depth`, `height` and `width` are for operators that need a fixed grid. `overrides` are
-    `path=value` in Hydra's syntax; `search` are further folders of configs. Without `lower` the tree of modules runs as the
-    config says it, step by step: the reference for what runs otherwise.
-    Raises ConfigError with every fault found, before a weight is allocated.
+    `config` is a name, a Path, a mapping, a list or a DictConfig. `grid` is W for sequences (B, C, W), HW for maps, or DHW
+    for volumes (B, C, D, H, W). `depth`, `height` and `width` fix the grid, which some operators need. `overrides` are
+    `path=value` in Hydra's syntax. `search` are further folders of configs. With `lower=False` the block runs its modules
+    one by one and is not compiled to a faster form.
+    Raises ConfigError with every fault found, before any weight is allocated.
 
     >>> import torch
     >>> build("senet", 64, overrides=["let.r=8"])(torch.zeros(2, 64, 7, 7)).shape
     torch.Size([2, 64, 7, 7])
     """
-    sizes = _incoming(channels, grid, {"D": depth, "H": height, "W": width})
-    shelf = ConfigRepository(search)
-    resolved = _resolved(config, overrides, shelf)
-    found = made(resolved, shelf, sizes)
+    sizes = _input_sizes(channels, grid, {"D": depth, "H": height, "W": width})
+    repository = ConfigRepository(search)
+    resolved = _resolve(config, overrides, repository)
+    tree = _build_modules(resolved, repository, sizes)
     return Block(
-        found.node,
+        tree.root,
         config=copy_plain(resolved.data),
         label=resolved.label or "block",
-        sizes=(sizes, found.out),
-        parts=found.parts,
-        let=found.let,
+        sizes=(sizes, tree.output),
+        parts=tree.nodes,
+        let=tree.let,
         lower=lower,
     )
 
 
 def load(config: Any, overrides: Sequence[str] = (), search: Iterable[str | Path] = ()) -> Any:
-    """The resolved config as plain containers: with what it inherits and with the overrides, expressions as written.
+    """Returns the resolved config as plain containers: inherited configs and overrides applied, expressions as written.
 
     Raises ConfigError.
 
     >>> load("ecanet")["gate"]
     ['sigmoid']
     """
-    return copy_plain(_resolved(config, overrides, ConfigRepository(search)).data)
+    return copy_plain(_resolve(config, overrides, ConfigRepository(search)).data)
 
 
-def _resolved(source: Any, overrides: Sequence[str], shelf: ConfigRepository) -> Config:
+def _resolve(source: Any, overrides: Sequence[str], repository: ConfigRepository) -> Config:
     """The config with what it inherits and with the overrides applied."""
-    config = load_config(source, shelf)
+    config = load_config(source, repository)
     if overrides:
-        from ..config.overrides import apply_overrides  # hydra's parser is imported where it is used
+        from ..config.overrides import apply_overrides  # imports Hydra, which takes 0.1 s
 
-        config = apply_overrides(config, overrides, shelf)
+        config = apply_overrides(config, overrides, repository)
     return drop_removed(config)
 
 
-def _incoming(channels: Any, grid: Any, told: Mapping[str, Any]) -> Sizes:
+def _build_modules(config: Config, repository: ConfigRepository, sizes: Sizes) -> ModuleTree:
+    """Builds the modules twice: on the meta device, where every fault is found, and then with weights.
+
+    Raises ConfigError with the faults of the config and of the sizes.
+    """
+    parser = Parser(repository, sizes.axes[1:])
+    root = parser.read(config)
+    if parser.overflows:
+        raise ConfigError(dict.fromkeys(parser.faults))
+    with torch.device("meta"):
+        tree = build_tree(root, sizes, parser.faults)
+    return tree if torch.get_default_device().type == "meta" else build_tree(root, sizes)
+
+
+def _input_sizes(channels: Any, grid: Any, fixed: Mapping[str, Any]) -> Sizes:
+    """The sizes of the input. Raises ConfigError for a grid or a size that is not valid."""
     if not isinstance(grid, str) or grid not in GRIDS:
         raise ConfigError([("grid", f"{short_repr(grid)}; it is one of {join_words(GRIDS)}{did_you_mean(str(grid), GRIDS)}")])
-    told = {axis: n for axis, n in told.items() if n is not None}
-    given = {"channels": channels} | {GRID_ARGUMENTS[axis]: n for axis, n in told.items()}
-    faults = [(name, f"{short_repr(n)}; it is a whole number from 1 to 2^31") for name, n in given.items() if not _size(n)]
-    faults += [(GRID_ARGUMENTS[axis], f"a grid of {grid} has no {GRID_ARGUMENTS[axis]}") for axis in told if axis not in grid]
+    fixed = {axis: size for axis, size in fixed.items() if size is not None}
+    given = {"channels": channels} | {GRID_ARGUMENTS[axis]: size for axis, size in fixed.items()}
+    faults = [(name, f"{short_repr(n)}; it is a whole number from 1 to 2^31") for name, n in given.items() if not _is_size(n)]
+    faults += [(GRID_ARGUMENTS[axis], f"a grid of {grid} has no {GRID_ARGUMENTS[axis]}") for axis in fixed if axis not in grid]
     if faults:
         raise ConfigError(faults)
-    return Sizes.of_map(int(channels), {axis: int(n) for axis, n in told.items()}, grid)
+    return Sizes.of_map(int(channels), {axis: int(size) for axis, size in fixed.items()}, grid)
 
 
-def _size(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and 0 < int(value) <= LARGEST_SIDE
+def _is_size(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and 0 < int(value) <= MAX_SIZE

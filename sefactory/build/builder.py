@@ -1,18 +1,17 @@
-"""Sizes are threaded through the nodes, and each node becomes the module at its path."""
+"""Builds the module tree of a syntax tree: the sizes are inferred node by node, from the input to the output."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
-import torch
 from torch import nn
 
 from ..block import NodeInfo
 from ..config.expressions import MAX_NUMBER, UnresolvedName, Value, evaluate
-from ..config.registry import Operator
 from ..config.scope import LetError, resolve_let, size_variables
 from ..config.syntax_tree import Node, OpNode, ParallelNode, ReferenceNode, SequenceNode, SourceLocation, UnitNode
-from ..errors import InvalidValue
+from ..errors import ConfigError, InvalidValue
 from ..operators.containers import (
     ModuleDict,
     Parallel,
@@ -23,197 +22,213 @@ from ..operators.containers import (
     fused_sizes,
     shared_trunk_sizes,
 )
-from ..operators.deferred_init import DeferredInit, count_parameters
-from ..operators.parameters import MOST_PARAMETERS
+from ..operators.parameters import MAX_PARAMETERS
 from ..shapes import Sizes
 
-BuildResult = tuple[nn.Module | None, Sizes | None]
-FAILED: BuildResult = (None, None)
+Names = Mapping[str, Value]
+Built = tuple[nn.Module, Sizes]
+"""A module and the sizes of its output."""
+
+
+@dataclass(frozen=True)
+class ModuleTree:
+    """The modules of a config, the sizes of their output, one NodeInfo per node, and the values of each `let` by its path."""
+
+    root: nn.Module
+    output: Sizes
+    nodes: tuple[NodeInfo, ...]
+    let: Mapping[str, Names]
+
+
+class FaultyNode(Exception):
+    """A node is at fault and the fault is recorded: what depends on the node is skipped."""
+
+
+def build_tree(root: Node, sizes: Sizes, faults: Iterable[tuple[str, str]] = ()) -> ModuleTree:
+    """Returns the module tree for an input of `sizes`.
+
+    Raises ConfigError with all faults: those that were given and those that are found here.
+    """
+    builder = ModuleBuilder(faults)
+    with suppress(FaultyNode):
+        module, out = builder.build_root(root, sizes)
+        if not builder.faults:
+            return ModuleTree(module, out, tuple(builder.nodes), builder.let)
+    raise ConfigError(dict.fromkeys(builder.faults) or [(str(root.location), "depends on a number that is not known")])
 
 
 class ModuleBuilder:
-    """Makes modules of nodes; a fault is noted, and what rests on it is left out, so that one pass finds what it can."""
+    """Builds modules from nodes and records the faults.
 
-    def __init__(self, faults: list[tuple[str, str]], rehearsal: DeferredInit | None = None) -> None:
-        self.faults, self.rehearsal = faults, rehearsal
-        self.parts: list[NodeInfo] = []
-        self.let: dict[str, Mapping[str, Value]] = {}
+    Methods raise FaultyNode where a node cannot be built. Nodes side by side are all built before that, so that one pass
+    finds as many faults as it can.
+    """
 
-    def root(self, node: Node, sizes: Sizes) -> BuildResult:
-        """The whole config; one map comes in and one has to go out."""
-        module, out = self.node(node, sizes, size_variables(sizes))
-        if out is not None and out["S"] != 1:
+    def __init__(self, faults: Iterable[tuple[str, str]] = ()) -> None:
+        self.faults = [*faults]
+        self.nodes: list[NodeInfo] = []
+        self.let: dict[str, Names] = {}
+
+    def build_root(self, node: Node, sizes: Sizes) -> Built:
+        """Builds a whole config; its output must be one map on the grid of the input."""
+        module, out = self.build_node(node, sizes, size_variables(sizes))
+        if out["S"] != 1:
             text = f"puts {out['S']} maps side by side on S, and nothing joins them later, as pool: {{over: S, by: sum}} would"
             self.faults.append((out.stacked_at or str(node.location), text))
-        if out is not None and any(out[axis] != 1 for axis in out.spatial_axes if axis not in out.grid):
-            self._fault(node.location, f"leaves sizes of {out} (S x C x H x W), and a grid of W has no H")
-        if module is not None and (count := count_parameters(module)) > MOST_PARAMETERS:
-            self._fault(node.location, f"holds {count:,} parameters; at most {MOST_PARAMETERS:,} in a block")
+        if any(out[axis] != 1 for axis in out.spatial_axes if axis not in out.grid):
+            self._record(node.location, f"leaves sizes of {out} (S x C x H x W), and a grid of W has no H")
+        if (count := sum(parameter.numel() for parameter in module.parameters())) > MAX_PARAMETERS:
+            self._record(node.location, f"holds {count:,} parameters; at most {MAX_PARAMETERS:,} in a block")
         return module, out
 
-    def node(self, node: Node, sizes: Sizes, names: Mapping[str, Value]) -> BuildResult:
-        """The module of a node and the sizes behind it; (None, None) where something is at fault."""
-        names, first = self._names(node, names), len(self.parts)
-        module, out = self._module(node, sizes, names)
-        if out is not None and not isinstance(node, ReferenceNode):
-            self.parts.insert(first, NodeInfo(node.path, _word(node), (sizes, out)))
+    def build_node(self, node: Node, sizes: Sizes, names: Names) -> Built:
+        """Builds the module of a node and of all nodes below it; its NodeInfo stands before those of its children."""
+        names, index = self._scope(node, names), len(self.nodes)
+        module, out = self._build(node, sizes, names)
+        if not isinstance(node, ReferenceNode):
+            self.nodes.insert(index, NodeInfo(node.path, _kind(node), (sizes, out)))
         return module, out
 
-    def _module(self, node: Node, sizes: Sizes, names: Mapping[str, Value]) -> BuildResult:
+    def _build(self, node: Node, sizes: Sizes, names: Names) -> Built:
         match node:
             case OpNode():
-                return self._operation(node, sizes, names)
+                return self._operator(node, sizes, names)
             case SequenceNode():
-                return self._chain(node, sizes, names)
+                steps, out = self._sequence(node, sizes, names)
+                return (Series(steps) if node.is_named else steps), out
             case ParallelNode():
-                return self._fork(node, sizes, names)
+                return self._parallel(node, sizes, names)
             case UnitNode():
-                return self._gated(node, sizes, names)
+                return self._unit(node, sizes, names)
             case ReferenceNode():
                 return self._reference(node, sizes, names)
-        return FAILED
+        raise FaultyNode
 
-    def _fault(self, place: SourceLocation, text: str) -> BuildResult:
-        self.faults.append((str(place), text))
-        return FAILED
+    def _record(self, location: SourceLocation, text: str) -> None:
+        self.faults.append((str(location), text))
 
-    def _names(self, node: Node, outer: Mapping[str, Value]) -> Mapping[str, Value]:
+    def _fail(self, location: SourceLocation, text: str) -> NoReturn:
+        self._record(location, text)
+        raise FaultyNode
+
+    def _scope(self, node: Node, outer: Names) -> Names:
+        """The names that a node sees: those around it and those of its `let`."""
         if not node.let:
             return outer
         try:
             names = resolve_let(node.let, outer)
-            self.let[node.path] = {name: names[name] for name in node.let}
-            return names
-        except LetError as found:
-            for name, text in found.faults.items():
-                self._fault(node.location / "let" / name, text)
-            return found.values
+        except LetError as error:
+            for name, text in error.faults.items():
+                self._record(node.location / "let" / name, text)
+            return error.values
+        self.let[node.path] = {name: names[name] for name in node.let}
+        return names
 
-    def _operation(self, node: OpNode, sizes: Sizes, names: Mapping[str, Value]) -> BuildResult:
-        arguments: dict[str, Any] = {}
-        for schema in node.operator.parameters:
-            if schema.name in node.arguments:
-                try:
-                    arguments[schema.name] = schema.read(node.arguments[schema.name], names)
-                except UnresolvedName:
-                    return FAILED
-                except InvalidValue as refused:
-                    return self._fault(node.location, f"{node.operator.name}: {refused}")
+    def _operator(self, node: OpNode, sizes: Sizes, names: Names) -> Built:
+        operator = node.operator
         try:
-            module = self._made(node.operator, sizes, arguments)
-        except ValueError as refused:
-            return self._fault(node.location, f"{node.operator.name}: {refused}")
+            module = operator.make(sizes, **self._arguments(node, names))
+        except ValueError as error:
+            self._fail(node.location, f"{operator.name}: {error}")
         out = getattr(module, "sizes", sizes)
         if out.max_constant > MAX_NUMBER:
-            return self._fault(node.location, f"{node.operator.name}: leaves a size beyond 2^53")
-        return module, _noted(node.location, sizes, out)
+            self._fail(node.location, f"{operator.name}: leaves a size beyond 2^53")
+        if out["S"] != 1 and sizes["S"] == 1:
+            out = replace(out, stacked_at=str(node.location))
+        return module, out
 
-    def _made(self, operator: Operator, sizes: Sizes, arguments: Mapping[str, Any]) -> nn.Module:
-        if self.rehearsal is None:
-            return operator.make(sizes, **arguments)
-        if operator.is_builtin:
-            return self.rehearsal.made(operator.make, sizes, arguments)
-        self.rehearsal.whole = False
-        with torch.device("meta"):
-            return operator.make(sizes, **arguments)
+    def _arguments(self, node: OpNode, names: Names) -> dict[str, Any]:
+        """The arguments of an operator with their expressions evaluated."""
+        schemas = [schema for schema in node.operator.parameters if schema.name in node.arguments]
+        try:
+            return {schema.name: schema.read(node.arguments[schema.name], names) for schema in schemas}
+        except UnresolvedName:
+            raise FaultyNode from None
 
-    def _steps(self, node: SequenceNode, sizes: Sizes, names: Mapping[str, Value]) -> tuple[Sequential | None, Sizes | None]:
-        made: list[tuple[str, nn.Module]] = []
-        here: Sizes | None = sizes
+    def _sequence(self, node: SequenceNode, sizes: Sizes, names: Names) -> tuple[Sequential, Sizes]:
+        steps: list[tuple[str, nn.Module]] = []
         for name, step in node.steps:
-            if here is None:
-                break
-            module, here = self.node(step, here, names)
-            if module is not None:
-                made.append((name, module))
-        return (None, None) if here is None else (Sequential(made), here)
+            module, sizes = self.build_node(step, sizes, names)
+            steps.append((name, module))
+        return Sequential(steps), sizes
 
-    def _chain(self, node: SequenceNode, sizes: Sizes, names: Mapping[str, Value]) -> BuildResult:
-        steps, out = self._steps(node, sizes, names)
-        return (Series(steps) if steps is not None and node.is_named else steps), out
-
-    def _gated(self, node: UnitNode, sizes: Sizes, names: Mapping[str, Value]) -> BuildResult:
-        slots: list[Sequential] = []
-        here: Sizes | None = sizes
-        for slot in (node.squeeze, node.excite, node.gate):
-            if here is None:
-                return FAILED
-            steps, here = self._steps(slot, here, names)
-            slots += [steps] if steps is not None else []
-        if here is None:
-            return FAILED
+    def _unit(self, node: UnitNode, sizes: Sizes, names: Names) -> Built:
+        squeeze, out = self._sequence(node.squeeze, sizes, names)
+        excite, out = self._sequence(node.excite, out, names)
+        gate, out = self._sequence(node.gate, out, names)
         try:
-            axes = find_upsample_axes(node.apply, sizes, here)
-        except InvalidValue as refused:
-            since = f"; maps lie side by side on S since {here.stacked_at}" if here["S"] not in (1, sizes["S"]) else ""
-            return self._fault(node.location, f"{refused}{since}")
-        return Unit(slots[0], slots[1], slots[2], node.apply, axes), sizes
+            axes = find_upsample_axes(node.apply, sizes, out)
+        except InvalidValue as error:
+            since = f"; maps lie side by side on S since {out.stacked_at}" if out["S"] not in (1, sizes["S"]) else ""
+            self._fail(node.location, f"{error}{since}")
+        return Unit(squeeze, excite, gate, node.apply, axes), sizes
 
-    def _fork(self, node: ParallelNode, sizes: Sizes, names: Mapping[str, Value]) -> BuildResult:
-        made = {name: self.node(branch, sizes, names) for name, branch in node.branches}
-        outs = {name: out for name, (_, out) in made.items() if out is not None}
-        if len(outs) < len(made):
-            return FAILED
+    def _parallel(self, node: ParallelNode, sizes: Sizes, names: Names) -> Built:
+        branches = self._children({name: (branch, sizes) for name, branch in node.branches}, names)
+        outs = {name: out for name, (_, out) in branches.items()}
+        trunk = None
+        if node.shared is not None:
+            trunk, outs = self._shared_trunk(node.location / "shared", node.shared, outs, names)
+        heads = self._children({name: (head, outs[name]) for name, head in node.branch_heads if name in outs}, names)
+        outs |= {name: out for name, (_, out) in heads.items()}
+        out = self._fused(node, [*outs.values()])
+        return Parallel(_module_dict(branches), trunk, _module_dict(heads) if node.branch_heads else None, node.fuse), out
+
+    def _children(self, nodes: Mapping[str, tuple[Node, Sizes]], names: Names) -> dict[str, Built]:
+        """Builds nodes side by side, each for its own sizes."""
+        built: dict[str, Built] = {}
+        for name, (node, sizes) in nodes.items():
+            with suppress(FaultyNode):
+                built[name] = self.build_node(node, sizes, names)
+        if len(built) < len(nodes):
+            raise FaultyNode
+        return built
+
+    def _shared_trunk(
+        self, location: SourceLocation, node: SequenceNode, branches: Mapping[str, Sizes], names: Names
+    ) -> tuple[Sequential, dict[str, Sizes]]:
+        """The shared trunk and the sizes of each branch behind it: S and C are those of the trunk, the grid is kept."""
         try:
-            shared, after = self._trunk(node.shared, outs, names)
-        except InvalidValue as refused:
-            return self._fault(node.location / "shared", str(refused))
-        if after is None:
-            return FAILED
-        own = {name: self.node(step, after[name], names) for name, step in node.branch_heads if name in after}
-        ends = [own[name][1] if name in own else out for name, out in after.items()]
-        out = self._fused(node, [end for end in ends if end is not None]) if all(ends) else None
-        if out is None:
-            return FAILED
-        return Parallel(_branches(made), shared, _branches(own) if node.branch_heads else None, node.fuse), out
+            joined = shared_trunk_sizes([*branches.values()])
+        except InvalidValue as error:
+            self._fail(location, str(error))
+        trunk, out = self._sequence(node, joined, names)
+        after, before = (" x ".join(str(sizes[axis]) for axis in joined.spatial_axes) for sizes in (out, joined))
+        if after != before:
+            self._fail(location, f"a shared trunk keeps its positions, {before}; this one leaves {after}")
+        return trunk, {
+            name: replace(out.replace({a: s[a] for a in s.spatial_axes}), grid=s.grid) for name, s in branches.items()
+        }
 
-    def _fused(self, node: ParallelNode, ends: list[Sizes]) -> Sizes | None:
+    def _fused(self, node: ParallelNode, branches: list[Sizes]) -> Sizes:
+        """The sizes of the fused branches."""
         try:
-            out = fused_sizes(node.fuse, ends)
-        except InvalidValue as refused:
-            self._fault(node.location / "fuse", str(refused))
-            return None
-        several = next((end.stacked_at for end in ends if end["S"] != 1), "")
-        return replace(out, stacked_at=str(node.location) if node.fuse == "stack" and not several else several)
+            out = fused_sizes(node.fuse, branches)
+        except InvalidValue as error:
+            self._fail(node.location / "fuse", str(error))
+        stacked_at = next((sizes.stacked_at for sizes in branches if sizes["S"] != 1), "")
+        return replace(out, stacked_at=stacked_at or (str(node.location) if node.fuse == "stack" else ""))
 
-    def _trunk(
-        self, node: SequenceNode | None, outs: dict[str, Sizes], names: Mapping[str, Value]
-    ) -> tuple[Sequential | None, dict[str, Sizes] | None]:
-        """The shared trunk and what each branch is behind it."""
-        if node is None:
-            return None, outs
-        seen = shared_trunk_sizes(list(outs.values()))
-        steps, out = self._steps(node, seen, names)
-        if steps is None or out is None:
-            return None, None
-        left, kept = (" x ".join(str(sizes[axis]) for axis in seen.spatial_axes) for sizes in (out, seen))
-        if left != kept:
-            raise InvalidValue(f"a shared trunk keeps its positions, {kept}; this one leaves {left}")
-        return steps, {name: replace(out.replace({a: o[a] for a in o.spatial_axes}), grid=o.grid) for name, o in outs.items()}
-
-    def _reference(self, node: ReferenceNode, sizes: Sizes, names: Mapping[str, Value]) -> BuildResult:
-        given: dict[str, Any] = {}
+    def _reference(self, node: ReferenceNode, sizes: Sizes, names: Names) -> Built:
+        """Builds another config; of the names around it, it sees only those that are passed as parameters."""
+        parameters: dict[str, Any] = {}
         for name, value in node.parameters.items():
             try:
-                given[name] = evaluate(value, names) if isinstance(value, str) else value
+                parameters[name] = evaluate(value, names) if isinstance(value, str) else value
             except UnresolvedName:
-                return FAILED
-            except InvalidValue as refused:
-                self._fault(node.location, f"{node.body.location.file}: {name} is {refused}")
-        return self.node(replace(node.body, let={**node.body.let, **given}), sizes, size_variables(sizes))
+                raise FaultyNode from None
+            except InvalidValue as error:
+                self._record(node.location, f"{node.body.location.file}: {name} is {error}")
+        body = replace(node.body, let={**node.body.let, **parameters})
+        return self.build_node(body, sizes, size_variables(sizes))
 
 
-def _branches(made: Mapping[str, BuildResult]) -> ModuleDict:
-    return ModuleDict({name: module for name, (module, _) in made.items() if module is not None})
+def _module_dict(children: Mapping[str, Built]) -> ModuleDict:
+    return ModuleDict({name: module for name, (module, _) in children.items()})
 
 
-def _noted(place: SourceLocation, sizes: Sizes, out: Sizes) -> Sizes:
-    """The sizes behind a node, with its place where one map became several."""
-    return replace(out, stacked_at=str(place)) if out["S"] != 1 and sizes["S"] == 1 else out
-
-
-def _word(node: Node) -> str:
-    """What a node is, in a word or two."""
+def _kind(node: Node) -> str:
+    """The operator of a node, or the keyword of its form."""
     match node:
         case OpNode():
             return node.operator.name

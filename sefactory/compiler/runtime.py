@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from ..kernels.dispatch import SMALL, asked_once, exporting
 from ..operators.containers import Sequential
-from ..operators.deferred_init import iter_modules
 from ..operators.norm import BatchNorm
 from ..shapes import Sizes
 from . import ir as ops
@@ -99,7 +98,7 @@ class Watch(NamedTuple):
     @classmethod
     def over(cls, node: nn.Module) -> "Watch":
         """The tree as it is now."""
-        modules = list(iter_modules(node))
+        modules = list(node.modules())
         children = [module._modules for module in modules if module._modules or isinstance(module, Sequential)]
         hooks = [hooks for module in modules for hooks in _hooks(module)]
         return cls(children, list(chain.from_iterable(map(dict.values, children))), hooks)
@@ -114,8 +113,7 @@ def settled(node: nn.Module) -> bool:
 
     Under torch.jit.trace they are values of the graph that it makes: what is written from them is good for that run alone.
     """
-    weights = (weight for module in iter_modules(node) for weight in module._parameters.values() if weight is not None)
-    return all(type(n) is int for weight in weights for n in weight.shape)
+    return all(type(n) is int for weight in node.parameters() for n in weight.shape)
 
 
 class CompiledBlock:

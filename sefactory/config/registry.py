@@ -35,7 +35,7 @@ class Operator:
 
     @cached_property
     def is_builtin(self) -> bool:
-        """Whether it is of the package: then every tensor that it allocates is one of `rehearsal.drawn`."""
+        """True for an operator of the package, False for one that a user registered."""
         return str(self.make.__module__).startswith("sefactory.operators.")
 
     @cached_property
@@ -89,11 +89,6 @@ _ATTRIBUTES: set[str] = set()
 def operators() -> list[str]:
     """The names of all registered operators, sorted."""
     return sorted(_OPERATORS)
-
-
-def registered_operators() -> tuple[Operator, ...]:
-    """All of them: where this is equal, every name means what it meant."""
-    return tuple(_OPERATORS.values())
 
 
 def find_operator(name: str) -> Operator | None:

@@ -1,6 +1,5 @@
 """A config as a tree of nodes: what each place of it is. No sizes yet, no torch."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -50,9 +49,6 @@ class SourceLocation(NamedTuple):
         return uses if len(uses) <= MAX_USES else [*uses[: MAX_USES - 1], "...", uses[-1]]
 
 
-CacheKey = tuple[str, str, str]
-
-
 @dataclass(frozen=True)
 class Config:
     """A config in plain containers, the label of its file, and the folder in which its references are looked up first.
@@ -69,11 +65,6 @@ class Config:
         """The names it gives to numbers; its parameters when it is used by name."""
         let = self.data.get("let") if isinstance(self.data, dict) else None
         return let if isinstance(let, dict) else {}
-
-    @cached_property
-    def cache_key(self) -> CacheKey:
-        """All of it in text: label, folder and data. So an edit of a file is always seen, and True is not 1."""
-        return self.label, str(self.folder), json.dumps(self.data)
 
     @cached_property
     def has_null(self) -> bool:

@@ -11,15 +11,14 @@ from ..config.registry import operator
 from ..config.schema import Axes, Real, Sides, Size
 from ..errors import InvalidValue
 from ..shapes import Sizes
-from .module import Module
-from .parameters import divide, inverse, normal
+from .parameters import exact_div, inverse_permutation, normal_parameter
 from .precision import in_float32
 
 Similarity = Literal["dot", "cosine"]
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
-class Attention(Module):
+class Attention(nn.Module):
     """y_i = sum_j softmax_j(scale q_i . k_j) v_j among the tokens; every axis but tokens and features is batch.
 
     With key width d the channels are q (heads d), k (heads d), v (the rest), each cut into heads; else q = k = v = x.
@@ -50,7 +49,7 @@ class Attention(Module):
         axes = sizes.axes.replace("C", "hC")  # C cut into heads
         arranged = sizes.axes_except(tokens, features) + "h" + features + tokens
         self.order = (0, *(axes.index(axis) + 1 for axis in arranged))
-        self.back = inverse(self.order)
+        self.back = inverse_permutation(self.order)
         self.position: nn.Parameter | None = None
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
@@ -151,7 +150,7 @@ def attention(
     scale = scale if scale is not None else 1.0 if key is None or "C" in tokens else float(key**-0.5)
     module = Attention(sizes, tokens, features, key, heads, scale, factored=factored, similarity=similarity)
     if lengths:
-        module.position = normal((2, width, *lengths))
+        module.position = normal_parameter((2, width, *lengths))
     return module
 
 
@@ -163,7 +162,7 @@ def _width(sizes: Sizes, tokens: str, key: int | None, heads: int) -> int:
         raise InvalidValue(f"C of {channels} has no room for q and k of {heads} x {key} channels each and a v")
     if key is not None and "C" in tokens and channels != 3 * width:
         raise InvalidValue(f"C of {channels} is not 3 x {heads} x {key}: where C is a token axis q, k and v are equally wide")
-    divide("the width of v", channels - 2 * width if key else channels, heads)
+    exact_div("the width of v", channels - 2 * width if key else channels, heads)
     if "C" in tokens and sizes.replace({"C": width // heads}).has_unit_axes(tokens):
         raise InvalidValue(f"tokens {tokens} have size 1 in each of {heads} heads: there is nothing to attend to")
     return width

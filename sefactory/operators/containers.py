@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from ..config.registry import reserve_attributes
 from ..errors import InvalidValue, join_words
 from ..shapes import Dim, Sizes, SymbolicDim, broadcast, is_at_most
-from .module import Module
 
 FUSES: dict[str, Callable[[Sequence[Tensor]], Tensor]] = {
     "sum": lambda maps: reduce(torch.add, maps),
@@ -85,7 +84,7 @@ def shared_trunk_sizes(branches: Sequence[Sizes]) -> Sizes:
 reserve_attributes({*dir(nn.Module()), "training"})
 
 
-class Sequential(Module):
+class Sequential(nn.Module):
     """Children by name, one after the other; without children the identity."""
 
     def __init__(self, steps: Iterable[tuple[str, nn.Module]]) -> None:
@@ -99,7 +98,7 @@ class Sequential(Module):
         return x_BSCHW
 
 
-class ModuleDict(Module):
+class ModuleDict(nn.Module):
     """Children by name, side by side; the owner says what becomes of them."""
 
     def __init__(self, branches: Mapping[str, nn.Module]) -> None:
@@ -107,7 +106,7 @@ class ModuleDict(Module):
         self._modules.update(branches)
 
 
-class Series(Module):
+class Series(nn.Module):
     """Steps under the name `series`."""
 
     def __init__(self, series: Sequential) -> None:
@@ -119,7 +118,7 @@ class Series(Module):
         return y
 
 
-class Unit(Module):
+class Unit(nn.Module):
     """y = apply(x, gate(excite(squeeze(x)))); a gate coarser than x is first brought to its grid (nearest)."""
 
     def __init__(self, squeeze: Sequential, excite: Sequential, gate: Sequential, apply_mode: str, upsample_axes: str) -> None:
@@ -149,7 +148,7 @@ def upsample_to(gate: Tensor, x: Tensor, axes: str) -> Tensor:
     return torch.unflatten(y, 0, gate.shape[:2])
 
 
-class Parallel(Module):
+class Parallel(nn.Module):
     """fuse_i own_i(shared(branch_i(x))): branches side by side, a trunk that sees all their positions, steps of their own."""
 
     def __init__(self, parallel: ModuleDict, shared: Sequential | None, own: ModuleDict | None, fuse: str) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config.registry import operator
@@ -14,8 +14,7 @@ from ..config.schema import Axes, NoAxes, Real, Size
 from ..errors import InvalidValue
 from ..shapes import Dim, Sizes, broadcast, ceil_div
 from .linear import out_size
-from .module import Module
-from .parameters import check_roles, divide, inverse, learned, roles
+from .parameters import check_roles, default_mix, exact_div, init_parameter, inverse_permutation
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 MOST_PADDING = 10_000
@@ -23,7 +22,7 @@ Mode = Literal["zeros", "circular", "reflect", "replicate"]
 Padding = Annotated[int, Field(ge=0, le=MOST_PADDING)]
 
 
-class Conv(Module):
+class Conv(nn.Module):
     """A window along some axes, dense over the mixed ones, with weights of their own for `each`.
 
     x_BSCHW -> y_BSCHW: `out` on the first mixed axis, 1 on the others, `reached` along the window.
@@ -49,8 +48,8 @@ class Conv(Module):
         start: float | None = None,
     ) -> None:
         super().__init__()
-        inputs = (divide(f"{mix[0]} of", sizes.number(mix[0]), groups), *sizes.numbers(mix[1:])) if mix else ()
-        divide("out", out, groups)
+        inputs = (exact_div(f"{mix[0]} of", sizes.number(mix[0]), groups), *sizes.numbers(mix[1:])) if mix else ()
+        exact_div("out", out, groups)
         self.stride, self.dilation, self.padding, self.mode = stride, dilation, tuple(padding), mode
         self.along, self.mix, self.each = along, mix, each
         self.groups = groups * math.prod(sizes.numbers(each))
@@ -59,12 +58,12 @@ class Conv(Module):
             changed[axis] = reached(sizes, axis, k, p, stride, dilation)
         self.sizes = sizes.replace(changed)
         fan_in = math.prod(inputs) * math.prod(kernel)
-        self.weight = learned((*sizes.numbers(each), out, *inputs, *kernel), fan_in, start)
-        self.bias = learned((*sizes.numbers(each), out), fan_in, None if start is None else 0) if bias else None
+        self.weight = init_parameter((*sizes.numbers(each), out, *inputs, *kernel), fan_in, start)
+        self.bias = init_parameter((*sizes.numbers(each), out), fan_in, None if start is None else 0) if bias else None
         self.channels = self.sizes.numbers(each + mix)
         self.batch_axes = sizes.axes_except(along, mix, each)
         self.order = (0, *sizes.dims(self.batch_axes + each + mix + along))
-        self.back = inverse(self.order)
+        self.back = inverse_permutation(self.order)
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         x = x_BSCHW.permute(self.order)
@@ -156,7 +155,7 @@ def conv(
     kernels = _each("kernel", kernel, along)
     mode: Mode = padding if isinstance(padding, str) else "zeros"
     paddings = _keeping(kernels, dilation, mode) if isinstance(padding, str) else _each("padding", padding, along)
-    mix = roles(sizes, mix, along, each)
+    mix = default_mix(sizes, mix, along, each)
     check_roles({"along": along, "mix": mix, "each": each})
     if groups > 1 and not mix:
         raise InvalidValue(f"groups {groups} cut a mixed axis, and nothing is mixed")
@@ -183,7 +182,7 @@ def _keeping(kernels: Sequence[int], dilation: int, mode: Mode) -> list[int]:
     return padding
 
 
-class MultiScale(Module):
+class MultiScale(nn.Module):
     """fuse_k conv_k(x): windows of several sizes over the same axes, their results summed, averaged or put end to end on C."""
 
     def __init__(self, convolutions: list[Conv], fuse: str) -> None:

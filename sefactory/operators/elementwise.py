@@ -11,11 +11,10 @@ from ..config.registry import operator
 from ..config.schema import Axes, Fraction, NoAxes, Real
 from ..errors import InvalidValue
 from ..shapes import Sizes
-from .module import Module
-from .parameters import learned, spread
+from .parameters import broadcast_to_map, init_parameter
 
 
-class Elementwise(Module):
+class Elementwise(nn.Module):
     """A function of torch, by its name."""
 
     def __init__(self, name: str) -> None:
@@ -57,7 +56,7 @@ _register("log", partial(Elementwise, "log"), "log(x), of values above 0")
 _register("identity", nn.Identity, "x")
 
 
-class Softmax(Module):
+class Softmax(nn.Module):
     """exp(x) / sum exp(x) over some axes together."""
 
     def __init__(self, dims: tuple[int, ...]) -> None:
@@ -81,18 +80,18 @@ def softmax(sizes: Sizes, over: Axes) -> Softmax:
     return Softmax(sizes.dims(over))
 
 
-class Gain(Module):
+class Gain(nn.Module):
     """w x + b, one w (and b) for each index of the `each` axes. weight, bias: (each...)."""
 
     def __init__(self, sizes: Sizes, each: str, bias: bool, start: float, bias_start: float) -> None:
         super().__init__()
         self.each, self.map_sizes = each, sizes
-        self.weight = learned(sizes.numbers(each), start=start)
-        self.bias = learned(sizes.numbers(each), start=bias_start) if bias else None
+        self.weight = init_parameter(sizes.numbers(each), start=start)
+        self.bias = init_parameter(sizes.numbers(each), start=bias_start) if bias else None
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        y = x_BSCHW * spread(self.weight, self.each, self.map_sizes)
-        return y if self.bias is None else y + spread(self.bias, self.each, self.map_sizes)
+        y = x_BSCHW * broadcast_to_map(self.weight, self.each, self.map_sizes)
+        return y if self.bias is None else y + broadcast_to_map(self.bias, self.each, self.map_sizes)
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, each={self.each!r}"
@@ -107,7 +106,7 @@ def gain(sizes: Sizes, each: NoAxes = "", bias: bool = False, start: Real = 0, b
     return Gain(sizes, each, bias, start, bias_start)
 
 
-class Affine(Module):
+class Affine(nn.Module):
     """scale x + shift, fixed."""
 
     def __init__(self, scale: float, shift: float) -> None:
@@ -127,7 +126,7 @@ def affine(sizes: Sizes, scale: Real = 1, shift: Real = 0) -> Affine:
     return Affine(scale, shift)
 
 
-class Clamp(Module):
+class Clamp(nn.Module):
     """min(max(x, low), high), each bound where there is one."""
 
     def __init__(self, low: float | None, high: float | None) -> None:
@@ -151,7 +150,7 @@ def clamp(sizes: Sizes, min: Real | None = None, max: Real | None = None) -> Cla
     return Clamp(min, max)
 
 
-class Dropout(Module):
+class Dropout(nn.Module):
     """In training x m / (1 - p), m = 0 with probability p and else 1, one m along all of `dims`; in eval x."""
 
     def __init__(self, p: float, dims: tuple[int, ...]) -> None:

@@ -5,20 +5,19 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config.registry import operator
 from ..config.schema import Axes, Index, Sides, Size
 from ..errors import InvalidValue
 from ..shapes import Dim, Sizes, ceil_div, multiply
-from .module import Module
-from .parameters import divide
+from .parameters import exact_div
 
 Scale = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
 
 
-class Slice(Module):
+class Slice(nn.Module):
     """x[start:stop] along one axis."""
 
     def __init__(self, sizes: Sizes, axis: str, start: int, stop: int) -> None:
@@ -45,14 +44,14 @@ def slice_(sizes: Sizes, start: Index = 0, stop: Size | None = None, over: Axes 
     return Slice(sizes, over, start, stop)
 
 
-class Stack(Module):
+class Stack(nn.Module):
     """C to S: each of `groups` groups of channels is cut into `parts`; the p-th parts of all groups make the p-th map."""
 
     def __init__(self, sizes: Sizes, parts: int, groups: int) -> None:
         super().__init__()
         channels = sizes.number("C")
         self.parts, self.groups = parts, groups
-        self.sizes = sizes.replace({"S": parts, "C": divide("C of", channels, parts * groups) * groups})
+        self.sizes = sizes.replace({"S": parts, "C": exact_div("C of", channels, parts * groups) * groups})
 
     def forward(self, x_B1CHW: Tensor) -> Tensor:
         x_BGSCHW = torch.unflatten(x_B1CHW.squeeze(1), 1, (self.groups, self.parts, -1))
@@ -70,12 +69,12 @@ def stack(sizes: Sizes, parts: Size = 2, groups: Size = 1) -> Stack:
     return Stack(sizes, parts, groups)
 
 
-class Unstack(Module):
+class Unstack(nn.Module):
     """S to C, the inverse of Stack with the same groups."""
 
     def __init__(self, sizes: Sizes, groups: int) -> None:
         super().__init__()
-        divide("C of", sizes.number("C"), groups)
+        exact_div("C of", sizes.number("C"), groups)
         self.groups = groups
         self.sizes = sizes.replace({"S": 1, "C": sizes.number("S") * sizes.number("C")})
 
@@ -93,7 +92,7 @@ def unstack(sizes: Sizes, groups: Size = 1) -> Unstack:
     return Unstack(sizes, groups)
 
 
-class Resize(Module):
+class Resize(nn.Module):
     """x on another grid: nearest, bilinear between half-pixel centres (align_corners=False), or area, the adaptive mean.
 
     x_BSCHW -> y_BSCHW with the grid as `to` says, or finer or coarser by a whole factor: n * times, ceil(n / step).

@@ -12,11 +12,10 @@ from ..config.registry import operator
 from ..config.schema import NoAxes, Real, Size
 from ..errors import InvalidValue
 from ..shapes import Sizes
-from .module import Module
-from .parameters import check_roles, divide, learned, roles, spread
+from .parameters import broadcast_to_map, check_roles, default_mix, exact_div, init_parameter
 
 
-class Linear(Module):
+class Linear(nn.Module):
     """y_o = sum_i w_oi x_i + b_o over the mixed axes; `each` axes have weights of their own, the rest share them.
 
     x_BSCHW -> y_BSCHW with `out` on the first mixed axis and 1 on the others. weight: (each..., out, in...), the first
@@ -26,14 +25,14 @@ class Linear(Module):
     def __init__(self, sizes: Sizes, out: int, mix: str, each: str, groups: int, bias: bool, start: float | None) -> None:
         super().__init__()
         first = sizes.number(mix[0]) if mix else 1
-        inputs = (divide(f"{mix[0]} of", first, groups), *sizes.numbers(mix[1:])) if mix else ()
-        divide("out", out, groups)
+        inputs = (exact_div(f"{mix[0]} of", first, groups), *sizes.numbers(mix[1:])) if mix else ()
+        exact_div("out", out, groups)
         fan_in = math.prod(inputs)
         self.mix, self.each, self.groups = mix, each, groups
         one = all(sizes[axis] == 1 for axis in sizes.spatial_axes)
         self.descriptors = mix == "C" and not each and groups == 1 and one  # of which a matrix product takes half the time
-        self.weight = learned((*sizes.numbers(each), out, *inputs), fan_in, start)
-        self.bias = learned((*sizes.numbers(each), out), fan_in, None if start is None else 0) if bias else None
+        self.weight = init_parameter((*sizes.numbers(each), out, *inputs), fan_in, start)
+        self.bias = init_parameter((*sizes.numbers(each), out), fan_in, None if start is None else 0) if bias else None
         self.sizes = sizes.replace({axis: out if axis == mix[0] else 1 for axis in mix})
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
@@ -51,13 +50,13 @@ class Linear(Module):
         if self.bias is None:
             return y_BSCHW
         if not self.mix:
-            return y_BSCHW + spread(self.bias.squeeze(-1), self.each, self.sizes)
-        return y_BSCHW + spread(self.bias, self.each + self.mix[0], self.sizes)
+            return y_BSCHW + broadcast_to_map(self.bias.squeeze(-1), self.each, self.sizes)
+        return y_BSCHW + broadcast_to_map(self.bias, self.each + self.mix[0], self.sizes)
 
     def _contract(self, x_BSCHW: Tensor) -> Tensor:
         """The general case as one einsum: g counts the groups, o the outputs."""
         if not self.mix:
-            return x_BSCHW * spread(self.weight.squeeze(-1), self.each, self.sizes)
+            return x_BSCHW * broadcast_to_map(self.weight.squeeze(-1), self.each, self.sizes)
         first, axes = self.mix[0], self.sizes.axes
         kept = [axis for axis in axes if axis == first or axis not in self.mix]
         x = torch.unflatten(x_BSCHW, self.sizes.dim(first), (self.groups, -1))
@@ -103,7 +102,7 @@ def linear(
     `each` axes have weights of their own, `groups` cuts the first mixed axis. `start` fills the weights with a constant,
     and the terms with 0.
     """
-    mix = roles(sizes, mix, each)
+    mix = default_mix(sizes, mix, each)
     check_roles({"mix": mix, "each": each})
     return Linear(sizes, out_size(sizes, out, mix, each), mix, each, groups, bias, start)
 

@@ -3,18 +3,17 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config.registry import operator
 from ..config.schema import Axes, Fraction, Positive, Real, Size
 from ..shapes import Sizes
-from .module import Module
-from .parameters import constant, divide, inverse, learned
+from .parameters import exact_div, init_parameter, inverse_permutation
 from .precision import sum_keepdim
 
 
-class BatchNorm(Module):
+class BatchNorm(nn.Module):
     """w (x - mean) / sqrt(var + eps) + b, statistics over the batch and all axes but `each`; arXiv:1502.03167.
 
     running <- (1 - momentum) running + momentum batch, the variance unbiased. weight, bias, running_*: (each...).
@@ -29,14 +28,14 @@ class BatchNorm(Module):
         super().__init__()
         shape = sizes.numbers(each)
         self.momentum, self.eps, self.each = momentum, eps, each
-        self.weight, self.bias = learned(shape, start=start), learned(shape, start=0)
-        self.register_buffer("running_mean", constant(shape, 0.0))
-        self.register_buffer("running_var", constant(shape, 1.0))
-        self.register_buffer("num_batches_tracked", constant((), 0))
+        self.weight, self.bias = init_parameter(shape, start=start), init_parameter(shape, start=0)
+        self.register_buffer("running_mean", torch.zeros(shape))
+        self.register_buffer("running_var", torch.ones(shape))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
         own = sizes.dims(each)
         self.lead = first = min(own)
         self.order = (*range(first), *own, *[dim for dim in range(first + 1, len(sizes.axes) + 1) if dim not in own])
-        self.back = inverse(self.order)
+        self.back = inverse_permutation(self.order)
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         if self.training:
@@ -58,13 +57,13 @@ def batch_norm(sizes: Sizes, each: Axes = "C", start: Real = 1, momentum: Fracti
     return BatchNorm(sizes, each, start, momentum, eps)
 
 
-class LayerNorm(Module):
+class LayerNorm(nn.Module):
     """Each position over its channels, then w x + b for each channel. weight, bias: (C)."""
 
     def __init__(self, channels: int, start: float, eps: float) -> None:
         super().__init__()
         self.eps = eps
-        self.weight, self.bias = learned((channels,), start=start), learned((channels,), start=0)
+        self.weight, self.bias = init_parameter((channels,), start=start), init_parameter((channels,), start=0)
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         y = F.layer_norm(x_BSCHW.movedim(2, -1), self.weight.shape, self.weight, self.bias, self.eps)
@@ -80,13 +79,13 @@ def layer_norm(sizes: Sizes, eps: Positive = 1e-5, start: Real = 1) -> LayerNorm
     return LayerNorm(sizes.number("C"), start, eps)
 
 
-class GroupNorm(Module):
+class GroupNorm(nn.Module):
     """Groups of channels with their positions, each map on S by itself; then w x + b for each channel. weight, bias: (C)."""
 
     def __init__(self, channels: int, groups: int, start: float, eps: float) -> None:
         super().__init__()
         self.groups, self.eps = groups, eps
-        self.weight, self.bias = learned((channels,), start=start), learned((channels,), start=0)
+        self.weight, self.bias = init_parameter((channels,), start=start), init_parameter((channels,), start=0)
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         y = torch.group_norm(x_BSCHW.flatten(0, 1), self.groups, self.weight, self.bias, self.eps)
@@ -99,11 +98,11 @@ class GroupNorm(Module):
 @operator("group_norm")
 def group_norm(sizes: Sizes, groups: Size = 1, eps: Positive = 1e-5, start: Real = 1) -> GroupNorm:
     """Group normalisation (arXiv:1803.08494): groups of channels with their positions, affine for each channel."""
-    divide("C of", sizes.number("C"), groups)
+    exact_div("C of", sizes.number("C"), groups)
     return GroupNorm(sizes.number("C"), groups, start, eps)
 
 
-class Standardize(Module):
+class Standardize(nn.Module):
     """(x - mean) / sqrt(var + eps) over some axes of each sample; without parameters. One value alone becomes 0."""
 
     def __init__(self, dims: tuple[int, ...], eps: float, unbiased: bool) -> None:

@@ -1,70 +1,46 @@
-"""Learned tensors and how they lie against a map; shared by the operators that own weights."""
+"""Creates the weights of operators, and helps to place them against a map."""
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InvalidValue
 from ..shapes import Sizes
-from .deferred_init import META, init_parameter
 
-MOST_PARAMETERS = 10**9
+MAX_PARAMETERS = 10**9
 
 
-def learned(shape: Sequence[int], fan_in: int = 1, start: float | None = None) -> nn.Parameter:
-    """U(-a, a) with a = fan_in^-0.5 (torch's rule for linear maps), or the constant `start`.
+def init_parameter(shape: Sequence[int], fan_in: int = 1, start: float | None = None) -> nn.Parameter:
+    """Returns a parameter drawn from U(-a, a), a = 1 / sqrt(fan_in) as in nn.Linear, or filled with `start`.
 
-    Raises Refused above 10^9 entries, before anything is allocated, and for a start that the dtype cannot hold.
+    Raises InvalidValue above 10^9 entries, before memory is allocated, and for a `start` that the dtype cannot hold.
     """
-    _check(shape)
-    dtype = torch.get_default_dtype()
+    _check_size(shape)
+    dtype, bound = torch.get_default_dtype(), fan_in**-0.5
     if start is not None and abs(start) > torch.finfo(dtype).max:
         raise InvalidValue(f"start {start:g} is beyond {str(dtype).removeprefix('torch.')}")
-    return init_parameter(partial(_begun, tuple(shape), fan_in, start))
+    weight = torch.empty(tuple(shape))
+    return nn.Parameter(weight.uniform_(-bound, bound) if start is None else weight.fill_(start))
 
 
-def normal(shape: Sequence[int]) -> nn.Parameter:
-    """N(0, 1), of at most 10^9 entries as `learned`."""
-    _check(shape)
-    return init_parameter(partial(_normal, tuple(shape)))
+def normal_parameter(shape: Sequence[int]) -> nn.Parameter:
+    """Returns a parameter drawn from N(0, 1). Raises InvalidValue above 10^9 entries."""
+    _check_size(shape)
+    weight = torch.empty(tuple(shape))
+    return nn.Parameter(weight if weight.is_meta else weight.normal_())  # normal_ on meta imports torch's compiler: 1 s
 
 
-def constant(shape: Sequence[int], value: int | float) -> Tensor:
-    """A tensor of one value for a buffer, integer where the value is."""
-    return init_parameter(partial(_constant, tuple(shape), value))
+def _check_size(shape: Sequence[int]) -> None:
+    if math.prod(shape) > MAX_PARAMETERS:
+        raise InvalidValue(f"would hold {math.prod(shape):,} parameters; at most {MAX_PARAMETERS:,} in a block")
 
 
-def _constant(shape: tuple[int, ...], value: int | float, device: torch.device | None) -> Tensor:
-    if device is META:  # torch.full runs in Python there
-        return torch.empty(shape, dtype=torch.long if isinstance(value, int) else None, device=device)
-    return torch.full(shape, value, device=device)
+def default_mix(sizes: Sizes, mix: str | None, *others: str) -> str:
+    """Returns the mixed axes: `mix` where it is written; else C, or no axis where C is among the `others`.
 
-
-def _check(shape: Sequence[int]) -> None:
-    if math.prod(shape) > MOST_PARAMETERS:
-        raise InvalidValue(f"would hold {math.prod(shape):,} parameters; at most {MOST_PARAMETERS:,} in a block")
-
-
-def _begun(shape: tuple[int, ...], fan_in: int, start: float | None, device: torch.device | None) -> nn.Parameter:
-    weight = torch.empty(shape, device=device)
-    if not weight.is_meta:
-        weight = weight.uniform_(-(fan_in**-0.5), fan_in**-0.5) if start is None else weight.fill_(start)
-    return nn.Parameter(weight)
-
-
-def _normal(shape: tuple[int, ...], device: torch.device | None) -> nn.Parameter:
-    """On the meta device there is nothing to draw, and torch would import its whole compiler to do it."""
-    weight = torch.empty(shape, device=device)
-    return nn.Parameter(weight if weight.is_meta else torch.randn_like(weight))
-
-
-def roles(sizes: Sizes, mix: str | None, *others: str) -> str:
-    """The mixed axes: as written; else C, and where C has another role none.
-
-    Raises Refused where that default would silently leave out maps that lie side by side on S.
+    Raises InvalidValue where S > 1 and no axes are written for S: maps would be left out without notice.
     """
     if mix is not None:
         return mix
@@ -85,20 +61,24 @@ def check_roles(axes_by_role: Mapping[str, str]) -> None:
             roles[axis] = role
 
 
-def spread(t: Tensor, axes: str, sizes: Sizes) -> Tensor:
-    """A tensor with one dimension for each of `axes`, in the order written, made to broadcast against x_BSCHW."""
+def broadcast_to_map(t: Tensor, axes: str, sizes: Sizes) -> Tensor:
+    """Returns a tensor with one dimension per axis of `axes`, in that order, reshaped to broadcast against x_BSCHW."""
     order = sorted(range(len(axes)), key=lambda i: sizes.dim(axes[i]))
     t = t.permute(order)
     return t.reshape([t.shape[order.index(axes.index(a))] if a in axes else 1 for a in sizes.axes])
 
 
-def divide(what: str, size: int, groups: int) -> int:
-    """size / groups; Raises Refused where that is not whole."""
+def exact_div(name: str, size: int, groups: int) -> int:
+    """Returns size / groups. Raises InvalidValue where that is not a whole number."""
     if size % groups:
-        raise InvalidValue(f"{what} {size} is not divisible by {groups}")
+        raise InvalidValue(f"{name} {size} is not divisible by {groups}")
     return size // groups
 
 
-def inverse(order: Sequence[int]) -> tuple[int, ...]:
-    """The permutation that undoes another."""
+def inverse_permutation(order: Sequence[int]) -> tuple[int, ...]:
+    """Returns the permutation that undoes `order`.
+
+    >>> inverse_permutation((0, 2, 3, 1))
+    (0, 3, 1, 2)
+    """
     return tuple(order.index(i) for i in range(len(order)))

@@ -6,15 +6,14 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config.registry import operator
 from ..config.schema import Axes, Index, Positive, Size
 from ..errors import InvalidValue
 from ..shapes import Sizes, ceil_div
-from .module import Module
-from .parameters import learned
+from .parameters import init_parameter
 from .precision import in_float32, sum_keepdim
 
 MOST_ROUNDS = 1000
@@ -69,7 +68,7 @@ STATISTICS: dict[str, Callable[[Tensor, tuple[int, ...]], Tensor]] = {
 Statistic = Literal["mean", "max", "min", "sum", "std", "var", "l1", "l2", "logsumexp"]
 
 
-class Pool(Module):
+class Pool(nn.Module):
     """Each statistic of x over some axes, side by side on S: the first over all maps, then the second, ...
 
     x_BSCHW -> y_BSCHW with those axes 1 and S multiplied by the number of statistics. var divides by n - 1, or by n
@@ -109,7 +108,7 @@ def pool(
     return Pool(sizes, over, [by] if isinstance(by, str) else by, eps, unbiased)
 
 
-class LocalPool(Module):
+class LocalPool(nn.Module):
     """Mean or maximum over windows of `kernel` at stride `extent`, without what lies outside (arXiv:1810.12348 at 2e - 1).
 
     x_BSCHW -> y_BSCHW with every axis of the grid ceil(n / extent). Odd windows are centred; those as wide as the stride
@@ -175,7 +174,7 @@ def window(
     return LocalPool(sizes, extent, kernel, by, borders)
 
 
-class Cluster(Module):
+class Cluster(nn.Module):
     """a_kn = softmax_n(w_k x_n + b_k), y_k = sum_n a_kn x_n: k weighted means of the positions (arXiv:1904.11492, eq. 4).
 
     x_B1CHW -> y_BSC11 with S = count. weight: (count, C); bias: (count). Then, `rounds` times (arXiv:1907.13426):
@@ -187,8 +186,8 @@ class Cluster(Module):
         super().__init__()
         channels = sizes.number("C")
         self.rounds, self.hard = rounds, hard
-        self.weight = learned((count, channels), channels)
-        self.bias = learned((count,), channels) if bias else None
+        self.weight = init_parameter((count, channels), channels)
+        self.bias = init_parameter((count,), channels) if bias else None
         self.sizes = sizes.replace({**dict.fromkeys(sizes.spatial_axes, 1), "S": count})
 
     def forward(self, x_B1CHW: Tensor) -> Tensor:

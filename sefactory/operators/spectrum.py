@@ -6,21 +6,20 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor, einsum
+from torch import Tensor, einsum, nn
 
 from ..config.registry import operator
 from ..config.schema import Index
 from ..errors import InvalidValue
 from ..shapes import Sizes
-from .module import Module
-from .parameters import divide
+from .parameters import exact_div
 
 Frequency = Annotated[list[Index], Field(min_length=1, max_length=3)]
 Bins = Annotated[int, Field(ge=1, le=1000)]
 Grid = Annotated[list[Bins], Field(min_length=1, max_length=3)]
 
 
-class Spectrum(Module):
+class Spectrum(nn.Module):
     """y_c = sum_hw a_chw D_u(h) D_v(w), a the adaptive mean of the map to a grid: an orthonormal DCT-II coefficient (u, v).
 
     x_BSCHW -> y_BSC11; the channels are cut into as many equal groups as there are frequencies, in the order written. A
@@ -85,7 +84,7 @@ def spectrum(
     for numbers, name in ((bins, "grid"), *((frequency, "frequency") for frequency in frequencies)):
         if len(numbers) != len(sizes.grid):
             raise InvalidValue(f"{name} {numbers} is not one number for each axis of the grid {sizes.grid}")
-    divide("C of", sizes.number("C"), len(frequencies))
+    exact_div("C of", sizes.number("C"), len(frequencies))
     for frequency in frequencies:
         if any(u >= n for u, n in zip(frequency, bins, strict=True)):
             raise InvalidValue(f"frequency {frequency} is beyond a grid of {' x '.join(map(str, bins))}")

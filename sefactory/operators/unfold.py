@@ -3,19 +3,18 @@
 import itertools
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config.registry import operator
 from ..config.schema import Axes, Size
 from ..errors import InvalidValue
 from ..shapes import Sizes
-from .module import Module
 
 MOST = 10_000
 
 
-class Unfold(Module):
+class Unfold(nn.Module):
     """y_(o, s) = x_s shifted by the offset o: the neighbourhood of every position side by side on S, zeros outside.
 
     x_BSCHW -> y_BSCHW with S multiplied by kernel^n; the first offset over all maps, then the second, ... The offsets

@@ -1,6 +1,5 @@
 """The weights of a seed: the same draws in the same order, one for each parameter, whatever a build does besides."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ from torch import Tensor, nn
 
 import sefactory as sf
 from sefactory.config import registry
-from sefactory.operators.deferred_init import DeferredInit
 from sefactory.shapes import Sizes
 from tests.invariants.cases import EXAMPLES
 
@@ -40,70 +38,20 @@ def test_a_seed_gives_the_recorded_weights(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "sizes", "given"), EXAMPLES)
-def test_what_is_rehearsed_is_drawn_as_without(name: str, sizes: Sizes, given: dict[str, Any]) -> None:
-    operator = registry.find_operator(name)
-    assert operator is not None and operator.is_builtin
-    torch.manual_seed(0)
-    wanted = operator.make(sizes, **given)
-    with DeferredInit() as rehearsal:
-        module = operator.make(sizes, **given)
-    held = [tensor for part in module.modules() for tensor in vars(part).values() if isinstance(tensor, Tensor)]
-    assert rehearsal.whole and not held and all(tensor.is_meta for tensor in module.state_dict().values())
-    torch.manual_seed(0)
-    rehearsal.perform(module)
-    assert list(module.state_dict()) == list(wanted.state_dict())
-    for key, tensor in module.state_dict(keep_vars=True).items():
-        other = wanted.state_dict(keep_vars=True)[key]
-        assert torch.equal(tensor, other) and type(tensor) is type(other) and tensor.dtype == other.dtype
-
-
-def checked_twins(first: nn.Module, second: nn.Module) -> None:
-    """Trees of the same modules with nothing of torch's registries and no tensor in common."""
-    for one, other in zip(first.modules(), second.modules(), strict=True):
-        assert one is not other and type(one) is type(other)
-        assert all(value is not vars(other)[name] for name, value in vars(one).items() if isinstance(value, dict))
-        tensors = [*one.parameters(), *one.buffers()], [*other.parameters(), *other.buffers()]
-        assert all(a is not b and a.shape == b.shape and a.dtype == b.dtype for a, b in zip(*tensors, strict=True))
-
-
-@pytest.mark.parametrize(("name", "sizes", "given"), EXAMPLES)
-def test_the_second_of_the_same_is_drawn_as_if_made(name: str, sizes: Sizes, given: dict[str, Any]) -> None:
-    """A rehearsal makes it once and copies it."""
+def test_on_the_meta_device_nothing_is_allocated_or_drawn(name: str, sizes: Sizes, given: dict[str, Any]) -> None:
     operator = registry.find_operator(name)
     assert operator is not None
-    torch.manual_seed(0)
-    wanted = nn.ModuleList([operator.make(sizes, **given) for _ in range(3)])
-    with DeferredInit() as rehearsal:
-        found = nn.ModuleList([rehearsal.made(operator.make, sizes, given) for _ in range(3)])
-    checked_twins(found[0], found[1])
-    checked_twins(found[1], found[2])
-    torch.manual_seed(0)
-    rehearsal.perform(found)
-    checked_twins(found[0], found[1])
-    assert list(found.state_dict()) == list(wanted.state_dict())
-    assert all(torch.equal(*pair) for pair in zip(found.state_dict().values(), wanted.state_dict().values(), strict=True))
-
-
-def test_what_is_not_the_same_is_made_anew() -> None:
-    linear, sizes, calls = registry.find_operator("linear"), Sizes.of_map(8), list[dict[str, Any]]()
-    assert linear is not None
-    make = linear.make
-
-    def counted(sizes: Sizes, **given: Any) -> nn.Module:
-        calls.append(given)
-        return make(sizes, **given)
-
-    with DeferredInit() as rehearsal:
-        for given in ({"out": 4}, {"out": 1}, {"out": 4, "bias": 1}, {"out": 4}, {"out": 4, "bias": True}):
-            rehearsal.made(counted, sizes, given)
-        for other in (
-            Sizes.of_map(16),
-            Sizes.of_map(8, {"H": 4}),
-            Sizes.of_map(8, grid="W"),
-            replace(sizes, stacked_at="here"),
-        ):
-            rehearsal.made(counted, other, {"out": 4})
-    assert len(calls) == 8
+    expected, rng_state = operator.make(sizes, **given).state_dict(keep_vars=True), torch.get_rng_state()
+    with torch.device("meta"):
+        module = operator.make(sizes, **given)
+    assert torch.equal(torch.get_rng_state(), rng_state)
+    assert not [tensor for part in module.modules() for tensor in vars(part).values() if isinstance(tensor, Tensor)]
+    state = module.state_dict(keep_vars=True)
+    assert list(state) == list(expected) and all(tensor.is_meta for tensor in state.values())
+    assert all(
+        type(t) is type(expected[key]) and (t.shape, t.dtype) == (expected[key].shape, expected[key].dtype)
+        for key, t in state.items()
+    )
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])

@@ -251,7 +251,6 @@ def test_the_page_has_what_else_was_measured() -> None:
     row.saved.update({"authors": 30_000_000, "ours": 20_000_000})
     results = _results(row, _row("a b c", 3e-3, 1e-3, group="variants"))
     results.note("build", {"senet": 1e-3, "cbam": 3e-3})
-    results.note("rebuild", {"senet": 1e-4, "cbam": 5e-4})
     results.note("meta", {"per_minute": 6000.0})
     results.note("pam cpu", {"authors": 4e9, "ours": 1e9})
     text = page.page(results)
@@ -260,7 +259,6 @@ def test_the_page_has_what_else_was_measured() -> None:
     assert "| Training | **2.00** | 2.00 (senet) | 1.00 | 3.00 |" in text
     assert "| `a b c` | 3.00 |" in text and "| **least** | 3.00 |" in text
     assert "configs takes 2.0 ms (median)" in text and "6,000 variants a minute" in text
-    assert "for the third time and on takes 0.3 ms (median), at most 0.5 ms (`cbam`).\n" in text
     assert "authors 4,000 MB, ours 1,000 MB" in text and "Nothing." in text
 
 
