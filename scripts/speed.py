@@ -27,7 +27,7 @@ from timing.results import Results, Row
 from timing.table import mean, ratio
 
 import sefactory as sf
-from sefactory.bench.machine import Machine, Options, environment, measure_machine, threads
+from sefactory.bench.machine import MachineRates, Options, environment, measure_machine, use_threads
 
 TUNED = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
 
@@ -105,7 +105,7 @@ def note_machine(results: Results, device: str, clock: str) -> None:
 
 def note_fastest(results: Results, key: str, found: dict[str, Any]) -> None:
     """Rates only rise, as what another process took once is not the machine's floor; of another machine they are others."""
-    former, rates = results.facts.get(key, {}), [rate.name for rate in fields(Machine)]
+    former, rates = results.facts.get(key, {}), [rate.name for rate in fields(MachineRates)]
     if former.get("name") == found["name"]:
         found = {**found, **{rate: max(found[rate], former[rate]) for rate in rates}}
     results.note(key, found)
@@ -129,7 +129,7 @@ def measure(told: argparse.Namespace, path: Path | None) -> Results:
     if told.core is not None:
         os.sched_setaffinity(0, {told.core})
     results = Results(path)
-    with threads(1), torch.backends.cudnn.flags(allow_tf32=False):  # as the floor's matrix product: float32
+    with use_threads(1), torch.backends.cudnn.flags(allow_tf32=False):  # as the floor's matrix product: float32
         for row in measured(results, told):
             results.add(row)
             print(told_of(row), flush=True)

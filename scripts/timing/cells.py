@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from sefactory.bench.benchmark import Case, roofline_bound
-from sefactory.bench.machine import Loaded, Machine, Options, clear, first_line, load
-from sefactory.bench.memory import peak_bytes, saved_bytes
+from sefactory.bench.machine import MachineRates, Options, first_line
+from sefactory.bench.memory import peak_memory_bytes, saved_for_backward_bytes
 from sefactory.bench.summary import summarize
+from sefactory.bench.workload import Workload, clear_gradients, prepare_workload
 
 from .clock import Effort, Step, Timed, interleaved
 from .pairs import CHANNELS, PAM, SEVEN, TINY, Differs, Pair, check, inputs, paired
@@ -72,20 +73,20 @@ def ungated(pair: Pair, group: str, size: str, shape: Shape, plan: Plan) -> Iter
     torch.compiler.reset()
 
 
-def _loaded(modules: Mapping[str, nn.Module], x: Tensor, plan: Plan, failed: dict[str, str]) -> dict[str, Loaded]:
+def _loaded(modules: Mapping[str, nn.Module], x: Tensor, plan: Plan, failed: dict[str, str]) -> dict[str, Workload]:
     """Every column ready to run; why one is not goes into `failed`."""
     loaded = {}
     for compiled in (False,) * plan.eager + (True,) * plan.compile:
         for name, module in modules.items():
             column = f"{name} compiled" if compiled else name
             try:
-                loaded[column] = load(module, x, Options(device=plan.device, compile=compiled))
+                loaded[column] = prepare_workload(module, x, Options(device=plan.device, compile=compiled))
             except Exception as error:  # of any kind: the compiler's many, and the other columns go on
                 failed[column] = first_line(error)
     return loaded
 
 
-def _timed(row: Row, loaded: Mapping[str, Loaded], plan: Plan) -> Row:
+def _timed(row: Row, loaded: Mapping[str, Workload], plan: Plan) -> Row:
     steps = {}
     with torch.set_grad_enabled(row.kind == "training"):
         for column, subject in loaded.items():
@@ -93,7 +94,7 @@ def _timed(row: Row, loaded: Mapping[str, Loaded], plan: Plan) -> Row:
             step = _step(subject, row.kind)
             try:
                 if row.kind == "training" and "compiled" not in column:  # whose graph is another one under the hooks
-                    row.saved[column] = saved_bytes(subject.forward, _owned(subject))
+                    row.saved[column] = saved_for_backward_bytes(subject.forward, _owned(subject))
                 step.between()
                 step.run()
                 steps[column] = step
@@ -101,7 +102,7 @@ def _timed(row: Row, loaded: Mapping[str, Loaded], plan: Plan) -> Row:
                 row.failed[column] = first_line(error)
         timed = _apart(steps, plan)
     for subject in loaded.values():
-        clear(subject.leaves)
+        clear_gradients(subject.leaves)
     return replace(row, times=timed.times, ratios=timed.ratios, rounds=timed.rounds)
 
 
@@ -120,24 +121,24 @@ def _apart(steps: Mapping[str, Step], plan: Plan) -> Timed:
     return Timed(times, ratios, found[0].rounds)
 
 
-def _step(subject: Loaded, kind: Kind) -> Step:
+def _step(subject: Workload, kind: Kind) -> Step:
     """A forward, or a forward and its backward; the gradients of the last one are let go before, untimed."""
     if kind == "forward":
         return Step(subject.forward, lambda: None)
     run = torch.autograd.backward
-    return Step(lambda: run(subject.forward(), subject.cotangent), lambda: clear(subject.leaves))
+    return Step(lambda: run(subject.forward(), subject.grad_output), lambda: clear_gradients(subject.leaves))
 
 
-def _owned(subject: Loaded) -> list[Tensor]:
+def _owned(subject: Workload) -> list[Tensor]:
     return [*subject.module.parameters(), *subject.module.buffers()]
 
 
-def _work(pair: Pair, x: Tensor, loaded: Mapping[str, Loaded], kind: Kind) -> dict[str, float]:
+def _work(pair: Pair, x: Tensor, loaded: Mapping[str, Workload], kind: Kind) -> dict[str, float]:
     """Bytes and operations that no implementation can do without."""
     told = summarize(pair.ours, *x.shape[2:], batch=x.shape[0])
     case = Case(pair.name, pair.ours, told.parameters, told.macs, told.elements, {})
-    y = next(iter(loaded.values())).cotangent if loaded else x
-    units = {"traffic": Machine(1.0, float("inf")), "operations": Machine(float("inf"), 1.0)}
+    y = next(iter(loaded.values())).grad_output if loaded else x
+    units = {"traffic": MachineRates(1.0, float("inf")), "operations": MachineRates(float("inf"), 1.0)}
     return {name: roofline_bound(case, x, y, unit, kind == "training") for name, unit in units.items()}
 
 
@@ -147,9 +148,9 @@ def pam_memory(plan: Plan) -> dict[str, int]:
     x = inputs(pair, (PAM.batches[plan.cuda], CHANNELS, PAM.side, PAM.side), plan.device)
     peaks = {}
     for name, module in pair.modules().items():
-        subject = load(module, x, Options(device=plan.device))
+        subject = prepare_workload(module, x, Options(device=plan.device))
         step = _step(subject, "training")
         subject.module.train()
-        peaks[name] = peak_bytes(step.run, x, [*_owned(subject), subject.cotangent]) - x.nbytes
-        clear(subject.leaves)
+        peaks[name] = peak_memory_bytes(step.run, x, [*_owned(subject), subject.grad_output]) - x.nbytes
+        clear_gradients(subject.leaves)
     return peaks

@@ -1,299 +1,193 @@
-"""The numbers of a report as people read them, and its plots as SVG."""
+"""The two plots of report.html as SVG: time against parameters, and the forward time split by operator."""
 
-import io
-import warnings
-from collections.abc import Iterable, Sequence
-from math import ceil
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from .benchmark import Row
+from .formatting import format_quantity
+from .plot_style import COLORS, STYLE, colors_by_name, set_log_ticks, set_tick_labels, shorten, subplots, to_svg
+from .results import Row, group_by_shape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-COLOURS = ("#3b6fb6", "#e0873a", "#4f9d69", "#c8504b", "#8467b0", "#7d5a4f", "#cf78ac", "#a3a53a", "#41a5b8", "#1f3a5f")
-REST = "#d5d9de"
-LABELLED = 16  # a panel with more blocks names only those that no other block beats in both time and size
-BARS = 24  # a panel with more says whose it shows; a sweep draws this anew after every job
-STYLE: dict[Any, Any] = {  # matplotlib types its keys, differently from version to version
-    "svg.fonttype": "none",
-    "figure.constrained_layout.wspace": 0.05,
-    "svg.hashsalt": "sefactory",
-    "font.family": ["sans-serif"],
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
-    "font.size": 9.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#8a929c",
-    "axes.titlesize": 10.0,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "xtick.color": "#5b6470",
-    "ytick.color": "#5b6470",
-    "text.parse_math": False,  # a name may hold a dollar sign
-}
+MAX_LABELS = 16  # with more blocks only those on the Pareto front of time and parameters are labelled
+MAX_BARS = 24  # with more blocks the title says how many are shown
+OTHER, OUTSIDE = "other operators", "outside the operators"
+OTHER_COLOR, OUTSIDE_COLOR, TEXT_COLOR = "#9aa3ad", "#d5d9de", "#5b6470"
 
 
-def compact(value: float, unit: str = "") -> str:
-    """Three figures and a decimal prefix, e.g. 1.23 M; whole numbers below a million in full, e.g. 8,464.
-
-    >>> compact(8464), compact(1_234_000), compact(12_845_056, "B"), compact(0.00342, "s"), compact(0.0, "s")
-    ('8,464', '1.23 M', '12.8 MB', '3.42 ms', '0 s')
-    """
-    if value == 0 or (not unit and float(value).is_integer() and abs(value) < 1e6):
-        return f"{value:,.0f} {unit}".rstrip()
-    prefix, factor = _prefix(value)
-    return f"{figures(value / factor)} {prefix}{unit}".rstrip()
-
-
-def spread(seconds: float, iqr: float) -> str:
-    """A time and half its interquartile range, in one unit.
-
-    >>> spread(0.00342, 0.0002)
-    '3.42 ±0.10 ms'
-    """
-    prefix, factor = _prefix(seconds)
-    text = figures(seconds / factor)
-    decimals = len(text.partition(".")[2])
-    return f"{text} ±{iqr / 2 / factor:.{decimals}f} {prefix}s"
-
-
-def figures(value: float) -> str:
-    """Three significant figures, without an exponent."""
-    decimals = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
-    return f"{value:,.{decimals}f}"
-
-
-def _prefix(value: float) -> tuple[str, float]:
-    for prefix, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e-3), ("µ", 1e-6)):
-        if abs(value) >= 0.9995 * factor:
-            return prefix, factor
-    return "n", 1e-9
-
-
-def by_shape(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Rows of each shape in the order the shapes came, the fastest forward first, those without one last."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row.shape, []).append(row)
-    return {shape: sorted(group, key=_forward) for shape, group in groups.items()}
-
-
-def _forward(row: Row) -> float:
-    return float("inf") if row.forward_s is None else row.forward_s
+# ---- Time against parameters ----------------------------------------------------------------------------------------
 
 
 def time_against_parameters(rows: Sequence[Row]) -> str:
-    """SVG, a log-log panel per shape: forward (filled) and training (hollow) time by parameters; "" without rows."""
+    """SVG with log-log axes for each shape: forward (filled) and training (hollow) time by parameters; "" without times."""
     from matplotlib import rc_context
 
-    shapes = by_shape(row for row in rows if row.forward_s is not None and row.parameters is not None)
-    if not shapes:
+    groups = group_by_shape(row for row in rows if row.forward_s is not None and row.parameters is not None)
+    if not groups:
         return ""
-    colours = _colours(row.block for row in rows)
+    colors = colors_by_name(row.block for row in rows)
     with rc_context(STYLE):
-        figure, panels = _panels(len(shapes), height=3.4)
-        for panel, (shape, group) in zip(panels, shapes.items(), strict=True):
-            _scatter(panel, group, colours)
-            panel.set(title=shape, xlabel="parameters", ylabel="time")
-        return _svg(figure)
+        figure, all_axes = subplots(len(groups), height=3.4)
+        for axes, (shape, group) in zip(all_axes, groups.items(), strict=True):
+            _scatter(axes, group, colors)
+            axes.set(title=shape, xlabel="parameters", ylabel="time")
+        return to_svg(figure)
 
 
-def _scatter(panel: "Axes", group: Sequence[Row], colours: dict[str, str]) -> None:
-    from matplotlib.ticker import FuncFormatter
-
-    sizes = [_size(row) for row in group]
-    # a block without parameters has no logarithm: zero gets a place of its own left of one
-    if min(sizes) > 0:
-        panel.set_xscale("log")
-    else:
-        panel.set_xscale("symlog", linthresh=1)
-    panel.set_yscale("log")
-    for row, size in zip(group, sizes, strict=True):
-        colour, forward, train = colours[row.block], row.forward_s or 0.0, row.train_s
-        if train is not None:
-            panel.plot([size, size], [forward, train], color=colour, linewidth=0.8, alpha=0.5)
-            panel.plot([size], [train], "o", color=colour, markerfacecolor="white", markersize=5)
-        panel.plot([size], [forward], "o", color=colour, markersize=6)
-    panel.margins(0.22, 0.12)
-    panel.set_xlim(left=max(panel.get_xlim()[0], -0.6))
-    panel.grid(True, color="#e6e9ed", linewidth=0.7)
-    panel.set_axisbelow(True)
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _round(value)))
-    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _round(value, "s")))
-    _ticks(panel.yaxis)
-    _name_points(panel, group, colours)
+def _scatter(axes: "Axes", group: Sequence[Row], colors: Mapping[str, str]) -> None:
+    if all(row.parameters for row in group):
+        axes.set_xscale("log")
+    else:  # 0 parameters have no logarithm: a symlog axis is linear below 1
+        axes.set_xscale("symlog", linthresh=1)
+    axes.set_yscale("log")
+    for row in group:
+        x, color = row.parameters or 0, colors[row.block]
+        if row.train_s is not None:
+            axes.plot([x, x], [row.forward_s or 0.0, row.train_s], color=color, linewidth=0.8, alpha=0.5)
+            axes.plot([x], [row.train_s], "o", color=color, markerfacecolor="white", markersize=5)
+        axes.plot([x], [row.forward_s or 0.0], "o", color=color, markersize=6)
+    axes.margins(0.22, 0.12)
+    axes.set_xlim(left=max(axes.get_xlim()[0], -0.6))
+    axes.grid(True, color="#e6e9ed", linewidth=0.7)
+    axes.set_axisbelow(True)
+    set_tick_labels(axes.xaxis)
+    set_tick_labels(axes.yaxis, "s")
+    set_log_ticks(axes.yaxis)
+    _label_points(axes, group, colors)
 
 
-def _name_points(panel: "Axes", group: Sequence[Row], colours: dict[str, str]) -> None:
-    """Names beside the forward markers, where they lie neither on one another nor on a marker."""
-    pixels = panel.transData.transform
-    spots = [(_size(row), seconds) for row in group for seconds in (row.forward_s, row.train_s) if seconds]
-    taken = [(x - 4, x + 4, y) for x, y in map(pixels, spots)]
-    for row in group if len(group) <= LABELLED else _front(group):
-        name = _short(row.block)
-        x, y = pixels((_size(row), row.forward_s or 0.0))
-        shift, side = _free_place(x, y, 6.5 * len(name) * panel.figure.dpi / 100, taken, panel.bbox.x1)
-        panel.annotate(
-            name,
-            (_size(row), row.forward_s or 0.0),
-            xytext=(7 * side, shift * 72 / panel.figure.dpi),
+def _label_points(axes: "Axes", group: Sequence[Row], colors: Mapping[str, str]) -> None:
+    """Writes block names beside the forward markers, so that no label covers another or a marker."""
+    to_pixels, dpi = axes.transData.transform, axes.figure.dpi
+    points = [(row.parameters or 0, seconds) for row in group for seconds in (row.forward_s, row.train_s) if seconds]
+    occupied = [Box(x - 4, x + 4, y) for x, y in map(to_pixels, points)]
+    for row in group if len(group) <= MAX_LABELS else pareto_front(group):
+        label, point = shorten(row.block), (row.parameters or 0, row.forward_s or 0.0)
+        x, y = to_pixels(point)
+        shift, side = place_label(x, y, 6.5 * len(label) * dpi / 100, occupied, axes.bbox.x1)
+        axes.annotate(
+            label,
+            point,
+            xytext=(7 * side, shift * 72 / dpi),
             textcoords="offset points",
             ha="left" if side > 0 else "right",
             va="center",
-            color=colours[row.block],
+            color=colors[row.block],
             fontsize=8,
         )
 
 
-def _free_place(x: float, y: float, length: float, taken: list[tuple[float, float, float]], border: float) -> tuple[float, int]:
-    """Shift upwards in pixels, and side (1 right, -1 left), of a text beside (x, y) that meets nothing `taken`.
+class Box(NamedTuple):
+    """The area of a label or marker in pixels: left and right end, and middle height."""
 
-    What is taken are left, right and middle height of each; the chosen place is added.
+    left: float
+    right: float
+    y: float
+
+
+def place_label(x: float, y: float, length: float, occupied: list[Box], right_limit: float) -> tuple[float, int]:
+    """The vertical shift in pixels and the side (1 right, -1 left) at which a label beside (x, y) covers no box.
+
+    The box of the label is added to `occupied`. The result is (0, 1) if there is no free position.
     """
     for shift in (0.0, 6.0, -6.0, 12.0, -12.0, 18.0, -18.0, 24.0, -24.0):
         for side in (1, -1):
             left, right = sorted((x + 8 * side, x + (8 + length) * side))
-            meets = any(left < other[1] and right > other[0] and abs(y + shift - other[2]) < 11 for other in taken)
-            if not meets and right <= border:
-                taken.append((left, right, y + shift))
+            overlaps = any(left < box.right and right > box.left and abs(y + shift - box.y) < 11 for box in occupied)
+            if not overlaps and right <= right_limit:
+                occupied.append(Box(left, right, y + shift))
                 return shift, side
     return 0.0, 1
 
 
-def _size(row: Row) -> int:
-    return row.parameters or 0
-
-
-def _front(group: Sequence[Row]) -> list[Row]:
-    """The blocks that no other is both smaller and faster than; `group` is sorted by time."""
+def pareto_front(group: Sequence[Row]) -> list[Row]:
+    """The blocks for which no other is both smaller and faster; `group` is sorted by time."""
     front: list[Row] = []
     for row in group:
-        if not front or _size(row) < _size(front[-1]):
+        if not front or (row.parameters or 0) < (front[-1].parameters or 0):
             front.append(row)
     return front
 
 
-def _round(value: float, unit: str = "") -> str:
-    """The text of a tick: 1, 2 or 5 of some unit."""
-    if value <= 0:  # left of one, a linear axis holds zero, and margin
-        return "" if value else "0"
-    prefix, factor = _prefix(value)
-    return f"{value / factor:g} {prefix}{unit}".rstrip()
-
-
-def _ticks(axis: "Axis") -> None:
-    """Labels at 1, 2 and 5 of each decade where the axis is shorter than two, else at the decades."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
-    axis.set_minor_formatter(NullFormatter())
+# ---- Forward time by operator ---------------------------------------------------------------------------------------
 
 
 def cost_split(rows: Sequence[Row]) -> str:
-    """SVG, a panel for each shape: every block's forward time split by operator, as shares; "" without any.
+    """SVG with axes for each shape: the forward time of every block split by operator, as shares; "" without a split.
 
-    What lies outside the operators (gates applied, branches fused) is grey: the measured time less their sum.
+    Grey is the time outside the operators (applying gates, fusing branches): the measured time less their sum.
     """
     from matplotlib import rc_context
 
-    shapes = by_shape(row for row in rows if row.forward_s and row.split)
-    if not shapes:
+    groups = group_by_shape(row for row in rows if row.forward_s and row.split)
+    if not groups:
         return ""
-    titles = {shape: _of_so_many(shape, len(group)) for shape, group in shapes.items()}
-    shapes = {shape: group[:BARS] for shape, group in shapes.items()}
-    operators = _main_operators(row for group in shapes.values() for row in group)
+    titles = {shape: _bars_title(shape, len(group)) for shape, group in groups.items()}
+    groups = {shape: group[:MAX_BARS] for shape, group in groups.items()}
+    colors = _operator_colors(row for group in groups.values() for row in group)
     with rc_context(STYLE):
-        tallest = max(len(group) for group in shapes.values())
-        figure, panels = _panels(len(shapes), height=0.8 + 0.27 * tallest)
-        for panel, (shape, group) in zip(panels, shapes.items(), strict=True):
-            _bars(panel, group, operators)
-            panel.set(title=titles[shape], xlim=(0, 1), ylim=(tallest - 0.4, -0.6), xticks=[])
-            panel.spines[["left", "bottom"]].set_visible(False)
-        _legend(figure, operators)
-        return _svg(figure)
+        most_bars = max(len(group) for group in groups.values())
+        figure, all_axes = subplots(len(groups), height=0.8 + 0.27 * most_bars)
+        for axes, (shape, group) in zip(all_axes, groups.items(), strict=True):
+            _bars(axes, group, colors)
+            axes.set(title=titles[shape], xlim=(0, 1), ylim=(most_bars - 0.4, -0.6), xticks=[])
+            axes.spines[["left", "bottom"]].set_visible(False)
+        _legend(figure, colors)
+        return to_svg(figure)
 
 
-def _of_so_many(shape: str, count: int) -> str:
-    return shape if count <= BARS else f"{shape}: the {BARS} fastest of {count}"
+def _bars_title(shape: str, count: int) -> str:
+    return shape if count <= MAX_BARS else f"{shape}: the {MAX_BARS} fastest of {count}"
 
 
-def _bars(panel: "Axes", group: Sequence[Row], operators: dict[str, str]) -> None:
-    for place, row in enumerate(group):
-        shares = _shares(row, operators)
+def _bars(axes: "Axes", group: Sequence[Row], colors: Mapping[str, str]) -> None:
+    for y, row in enumerate(group):
         left = 0.0
-        for name, share in shares.items():
-            panel.barh(place, share, left=left, height=0.68, color=operators[name], edgecolor="white", linewidth=0.6)
+        for name, share in time_shares(row, colors).items():
+            axes.barh(y, share, left=left, height=0.68, color=colors[name], edgecolor="white", linewidth=0.6)
             left += share
-        panel.annotate(
-            compact(row.forward_s or 0.0, "s"),
-            (1, place),
+        axes.annotate(
+            format_quantity(row.forward_s or 0.0, "s"),
+            (1, y),
             xytext=(5, 0),
             textcoords="offset points",
             va="center",
-            color="#5b6470",
+            color=TEXT_COLOR,
             fontsize=8,
             annotation_clip=False,
         )
-    panel.set_yticks(range(len(group)), [_short(row.block) for row in group])
-    panel.tick_params(axis="y", length=0)
+    axes.set_yticks(range(len(group)), [shorten(row.block) for row in group])
+    axes.tick_params(axis="y", length=0)
 
 
-def _shares(row: Row, operators: dict[str, str]) -> dict[str, float]:
-    """Fractions of the forward time by operator; hooks cost time too, so that the sum may be the longer of the two."""
-    seconds = dict.fromkeys(operators, 0.0)
-    for name, spent in row.split.items():
-        seconds[name if name in operators else "other operators"] += spent
-    seconds["outside the operators"] = max(0.0, (row.forward_s or 0.0) - sum(row.split.values()))
+def time_shares(row: Row, names: Iterable[str]) -> dict[str, float]:
+    """The share of the forward time by name; operators that have no name here count as `OTHER`. The shares add up to 1.
+
+    Timing the operators takes time itself, so that their sum can exceed the forward time. `OUTSIDE` is then 0.
+    """
+    seconds = dict.fromkeys(names, 0.0)
+    for name, operator_s in row.split.items():
+        seconds[name if name in seconds else OTHER] += operator_s
+    seconds[OUTSIDE] = max(0.0, (row.forward_s or 0.0) - sum(row.split.values()))
     total = sum(seconds.values())
-    return {name: spent / total for name, spent in seconds.items()}
+    return {name: share_s / total for name, share_s in seconds.items()}
 
 
-def _main_operators(rows: Iterable[Row]) -> dict[str, str]:
-    """The operators that take most, by colour, and the two kinds of rest."""
+def _operator_colors(rows: Iterable[Row]) -> dict[str, str]:
+    """A color for each of the operators that take most of the time, for all others together, and for the rest."""
     totals: dict[str, float] = {}
     for row in rows:
-        for name, spent in row.split.items():  # shares, or the slowest shape alone would choose
-            totals[name] = totals.get(name, 0.0) + spent / (row.forward_s or 1.0)
+        for name, operator_s in row.split.items():  # shares, because seconds would favour the slowest shape
+            totals[name] = totals.get(name, 0.0) + operator_s / (row.forward_s or 1.0)
     names = sorted(totals, key=lambda name: -totals[name])
-    colours = dict(zip(names, COLOURS, strict=False))
-    rest = {"other operators": "#9aa3ad"} if len(names) > len(COLOURS) else {}
-    return colours | rest | {"outside the operators": REST}
+    other = {OTHER: OTHER_COLOR} if len(names) > len(COLORS) else {}
+    return dict(zip(names, COLORS, strict=False)) | other | {OUTSIDE: OUTSIDE_COLOR}
 
 
-def _legend(figure: "Figure", operators: dict[str, str]) -> None:
+def _legend(figure: "Figure", colors: Mapping[str, str]) -> None:
     from matplotlib.patches import Patch
 
-    patches = [Patch(color=colour, label=name) for name, colour in operators.items()]
+    patches = [Patch(color=color, label=name) for name, color in colors.items()]
     figure.legend(handles=patches, loc="outside lower center", ncols=min(6, len(patches)), frameon=False, fontsize=8)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 36 else name[:35] + "…"
-
-
-def _colours(names: Iterable[str]) -> dict[str, str]:
-    """One colour per name, in order of appearance."""
-    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(dict.fromkeys(names))}
-
-
-def _panels(count: int, height: float) -> "tuple[Figure, list[Axes]]":
-    """A figure of `count` panels, two beside each other, each of the height in inches."""
-    from matplotlib.figure import Figure
-
-    columns = min(2, count)
-    figure = Figure(figsize=(10, height * ceil(count / 2) + 0.5), layout="constrained", dpi=100)
-    return figure, [figure.add_subplot(ceil(count / 2), columns, place + 1) for place in range(count)]
-
-
-def _svg(figure: "Figure") -> str:
-    """The figure as an <svg> element: no prolog, no document type, no metadata, so no reference to another site."""
-    page = io.StringIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a glyph that this machine's font lacks: the reader's browser draws the text
-        figure.savefig(page, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    text = page.getvalue()
-    return text[text.index("<svg") :]

@@ -7,8 +7,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..bench.benchmark import Case, Comparison, Row, refused_row
-from ..bench.machine import Machine, Options, Shape, environment, measure_machine
+from ..bench.benchmark import Case, Comparison
+from ..bench.machine import MachineRates, Options, Shape, environment, measure_machine
+from ..bench.results import Row, refused_row
 from ..errors import ConfigError
 from .bench_results import ResultWriter
 
@@ -51,7 +52,7 @@ class BenchJob:
             raise
         writer.print(self.rows)
 
-    def _measure(self, shape: Shape, machine: Machine, progress: Progress) -> None:
+    def _measure(self, shape: Shape, machine: MachineRates, progress: Progress) -> None:
         """Adds the rows of one shape, also if it is interrupted."""
         cases, refused = [], []
         for name, build_case in self.builders.items():
@@ -70,7 +71,7 @@ class BenchJob:
 
 
 @lru_cache(maxsize=4)
-def _measure_machine(options: Options) -> Machine:
+def _measure_machine(options: Options) -> MachineRates:
     """The rates of the machine, measured once for all jobs of a sweep."""
     return measure_machine(options)
 

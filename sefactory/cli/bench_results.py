@@ -6,30 +6,31 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from rich.console import Console
 
-from ..bench import report
-from ..bench.benchmark import Row
+from ..bench.report import write_report
+from ..bench.results import Environment, Row, read_results, write_results
+from ..bench.table import print_table
 from .arguments import is_sweep
 
 
 class ResultWriter:
     """Writes results to Hydra's output folder; a job of a sweep also adds its rows to the results of the sweep."""
 
-    def __init__(self, environment: report.Environment, baseline: str | None) -> None:
+    def __init__(self, environment: Environment, baseline: str | None) -> None:
         self.environment, self.baseline = environment, baseline
         self.folder = Path(HydraConfig.get().runtime.output_dir)
         self.is_sweep, self.sweep_folder = is_sweep(), Path(HydraConfig.get().sweep.dir)
         has_earlier = self.is_sweep and HydraConfig.get().job.num and _has_results(self.sweep_folder)
-        self.earlier_rows = report.read(self.sweep_folder)[0] if has_earlier else []
+        self.earlier_rows = read_results(self.sweep_folder)[0] if has_earlier else []
 
     def write(self, rows: Sequence[Row]) -> None:
         """Writes all files of a single job, or the data of this job and all files of the sweep so far."""
         if not self.is_sweep:
-            report.write(rows, self.environment, self.folder)
+            write_report(rows, self.environment, self.folder)
             return
-        report.write_data(rows, self.environment, self.folder)
+        write_results(rows, self.environment, self.folder)
         measured = {(row.block, row.shape) for row in self.earlier_rows}
         added = [row for row in rows if row.block != self.baseline or (row.block, row.shape) not in measured]
-        report.write([*self.earlier_rows, *added], self.environment, self.sweep_folder)
+        write_report([*self.earlier_rows, *added], self.environment, self.sweep_folder)
 
     def print(self, rows: Sequence[Row]) -> None:
         """Prints the table of a single job, or one line for each row of a job of a sweep."""
@@ -49,7 +50,7 @@ class ResultWriter:
 def print_sweep(folder: Path) -> None:
     """Prints the combined table of a sweep, if a job has written any results."""
     if _has_results(folder):
-        _print_table(report.read(folder)[0], folder)
+        _print_table(read_results(folder)[0], folder)
 
 
 def _has_results(folder: Path) -> bool:
@@ -58,12 +59,12 @@ def _has_results(folder: Path) -> bool:
 
 def _print_table(rows: Sequence[Row], folder: Path) -> None:
     console = Console()
-    report.table(rows, console)
+    print_table(rows, console)
     console.print(f"\nresults.json, results.csv and report.html are in {folder}", highlight=False, soft_wrap=True)
 
 
 def _row_line(row: Row) -> str:
-    if reason := report.reason(row):
+    if reason := row.problem:
         return f"{row.block}  {row.shape}  {reason}"
     ratio = "" if row.forward_ratio is None else f"  x{row.forward_ratio:.2f} of the baseline"
     return f"{row.block}  {row.shape}  {(row.forward_s or 0) * 1e6:,.0f} us{ratio}"

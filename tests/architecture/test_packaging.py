@@ -28,9 +28,9 @@ def test_the_wheel_holds_the_configs_and_the_marker(wheel: list[str]) -> None:
     assert not any(name.startswith(("tests", "scripts", "configs")) for name in wheel)
 
 
-def test_every_module_is_in_the_wheel(wheel: list[str]) -> None:
-    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "sefactory").rglob("*.py")}
-    assert modules <= set(wheel)
+def test_every_module_and_template_is_in_the_wheel(wheel: list[str]) -> None:
+    files = {str(path.relative_to(ROOT)) for pattern in ("*.py", "*.j2") for path in (ROOT / "sefactory").rglob(pattern)}
+    assert files <= set(wheel) and "sefactory/bench/report.html.j2" in files
 
 
 def test_the_requirements_are_the_ones_that_install() -> None:

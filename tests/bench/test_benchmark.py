@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from torch.utils.benchmark import Measurement
 from torch.utils.benchmark.utils.common import TaskSpec
 
-from sefactory.bench import benchmark, machine, memory
-from sefactory.bench.benchmark import Case, Comparison, Machine, Options, Row, refused_row, roofline_bound
+from sefactory.bench import benchmark, machine, memory, operator_time, workload
+from sefactory.bench.benchmark import Case, Comparison, roofline_bound
+from sefactory.bench.machine import MachineRates, Options
+from sefactory.bench.results import Row, refused_row
 
 SHAPE = (2, 4, 6, 8)
 QUICK = Options(rounds=2, seconds=1e-4)
-MACHINE = Machine(bytes_per_second=1e9, flops_per_second=1e10)
+RATES = MachineRates(bytes_per_second=1e9, flops_per_second=1e10)
 
 
 class Gate(nn.Module):
@@ -74,14 +76,14 @@ def case(name: str, module: nn.Module, operators: dict[str, str] | None = None) 
 
 
 def measured(*cases: Case, options: Options = QUICK, baseline: str | None = None, shape: Any = SHAPE) -> list[Row]:
-    comparison = Comparison(cases, shape, options, MACHINE, baseline)
+    comparison = Comparison(cases, shape, options, RATES, baseline)
     assert len(list(comparison.run())) == comparison.total == 2 * options.rounds * len(cases)
     return comparison.rows()
 
 
 def scripted(forward: list[float], train: list[float]) -> nn.Module:
     module = Gate()
-    module.seconds = {"forward": forward, "train": train}  # type: ignore[assignment]
+    module.seconds = {"forward": forward, "training_step": train}  # type: ignore[assignment]
     return module
 
 
@@ -114,7 +116,7 @@ def test_a_fast_block_is_gauged_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Scripted.numbers == [1, 20, 100, 1, 2, 10]  # a call, a tenth of what it suggests, the timing
 
 
-def test_ratios_and_floors_are_of_the_times(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ratios_to_the_baseline_and_to_the_roofline_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "Timer", Scripted)
     slow, fast = scripted([4e-3] * 2, [8e-3] * 2), scripted([1e-3] * 2, [6e-3] * 2)
     rows = measured(case("slow", slow), case("fast", fast), options=Options(rounds=1, seconds=1e-3), baseline="slow")
@@ -140,10 +142,10 @@ def test_no_ratio_without_a_baseline() -> None:
         (100, 10**6, True, 6 * 10**6 / 5000),
     ],
 )
-def test_floor(parameters: int, macs: int, train: bool, seconds: float) -> None:
+def test_roofline_bound(parameters: int, macs: int, train: bool, seconds: float) -> None:
     x, y = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 2, 2)
     known = Case("a", nn.Identity(), parameters, macs, 0, {})
-    assert roofline_bound(known, x, y, Machine(bytes_per_second=1000, flops_per_second=5000), train) == seconds
+    assert roofline_bound(known, x, y, MachineRates(bytes_per_second=1000, flops_per_second=5000), train) == seconds
 
 
 @pytest.mark.parametrize("dtype, size", [("float32", 4), ("float64", 8), ("bfloat16", 2)])
@@ -156,8 +158,8 @@ def test_weights_are_not_saved_bytes_but_a_slice_keeps_its_storage() -> None:
     (row,) = measured(case("a", nn.Conv2d(4, 3, 1)))
     assert row.saved_bytes == 2 * 4 * 6 * 8 * 4
     x = torch.ones(100, requires_grad=True)
-    assert memory.saved_bytes(lambda: x[:10].square(), []) == 400
-    assert memory.saved_bytes(lambda: x + 1, []) == 0
+    assert memory.saved_for_backward_bytes(lambda: x[:10].square(), []) == 400
+    assert memory.saved_for_backward_bytes(lambda: x + 1, []) == 0
 
 
 def test_peak_bytes_of_two_exponentials() -> None:
@@ -174,9 +176,9 @@ def test_peak_bytes_forget_what_was_freed() -> None:
             y = y.neg()
 
     x = torch.ones(1000)
-    assert memory.peak_bytes(chain, x, []) == 3 * 4000  # x, a result, and the next one made from it
-    assert memory.peak_bytes(lambda: [x.neg() for _ in range(5)], x, []) == 6 * 4000
-    assert memory.peak_bytes(lambda: x.view(10, 100).relu_(), x, []) == 4000  # views and in-place work are free
+    assert memory.peak_memory_bytes(chain, x, []) == 3 * 4000  # x, a result, and the next one made from it
+    assert memory.peak_memory_bytes(lambda: [x.neg() for _ in range(5)], x, []) == 6 * 4000
+    assert memory.peak_memory_bytes(lambda: x.view(10, 100).relu_(), x, []) == 4000  # views and in-place work are free
 
 
 def test_peak_bytes_leave_out_weights_but_not_their_gradients() -> None:
@@ -214,7 +216,7 @@ def test_a_block_that_returns_no_tensor() -> None:
 
 
 def test_rows_of_a_run_that_was_left() -> None:
-    comparison = Comparison([case("a", Gate()), case("b", Gate())], SHAPE, QUICK, MACHINE, "a")
+    comparison = Comparison([case("a", Gate()), case("b", Gate())], SHAPE, QUICK, RATES, "a")
     assert [row.forward_s for row in comparison.rows()] == [None, None]
     run = comparison.run()
     for _ in range(3):  # a forward, b forward, a training
@@ -233,7 +235,7 @@ def test_an_interrupt_passes_and_loses_nothing() -> None:
             raise KeyboardInterrupt
 
     former = torch.get_num_threads()
-    comparison = Comparison([case("a", Gate()), case("b", Watched(interrupt))], SHAPE, QUICK, MACHINE, None)
+    comparison = Comparison([case("a", Gate()), case("b", Watched(interrupt))], SHAPE, QUICK, RATES, None)
     with pytest.raises(KeyboardInterrupt):
         list(comparison.run())
     a, b = comparison.rows()
@@ -263,11 +265,11 @@ def test_forward_keeps_no_graph_and_training_fills_every_gradient() -> None:
     measured(case("a", Watched(see)))
     assert {entry for entry in seen} == {(False, False, True), (True, True, True)}
 
-    x = machine.standard_input(SHAPE, QUICK)
-    loaded = machine.load(Watched(lambda module, x: None), x, QUICK)
-    loaded.train()
-    assert torch.equal(x.grad, 2.0 * loaded.cotangent)
-    assert torch.allclose(loaded.leaves[1].grad, (x * loaded.cotangent).sum())
+    x = workload.random_input(SHAPE, QUICK)
+    loaded = workload.prepare_workload(Watched(lambda module, x: None), x, QUICK)
+    loaded.training_step()
+    assert torch.equal(x.grad, 2.0 * loaded.grad_output)
+    assert torch.allclose(loaded.leaves[1].grad, (x * loaded.grad_output).sum())
 
 
 def test_the_modules_of_the_caller_are_not_touched() -> None:
@@ -281,17 +283,17 @@ def test_the_modules_of_the_caller_are_not_touched() -> None:
 
 def test_the_split_sums_over_places(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(10**6))
-    monkeypatch.setattr(memory, "now", lambda: float(next(ticks)))  # every call of a module takes one second
+    monkeypatch.setattr(operator_time, "now", lambda: float(next(ticks)))  # every call of a module takes one second
     module = nn.Sequential(nn.ReLU(), nn.Sequential(nn.Sigmoid(), nn.ReLU()), nn.Tanh())
     operators = {"0": "relu", "1.0": "sigmoid", "1.1": "relu"}
     (row,) = measured(case("a", module, operators))
     assert row.split == {"relu": 2.0, "sigmoid": 1.0}
-    assert memory.operator_seconds(nn.ReLU(), torch.ones(3), {"": "all"}) == {"all": 1.0}
+    assert operator_time.operator_seconds(nn.ReLU(), torch.ones(3), {"": "all"}) == {"all": 1.0}
 
 
 def test_hooks_do_not_outlive_the_split() -> None:
     module = nn.Sequential(nn.ReLU())
-    memory.operator_seconds(module, torch.ones(3), {"0": "relu"})
+    operator_time.operator_seconds(module, torch.ones(3), {"0": "relu"})
     assert not module[0]._forward_hooks and not module[0]._forward_pre_hooks
 
 
@@ -322,7 +324,7 @@ def test_rates_count_both_directions_and_both_operations(monkeypatch: pytest.Mon
     monkeypatch.setattr(machine, "_fastest", fastest)
     monkeypatch.setattr(machine, "COPY_BYTES", 2**20)
     rates = machine.measure_machine(Options(dtype="float64"))
-    assert rates == Machine(bytes_per_second=2 * 2**20 / 0.5, flops_per_second=2 * 1024**3 / 0.5)
+    assert rates == MachineRates(bytes_per_second=2 * 2**20 / 0.5, flops_per_second=2 * 1024**3 / 0.5)
     copied, product = (work() for work in works)
     assert copied.nbytes == 2**20 and copied.dtype == torch.float64 and product.shape == (1024, 1024)
 
@@ -335,7 +337,7 @@ def test_measured_rates_are_rates(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_environment_names_what_results_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "77")
-    facts = benchmark.environment(Options(threads=2, dtype="float64"))
+    facts = machine.environment(Options(threads=2, dtype="float64"))
     assert facts["torch"] == torch.__version__ and facts["threads"] == 2 and facts["dtype"] == "float64"
     assert facts["device"] == "cpu" and facts["cores"] >= 1 and str(facts["date"]).endswith("+00:00")  # type: ignore[operator]
     assert "MALLOC_TRIM_THRESHOLD_=77" in str(facts["allocator"]) and facts["cpu"]
@@ -365,6 +367,6 @@ def test_options_that_cannot_be(make: Callable[[], Options], message: str) -> No
 
 def test_cases_that_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="two cases of one name: a, b, a"):
-        Comparison([case(name, Gate()) for name in "aba"], SHAPE, QUICK, MACHINE, None)
+        Comparison([case(name, Gate()) for name in "aba"], SHAPE, QUICK, RATES, None)
     with pytest.raises(ValueError, match="a has no module at 1.0, 2"):
-        Comparison([case("a", nn.Sequential(nn.ReLU()), {"0": "x", "2": "x", "1.0": "y"})], SHAPE, QUICK, MACHINE, None)
+        Comparison([case("a", nn.Sequential(nn.ReLU()), {"0": "x", "2": "x", "1.0": "y"})], SHAPE, QUICK, RATES, None)

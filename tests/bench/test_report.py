@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sefactory.bench import plots, report
-from sefactory.bench.benchmark import Row, refused_row, sides
+from sefactory.bench import formatting, plots, report, results
+from sefactory.bench.results import Row, axis_sizes, read_results, refused_row, write_results
+from sefactory.bench.table import print_table
 
 ENVIRONMENT = {"torch": "2.13.0", "cores": 2, "load": 0.5, "cpu": "<Some> & Co"}
 NAMES = ("senet", "sknet", "cbam", "coordatt", "triplet", "seaformer", "danet")
@@ -28,7 +29,7 @@ def row(name: str, shape: tuple[int, int, int, int] = SHAPES[0], order: int = 1)
     return Row(
         name,
         "x".join(map(str, shape)),
-        *sides(shape),
+        *axis_sizes(shape),
         parameters=811_264 * order,
         macs=1_234_000_000 * order,
         elements=20_600_000,
@@ -56,22 +57,22 @@ def seven() -> list[Row]:
 
 def printed(rows: list[Row], width: int) -> list[str]:
     console = Console(width=width, file=io.StringIO(), color_system=None)
-    report.table(rows, console)
+    print_table(rows, console)
     assert isinstance(console.file, io.StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
 def test_json_round_trip(tmp_path: Path) -> None:
     rows = [*seven(), refused_row(NASTY, SHAPES[0], "because")]
-    report.write(rows, ENVIRONMENT, tmp_path / "new" / "folder")
-    assert report.read(tmp_path / "new" / "folder") == (rows, ENVIRONMENT)
+    report.write_report(rows, ENVIRONMENT, tmp_path / "new" / "folder")
+    assert read_results(tmp_path / "new" / "folder") == (rows, ENVIRONMENT)
     document = json.loads((tmp_path / "new" / "folder" / "results.json").read_text(encoding="utf-8"))
     assert document["schema"] == 1 and document["rows"][0] == asdict(rows[0])
 
 
 def test_csv_is_flat_and_complete(tmp_path: Path) -> None:
     rows = [row(NASTY), refused_row("b", SHAPES[1], "one, two\nthree")]
-    report.write(rows, ENVIRONMENT, tmp_path)
+    report.write_report(rows, ENVIRONMENT, tmp_path)
     with (tmp_path / "results.csv").open(encoding="utf-8", newline="") as file:
         read = list(csv.DictReader(file))
     assert list(read[0]) == [field.name for field in fields(Row)]
@@ -81,13 +82,13 @@ def test_csv_is_flat_and_complete(tmp_path: Path) -> None:
 
 
 def test_every_field_is_documented() -> None:
-    assert report.__doc__ is not None
-    assert [field.name for field in fields(Row) if not re.search(rf"^    .*\b{field.name}\b", report.__doc__, re.M)] == []
+    assert results.__doc__ is not None
+    assert [field.name for field in fields(Row) if not re.search(rf"^    .*\b{field.name}\b", results.__doc__, re.M)] == []
 
 
 def test_json_is_strict(tmp_path: Path) -> None:
     odd = replace(row("a"), forward_ratio=float("nan"), train_s=float("inf"), split={"conv": float("nan"), "gain": 1e-3})
-    report.write([odd], {"load": float("nan")}, tmp_path)
+    report.write_report([odd], {"load": float("nan")}, tmp_path)
     text = (tmp_path / "results.json").read_text(encoding="utf-8")
     document = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     written = document["rows"][0]
@@ -97,7 +98,7 @@ def test_json_is_strict(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_write_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    report.write([row("old")], ENVIRONMENT, tmp_path)
+    report.write_report([row("old")], ENVIRONMENT, tmp_path)
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     assert set(before) == {"results.json", "results.csv", "report.html"}
 
@@ -107,7 +108,7 @@ def test_an_interrupted_write_loses_nothing(tmp_path: Path, monkeypatch: pytest.
     with monkeypatch.context() as patched:
         patched.setattr(os, "replace", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            report.write([row("new")], ENVIRONMENT, tmp_path)
+            report.write_report([row("new")], ENVIRONMENT, tmp_path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
@@ -115,10 +116,10 @@ def test_results_are_safe_before_anything_is_drawn(tmp_path: Path, monkeypatch: 
     def fail(rows: object, environment: object) -> str:
         raise RuntimeError("no font")
 
-    monkeypatch.setattr(report, "page", fail)
+    monkeypatch.setattr(report, "render_html", fail)
     with pytest.raises(RuntimeError, match="no font"):
-        report.write([row("a")], ENVIRONMENT, tmp_path)
-    assert report.read(tmp_path) == ([row("a")], ENVIRONMENT)
+        report.write_report([row("a")], ENVIRONMENT, tmp_path)
+    assert read_results(tmp_path) == ([row("a")], ENVIRONMENT)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_results_are_safe_before_anything_is_drawn(tmp_path: Path, monkeypatch: 
 def test_unreadable_results_name_their_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "results.json").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"results\.json holds no results that can be read: "):
-        report.read(tmp_path)
+        read_results(tmp_path)
 
 
 class Reader(HTMLParser):
@@ -150,7 +151,7 @@ class Reader(HTMLParser):
 
 
 def test_the_page_needs_nothing_else() -> None:
-    page = report.page(seven(), ENVIRONMENT)
+    page = report.render_html(seven(), ENVIRONMENT)
     assert not re.search(r"https?://", re.sub(r'xmlns(:\w+)?="[^"]*"', "", page))
     assert not re.search(r"@import|@font-face", page)
     reader = Reader(page)
@@ -160,7 +161,7 @@ def test_the_page_needs_nothing_else() -> None:
 
 def test_the_page_escapes_names_everywhere() -> None:
     bad = replace(row(NASTY), split={NASTY: 0.005}, error=NASTY)
-    page = report.page([bad, refused_row("b", SHAPES[0], NASTY)], {**ENVIRONMENT, "device": NASTY})
+    page = report.render_html([bad, refused_row("b", SHAPES[0], NASTY)], {**ENVIRONMENT, "device": NASTY})
     reader = Reader(page)
     assert "script" not in reader.tags
     # table, environment, its own error, the refusal of b; then plot label, bar and legend, where only long names are cut
@@ -170,7 +171,7 @@ def test_the_page_escapes_names_everywhere() -> None:
 
 
 def test_the_page_holds_every_row_sorted_by_time() -> None:
-    reader = Reader(report.page(seven(), ENVIRONMENT))
+    reader = Reader(report.render_html(seven(), ENVIRONMENT))
     cells = [text for text in reader.texts if text in NAMES]
     assert cells[:7] == list(reversed(NAMES))  # the last is the fastest
     assert len(cells) == 7 * 4 * 3  # in the table, beside its marker, beside its bar
@@ -179,9 +180,9 @@ def test_the_page_holds_every_row_sorted_by_time() -> None:
 
 
 def test_a_page_without_times_has_no_plots() -> None:
-    reader = Reader(report.page([refused_row("a", SHAPES[0], "because")], ENVIRONMENT))
+    reader = Reader(report.render_html([refused_row("a", SHAPES[0], "because")], ENVIRONMENT))
     assert "svg" not in reader.tags and "refused: because" in reader.texts
-    assert "svg" not in Reader(report.page([], {})).tags
+    assert "svg" not in Reader(report.render_html([], {})).tags
 
 
 def test_blocks_without_parameters_are_drawn() -> None:
@@ -195,24 +196,24 @@ def test_of_many_blocks_only_the_best_are_named() -> None:
     rows = [replace(row(f"block{i:02}", order=i + 1), parameters=1000 - 300 * (i in (4, 9))) for i in range(30)]
     svg = plots.time_against_parameters(rows)
     assert set(re.findall(r"block\d\d", svg)) == {"block00", "block04"}  # the fastest, and the fastest of the smaller
-    assert len(set(re.findall(r"block\d\d", plots.cost_split(rows)))) == plots.BARS
+    assert len(set(re.findall(r"block\d\d", plots.cost_split(rows)))) == plots.MAX_BARS
 
 
 def test_shares_add_up_to_the_whole() -> None:
     colours = dict.fromkeys(("conv", "other operators", "outside the operators"), "#000")
-    shares = plots._shares(replace(row("a"), forward_s=0.010, split={"conv": 0.004, "gain": 0.001}), colours)
+    shares = plots.time_shares(replace(row("a"), forward_s=0.010, split={"conv": 0.004, "gain": 0.001}), colours)
     assert shares == pytest.approx({"conv": 0.4, "other operators": 0.1, "outside the operators": 0.5})
-    shares = plots._shares(replace(row("a"), forward_s=0.010, split={"conv": 0.012, "gain": 0.004}), colours)
+    shares = plots.time_shares(replace(row("a"), forward_s=0.010, split={"conv": 0.012, "gain": 0.004}), colours)
     assert shares == pytest.approx({"conv": 0.75, "other operators": 0.25, "outside the operators": 0.0})
 
 
 def test_labels_keep_clear_of_one_another() -> None:
-    taken = [(96.0, 104.0, 50.0)]
-    first = plots._free_place(100, 50, 40, taken, border=400)
-    second = plots._free_place(100, 52, 40, taken, border=400)
+    occupied = [plots.Box(96.0, 104.0, 50.0)]
+    first = plots.place_label(100, 50, 40, occupied, right_limit=400)
+    second = plots.place_label(100, 52, 40, occupied, right_limit=400)
     assert (first, second) == ((0.0, 1), (0.0, -1))
-    assert plots._free_place(100, 51, 40, taken, border=400) == (12.0, 1)
-    assert plots._free_place(390, 90, 40, taken, border=400) == (0.0, -1)
+    assert plots.place_label(100, 51, 40, occupied, right_limit=400) == (12.0, 1)
+    assert plots.place_label(390, 90, 40, occupied, right_limit=400) == (0.0, -1)
 
 
 @pytest.mark.parametrize("width", [120, 80])
@@ -234,8 +235,8 @@ def test_the_table_at_its_widest_shows_everything() -> None:
 
 def test_a_narrow_table_says_what_it_leaves_out() -> None:
     lines = printed(seven(), 80)
-    assert lines[-1] == "No room on this terminal for: MACs, elements, peak."
-    assert printed(seven(), 96)[-1] == "No room on this terminal for: elements."
+    assert lines[-1] == "No room on this terminal for: MACs, elem-ops, peak."
+    assert printed(seven(), 96)[-1] == "No room on this terminal for: elem-ops."
     assert "No room" not in printed(seven(), 120)[-1]
     assert max(map(len, printed([row("unit squeeze=mean,max excite=attention gate=hard_sigmoid" * 2)], 80))) <= 80
 
@@ -251,8 +252,8 @@ def test_refusals_and_errors_are_rows_of_the_table() -> None:
 
 def test_no_ratio_columns_without_a_baseline() -> None:
     rows = [replace(row("a"), forward_ratio=None, train_ratio=None)]
-    assert "×base" not in "".join(printed(rows, 120)) and "×floor" in "".join(printed(rows, 120))
-    assert "×base" not in Reader(report.page(rows, ENVIRONMENT)).texts
+    assert "×base" not in "".join(printed(rows, 120)) and "×bound" in "".join(printed(rows, 120))
+    assert "× baseline" not in Reader(report.render_html(rows, ENVIRONMENT)).texts
 
 
 def test_an_empty_table() -> None:
@@ -270,7 +271,7 @@ def test_an_empty_table() -> None:
     ],
 )
 def test_numbers_as_people_read_them(value: float, unit: str, text: str) -> None:
-    assert plots.compact(value, unit) == text
+    assert formatting.format_quantity(value, unit) == text
 
 
 def test_drawing_libraries_are_loaded_only_to_draw() -> None:
@@ -280,13 +281,13 @@ def test_drawing_libraries_are_loaded_only_to_draw() -> None:
 
 
 def test_many_blocks_are_drawn_as_the_fastest_of_them() -> None:
-    bars = plots.BARS
+    bars = plots.MAX_BARS
     drawn = plots.cost_split([row(f"block{i:02}", order=i + 1) for i in range(bars + 3)])
     assert f"the {bars} fastest of {bars + 3}" in drawn
     assert f"block{bars - 1:02}" in drawn and f"block{bars:02}" not in drawn
 
 
 def test_data_alone_is_written_without_a_page(tmp_path: Path) -> None:
-    report.write_data(seven(), ENVIRONMENT, tmp_path)
+    write_results(seven(), ENVIRONMENT, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results.csv", "results.json"]
-    assert report.read(tmp_path)[0] == seven()
+    assert read_results(tmp_path)[0] == seven()

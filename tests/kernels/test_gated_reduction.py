@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from sefactory.bench.memory import saved_bytes
+from sefactory.bench.memory import saved_for_backward_bytes
 from sefactory.kernels import gated_reduction as gating
 from sefactory.kernels import map_gradient as gradient
 from sefactory.kernels.cache_tiling import Request
@@ -269,7 +269,7 @@ def saved(requests: str, axes: Sequence[str], shape: tuple[int, ...], x_learned:
         token, _ = squeezed(x, REQUESTS[requests])
         return applied(token, learned, "product")
 
-    return saved_bytes(forward, learned) - x.nbytes
+    return saved_for_backward_bytes(forward, learned) - x.nbytes
 
 
 def test_the_map_is_saved_once_and_nothing_of_its_size() -> None:
@@ -279,7 +279,7 @@ def test_the_map_is_saved_once_and_nothing_of_its_size() -> None:
     assert saved("mean and max HW", GATES["C"], shape) == 2 * 8 * 8  # a place is an int64
     assert saved("max and mean C", GATES["HW"], shape) == 2 * 32 * 32 * 4
     x = torch.randn(shape, requires_grad=True)
-    assert saved_bytes(lambda: applied(squeezed(x, REQUESTS["mean HW"])[0], [torch.ones(1, 1, 1, 1)]), []) == 4
+    assert saved_for_backward_bytes(lambda: applied(squeezed(x, REQUESTS["mean HW"])[0], [torch.ones(1, 1, 1, 1)]), []) == 4
 
 
 def test_a_graph_is_freed() -> None:
