@@ -12,8 +12,7 @@ from typing import Any
 
 import yaml
 from examples import CHANNELS, example, leaves, node, refusal
-from readme import default, shipped
-from readme import names as named
+from tables import default_text, let_text, shipped_operators
 
 import sefactory as sf
 from sefactory.config.registry import SLOTS, Operator
@@ -100,7 +99,7 @@ def _long(row: dict[str, Any]) -> Iterator[str]:
 
 def operators() -> Iterator[str]:
     """Families of operators."""
-    known = {operator.name: operator for operator in shipped()}
+    known = {operator.name: operator for operator in shipped_operators()}
     for family in FAMILIES:
         yield from (f"### {family['family']}", "")
         yield from (family["text"], "") if "text" in family else ()
@@ -118,7 +117,7 @@ def _operator(operator: Operator, entry: dict[str, Any]) -> Iterator[str]:
         yield from ("```text", formula.strip(), "```", "")
     meanings = entry["parameters"]
     rows = [
-        (code(s.name), "required" if s.required else code(default(s)), s.allowed_values, meanings[s.name])
+        (code(s.name), "required" if s.required else code(default_text(s)), s.allowed_values, meanings[s.name])
         for s in operator.parameters
     ]
     yield from (*table(("parameter", "default", "allowed", "what it is"), rows), "")
@@ -158,7 +157,7 @@ def configs() -> Iterator[str]:
 
 def names() -> Iterator[str]:
     """All shipped configs with their parameters."""
-    let = {name: named(sf.load(name)) for name in sf.configs()}
+    let = {name: let_text(sf.load(name)) for name in sf.configs()}
     told = (f"`{name}` ({given})" if given else f"`{name}`" for name, given in let.items())
     yield f"{', '.join(told)}."
 

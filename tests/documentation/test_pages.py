@@ -1,0 +1,114 @@
+"""The README and the pages of docs/: their Python runs, their command lines run, and they print what is quoted."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sefactory as sf
+from sefactory.bench.report import HEADINGS
+from sefactory.cli import main as cli
+
+# torchvision, which timm imports, needs these operators; a torch without CUDA lacks them.
+PRELUDE = """
+import warnings
+warnings.simplefilter("error")
+import torch
+library = torch.library.Library("torchvision", "DEF")
+for name in ("nms", "qnms"):
+    library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+"""
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "docs/networks.md", "docs/execution.md", "docs/cli.md")
+FAST = ("rounds=1", "seconds=0.0001")
+SMALL = ("input=single", "input.size=7", "input.channels=64")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+
+
+def _text(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def _blocks(page: str, language: str) -> list[str]:
+    return [text for found, text in FENCE.findall(_text(page)) if found == language]
+
+
+def _commands(page: str) -> list[tuple[str, str]]:
+    """Each `sefactory` command of a page, and the output that is quoted behind it ("" if none is)."""
+    blocks = FENCE.findall(_text(page)) + [("", "")]
+    commands = []
+    for (language, text), (after, output) in zip(blocks, blocks[1:], strict=False):
+        lines = [line for line in text.splitlines() if language == "sh" and line.startswith("sefactory ")]
+        commands += [(line, output if after == "text" and line == lines[-1] else "") for line in lines]
+    return commands
+
+
+def _write_files(page: str, folder: Path) -> None:
+    """The YAML files that the page tells the reader to write."""
+    for text in _blocks(page, "yaml"):
+        name = re.match(r"# (my/\S+\.yaml)\n", text)
+        assert name, f"{page}: a YAML block without its file name"
+        path = folder / name[1]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def _table_rows(output: str) -> set[tuple[str, str]]:
+    """Name and parameters of each row of a table of `bench`: all other columns depend on the machine."""
+    rows = [line.split() for line in output.splitlines()]
+    return {(row[0], row[1]) for row in rows if len(row) > 4 and row[1].replace(",", "").isdecimal()}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_python_runs_and_prints_what_is_quoted(page: str) -> None:
+    code = PRELUDE + "\n".join(_blocks(page, "python"))
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    blocks = FENCE.findall(_text(page))
+    quoted = [
+        text for (before, _), (after, text) in zip(blocks, blocks[1:], strict=False) if (before, after) == ("python", "text")
+    ]
+    assert all(text in done.stdout for text in quoted), done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_run_and_print_what_is_quoted(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.argv", ["sefactory"])
+    _write_files(page, tmp_path)
+    commands = _commands(page)
+    assert commands
+    for line, quoted in commands:
+        arguments = shlex.split(line)[1:]
+        is_bench = arguments[0] == "bench"
+        if is_bench:  # a short run, and of one small map where the table is not quoted
+            arguments += [*FAST, *(() if quoted or "hosts=" in line else SMALL)]
+        assert cli.run(arguments) == 0, (line, capsys.readouterr().err)
+        printed = capsys.readouterr().out
+        if quoted and is_bench:
+            assert _table_rows(quoted) == _table_rows(printed) != set(), line
+            assert set(quoted.splitlines()[1].split()) <= set(HEADINGS), line
+        elif quoted:
+            assert [text.rstrip() for text in printed.splitlines()] == quoted.splitlines(), line
+
+
+def test_the_readme_quotes_outputs() -> None:
+    assert [line.split()[1] for line, quoted in _commands("README.md") if quoted] == ["show", "bench"]
+
+
+def test_the_error_that_the_readme_quotes_is_raised() -> None:
+    with pytest.raises(sf.ConfigError) as caught:
+        sf.build("cbam", 8)
+    assert f"`{caught.value}`" in _text("README.md")
+
+
+def test_the_readme_is_short() -> None:
+    assert len(_text("README.md").splitlines()) < 200
+    assert len(_text("docs/architecture.md").splitlines()) < 150
