@@ -3,7 +3,7 @@ BIN := .venv/bin
 # Without these, glibc gives every large map back to the system and the page faults are timed too.
 TUNED := MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=4000000000
 
-.PHONY: bench test lint setup
+.PHONY: bench test test-all lint setup
 
 bench: setup
 	$(TUNED) $(BIN)/sefactory bench
@@ -11,6 +11,10 @@ bench: setup
 # One worker a processor, each with one thread: two that share all threads wait for each other.
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses=8
+
+# With the tests that are marked exhaustive; about four times as long.
+test-all: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses=8 -m ""
 
 lint: setup
 	$(BIN)/ruff check .

@@ -30,11 +30,11 @@ import torch._inductor.compile_fx  # noqa: E402, F401
 
 import sefactory as sf  # noqa: E402
 from tests.invariants import checks, export_checks  # noqa: E402
-from tests.invariants.cases import config_subject, named  # noqa: E402
+from tests.invariants.cases import config_case, with_random_weights  # noqa: E402
 
 TABLE = ROOT / "docs" / "deployment.md"
-PROPERTIES = {**checks.PROPERTIES, **export_checks.PROPERTIES}
-SEVEN = ["senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer"]
+CHECKS = {**checks.CHECKS, **export_checks.CHECKS}
+SEVEN_PAPERS = ["senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer"]
 WIDTH, SECONDS = 64, 600
 FORK = multiprocessing.get_context("fork")
 Cells = dict[tuple[str, str], str | None]  # (config, property): why it misses
@@ -42,10 +42,10 @@ Cells = dict[tuple[str, str], str | None]  # (config, property): why it misses
 EXPLAINED: dict[tuple[str, str], str] = {}
 
 
-def cell(keeps: Callable[[checks.Make], None], make: checks.Make) -> str | None:
+def cell(check: Callable[[checks.CaseFactory], None], make: checks.CaseFactory) -> str | None:
     """Why a property fails, in one line; None where it holds."""
     receiver, sender = FORK.Pipe(duplex=False)
-    process = FORK.Process(target=report, args=(sender, keeps, make), daemon=True)
+    process = FORK.Process(target=report, args=(sender, check, make), daemon=True)
     process.start()
     sender.close()
     try:
@@ -58,10 +58,10 @@ def cell(keeps: Callable[[checks.Make], None], make: checks.Make) -> str | None:
         process.join()
 
 
-def report(sender: Connection, keeps: Callable[[checks.Make], None], make: checks.Make) -> None:
+def report(sender: Connection, check: Callable[[checks.CaseFactory], None], make: checks.CaseFactory) -> None:
     warnings.simplefilter("error")
     try:
-        keeps(make)
+        check(make)
         sender.send("")
     except Exception as error:
         sender.send(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
@@ -70,11 +70,11 @@ def report(sender: Connection, keeps: Callable[[checks.Make], None], make: check
 def run(names: list[str]) -> Cells:
     cells: Cells = {}
     for name in names:
-        start, make = time.perf_counter(), named(partial(config_subject, name, WIDTH), std=0.1)
-        for title, keeps in PROPERTIES.items():
-            cells[name, title] = cell(keeps, make)
-        missed = [title for title in PROPERTIES if cells[name, title]]
-        passed = f"{len(PROPERTIES) - len(missed)} of {len(PROPERTIES)}"
+        start, make = time.perf_counter(), with_random_weights(partial(config_case, name, WIDTH), std=0.1)
+        for title, check in CHECKS.items():
+            cells[name, title] = cell(check, make)
+        missed = [title for title in CHECKS if cells[name, title]]
+        passed = f"{len(CHECKS) - len(missed)} of {len(CHECKS)}"
         print(f"{name:20} {passed}, {time.perf_counter() - start:.0f} s", flush=True)
         for title in missed:
             print(f"    {title}: {cells[name, title]}", flush=True)
@@ -89,14 +89,14 @@ def share(cells: Cells, names: list[str]) -> str:
 
 def document(cells: Cells) -> str:
     """The table, what its columns mean, and why what misses misses."""
-    rows = [f"| config | {' | '.join(PROPERTIES)} |", f"| --- |{' :---: |' * len(PROPERTIES)}"]
+    rows = [f"| config | {' | '.join(CHECKS)} |", f"| --- |{' :---: |' * len(CHECKS)}"]
     for name in sf.configs():
-        marks = ["miss" if cells[name, title] else "✓" for title in PROPERTIES]
-        rows.append(f"| {f'**{name}**' if name in SEVEN else name} | {' | '.join(marks)} |")
+        marks = ["miss" if cells[name, title] else "✓" for title in CHECKS]
+        rows.append(f"| {f'**{name}**' if name in SEVEN_PAPERS else name} | {' | '.join(marks)} |")
     misses = [f"- `{name}`, {title}: {reason}" for (name, title), reason in EXPLAINED.items()]
-    grids = {name: export_checks.least_grid(config_subject(name, WIDTH)) for name in sf.configs()}
+    grids = {name: export_checks.least_grid(config_case(name, WIDTH)) for name in sf.configs()}
     coarse = ", ".join(f"`{name}` from {least} x {least}" for name, least in grids.items() if least > 1)
-    meanings = [f"- **{title}**: {(keeps.__doc__ or '').splitlines()[0]}" for title, keeps in PROPERTIES.items()]
+    meanings = [f"- **{title}**: {(check.__doc__ or '').splitlines()[0]}" for title, check in CHECKS.items()]
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnx", "onnxscript", "onnxruntime"))
     return f"""# Deployment
 
@@ -104,7 +104,7 @@ Written by scripts/deployment.py, which runs every property of every config as i
 random weights, on one thread of a CPU, with warnings as errors.
 Python {platform.python_version()}, {packages}.
 
-{share(cells, sf.configs())} pass; of the seven papers (bold) {share(cells, SEVEN)}.
+{share(cells, sf.configs())} pass; of the seven papers (bold) {share(cells, SEVEN_PAPERS)}.
 
 {chr(10).join(rows)}
 

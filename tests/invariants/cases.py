@@ -1,4 +1,4 @@
-"""What the laws hold for: every operator at example parameters, and every shipped config."""
+"""The cases of the invariants: every operator with example parameters, and every shipped config."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ OF_ONE = Sizes((1, CHANNELS, SymbolicDim("H"), SymbolicDim("W")))
 OF_TWO = Sizes((2, CHANNELS, SymbolicDim("H"), SymbolicDim("W")))
 FIXED = Sizes((2, CHANNELS, *GRID))
 
-# Name, what comes in, parameters. Several lines where an operator has several ways through its code.
+# Name, input sizes, parameters. An operator with several code paths has several lines.
 EXAMPLES: list[tuple[str, Sizes, dict[str, Any]]] = [
     ("abs", OF_TWO, {}),
     ("affine", OF_TWO, {"scale": 2.0, "shift": 0.5}),
@@ -95,8 +95,8 @@ EXAMPLES: list[tuple[str, Sizes, dict[str, Any]]] = [
     ("window", OF_TWO, {"extent": 2, "kernel": 2, "by": "max"}),
     ("window", OF_TWO, {"extent": 1, "kernel": 5, "borders": True}),
 ]
-POSITIVE = ["log", "sqrt"]  # what comes in is above 0
-# Their gradient is not that of what they compute, but of the soft form of it.
+POSITIVE = ["log", "sqrt"]  # their inputs are positive
+# Their gradient is an estimate: that of the soft assignment.
 ESTIMATED = {f"{name}-{i}" for i, (name, _, given) in enumerate(EXAMPLES) if given.get("hard")}
 NARROW = {
     **dict.fromkeys(["sknet", "sknet_linear"], ["let.G=4", "let.L=4"]),
@@ -107,12 +107,12 @@ WIDTH = 16  # of the shipped configs, the least that every r of theirs divides
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A module, the sizes it declares, and whether S stands outside of it (an operator) or inside (a block)."""
+class Case:
+    """A module, its declared input and output sizes, and whether its tensors have the stack axis S (operators) or not (blocks)."""
 
     module: nn.Module
     sizes: tuple[Sizes, Sizes]
-    bare: bool
+    has_stack_axis: bool
     positive: bool = False
 
     def input(self, batch: int, grid: tuple[int, int], dtype: torch.dtype = torch.float64) -> Tensor:
@@ -121,49 +121,51 @@ class Subject:
         return (x.abs() + 0.5 if self.positive else x).to(dtype)
 
     def output_shape(self, batch: int, grid: tuple[int, int]) -> tuple[int, ...]:
-        """What it declares to leave."""
+        """The declared shape of the output."""
         return self._shape(1, batch, grid)
 
     @property
     def grids(self) -> list[tuple[int, int]]:
-        """Grids to run at: any, or the one it was told."""
+        """The grids to run at: several, or the one the module was built for."""
         fixed = isinstance(self.sizes[0]["H"], int)
         return [GRID] if fixed else [GRID, (9, 4), (3, 11), (8, 8)]
 
     def _shape(self, side: int, batch: int, grid: tuple[int, int]) -> tuple[int, ...]:
         shape = self.sizes[side].shape(batch, dict(zip("HW", grid, strict=True)))
-        return shape if self.bare else (shape[0], *shape[2:])
+        return shape if self.has_stack_axis else (shape[0], *shape[2:])
 
 
-def operator_subject(name: str, sizes: Sizes, parameters: dict[str, Any]) -> Subject:
+def operator_case(name: str, sizes: Sizes, parameters: dict[str, Any]) -> Case:
     found = find_operator(name)
     assert found is not None
     module = found.make(sizes, **parameters)
-    return Subject(module, (sizes, getattr(module, "sizes", sizes)), bare=True, positive=name in POSITIVE)
+    return Case(module, (sizes, getattr(module, "sizes", sizes)), has_stack_axis=True, positive=name in POSITIVE)
 
 
-def config_subject(name: str, width: int = WIDTH) -> Subject:
+def config_case(name: str, width: int = WIDTH) -> Case:
     block = sf.build(name, width, overrides=NARROW.get(name, []) if width == WIDTH else [])
-    return Subject(block, block.sizes, bare=False)
+    return Case(block, block.sizes, has_stack_axis=False)
 
 
-def named(maker: Callable[..., Subject], *arguments: Any, std: float = 0.5) -> Callable[[], Subject]:
-    """A subject made anew at every call: every weight and statistic random, in float64 and eval mode."""
+def with_random_weights(case_of: Callable[..., Case], *arguments: Any, std: float = 0.5) -> Callable[[], Case]:
+    """Returns a function that builds a case with random weights and statistics, in float64 and eval mode."""
 
-    def make() -> Subject:
+    def make() -> Case:
         torch.manual_seed(0)
-        subject = maker(*arguments)
-        subject.module.double().eval()
-        for parameter in subject.module.parameters():
+        case = case_of(*arguments)
+        case.module.double().eval()
+        for parameter in case.module.parameters():
             nn.init.normal_(parameter, std=std)
-        for key, buffer in subject.module.named_buffers():
+        for key, buffer in case.module.named_buffers():
             if key.endswith("running_var"):
                 nn.init.uniform_(buffer, 0.5, 1.5)
-        return subject
+        return case
 
     return make
 
 
-OPERATORS = {f"{name}-{i}": named(operator_subject, name, sizes, given) for i, (name, sizes, given) in enumerate(EXAMPLES)}
-CONFIGS = {name: named(config_subject, name) for name in sf.configs()}
-SUBJECTS = {**OPERATORS, **CONFIGS}
+OPERATORS = {
+    f"{name}-{i}": with_random_weights(operator_case, name, sizes, given) for i, (name, sizes, given) in enumerate(EXAMPLES)
+}
+CONFIGS = {name: with_random_weights(config_case, name) for name in sf.configs()}
+CASES = {**OPERATORS, **CONFIGS}

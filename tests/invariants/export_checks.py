@@ -1,4 +1,4 @@
-"""What holds for a subject outside of eager mode: exported, compiled, run by another runtime."""
+"""Invariants outside of eager mode: torch.export, torch.compile, onnxruntime."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.export import Dim, export
 
 from sefactory.shapes import Sizes, SymbolicDim
-from tests.invariants.cases import GRID, Subject
-from tests.invariants.checks import Make, gradients
+from tests.invariants.cases import GRID, Case
+from tests.invariants.checks import CaseFactory, gradients
 
 SEEN = (12, 10)  # the grid of the example that is traced, at a batch of 3
 UNSEEN = [(2, (9, 15)), (1, (16, 16)), (4, (8, 21))]  # and the smallest that it declares
@@ -27,12 +27,12 @@ def third_party_warnings() -> Iterator[None]:
         yield
 
 
-def least_grid(subject: Subject) -> int:
+def least_grid(case: Case) -> int:
     """The smallest H and W that are exported: 1, or where a map inside is coarser than x by e, 2 e.
 
     To tell its memory format, torch.export takes such a map to have more than one position, and guards that.
     """
-    sizes = [subject.sizes] if subject.bare else [part.sizes for part in subject.module.parts]
+    sizes = [case.sizes] if case.has_stack_axis else [part.sizes for part in case.module.parts]
     step = max(_divisor(side) for pair in sizes for side in pair)
     return 2 * step if step > 1 else 1
 
@@ -41,33 +41,33 @@ def _divisor(sizes: Sizes) -> int:
     return max((extent.divisor for extent in (sizes["H"], sizes["W"]) if isinstance(extent, SymbolicDim)), default=1)
 
 
-def _ready(make: Make) -> tuple[Subject, Tensor, Any, list[Tensor]]:
-    """A float32 subject in eval mode, the example to trace, what is dynamic in it, and the inputs to run."""
-    subject = make()
-    subject.module.float().eval()
-    fixed, least = len(subject.grids) == 1, least_grid(subject)
+def _prepared(make: CaseFactory) -> tuple[Case, Tensor, Any, list[Tensor]]:
+    """A float32 case in eval mode, the example to trace, what is dynamic in it, and the inputs to run."""
+    case = make()
+    case.module.float().eval()
+    fixed, least = len(case.grids) == 1, least_grid(case)
     unseen = [(batch, GRID) for batch in (2, 1, 4)] if fixed else [*UNSEEN, (1, (least, least))]
-    x = subject.input(3, GRID if fixed else SEEN, torch.float32)
+    x = case.input(3, GRID if fixed else SEEN, torch.float32)
     dims = {0: Dim("B")}
     if not fixed:
         dims |= {x.dim() - 2: Dim("H", min=least), x.dim() - 1: Dim("W", min=least)}
-    return subject, x, (dims,), [subject.input(*shape, torch.float32) for shape in unseen]
+    return case, x, (dims,), [case.input(*shape, torch.float32) for shape in unseen]
 
 
-def exported(make: Make) -> None:
+def exported(make: CaseFactory) -> None:
     """torch.export with dynamic batch, H and W, at sizes that it did not see, the smallest among them."""
-    subject, example, dynamic, inputs = _ready(make)
-    module = export(subject.module, (example,), dynamic_shapes=dynamic).module()
+    case, example, dynamic, inputs = _prepared(make)
+    module = export(case.module, (example,), dynamic_shapes=dynamic).module()
     with torch.no_grad():
         for x in inputs:
-            torch.testing.assert_close(module(x), subject.module(x), rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(module(x), case.module(x), rtol=1e-5, atol=1e-5)
 
 
-def in_onnxruntime(make: Make) -> None:
+def in_onnxruntime(make: CaseFactory) -> None:
     """The same sizes in onnxruntime, from torch.onnx.export(dynamo=True), within 1e-4."""
-    subject, example, dynamic, inputs = _ready(make)
+    case, example, dynamic, inputs = _prepared(make)
     with third_party_warnings():
-        program = torch.onnx.export(subject.module, (example,), dynamo=True, verbose=False, dynamic_shapes=dynamic)
+        program = torch.onnx.export(case.module, (example,), dynamo=True, verbose=False, dynamic_shapes=dynamic)
     assert program is not None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -77,18 +77,18 @@ def in_onnxruntime(make: Make) -> None:
     for x in inputs:
         (y,) = session.run(None, {name: x.numpy()})
         with torch.no_grad():
-            torch.testing.assert_close(torch.from_numpy(y), subject.module(x), rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(torch.from_numpy(y), case.module(x), rtol=1e-4, atol=1e-4)
 
 
-def _values(make: Make, dtype: torch.dtype, train: bool, backend: str = "") -> list[Tensor]:
+def _values(make: CaseFactory, dtype: torch.dtype, train: bool, backend: str = "") -> list[Tensor]:
     """Output, gradients and statistics of one step, compiled where there is a backend."""
-    subject = make()
-    module = subject.module.to(dtype).train(train)
+    case = make()
+    module = case.module.to(dtype).train(train)
     called = torch.compile(module, fullgraph=True, backend=backend) if backend else None
-    return [*gradients(subject, subject.input(3, GRID, dtype), called), *module.buffers()]
+    return [*gradients(case, case.input(3, GRID, dtype), called), *module.buffers()]
 
 
-def compiled(make: Make, backend: str, modes: tuple[bool, ...] = (False, True)) -> None:
+def compiled(make: CaseFactory, backend: str, modes: tuple[bool, ...] = (False, True)) -> None:
     """Within 1e-4 of float64, plus ten times what eager mode itself is off: a gradient may be 0 but for rounding."""
     for train in modes:
         torch._dynamo.reset()
@@ -100,17 +100,17 @@ def compiled(make: Make, backend: str, modes: tuple[bool, ...] = (False, True)) 
             torch.testing.assert_close(value.to(true.dtype), true, rtol=1e-4, atol=1e-4 + 10 * rounding)
 
 
-def aot_eager(make: Make) -> None:
+def aot_eager(make: CaseFactory) -> None:
     """torch.compile(fullgraph=True, backend="aot_eager"): output, gradients, statistics as in eager mode, eval and training."""
     compiled(make, "aot_eager")
 
 
-def inductor(make: Make) -> None:
+def inductor(make: CaseFactory) -> None:
     """The same with the code that torch.compile generates."""
     compiled(make, "inductor")
 
 
-PROPERTIES: dict[str, Callable[[Make], None]] = {
+CHECKS: dict[str, Callable[[CaseFactory], None]] = {
     "export": exported,
     "compile aot_eager": aot_eager,
     "compile inductor": inductor,

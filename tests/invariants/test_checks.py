@@ -1,4 +1,4 @@
-"""Every property can fail: for each one a module that breaks it."""
+"""Every check can fail: for each one there is a module that breaks it."""
 
 import itertools
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from sefactory.shapes import Sizes
 from tests.invariants import checks, export_checks
-from tests.invariants.cases import OF_TWO, Subject
+from tests.invariants.cases import OF_TWO, Case
 
-PROPERTIES = {**checks.PROPERTIES, **export_checks.PROPERTIES}
+CHECKS = {**checks.CHECKS, **export_checks.CHECKS}
 COUNT = itertools.count()
 
 
@@ -71,7 +71,7 @@ def broken_graph(x: Tensor) -> Tensor:
     return x.tanh()
 
 
-BREAK: dict[str, Callable[[], nn.Module]] = {
+BREAKS: dict[str, Callable[[], nn.Module]] = {
     "sizes": lambda: Of(lambda x: x[..., :-1]),
     "batch independence": lambda: Of(lambda x: x - x.mean(0)),
     "gradcheck": lambda: Of(lambda x: x * x.detach()),
@@ -93,34 +93,34 @@ BREAK: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def maker(module: Callable[[], nn.Module], sizes: Sizes = OF_TWO, bare: bool = True) -> checks.Make:
-    return lambda: Subject(module().double().eval(), (sizes, sizes), bare=bare)
+def case_of(module: Callable[[], nn.Module], sizes: Sizes = OF_TWO, has_stack_axis: bool = True) -> checks.CaseFactory:
+    return lambda: Case(module().double().eval(), (sizes, sizes), has_stack_axis=has_stack_axis)
 
 
-def test_there_is_one_for_each() -> None:
-    assert list(BREAK) == list(PROPERTIES)
+def test_every_check_has_a_module_that_breaks_it() -> None:
+    assert list(BREAKS) == list(CHECKS)
 
 
-@pytest.mark.parametrize("title", PROPERTIES)
-def test_a_module_that_breaks_it_is_found(title: str) -> None:
+@pytest.mark.parametrize("title", CHECKS)
+def test_a_broken_module_fails(title: str) -> None:
     failures: tuple[Any, ...] = (Exception,)  # of whatever kind: a refusal of torch is a miss as well
     with pytest.raises(failures):
-        PROPERTIES[title](maker(BREAK[title]))
+        CHECKS[title](case_of(BREAKS[title]))
 
 
-@pytest.mark.parametrize("title", [title for title in PROPERTIES if title != "compile inductor"])
-def test_the_identity_keeps_them_all(title: str) -> None:
-    PROPERTIES[title](maker(nn.Tanh))
+@pytest.mark.parametrize("title", [title for title in CHECKS if title != "compile inductor"])
+def test_tanh_passes(title: str) -> None:
+    CHECKS[title](case_of(nn.Tanh))
 
 
-def test_a_block_that_leaves_another_memory_format_is_found() -> None:
+def test_another_memory_format_fails() -> None:
     with pytest.raises(AssertionError):
-        checks.channels_last(maker(lambda: Of(Tensor.contiguous), Sizes((1, *OF_TWO.extents[1:])), bare=False))
+        checks.channels_last(case_of(lambda: Of(Tensor.contiguous), Sizes((1, *OF_TWO.extents[1:])), has_stack_axis=False))
 
 
-def test_an_unclear_refusal_of_one_value_is_found() -> None:
+def test_an_unclear_error_fails() -> None:
     def refuse(x: Tensor) -> Tensor:
         raise ValueError("no")
 
     with pytest.raises(AssertionError):
-        checks.batch_of_one(maker(lambda: nn.Sequential(nn.BatchNorm3d(2), Of(refuse))))
+        checks.batch_of_one(case_of(lambda: nn.Sequential(nn.BatchNorm3d(2), Of(refuse))))

@@ -7,16 +7,16 @@ import pytest
 
 from sefactory.shapes import Sizes, SymbolicDim
 from tests.invariants import export_checks
-from tests.invariants.cases import CONFIGS, SUBJECTS, operator_subject
+from tests.invariants.cases import CASES, CONFIGS, operator_case
 
-SEVEN = ["senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer"]
+SEVEN_PAPERS = ["senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer"]
 TRAINING = (True,)  # the half with a backward pass of batch statistics
 COMPILERS = [os.environ.get("CXX", "g++"), "clang++"]
 
 
-@pytest.mark.parametrize("name", SUBJECTS)
+@pytest.mark.parametrize("name", CASES)
 def test_export_with_a_dynamic_grid(name: str) -> None:
-    export_checks.exported(SUBJECTS[name])
+    export_checks.exported(CASES[name])
 
 
 def test_the_smallest_grid_that_is_exported() -> None:
@@ -27,27 +27,27 @@ def test_the_smallest_grid_that_is_exported() -> None:
         "scnet": 8,
     }
     sizes = Sizes((1, 8, SymbolicDim("H"), SymbolicDim("W")))
-    assert export_checks.least_grid(operator_subject("window", sizes, {"extent": 3})) == 6
+    assert export_checks.least_grid(operator_case("window", sizes, {"extent": 3})) == 6
 
 
-@pytest.mark.parametrize("name", SUBJECTS)
+@pytest.mark.parametrize("name", CASES)
 def test_compile_without_a_graph_break(name: str) -> None:
-    export_checks.compiled(SUBJECTS[name], "aot_eager", (False, True) if name in CONFIGS else TRAINING)
+    export_checks.compiled(CASES[name], "aot_eager", (False, True) if name in CONFIGS else TRAINING)
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where inductor keeps its code: nothing of an earlier run, and the compiled headers once for all."""
+    """Where inductor check its code: nothing of an earlier run, and the compiled headers once for all."""
     return str(tmp_path_factory.mktemp("inductor"))
 
 
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="inductor needs a C++ compiler, and there is none")
-@pytest.mark.parametrize("name", SEVEN)
+@pytest.mark.parametrize("name", SEVEN_PAPERS)
 def test_compile_to_native_code(name: str, cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", cache)
-    export_checks.compiled(SUBJECTS[name], "inductor", TRAINING)
+    export_checks.compiled(CASES[name], "inductor", TRAINING)
 
 
-@pytest.mark.parametrize("name", SEVEN)
+@pytest.mark.parametrize("name", SEVEN_PAPERS)
 def test_onnxruntime_at_sizes_that_the_export_did_not_see(name: str) -> None:
-    export_checks.in_onnxruntime(SUBJECTS[name])
+    export_checks.in_onnxruntime(CASES[name])
