@@ -1,14 +1,6 @@
-"""Statistics of a map and its gates, block by block of about a sample: read from memory once, and then from the cache.
+"""The statistics of a map and its gates, computed chunk by chunk: a chunk of about one sample is read from memory once.
 
-CPU milliseconds, whole and block by block, 8 x 128 x 56 x 56, float32, one thread of a Zen 3 (of maps that the cache has
-lost; 32 MB), and of a Sapphire Rapids (260 MB), whose last cache holds a map eight times and more:
-
-| mean W, mean H | 2.9 -> 2.6 | 1.4 -> 1.6 |
-| max and mean of C, H and W | 10.4 -> 7.1 | 5.3 -> 5.8 |
-| x g over C, then max and mean C | 4.5 -> 4.1 | 2.8 -> 3.3 |
-| x (g over CH + g over CW + g over HW) |  | 3.4 -> 3.5 |
-
-There 16 samples are alike, and 32 and 64 faster in blocks.
+Where the last cache of the processor holds all maps, they are computed as a whole (docs/kernels.md, cache tiling).
 """
 
 from collections.abc import Sequence
@@ -19,52 +11,52 @@ import torch
 from torch import Tensor
 
 from . import reduction
-from .map_gradient import Gated, combined, gate_into, pieces, stretched
+from .map_gradient import GateTerm, broadcast_shape, chunks, combine_gates, multiply_gates
 from .reduction import Extremum
 
 Request = tuple[str, tuple[int, ...]]
-"""A statistic ("mean", "sum", "max", "min", or "var", which divides by n) and the axes it is over, none of them 0."""
+"""A statistic ("mean", "sum", "max", "min", or "var", which divides by n) and its axes, none of them 0."""
 
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
-MAPS = 8  # in the last cache, from which on blocks gain nothing
+MAPS_IN_CACHE = 8  # number of maps from which the last cache holds all that is read and written
 
 EXTREMA = {"max": Extremum(True), "min": Extremum(False)}
 MOMENTS = {"mean": reduction.mean, "sum": reduction.total, "var": reduction.variance}
 
 
 def statistic(x: Tensor, name: str, dims: tuple[int, ...], y: Tensor | None = None) -> Tensor:
-    """One statistic, the axes kept at size 1; into y where it is given: a result of its own and a copy take 5 us each."""
+    """One statistic, the axes kept at size 1; written into y if given."""
     return reduction.extremum(x, dims, EXTREMA[name], y) if name in EXTREMA else MOMENTS[name](x, dims, y)
 
 
 def statistics(x: Tensor, requests: Sequence[Request]) -> list[Tensor]:
-    """One for each request; several of them block by block."""
+    """One statistic for each request; several of them chunk by chunk."""
     if len(requests) < 2:
         return [statistic(x, name, dims) for name, dims in requests]
-    found = _empty(x, requests)
-    for block, *into in zip(_blocks(x, x), *(_blocks(y, x) for y in found), strict=True):
-        _measure(block, requests, into)
-    return found
+    results = _empty(x, requests)
+    for chunk, *outputs in zip(_chunks(x, x), *(_chunks(y, x) for y in results), strict=True):
+        _write_statistics(chunk, requests, outputs)
+    return results
 
 
-def gated(x: Tensor, gates: Sequence[Tensor], combine: str, requests: Sequence[Request] = ()) -> tuple[Tensor, list[Tensor]]:
-    """y = x * gate, and the statistics of y.
+def gate_map(x: Tensor, gates: Sequence[Tensor], combine: str, requests: Sequence[Request] = ()) -> tuple[Tensor, list[Tensor]]:
+    """Returns (y = x * gate, the statistics of y).
 
-    The last block first: it is the one that was read last, for the statistics under the gates.
+    The last chunk comes first: it was the last to be read for the statistics under the gates.
     """
-    if not requests and (len(gates) == 1 or stretched(gates)[1:] != x.shape[1:]):
-        return x * combined(gates, combine, None), []
-    y, found, whole = torch.empty_like(x), _empty(x, requests), Gated(x, tuple(gates), combine)
-    parts = zip([whole] if roomy(x) else whole.split(), *(_blocks(t, x) for t in (y, *found)), strict=True)
-    for at, block, *into in reversed(list(parts)):
-        gate_into(at, block)
-        _measure(block, requests, into)
-    return y, found
+    if not requests and (len(gates) == 1 or broadcast_shape(gates)[1:] != x.shape[1:]):
+        return x * combine_gates(gates, combine, None), []
+    y, results, whole = torch.empty_like(x), _empty(x, requests), GateTerm(x, tuple(gates), combine)
+    parts = zip([whole] if fits_cache(x) else whole.split(), *(_chunks(t, x) for t in (y, *results)), strict=True)
+    for gate, chunk, *outputs in reversed(list(parts)):
+        multiply_gates(gate, chunk)
+        _write_statistics(chunk, requests, outputs)
+    return y, results
 
 
 @lru_cache(maxsize=1)
-def last_cache() -> int:
-    """The bytes of the largest cache of a core, as Linux has them; 0 where it has none."""
+def last_cache_bytes() -> int:
+    """The size of the largest cache of a core, as Linux reports it; 0 if it does not."""
     units = {"K": 2**10, "M": 2**20, "G": 2**30}
     try:
         sizes = [path.read_text().strip() for path in CACHES.glob("index*/size")]
@@ -73,20 +65,20 @@ def last_cache() -> int:
         return 0
 
 
-def roomy(x: Tensor) -> bool:
-    """Whether the last cache holds x and what is made of it, so that a block is read from there once more at no cost."""
-    return MAPS * x.numel() * x.element_size() <= last_cache()
+def fits_cache(x: Tensor) -> bool:
+    """True if the last cache holds x and what is computed from it, so that a chunk is read again at no cost."""
+    return MAPS_IN_CACHE * x.numel() * x.element_size() <= last_cache_bytes()
 
 
-def _blocks(t: Tensor, x: Tensor) -> Sequence[Tensor]:
-    """t in the blocks of x: one where that has room."""
-    return [t] if roomy(x) else pieces(t, x)
+def _chunks(t: Tensor, x: Tensor) -> Sequence[Tensor]:
+    """t in the chunks of x; a single one if x fits into the cache."""
+    return [t] if fits_cache(x) else chunks(t, x)
 
 
 def _empty(x: Tensor, requests: Sequence[Request]) -> list[Tensor]:
     return [x.new_empty([1 if i in dims else n for i, n in enumerate(x.shape)]) for _, dims in requests]
 
 
-def _measure(x: Tensor, requests: Sequence[Request], into: Sequence[Tensor]) -> None:
-    for (name, dims), y in zip(requests, into, strict=True):
+def _write_statistics(x: Tensor, requests: Sequence[Request], outputs: Sequence[Tensor]) -> None:
+    for (name, dims), y in zip(requests, outputs, strict=True):
         statistic(x, name, dims, y)

@@ -1,23 +1,16 @@
-"""y = x * gate(statistics of x): the statistics of one map and the gates applied to it, with one backward for both.
+"""y = x * gate(statistics of x): the statistics of a map and its gates, with one backward for both.
 
-Plain autograd writes the map's gradient once for the application and once for every statistic, and adds them up. Here it
-is written once: d x = g * gate + sum d mean / n + sum [x = max] d max / ties + sum (x - mean) 2 d var / n, block by block of
-about a sample, the sums over broadcast axes likewise, so that the temporaries are one block, which stays in the cache.
+Plain autograd writes the gradient of the map once for the gate and once for each statistic, and adds them up. Here it is
+written once, chunk by chunk of about one sample, so that the temporaries stay in the cache (docs/kernels.md, gated
+reductions):
 
-A forward is `token, statistics = squeezed(x, requests)`, gates from the statistics, `y = applied(token, gates, combine)`.
-Both are autograd.Functions. `applied` hands (g, gates) to `squeezed` in backward, as an attribute on the gradient of a
-scalar that leads from one to the other: nothing is kept between two backwards, so that the graph may be used twice, in
-part or by threads. With create_graph both compute plain formulas instead, and the scalar carries nothing.
+    d x = g * gate + sum d mean / n + sum [x = max] d max / ties + sum 2 (x - mean) d var / n
 
-CPU milliseconds, plain torch and here, at 8 x 128 x 56 x 56, float32, one thread of a busy Zen 3, best of 21:
-
-| statistics; gates | forward | with backward |
-| --- | --- | --- |
-| mean HW; C | 3.6, 3.6 | 16, 12 |
-| mean and max HW; C | 5.7, 5.3 | 33, 13 |
-| max and mean C; HW | 6.1, 4.8 | 35, 17 |
-| mean W, mean H; CH * CW | 7.7, 6.9 | 34, 24 |
-| max and mean of C, H, W; HW + CW + CH | 25, 20 | 94, 42 |
+A forward is `context, statistics = reduce_map(x, requests, gates=1)`, then the gates from the statistics, then
+`y = apply_gates(context, gates)`. Each is an autograd.Function. The first returns edges beside the statistics: one for the
+gradient of y and one for each gate. An edge is a zero expanded to the shape of x, which takes no memory. The second takes
+the edges as inputs, and returns g and the gates as their gradients. So the first receives everything as ordinary
+gradients. In a double backward both use plain formulas, and the edges have no gradient.
 """
 
 from collections.abc import Sequence
@@ -28,184 +21,215 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.compiler import is_compiling
 
 from . import reduction
-from .cache_tiling import EXTREMA, Request, gated, statistics
-from .map_gradient import COMBINES, SHORT, Gated, Masked, Parts, Sloped, Spots, block_of, combined, pieces
+from .cache_tiling import EXTREMA, Request, gate_map, statistics
+from .map_gradient import (
+    COMBINES,
+    MIN_ROW,
+    ExtremumTerm,
+    GateTerm,
+    MapGradient,
+    PositionsTerm,
+    VarianceTerm,
+    chunk_buffer,
+    chunks,
+    combine_gates,
+)
 
 Combine = Literal["product", "sum"]
 
 
-class Token:
-    """A map and the way back to the Function that squeezed it, for the first that takes it."""
+class MapContext:
+    """A map, and the edges that lead from its gates back to its statistics."""
 
-    def __init__(self, x: Tensor, edge: Tensor | None) -> None:
+    def __init__(self, x: Tensor, edges: Sequence[Tensor] = (), combine: Combine = "product") -> None:
         self.x = x
-        self._edge = edge
+        self._edges, self._combine = tuple(edges), combine
 
-    def take(self) -> Tensor | None:
-        edge, self._edge = self._edge, None
-        return edge
-
-
-def squeezed(x: Tensor, requests: Sequence[Request]) -> tuple[Token, list[Tensor]]:
-    """(token for `applied`, one statistic of x a request, with the reduced axes 1). x: (B, ...) of rank 2 or more."""
-    if not (torch.is_grad_enabled() and x.requires_grad):
-        return Token(x, None), statistics(x, requests)
-    edge, *found = _Squeeze.apply(x, tuple(requests))  # type: ignore[no-untyped-call]
-    return Token(x, edge), found
+    def take_edges(self, gates: int, combine: Combine) -> tuple[Tensor, ...]:
+        """The edges for so many gates. Empty if they were taken before, or were made for other gates."""
+        if len(self._edges) != 1 + gates or self._combine != combine:
+            return ()
+        edges, self._edges = self._edges, ()
+        return edges
 
 
-def applied(token: Token, gates: Sequence[Tensor], combine: Combine = "product") -> Tensor:
-    """x * g1 * g2 ... or x * (g1 + g2 + ...); each gate has the rank of x, and size 1 along axes it does not know.
+def reduce_map(
+    x: Tensor, requests: Sequence[Request], gates: int = 0, combine: Combine = "product"
+) -> tuple[MapContext, list[Tensor]]:
+    """Returns (context for `apply_gates`, one statistic of x for each request, the reduced axes kept at size 1).
 
-    A token may be taken again; then only the first shares its backward with the statistics.
+    x: (B, ...) of rank 2 or more. `gates` and `combine` say which gates share the backward; 0 gates share none.
     """
-    if any(gate.dtype != token.x.dtype for gate in gates):  # promotion is left to ATen
-        return token.x * combined(gates, combine, None)
-    if not torch.is_grad_enabled():  # apply itself takes 0.15 ms of a forward of 3
-        return gated(token.x, gates, combine)[0]
-    y: Tensor = _Apply.apply(token.take(), token.x, combine, *gates)  # type: ignore[no-untyped-call]
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return MapContext(x), statistics(x, requests)
+    edges = 1 + gates if gates else 0
+    outputs = _ReduceMap.apply(x, tuple(requests), edges, combine)  # type: ignore[no-untyped-call]
+    return MapContext(x, outputs[:edges], combine), list(outputs[edges:])
+
+
+def apply_gates(context: MapContext, gates: Sequence[Tensor], combine: Combine = "product") -> Tensor:
+    """x * g1 * g2 ... or x * (g1 + g2 + ...). Each gate has the rank of x, and size 1 along axes that it does not depend on.
+
+    A context may be used several times. The first use with the expected gates shares its backward with the statistics.
+    """
+    if any(gate.dtype != context.x.dtype for gate in gates):  # ATen promotes the dtypes
+        return context.x * combine_gates(gates, combine, None)
+    if not torch.is_grad_enabled():  # Function.apply takes 5 % of a forward
+        return gate_map(context.x, gates, combine)[0]
+    edges = context.take_edges(len(gates), combine)
+    y: Tensor = _ApplyGates.apply(context.x, combine, len(gates), *gates, *edges)  # type: ignore[no-untyped-call]
     return y
 
 
-def measured(
-    token: Token, gates: Sequence[Tensor], combine: Combine, requests: Sequence[Request]
+def apply_gates_and_reduce(
+    context: MapContext, gates: Sequence[Tensor], combine: Combine, requests: Sequence[Request]
 ) -> tuple[Tensor, list[Tensor] | None]:
-    """`applied`, and without gradients the statistics of what comes out; None where they are for `squeezed` to take."""
-    if torch.is_grad_enabled() or any(gate.dtype != token.x.dtype for gate in gates):
-        return applied(token, gates, combine), None
-    return gated(token.x, gates, combine, requests)
+    """`apply_gates`, and without gradients the statistics of the result. They are None where `reduce_map` has to take them."""
+    if torch.is_grad_enabled() or any(gate.dtype != context.x.dtype for gate in gates):
+        return apply_gates(context, gates, combine), None
+    return gate_map(context.x, gates, combine, requests)
 
 
-def selected(a: Token, b: Token, gate: Tensor) -> Tensor:
-    """a * gate + b * (1 - gate) of two maps of one shape; the gate as in `applied`.
-
-    With mean(a) + mean(b) under the gate: train 18 ms, 28 with lerp and plain autograd, 35 as written; forward 5, 5, 9.
-    """
+def select(a: MapContext, b: MapContext, gate: Tensor) -> Tensor:
+    """a * gate + b * (1 - gate) of two maps of one shape; the gate as in `apply_gates`."""
     if not torch.is_grad_enabled():
         return torch.lerp(b.x, a.x, gate)
-    y: Tensor = _Select.apply(a.take(), b.take(), a.x, b.x, gate)  # type: ignore[no-untyped-call]
+    edges_a, edges_b = (context.take_edges(1, "product") for context in (a, b))
+    y: Tensor = _Select.apply(a.x, b.x, gate, len(edges_a), *edges_a, *edges_b)  # type: ignore[no-untyped-call]
     return y
 
 
-class _Squeeze(Function):
-    """x -> (edge, statistics). Saves of an extremum its places where they are few, else itself and x."""
+class _ReduceMap(Function):
+    """x -> (edges, statistics). Saves of an extremum its positions where they are few, else the extremum and x."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, requests: tuple[Request, ...]) -> tuple[Tensor, ...]:
-        apart = [name in EXTREMA and reduction.spots(x, dims) > 0 for name, dims in requests]
-        rest = iter(statistics(x, [request for request, alone in zip(requests, apart, strict=True) if not alone]))
-        both = [
-            reduction.spotted(x, dims, EXTREMA[name]) if alone else (next(rest), None)
-            for (name, dims), alone in zip(requests, apart, strict=True)
+    def forward(ctx: Any, x: Tensor, requests: tuple[Request, ...], edges: int, combine: Combine) -> tuple[Tensor, ...]:
+        by_position = [name in EXTREMA and reduction.position_block(x, dims) > 0 for name, dims in requests]
+        others = iter(statistics(x, [request for request, alone in zip(requests, by_position, strict=True) if not alone]))
+        results = [
+            reduction.argmax_positions(x, dims, EXTREMA[name]) if alone else (next(others), None)
+            for (name, dims), alone in zip(requests, by_position, strict=True)
         ]
-        found, places = [y for y, _ in both], [at for _, at in both]
-        masked = [name in EXTREMA and spots is None for (name, _), spots in zip(requests, places, strict=True)]
-        extrema = [y if mask else None for y, mask in zip(found, masked, strict=True)]
-        again = any(masked) or any(name == "var" for name, _ in requests)
-        ctx.save_for_backward(x if again else None, *places, *extrema)
-        ctx.requests, ctx.shape = requests, x.shape
+        outputs, positions = [y for y, _ in results], [p for _, p in results]
+        by_mask = [name in EXTREMA and p is None for (name, _), p in zip(requests, positions, strict=True)]
+        extrema = [y if mask else None for y, mask in zip(outputs, by_mask, strict=True)]
+        needs_x = any(by_mask) or any(name == "var" for name, _ in requests)
+        ctx.save_for_backward(x if needs_x else None, *positions, *extrema)
+        ctx.requests, ctx.edges, ctx.combine, ctx.shape = requests, edges, combine, x.shape
         ctx.set_materialize_grads(False)
-        return x.new_zeros(()), *found
+        return *(x.new_zeros(()).expand(x.shape) for _ in range(edges)), *outputs
 
     @staticmethod
-    def backward(ctx: Any, d_edge: Tensor | None, *d_found: Tensor | None) -> tuple[Tensor | None, None]:
-        x, *kept = ctx.saved_tensors
-        many = len(ctx.requests)
-        parts = Parts(ctx.shape)
-        for request, places, y, d in zip(ctx.requests, kept[:many], kept[many:], d_found, strict=True):
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None, None]:
+        x, *saved = ctx.saved_tensors
+        count = len(ctx.requests)
+        gradient = MapGradient(ctx.shape)
+        given = zip(ctx.requests, saved[:count], saved[count:], gradients[ctx.edges :], strict=True)
+        for request, positions, y, d in given:
             if d is not None:
-                _add_term(parts, request, d, x, places, y)
-        if torch.is_grad_enabled():
-            return parts.plain(), None
-        return parts.written(None if d_edge is None else _carried(d_edge)), None
+                _add_statistic(gradient, request, d, x, positions, y)
+        if _uses_plain_formulas():
+            return gradient.differentiable(), None, None, None
+        edges = [d for d in gradients[: ctx.edges] if d is not None]
+        gate = GateTerm(edges[0], tuple(map(_unexpanded, edges[1:])), ctx.combine) if edges else None
+        return gradient.fused(gate), None, None, None
 
 
-def _add_term(parts: Parts, request: Request, d: Tensor, x: Tensor | None, places: Tensor | None, y: Tensor | None) -> None:
-    """The term of one statistic of which d is the gradient."""
+def _uses_plain_formulas() -> bool:
+    """True in a double backward, and where a compiler records the backward, which fuses it itself."""
+    return torch.is_grad_enabled() or is_compiling()
+
+
+def _unexpanded(gate: Tensor) -> Tensor:
+    """A gate before it was expanded to the shape of its map."""
+    for dim, stride in enumerate(gate.stride()):
+        if stride == 0 and gate.shape[dim] > 1:
+            gate = gate.narrow(dim, 0, 1)
+    return gate
+
+
+def _add_statistic(
+    gradient: MapGradient, request: Request, d: Tensor, x: Tensor | None, positions: Tensor | None, y: Tensor | None
+) -> None:
+    """Adds the term of one statistic, of which d is the gradient."""
     name, dims = request
-    if places is not None:
-        parts.spots.append(Spots(places, d))
+    count = prod(gradient.shape[dim] for dim in dims)
+    if positions is not None:
+        gradient.positions.append(PositionsTerm(positions, d))
     elif x is not None and name == "var":
-        slope = d * (2 / prod(parts.shape[dim] for dim in dims))
-        parts.products.append(Sloped(x, slope))
-        parts.add_level(-slope * reduction.mean(x, dims))
+        slope = d * (2 / count)
+        gradient.products.append(VarianceTerm(x, slope))
+        gradient.add_broadcast(-slope * reduction.mean(x, dims))
     elif x is not None and y is not None:
-        parts.products.append(Masked(x, y, d, dims))
+        gradient.products.append(ExtremumTerm(x, y, d, dims))
     else:
-        parts.add_level(d / prod(parts.shape[dim] for dim in dims) if name == "mean" else d)
+        gradient.add_broadcast(d / count if name == "mean" else d)
 
 
-def _carried(d_edge: Tensor) -> Gated:
-    gated = getattr(d_edge, "gated", None)
-    if not isinstance(gated, Gated):
-        raise RuntimeError("a gradient inside a gated map was replaced on its way, by a hook or a compiler")
-    return gated
-
-
-def _carrier(gated: Gated) -> Tensor:
-    """A gradient for the edge, which says in an attribute what the map's gradient needs."""
-    d_edge = gated.g.new_zeros(())
-    d_edge.gated = gated  # type: ignore[attr-defined]
-    return d_edge
-
-
-class _Apply(Function):
-    """(edge, x, gates) -> y. The gradient of x goes by the edge where there is one.
-
-    Saves the gates, and x if one of them is learned.
-    """
+class _ApplyGates(Function):
+    """(x, gates, edges) -> y. The gradient of x goes by the edges where there are some. Saves x if a gate needs a gradient."""
 
     @staticmethod
-    def forward(ctx: Any, edge: Tensor | None, x: Tensor, combine: Combine, *gates: Tensor) -> Tensor:
-        ctx.save_for_backward(x if any(ctx.needs_input_grad[3:]) else None, *gates)
+    def forward(ctx: Any, x: Tensor, combine: Combine, count: int, *gates_and_edges: Tensor) -> Tensor:
+        gates = gates_and_edges[:count]
+        ctx.save_for_backward(x if any(ctx.needs_input_grad[3 : 3 + count]) else None, *gates)
         ctx.combine = combine
-        return gated(x, gates, combine)[0]
+        return gate_map(x, gates, combine)[0]
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, *gates = ctx.saved_tensors
-        by_edge, to_x, _, *to_gates = ctx.needs_input_grad
-        if torch.is_grad_enabled():
-            d_x = g * reduce(COMBINES[ctx.combine], gates) if to_x else None
-            return None, d_x, None, *_plain_gate_gradients(g, x, gates, ctx.combine, to_gates)
-        gated = Gated(g.contiguous(), tuple(gates), ctx.combine)  # copied at most once
-        d_edge, d_x = _handed_on(gated, by_edge, to_x)
-        return d_edge, d_x, None, *gate_gradients(gated, x, to_gates)
+        needs_x, _, _, *needs = ctx.needs_input_grad
+        needs_gates, needs_edges = needs[: len(gates)], needs[len(gates) :]
+        if _uses_plain_formulas():
+            d_x = g * reduce(COMBINES[ctx.combine], gates) if needs_x else None
+            return d_x, None, None, *_plain_gate_gradients(g, x, gates, ctx.combine, needs_gates), *_none(needs_edges)
+        gate = GateTerm(g.contiguous(), tuple(gates), ctx.combine)  # copied at most once
+        d_x, d_edges = _map_gradients(gate, needs_x, needs_edges)
+        return d_x, None, None, *gate_gradients(gate, x, needs_gates), *d_edges
 
 
-def _handed_on(gated: Gated, by_edge: bool, to_x: bool) -> tuple[Tensor | None, Tensor | None]:
-    """(gradient of the edge, gradient of x): the one or the other."""
-    if by_edge:
-        return _carrier(gated), None
-    return None, Parts(gated.g.shape).written(gated) if to_x else None
+def _none(needs: Sequence[bool]) -> list[Tensor | None]:
+    return [None] * len(needs)
+
+
+def _map_gradients(gate: GateTerm, needs_x: bool, needs_edges: Sequence[bool]) -> tuple[Tensor | None, Sequence[Tensor | None]]:
+    """(gradient of x, gradients of the edges): the one or the others."""
+    if any(needs_edges):
+        return None, [gate.g, *(part.expand_as(gate.g) for part in gate.gates)]
+    return MapGradient(gate.g.shape).fused(gate) if needs_x else None, _none(needs_edges)
 
 
 class _Select(Function):
-    """(edges, a, b, gate) -> a * gate + b * (1 - gate). Saves the gate, and a and b if it is learned."""
+    """(a, b, gate, edges of a, edges of b) -> a * gate + b * (1 - gate). Saves a and b if the gate needs a gradient."""
 
     @staticmethod
-    def forward(ctx: Any, edge_a: Tensor | None, edge_b: Tensor | None, a: Tensor, b: Tensor, gate: Tensor) -> Tensor:
-        ctx.save_for_backward(*((a, b) if ctx.needs_input_grad[4] else (None, None)), gate)
+    def forward(ctx: Any, a: Tensor, b: Tensor, gate: Tensor, count: int, *edges: Tensor) -> Tensor:
+        ctx.save_for_backward(*((a, b) if ctx.needs_input_grad[2] else (None, None)), gate)
+        ctx.count = count
         return torch.lerp(b, a, gate)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         a, b, gate = ctx.saved_tensors
-        by_a, by_b, to_a, to_b, to_gate = ctx.needs_input_grad
-        if torch.is_grad_enabled():
-            d_gate = (g * (a - b)).sum_to_size(gate.shape) if to_gate else None
-            return None, None, g * gate if to_a else None, g * (1 - gate) if to_b else None, d_gate
+        needs_a, needs_b, needs_gate, _, *needs_edges = ctx.needs_input_grad
+        if _uses_plain_formulas():
+            d_gate = (g * (a - b)).sum_to_size(gate.shape) if needs_gate else None
+            d_a, d_b = g * gate if needs_a else None, g * (1 - gate) if needs_b else None
+            return d_a, d_b, d_gate, None, *_none(needs_edges)
         g = g.contiguous()
-        first, second = (Gated(g, (part,), "product") for part in (gate, 1 - gate))
-        edge_a, d_a = _handed_on(first, by_a, to_a)
-        edge_b, d_b = _handed_on(second, by_b, to_b)
-        (of_a,), (of_b,) = (gate_gradients(first, x, [to_gate]) for x in (a, b))
-        return edge_a, edge_b, d_a, d_b, None if of_a is None or of_b is None else of_a - of_b
+        of_a, of_b = (GateTerm(g, (part,), "product") for part in (gate, 1 - gate))
+        d_a, edges_a = _map_gradients(of_a, needs_a, needs_edges[: ctx.count])
+        d_b, edges_b = _map_gradients(of_b, needs_b, needs_edges[ctx.count :])
+        (gate_a,), (gate_b,) = (gate_gradients(of_a, x, [needs_gate]) for x in (a, b))
+        d_gate = None if gate_a is None or gate_b is None else gate_a - gate_b
+        return d_a, d_b, d_gate, None, *edges_a, *edges_b
 
 
-def _others(gates: Sequence[Tensor], i: int, combine: str) -> list[Tensor]:
+def _other_gates(gates: Sequence[Tensor], i: int, combine: str) -> list[Tensor]:
     """The gates that the gradient of gate i is multiplied with."""
     return [gate for j, gate in enumerate(gates) if j != i and combine == "product"]
 
@@ -213,29 +237,29 @@ def _others(gates: Sequence[Tensor], i: int, combine: str) -> list[Tensor]:
 def _plain_gate_gradients(
     g: Tensor, x: Tensor | None, gates: Sequence[Tensor], combine: str, needs: Sequence[bool]
 ) -> list[Tensor | None]:
-    """sum g * x * others over the axes that a gate does not know, differentiable."""
+    """sum g * x * others over the axes that a gate does not depend on, differentiable."""
     if x is None:
         return [None] * len(gates)
     return [
-        reduce(torch.mul, _others(gates, i, combine), g * x).sum_to_size(gate.shape) if need else None
+        reduce(torch.mul, _other_gates(gates, i, combine), g * x).sum_to_size(gate.shape) if need else None
         for i, (gate, need) in enumerate(zip(gates, needs, strict=True))
     ]
 
 
-def gate_gradients(gated: Gated, x: Tensor | None, needs: Sequence[bool]) -> list[Tensor | None]:
-    """The same, block by block: g * x once for all gates."""
-    g, gates, combine = gated
+def gate_gradients(gate_term: GateTerm, x: Tensor | None, needs: Sequence[bool]) -> list[Tensor | None]:
+    """The same, chunk by chunk: g * x is computed once for all gates."""
+    g, gates, combine = gate_term
     if x is None:
         return [None] * len(gates)
-    length = reduction.rows(gates[0].shape, g.shape)
-    if len(gates) == 1 and length >= SHORT:
-        return [reduction.row_dots(g, x, length).view(gates[0].shape)]
+    length = reduction.row_length(gates[0].shape, g.shape)
+    if len(gates) == 1 and length >= MIN_ROW:
+        return [reduction.row_dot(g, x, length).view(gates[0].shape)]
     sums = [gate.new_empty(g.shape[:1] + gate.shape[1:]) if need else None for gate, need in zip(gates, needs, strict=True)]
-    into = [None if y is None else pieces(y, g) for y in sums]
-    p, q = block_of(g), block_of(g)
-    for b, (at, x_1) in enumerate(zip(gated.split(), pieces(x, g), strict=True)):
-        p_1 = torch.mul(at.g, x_1, out=p[: len(x_1)])
-        for i, y in enumerate(into):
+    outputs = [None if y is None else chunks(y, g) for y in sums]
+    product, buffer = chunk_buffer(g), chunk_buffer(g)
+    for n, (part, x_n) in enumerate(zip(gate_term.split(), chunks(x, g), strict=True)):
+        g_x = torch.mul(part.g, x_n, out=product[: len(x_n)])
+        for i, y in enumerate(outputs):
             if y is not None:
-                y[b].copy_(reduction.contracted(p_1, _others(at.gates, i, combine), y[b].shape, q))
+                y[n].copy_(reduction.contract(g_x, _other_gates(part.gates, i, combine), y[n].shape, buffer))
     return [None if y is None else y.sum_to_size(gate.shape) for y, gate in zip(sums, gates, strict=True)]

@@ -1,6 +1,6 @@
-"""The gradient of a squeezed and gated map, written once.
+"""The gradient of a reduced and gated map, written once.
 
-d x = g * gate + sum d mean / n + sum [x = max] d max / ties + sum (x - mean) 2 d var / n.
+d x = g * gate + sum d mean / n + sum [x = max] d max / ties + sum 2 (x - mean) d var / n.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,167 +14,172 @@ from torch import Tensor
 from . import reduction
 
 COMBINES: dict[str, Callable[..., Tensor]] = {"product": torch.mul, "sum": torch.add}
-BLOCK = 400 * 1024
-"""Values of a block: 1.6 MB. In half and a quarter of it mul and add_ take 2.8 and 3.2 ms instead of 2.9: no gain."""
-SHORT = 32  # rows below this length are no gain by `row_dots` and `row_lines`
+CHUNK = 400 * 1024
+"""Values of a chunk (1.6 MB)."""
+MIN_ROW = 32
+"""Length of a row from which `row_dot` and `row_affine` are faster."""
 
 
-class Gated(NamedTuple):
-    """What the map's gradient needs of an application: the gradient of y, and the gates."""
+class GateTerm(NamedTuple):
+    """g * gate: the gradient g of the gated map, and its gates."""
 
     g: Tensor
     gates: tuple[Tensor, ...]
     combine: str
 
-    def split(self) -> "list[Gated]":
-        """Block by block."""
-        gates = zip(*(pieces(gate, self.g) for gate in self.gates), strict=True)
-        return [Gated(g, at, self.combine) for g, at in zip(pieces(self.g, self.g), gates, strict=True)]
+    def split(self) -> "list[GateTerm]":
+        """One term for each chunk."""
+        gates = zip(*(chunks(gate, self.g) for gate in self.gates), strict=True)
+        return [GateTerm(g, part, self.combine) for g, part in zip(chunks(self.g, self.g), gates, strict=True)]
 
 
-class Masked(NamedTuple):
-    """A maximum y of x over dims and its gradient d; ties share it evenly, as in ATen's amax."""
+class ExtremumTerm(NamedTuple):
+    """[x = y] d / ties: the extremum y of x over dims and its gradient d. Ties share it evenly, as in ATen's amax."""
 
     x: Tensor
     y: Tensor
     d: Tensor
     dims: tuple[int, ...]
 
-    def split(self) -> "list[Masked]":
-        """Block by block."""
-        x, y, d = (pieces(t, self.x) for t in (self.x, self.y, self.d))
-        return [Masked(*at, self.dims) for at in zip(x, y, d, strict=True)]
+    def split(self) -> "list[ExtremumTerm]":
+        """One term for each chunk."""
+        x, y, d = (chunks(t, self.x) for t in (self.x, self.y, self.d))
+        return [ExtremumTerm(*part, self.dims) for part in zip(x, y, d, strict=True)]
 
     def factors(self, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(1 where x is the maximum, the share of each)."""
+        """Returns (1 where x is the extremum and else 0, the share of each tie)."""
         mask = torch.empty_like(self.x) if out is None else out
         with torch.no_grad():
-            torch.eq(self.x, self.y, out=mask)  # in floats 1.5 ms a map, in booleans 3.7
+            torch.eq(self.x, self.y, out=mask)  # as floats: booleans take twice as long
         return mask, self.d / reduction.total(mask, self.dims)
 
 
-class Sloped(NamedTuple):
-    """What a variance adds to the gradient of x: x times a slope, and a level."""
+class VarianceTerm(NamedTuple):
+    """slope * x: what a variance contributes beside a term that is the same for all of a row."""
 
     x: Tensor
     slope: Tensor
 
-    def split(self) -> "list[Sloped]":
-        """Block by block."""
-        return [Sloped(*at) for at in zip(pieces(self.x, self.x), pieces(self.slope, self.x), strict=True)]
+    def split(self) -> "list[VarianceTerm]":
+        """One term for each chunk."""
+        return [VarianceTerm(*part) for part in zip(chunks(self.x, self.x), chunks(self.slope, self.x), strict=True)]
 
     def factors(self, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The two factors of the term."""
         return self.x, self.slope
 
 
-class Spots(NamedTuple):
-    """The flat places of the maxima of all rows, and the gradient d of each row's."""
+class PositionsTerm(NamedTuple):
+    """The flat positions of the extrema of all rows, and the gradient d of each row's extremum."""
 
-    places: Tensor
+    positions: Tensor
     d: Tensor
 
     def add_to(self, y: Tensor) -> Tensor:
-        """y with the shares added, in place but with create_graph; no place comes twice, so that no order matters."""
-        row = self.places // (y.numel() // self.d.numel())
-        ties = torch.bincount(row, minlength=self.d.numel()).clamp(min=1)
-        share = (self.d.reshape(-1) / ties).index_select(0, row)
+        """y with each share added; in place without create_graph. No position occurs twice, so that no order matters."""
+        row = self.positions // (y.numel() // self.d.numel())
+        ties = self.d.new_zeros(self.d.numel()).index_add_(0, row, self.d.new_ones(len(row)))
+        share = self.d.reshape(-1).index_select(0, row) / ties.index_select(0, row)
         flat = y.reshape(-1)
-        added = flat.index_add(0, self.places, share) if torch.is_grad_enabled() else flat.index_add_(0, self.places, share)
-        return added.view(y.shape)
+        add = Tensor.index_add if torch.is_grad_enabled() else Tensor.index_add_
+        return add(flat, 0, self.positions, share).view(y.shape)
 
 
-class Parts:
+class MapGradient:
     """The terms that the statistics of a map of this shape contribute to its gradient."""
 
     def __init__(self, shape: Sequence[int]) -> None:
         self.shape = tuple(shape)
-        self.level: dict[tuple[int, ...], Tensor] = {}
-        self.products: list[Masked | Sloped] = []
-        self.spots: list[Spots] = []
+        self.broadcast: dict[tuple[int, ...], Tensor] = {}
+        self.products: list[ExtremumTerm | VarianceTerm] = []
+        self.positions: list[PositionsTerm] = []
 
-    def add_level(self, d: Tensor) -> None:
-        """A term that is the same along axes where d has size 1; one tensor a shape."""
+    def add_broadcast(self, d: Tensor) -> None:
+        """Adds a term that is the same along the axes where d has size 1. One tensor is kept for each shape."""
         shape = tuple(d.shape)
-        self.level[shape] = self.level[shape] + d if shape in self.level else d
+        self.broadcast[shape] = self.broadcast[shape] + d if shape in self.broadcast else d
 
-    def plain(self) -> Tensor | None:
-        """The sum of the terms, differentiable in all that came from outside."""
-        terms = [d.expand(self.shape) for d in self.level.values()]
+    def differentiable(self) -> Tensor | None:
+        """The sum of the terms, differentiable in all gradients that came in. None if there is no term."""
+        terms = [d.expand(self.shape) for d in self.broadcast.values()]
         terms += [a * b for a, b in (product.factors() for product in self.products)]
-        if self.spots and not terms:
-            terms = [self.spots[0].d.new_zeros(self.shape)]
-        if not terms:
-            return None
-        return reduce(lambda y, spots: spots.add_to(y), self.spots, reduce(torch.add, terms))
+        if self.positions and not terms:
+            terms = [self.positions[0].d.new_zeros(self.shape)]
+        return self._with_positions(reduce(torch.add, terms)) if terms else None
 
-    def written(self, gated: Gated | None) -> Tensor | None:
-        """The sum of the terms and of g * gate."""
-        given = [gated.g] if gated else [*self.level.values(), *(p.x for p in self.products), *(s.d for s in self.spots)]
-        if not given:
+    def fused(self, gate: GateTerm | None) -> Tensor | None:
+        """The sum of the terms and of g * gate, each chunk written once. None if there is no term."""
+        tensors = [*self.broadcast.values(), *(p.x for p in self.products), *(p.d for p in self.positions)]
+        if gate is None and not tensors:
             return None
-        y = self._in_rows(gated) if gated and not self.products else None
+        y = self._by_rows(gate) if gate is not None and not self.products else None
         if y is None:
-            y = self._in_blocks(gated, given[0].new_empty(self.shape))
-        return reduce(lambda y, spots: spots.add_to(y), self.spots, y)
+            y = self._by_chunks(gate, (tensors[0] if gate is None else gate.g).new_empty(self.shape))
+        return self._with_positions(y)
 
-    def _in_rows(self, gated: Gated) -> Tensor | None:
-        """One pass where gate and level are one value a row, all of the same rows."""
-        shapes = {*(tuple(gate.shape) for gate in gated.gates), *self.level}
-        length = reduction.rows(next(iter(shapes)), self.shape)
-        if len(shapes) > 1 or length < SHORT or not self.level:
+    def _with_positions(self, y: Tensor) -> Tensor:
+        return reduce(lambda total, term: term.add_to(total), self.positions, y)
+
+    def _by_rows(self, gate: GateTerm) -> Tensor | None:
+        """One pass where the gate and the broadcast term are one value for each row. None elsewhere."""
+        shapes = {*(tuple(part.shape) for part in gate.gates), *self.broadcast}
+        length = reduction.row_length(next(iter(shapes)), self.shape)
+        if len(shapes) > 1 or length < MIN_ROW or not self.broadcast:
             return None
-        (level,) = self.level.values()
-        return reduction.row_lines(gated.g, combined(gated.gates, gated.combine, None), level, length)
+        (shift,) = self.broadcast.values()
+        return reduction.row_affine(gate.g, combine_gates(gate.gates, gate.combine, None), shift, length)
 
-    def _in_blocks(self, gated: Gated | None, y: Tensor) -> Tensor:
-        buffer = block_of(y)
-        levels = [pieces(d, y) for d in self.level.values()]
+    def _by_chunks(self, gate: GateTerm | None, y: Tensor) -> Tensor:
+        buffer = chunk_buffer(y)
+        broadcast = [chunks(d, y) for d in self.broadcast.values()]
         products = [product.split() for product in self.products]
-        gates = gated.split() if gated else None
-        for i, at in enumerate(pieces(y, y)):
-            _write(at, [d[i] for d in levels], [p[i] for p in products], gates[i] if gates else None, buffer[: len(at)])
+        gates = gate.split() if gate else None
+        for i, y_i in enumerate(chunks(y, y)):
+            terms = [d[i] for d in broadcast], [p[i] for p in products], gates[i] if gates else None
+            _write_chunk(y_i, *terms, buffer[: len(y_i)])
         return y
 
 
-def _write(
-    y: Tensor, levels: Sequence[Tensor], products: Sequence[Masked | Sloped], gated: Gated | None, buffer: Tensor
+def _write_chunk(
+    y: Tensor,
+    broadcast: Sequence[Tensor],
+    products: Sequence[ExtremumTerm | VarianceTerm],
+    gate: GateTerm | None,
+    buffer: Tensor,
 ) -> None:
-    """y = sum of levels + sum of products + g * gate."""
-    base = levels[0].expand_as(y) if levels else None
-    if base is not None:
-        for level in levels[1:]:
-            base = torch.add(base, level, out=y)
+    """y = sum of broadcast terms + sum of products + g * gate."""
+    total = broadcast[0].expand_as(y) if broadcast else None
+    if total is not None:
+        for term in broadcast[1:]:
+            total = torch.add(total, term, out=y)
     for part in products:
-        base = _plus(base, *part.factors(buffer), y)
-    if gated and base is None:
-        gate_into(gated, y)
-    elif gated:
-        base = _plus(base, gated.g, combined(gated.gates, gated.combine, buffer), y)
-    elif base is None:
+        total = _multiply_add(total, *part.factors(buffer), y)
+    if gate and total is None:
+        multiply_gates(gate, y)
+    elif gate:
+        total = _multiply_add(total, gate.g, combine_gates(gate.gates, gate.combine, buffer), y)
+    elif total is None:
         y.zero_()
-    elif base is not y:
-        y.copy_(base)
+    elif total is not y:
+        y.copy_(total)
 
 
-def _plus(base: Tensor | None, a: Tensor, b: Tensor, y: Tensor) -> Tensor:
-    """y = base + a * b."""
-    return torch.mul(a, b, out=y) if base is None else torch.addcmul(base, a, b, out=y)
+def _multiply_add(total: Tensor | None, a: Tensor, b: Tensor, y: Tensor) -> Tensor:
+    """y = total + a * b."""
+    return torch.mul(a, b, out=y) if total is None else torch.addcmul(total, a, b, out=y)
 
 
-def gate_into(gated: Gated, y: Tensor) -> None:
-    """y = g * gate; of several gates by way of their product in y itself.
-
-    Two gates, ms a map on a Sapphire Rapids: 2.1; by way of a buffer 2.6, the map by one gate, then by the other, 3.9.
-    """
-    torch.mul(gated.g, combined(gated.gates, gated.combine, y), out=y)
+def multiply_gates(gate: GateTerm, y: Tensor) -> None:
+    """y = g * gate. The product or sum of several gates is stored in y first, which is faster than a buffer."""
+    torch.mul(gate.g, combine_gates(gate.gates, gate.combine, y), out=y)
 
 
-def combined(gates: Sequence[Tensor], combine: str, buffer: Tensor | None) -> Tensor:
-    """The product or sum of gates, in the buffer where it has the size of it."""
+def combine_gates(gates: Sequence[Tensor], combine: str, buffer: Tensor | None) -> Tensor:
+    """The product or sum of gates; in the buffer where it has the shape of the result."""
     if len(gates) == 1:
         return gates[0]
     op = COMBINES[combine]
-    if buffer is None or stretched(gates) != buffer.shape:
+    if buffer is None or broadcast_shape(gates) != buffer.shape:
         return reduce(op, gates)
     y = op(gates[0].expand_as(buffer), gates[1], out=buffer)
     for gate in gates[2:]:
@@ -182,17 +187,17 @@ def combined(gates: Sequence[Tensor], combine: str, buffer: Tensor | None) -> Te
     return y
 
 
-def stretched(gates: Sequence[Tensor]) -> tuple[int, ...]:
-    """The shape of gates that broadcast. torch.broadcast_shapes takes 30 us, a hundredth of a pass over a map."""
+def broadcast_shape(gates: Sequence[Tensor]) -> tuple[int, ...]:
+    """The shape to which gates broadcast. torch.broadcast_shapes takes 30 us, 1 % of a pass over a map."""
     return tuple(map(max, zip(*(gate.shape for gate in gates), strict=True)))
 
 
-def pieces(t: Tensor, x: Tensor) -> Sequence[Tensor]:
-    """t in blocks of whole samples, as many as make a block of x; t itself for each of them where its batch is 1."""
-    many = max(1, BLOCK // max(1, prod(x.shape[1:])))
-    return t.split(many) if len(t) > 1 or len(x) <= many else [t] * -(-len(x) // many)
+def chunks(t: Tensor, x: Tensor) -> Sequence[Tensor]:
+    """t in the chunks of x, which are whole samples; t itself for each chunk if its batch is 1."""
+    samples = max(1, CHUNK // max(1, prod(x.shape[1:])))
+    return t.split(samples) if len(t) > 1 or len(x) <= samples else [t] * -(-len(x) // samples)
 
 
-def block_of(x: Tensor) -> Tensor:
-    """A buffer of the size of the largest block."""
-    return torch.empty_like(pieces(x, x)[0])
+def chunk_buffer(x: Tensor) -> Tensor:
+    """An empty tensor of the size of the largest chunk of x."""
+    return torch.empty_like(chunks(x, x)[0])

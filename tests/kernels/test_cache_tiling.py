@@ -12,8 +12,8 @@ from sefactory.kernels import grouped_conv as windows
 from sefactory.kernels import map_gradient as gradient
 from sefactory.kernels import reduction
 from sefactory.kernels import separable_resample as bands
-from sefactory.kernels.cache_tiling import Request, gated, statistics
-from sefactory.kernels.gated_reduction import Combine, measured, squeezed
+from sefactory.kernels.cache_tiling import Request, gate_map, statistics
+from sefactory.kernels.gated_reduction import Combine, apply_gates_and_reduce, reduce_map
 
 REQUESTS: list[Request] = [("mean", (3,)), ("max", (1,)), ("sum", (2, 3)), ("var", (2, 3)), ("min", (1, 2))]
 PLAIN = {"mean": torch.mean, "sum": torch.sum, "max": torch.amax, "min": torch.amin}
@@ -22,8 +22,8 @@ PLAIN = {"mean": torch.mean, "sum": torch.sum, "max": torch.amax, "min": torch.a
 @pytest.fixture(autouse=True, params=[1, 2, None])
 def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of one and of two samples, and all at once."""
-    monkeypatch.setattr(blockwise, "roomy", lambda x: request.param is None)
-    monkeypatch.setattr(gradient, "BLOCK", (request.param or 1) * 4 * 5 * 6)
+    monkeypatch.setattr(blockwise, "fits_cache", lambda x: request.param is None)
+    monkeypatch.setattr(gradient, "CHUNK", (request.param or 1) * 4 * 5 * 6)
 
 
 def same(found: Sequence[Tensor], x: Tensor) -> None:
@@ -45,21 +45,21 @@ def test_gated_maps_are_measured(combine: Combine, shapes: list[tuple[int, ...]]
     whole = gates[0]
     for gate in gates[1:]:
         whole = whole * gate if combine == "product" else whole + gate
-    y, found = gated(x, gates, combine, REQUESTS)
+    y, found = gate_map(x, gates, combine, REQUESTS)
     torch.testing.assert_close(y, x * whole, rtol=1e-12, atol=1e-12)
     same(found, x * whole)
-    torch.testing.assert_close(gated(x, gates, combine)[0], x * whole, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(gate_map(x, gates, combine)[0], x * whole, rtol=1e-12, atol=1e-12)
 
 
 def test_a_map_is_measured_where_it_is_gated_but_for_gradients_and_other_dtypes() -> None:
     x, gate = torch.randn(3, 4, 5, 6, dtype=torch.float64), torch.rand(3, 4, 1, 1, dtype=torch.float64)
     with torch.no_grad():
-        y, found = measured(squeezed(x, [])[0], [gate], "product", REQUESTS)
+        y, found = apply_gates_and_reduce(reduce_map(x, [])[0], [gate], "product", REQUESTS)
         assert found is not None
         same(found, y)
-        half, none = measured(squeezed(x, [])[0], [gate.float()], "product", REQUESTS)
+        half, none = apply_gates_and_reduce(reduce_map(x, [])[0], [gate.float()], "product", REQUESTS)
         assert none is None and half.dtype == torch.float64
-    assert measured(squeezed(x, [])[0], [gate], "product", REQUESTS)[1] is None
+    assert apply_gates_and_reduce(reduce_map(x, [])[0], [gate], "product", REQUESTS)[1] is None
 
 
 def test_statistics_of_one_kind_are_of_the_whole_map(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,34 +86,32 @@ def test_the_last_cache_is_what_linux_says(
         (tmp_path / name).mkdir()
         (tmp_path / name / "size").write_text(size)
     monkeypatch.setattr(blockwise, "CACHES", tmp_path)
-    assert blockwise.last_cache.__wrapped__() == found
+    assert blockwise.last_cache_bytes.__wrapped__() == found
 
 
-@pytest.mark.parametrize(("cache", "roomy"), [(0, False), (8 * 8 * 60 - 1, False), (8 * 8 * 60, True)])
-def test_a_map_is_taken_whole_where_the_last_cache_holds_eight(
-    cache: int, roomy: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("cache", "fits"), [(0, False), (8 * 8 * 60 - 1, False), (8 * 8 * 60, True)])
+def test_a_map_is_taken_whole_where_the_last_cache_holds_eight(cache: int, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr(blockwise, "last_cache", lambda: cache)
-    monkeypatch.setattr(gradient, "BLOCK", 20)
+    monkeypatch.setattr(blockwise, "last_cache_bytes", lambda: cache)
+    monkeypatch.setattr(gradient, "CHUNK", 20)
     seen: list[int] = []
-    monkeypatch.setattr(blockwise, "_measure", lambda x, requests, into: seen.append(len(x)))
+    monkeypatch.setattr(blockwise, "_write_statistics", lambda x, requests, into: seen.append(len(x)))
     statistics(torch.randn(3, 20, dtype=torch.float64), [("max", (1,)), ("min", (1,))])
-    assert seen == ([3] if roomy else [1, 1, 1])
+    assert seen == ([3] if fits else [1, 1, 1])
     seen.clear()
-    gated(torch.randn(3, 20, dtype=torch.float64), [torch.randn(3, 1, dtype=torch.float64)], "product", [("max", (1,))])
-    assert seen == ([3] if roomy else [1, 1, 1])
+    gate_map(torch.randn(3, 20, dtype=torch.float64), [torch.randn(3, 1, dtype=torch.float64)], "product", [("max", (1,))])
+    assert seen == ([3] if fits else [1, 1, 1])
 
 
 def test_means_of_rows() -> None:
     x = torch.randn(2, 3, 4, 7, dtype=torch.float64, requires_grad=True)
-    torch.testing.assert_close(reduction.row_means(x), x.mean(3), rtol=1e-12, atol=1e-12)
-    (found,) = torch.autograd.grad(reduction.row_means(x).sum(), x)
+    torch.testing.assert_close(reduction.row_mean(x), x.mean(3), rtol=1e-12, atol=1e-12)
+    (found,) = torch.autograd.grad(reduction.row_mean(x).sum(), x)
     torch.testing.assert_close(found, torch.full_like(x, 1 / 7), rtol=1e-12, atol=1e-12)
 
 
 def test_what_is_kept_in_inference_mode_serves_autograd_later() -> None:
-    for made in (bands.means, bands.tapped, bands.nearest, windows._same, reduction._shares):
+    for made in (bands.means, bands.tapped, bands.nearest, windows._same, reduction._mean_weights):
         made.cache_clear()
     with torch.inference_mode():
         kept = [
@@ -121,6 +119,6 @@ def test_what_is_kept_in_inference_mode_serves_autograd_later() -> None:
             bands.tapped((4,), (3,), 1, (1,), 1, True, torch.float64)[0][0],
             bands.nearest(2, 4)[0],
             windows._same(2, torch.float64),
-            reduction._shares(5, torch.float64),
+            reduction._mean_weights(5, torch.float64),
         ]
     assert not any(matrix.is_inference() for matrix in kept)

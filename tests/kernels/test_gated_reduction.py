@@ -14,11 +14,10 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from sefactory.bench.memory import saved_for_backward_bytes
-from sefactory.kernels import gated_reduction as gating
 from sefactory.kernels import map_gradient as gradient
 from sefactory.kernels.cache_tiling import Request
 from sefactory.kernels.dispatch import LARGE, eligible
-from sefactory.kernels.gated_reduction import Combine, applied, selected, squeezed
+from sefactory.kernels.gated_reduction import Combine, apply_gates, reduce_map, select
 
 PLAIN: dict[str, Callable[..., Tensor]] = {
     "mean": torch.mean,
@@ -71,10 +70,10 @@ def plain_applied(x: Tensor, gates: Sequence[Tensor], combine: Combine) -> Tenso
 
 def unit(x: Tensor, learned: Sequence[Tensor], requests: Sequence[Request], combine: Combine, plain: bool) -> list[Tensor]:
     """y and the statistics; every gate depends on a learned tensor and on the statistics."""
-    token, found = (None, plain_statistics(x, requests)) if plain else squeezed(x, requests)
+    context, found = (None, plain_statistics(x, requests)) if plain else reduce_map(x, requests, len(learned), combine)
     known: Tensor | float = sum((y.tanh().mean() for y in found), torch.zeros((), dtype=x.dtype))
     gates = [gate + known for gate in learned]
-    y = plain_applied(x, gates, combine) if token is None else applied(token, gates, combine)
+    y = plain_applied(x, gates, combine) if context is None else apply_gates(context, gates, combine)
     return [y, *found]
 
 
@@ -121,7 +120,7 @@ def test_blocks_of_one_and_of_many_samples(monkeypatch: pytest.MonkeyPatch) -> N
     x, learned = values((5, 4, 6, 7)), [values((5, 4, 6, 1)), values((1, 4, 1, 7))]
     wanted = gradients(x, learned, REQUESTS["max and mean of each"], "product", True)
     for block in (1, 2 * 4 * 6 * 7, 10**6):
-        monkeypatch.setattr(gradient, "BLOCK", block)
+        monkeypatch.setattr(gradient, "CHUNK", block)
         agree(gradients(x, learned, REQUESTS["max and mean of each"], "product", False), wanted)
 
 
@@ -190,8 +189,8 @@ def test_outputs_that_nothing_depends_on(part: str, requests: str) -> None:
         torch.manual_seed(3)
         leaves = leaves_of((2, 3, 18, 20), "BC11")
         x, gate = leaves
-        token, stats = (None, plain_statistics(x, REQUESTS[requests])) if plain else squeezed(x, REQUESTS[requests])
-        y = plain_applied(x, [gate], "product") if token is None else applied(token, [gate], "product")
+        context, stats = (None, plain_statistics(x, REQUESTS[requests])) if plain else reduce_map(x, REQUESTS[requests], 1)
+        y = plain_applied(x, [gate], "product") if context is None else apply_gates(context, [gate], "product")
         parts = {"y": [y], "statistics": stats, "one statistic": stats[-1:]}[part]
         loss = sum((t.square().sum() for t in parts), torch.zeros((), dtype=x.dtype))
         found.append(list(torch.autograd.grad(loss, leaves, allow_unused=True)))
@@ -205,10 +204,10 @@ def test_only_what_requires_a_gradient_gets_one(x_learned: bool, gate_learned: b
         torch.manual_seed(1)
         x, gate = values((2, 3, 4, 5)).requires_grad_(x_learned), values((2, 3, 1, 1)).requires_grad_(gate_learned)
         stats = plain_statistics(x, REQUESTS["max and mean C"]) if plain else None
-        token, seen = (None, stats) if stats is not None else squeezed(x, REQUESTS["max and mean C"])
+        context, seen = (None, stats) if stats is not None else reduce_map(x, REQUESTS["max and mean C"], 2, "sum")
         assert seen is not None
         gates = [gate, seen[0].detach()]
-        y = plain_applied(x, gates, "sum") if token is None else applied(token, gates, "sum")
+        y = plain_applied(x, gates, "sum") if context is None else apply_gates(context, gates, "sum")
         assert y.requires_grad == (x_learned or gate_learned)
         if y.requires_grad:
             y.square().sum().backward()
@@ -223,8 +222,8 @@ def test_a_map_that_is_used_elsewhere_and_squeezed_without_gradients() -> None:
         x = values((2, 3, 4, 5)).requires_grad_()
         inner = x.sin()
         with torch.no_grad():
-            token, (mean,) = squeezed(inner, REQUESTS["mean HW"])
-        y = inner * mean if plain else applied(token, [mean], "product")
+            context, (mean,) = reduce_map(inner, REQUESTS["mean HW"], 1)
+        y = inner * mean if plain else apply_gates(context, [mean], "product")
         (y.square().sum() + inner.cos().sum()).backward()
         found.append([y.detach(), x.grad])
     agree(*found)
@@ -235,8 +234,8 @@ def test_a_token_may_be_taken_twice() -> None:
     for plain in (False, True):
         torch.manual_seed(1)
         x, a, b = leaves_of((2, 3, 4, 5), "BC11", "B1HW")
-        token, (mean,) = squeezed(x, REQUESTS["mean HW"])
-        ys = [x * (a + mean), x * b] if plain else [applied(token, [a + mean]), applied(token, [b])]
+        context, (mean,) = reduce_map(x, REQUESTS["mean HW"], 1)
+        ys = [x * (a + mean), x * b] if plain else [apply_gates(context, [a + mean]), apply_gates(context, [b])]
         (ys[0].square().sum() + ys[1].cos().sum()).backward()
         found.append([x.grad, a.grad, b.grad])
     agree(*found)
@@ -244,8 +243,8 @@ def test_a_token_may_be_taken_twice() -> None:
 
 def test_the_gradient_that_comes_in_is_left_alone() -> None:
     x, a, b = leaves_of((2, 3, 4, 5), "BCH1", "BC1W")
-    token, stats = squeezed(x, REQUESTS["max and mean of each"])
-    y = applied(token, [a + stats[4].mean(), b + stats[2].mean()])
+    context, stats = reduce_map(x, REQUESTS["max and mean of each"], 2)
+    y = apply_gates(context, [a + stats[4].mean(), b + stats[2].mean()])
     g = torch.randn_like(y)
     before = g.clone()
     y.backward(g)
@@ -266,8 +265,8 @@ def saved(requests: str, axes: Sequence[str], shape: tuple[int, ...], x_learned:
     learned = [torch.randn(sized(each, shape), requires_grad=True) for each in axes]
 
     def forward() -> Tensor:
-        token, _ = squeezed(x, REQUESTS[requests])
-        return applied(token, learned, "product")
+        context, _ = reduce_map(x, REQUESTS[requests], len(learned))
+        return apply_gates(context, learned, "product")
 
     return saved_for_backward_bytes(forward, learned) - x.nbytes
 
@@ -279,7 +278,7 @@ def test_the_map_is_saved_once_and_nothing_of_its_size() -> None:
     assert saved("mean and max HW", GATES["C"], shape) == 2 * 8 * 8  # a place is an int64
     assert saved("max and mean C", GATES["HW"], shape) == 2 * 32 * 32 * 4
     x = torch.randn(shape, requires_grad=True)
-    assert saved_for_backward_bytes(lambda: applied(squeezed(x, REQUESTS["mean HW"])[0], [torch.ones(1, 1, 1, 1)]), []) == 4
+    assert saved_for_backward_bytes(lambda: apply_gates(reduce_map(x, REQUESTS["mean HW"], 1)[0], [torch.ones(1, 1, 1, 1)]), []) == 4
 
 
 def test_a_graph_is_freed() -> None:
@@ -330,15 +329,30 @@ def test_deterministic_and_anomaly_mode() -> None:
     assert all(a is not None and b is not None and torch.equal(a, b) for a, b in zip(again, wanted, strict=True))
 
 
-def test_a_lost_gradient_is_an_error() -> None:
-    with pytest.raises(RuntimeError, match="^a gradient inside a gated map was replaced on its way, by a hook or a compiler$"):
-        gating._carried(torch.zeros(()))
+@pytest.mark.parametrize(("expected", "combine"), [(0, "product"), (1, "product"), (2, "sum"), (3, "product")])
+def test_other_gates_than_expected_do_not_share_the_backward(expected: int, combine: Combine) -> None:
+    found = []
+    for plain in (False, True):
+        torch.manual_seed(1)
+        x, a, b = leaves_of((2, 3, 4, 5), "BC11", "B1HW")
+        context, (mean,) = reduce_map(x, REQUESTS["mean HW"], expected, combine)
+        y = x * (a + mean) * b if plain else apply_gates(context, [a + mean, b])
+        y.square().sum().backward()
+        found.append([x.grad, a.grad, b.grad])
+    agree(*found)
+
+
+def test_edges_take_no_memory() -> None:
+    x = values((2, 3, 4, 5)).requires_grad_()
+    edges = reduce_map(x, REQUESTS["mean HW"], 2)[0].take_edges(2, "product")
+    assert [edge.shape for edge in edges] == 3 * [x.shape]
+    assert all(edge.untyped_storage().nbytes() == x.element_size() for edge in edges)
 
 
 def test_gates_of_another_type_are_promoted() -> None:
     x = torch.randn(2, 3, 4, 5, requires_grad=True)
     gates = [torch.randn(2, 3, 1, 1, dtype=torch.float64), torch.randn(2, 1, 4, 5, dtype=torch.float64)]
-    y = applied(squeezed(x, REQUESTS["mean HW"])[0], gates, "sum")
+    y = apply_gates(reduce_map(x, REQUESTS["mean HW"], 2, "sum")[0], gates, "sum")
     agree([y.detach()], [(x * (gates[0] + gates[1])).detach()])
     y.sum().backward()
     assert x.grad is not None and x.grad.dtype == torch.float32
@@ -355,9 +369,9 @@ def test_one_of_two_maps_is_selected(axes: str, learned: tuple[bool, bool, bool]
             t.detach().requires_grad_(on)
             for t, on in zip((values(shape), values(shape), values(sized(axes, shape))), learned, strict=True)
         )
-        (ta, (ma,)), (tb, (mb,)) = squeezed(a, REQUESTS["mean HW"]), squeezed(b, REQUESTS["mean HW"])
+        (ta, (ma,)), (tb, (mb,)) = reduce_map(a, REQUESTS["mean HW"], 1), reduce_map(b, REQUESTS["mean HW"], 1)
         gate = torch.sigmoid(own + (ma + mb).mean())
-        y = a * gate + b * (1 - gate) if plain else selected(ta, tb, gate)
+        y = a * gate + b * (1 - gate) if plain else select(ta, tb, gate)
         y.square().sum().backward()
         found.append([y.detach(), a.grad, b.grad, own.grad])
     agree(*found)
@@ -365,8 +379,8 @@ def test_one_of_two_maps_is_selected(axes: str, learned: tuple[bool, bool, bool]
 
 def test_selection_has_gradients_of_gradients_and_none_without() -> None:
     def f(a: Tensor, b: Tensor, gate: Tensor) -> Tensor:
-        (ta, (ma,)), (tb, (mb,)) = squeezed(a, REQUESTS["mean HW"]), squeezed(b, REQUESTS["mean HW"])
-        return selected(ta, tb, torch.sigmoid(gate + ma * mb))
+        (ta, (ma,)), (tb, (mb,)) = reduce_map(a, REQUESTS["mean HW"], 1), reduce_map(b, REQUESTS["mean HW"], 1)
+        return select(ta, tb, torch.sigmoid(gate + ma * mb))
 
     leaves = [*leaves_of((2, 2, 3, 2), "BCHW", "BC11")]
     assert gradcheck(f, leaves)

@@ -77,7 +77,7 @@ def test_views_are_reduced_too() -> None:
     for dims in AXES:
         assert torch.equal(reduction.extremum(x, dims, LARGEST), x.amax(dims, keepdim=True))
         torch.testing.assert_close(reduction.total(x, dims), x.sum(dims, keepdim=True))
-        assert torch.equal(reduction.spotted(x, dims, LARGEST)[0], x.amax(dims, keepdim=True))
+        assert torch.equal(reduction.argmax_positions(x, dims, LARGEST)[0], x.amax(dims, keepdim=True))
 
 
 @pytest.mark.parametrize(
@@ -94,15 +94,15 @@ def test_views_are_reduced_too() -> None:
     ],
 )
 def test_rows_are_the_values_that_share_one(shape: tuple[int, ...], length: int) -> None:
-    assert reduction.rows(shape, (2, 3, 4, 5)) == length
+    assert reduction.row_length(shape, (2, 3, 4, 5)) == length
 
 
 @pytest.mark.parametrize("n, length", [(6, 49), (128, 56), (3, 3136), (1, 40), (0, 7)])
 def test_row_dots_and_lines(n: int, length: int) -> None:
     a, b = torch.randn(2, n, length, dtype=torch.float64)
     slope, level = torch.randn(2, n, 1, dtype=torch.float64)
-    torch.testing.assert_close(reduction.row_dots(a, b, length), (a * b).sum(1), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(reduction.row_lines(a, slope, level, length), a * slope + level, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(reduction.row_dot(a, b, length), (a * b).sum(1), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(reduction.row_affine(a, slope, level, length), a * slope + level, rtol=1e-12, atol=1e-12)
 
 
 def places_of(x: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -116,16 +116,16 @@ def test_places_are_all_that_equal_the_maximum(shape: tuple[int, ...], ties: boo
     dims = tuple(range(2, len(shape)))
     if ties:
         x.view(*shape[:2], -1)[..., [3, 5, 400]] = 9.0
-    y, places = reduction.spotted(x, dims, LARGEST)
+    y, places = reduction.argmax_positions(x, dims, LARGEST)
     assert torch.equal(y, x.amax(dims, keepdim=True))
     assert places is not None and torch.equal(places, places_of(x, dims))
     assert places.numel() == shape[0] * shape[1] * (3 if ties else 1)
 
 
 def test_many_ties_short_rows_and_other_axes_have_no_places() -> None:
-    assert reduction.spotted(torch.zeros(2, 4, 28, 28), (2, 3), LARGEST)[1] is None
-    assert reduction.spotted(torch.randn(2, 4, 7, 7), (2, 3), LARGEST)[1] is None
-    assert reduction.spotted(torch.randn(2, 512, 7, 7), (1,), LARGEST)[1] is None
+    assert reduction.argmax_positions(torch.zeros(2, 4, 28, 28), (2, 3), LARGEST)[1] is None
+    assert reduction.argmax_positions(torch.randn(2, 4, 7, 7), (2, 3), LARGEST)[1] is None
+    assert reduction.argmax_positions(torch.randn(2, 512, 7, 7), (1,), LARGEST)[1] is None
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 1), (2, 3, 1, 5), (2, 1, 4, 5), (2, 3, 1, 1), (2, 3, 4, 5)])
@@ -136,5 +136,5 @@ def test_contracted_is_the_sum_of_the_product(shape: tuple[int, ...], factors: l
     wanted = p.clone()
     for factor in given:
         wanted = wanted * factor
-    found = reduction.contracted(p, given, shape, torch.empty_like(p))
+    found = reduction.contract(p, given, shape, torch.empty_like(p))
     torch.testing.assert_close(found, wanted.sum_to_size(shape), rtol=1e-12, atol=1e-12)

@@ -1,4 +1,4 @@
-"""Statistics of a map and the gates that go back onto it: with one backward where the map is large."""
+"""Steps for the statistics of a map and for its gates, with one shared backward where the map is large."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -8,8 +8,9 @@ from torch import Tensor
 
 from ...kernels.cache_tiling import EXTREMA, Request
 from ...kernels.dispatch import eligible, fused
-from ...kernels.gated_reduction import Token, applied, measured, selected, squeezed
-from ...kernels.reduction import row_means
+from ...kernels.gated_reduction import Combine, MapContext, apply_gates, apply_gates_and_reduce, reduce_map
+from ...kernels.gated_reduction import select as select_map
+from ...kernels.reduction import row_mean
 from .. import ir as ops
 from ..graph import Node
 from .layout import broadcast_layout, strip_unit_axes
@@ -20,12 +21,12 @@ STATISTICS: dict[str, Callable[..., Tensor]] = {"mean": Tensor.mean, "sum": Tens
 
 
 def reduction(op: ops.Reduce | ops.Variance, value: Node, w: Emitter) -> None:
-    """One statistic; with it all others of its map, where they share a backward."""
+    """One statistic, and with it all others of its map if they share a backward."""
     (x,) = value.inputs
     layout = w.layout(x)
     if strip_unit_axes(op.over, x.sizes):
-        if token(x, w) is None:
-            w.made(value, w.unary(_statistic(op, _dims(value, layout), layout), w.slot(x)), _left(op, layout))
+        if map_context(x, w) is None:
+            w.made(value, w.unary(_statistic(op, _dims(value, layout), layout), w.slot(x)), _kept_axes(op, layout))
     elif isinstance(op, ops.Reduce):  # over axes of size 1
         w.made(value, w.slot(x), layout)
     else:
@@ -39,28 +40,36 @@ def _statistic(op: ops.Reduce | ops.Variance, dims: tuple[int, ...], layout: str
         return spread(op, dims)
     by = STATISTICS[op.by]
     if op.by == "mean" and dims == (len(layout),):
-        return lambda x: row_means(x) if eligible(x, 0) else by(x, dims)
+        return lambda x: row_mean(x) if eligible(x, 0) else by(x, dims)
     return lambda x: by(x, dims)
 
 
-def token(x: Node, w: Emitter) -> int | None:
-    """The slot of a map's token, None in it where the map is small; None where the map has no use for one.
+def map_context(x: Node, w: Emitter) -> int | None:
+    """The register of a map's MapContext, which is None at run time where the map is small. None if the map has no use for one.
 
-    The first time this writes the step that takes all statistics of the map.
+    The first call writes the step that takes all statistics of the map.
     """
     if id(x) not in w.tokens:
-        statistics = _asked(x, w.layout(x), w)
-        w.tokens[id(x)] = None if statistics is None else _squeezing(x, statistics, w)
+        statistics = _shared_statistics(x, w.layout(x), w)
+        w.tokens[id(x)] = None if statistics is None else _reduce_map(x, statistics, w)
     return w.tokens[id(x)]
 
 
-def _asked(x: Node, layout: str, w: Emitter) -> list[Node] | None:
-    """The statistics of a map that lies so; None where they share nothing: neither with gates nor with one another."""
+def _shared_statistics(x: Node, layout: str, w: Emitter) -> list[Node] | None:
+    """The statistics of a map in this layout. None where a shared backward gains nothing."""
     readers = w.readers.get(id(x), [])
     statistics = [r for r in readers if isinstance(r.op, ops.Reduce | ops.Variance) and _dims(r, layout)]
     slow = [r for r in statistics if isinstance(r.op, ops.Variance) or (isinstance(r.op, ops.Reduce) and r.op.by in EXTREMA)]
-    whole = set(x.sizes.grid) <= set(strip_unit_axes(layout, x.sizes))
-    return statistics if whole and (slow or len(statistics) > 1 or any(_gates(r, x) for r in readers)) else None
+    is_map = set(x.sizes.grid) <= set(strip_unit_axes(layout, x.sizes))
+    return statistics if is_map and (slow or len(statistics) > 1 or any(_gates(r, x) for r in readers)) else None
+
+
+def _first_gates(x: Node, w: Emitter) -> tuple[int, Combine]:
+    """How many gates the first step that gates x applies, and how it combines them."""
+    first = next((r for r in w.readers.get(id(x), []) if _gates(r, x)), None)
+    if first is None:
+        return 0, "product"
+    return (len(first.inputs) - 1, first.op.kind) if isinstance(first.op, ops.Gate) else (1, "product")
 
 
 def _requests(statistics: list[Node], layout: str) -> list[Request]:
@@ -83,76 +92,77 @@ def _dims(value: Node, layout: str) -> tuple[int, ...]:
     return tuple(1 + i for i, axis in enumerate(layout) if axis in op.over) if strip_unit_axes(op.over, x.sizes) else ()
 
 
-def _left(op: ops.Reduce | ops.Variance, layout: str) -> str:
+def _kept_axes(op: ops.Reduce | ops.Variance, layout: str) -> str:
     return "".join(axis for axis in layout if axis not in op.over)
 
 
-def _squeezing(x: Node, statistics: list[Node], w: Emitter) -> int:
-    """The step that takes the statistics of a map and leaves its token."""
-    place, key, layout, ready = w.slot(x), w.new_map(), w.layout(x), w.measured.get(id(x))
-    made = [
+def _reduce_map(x: Node, statistics: list[Node], w: Emitter) -> int:
+    """Writes the step that takes the statistics of a map; returns the register of its context."""
+    source, context, layout, ready = w.slot(x), w.new_map(), w.layout(x), w.measured.get(id(x))
+    outputs = [
         (w.new(), value.op, _dims(value, layout)) for value in statistics if isinstance(value.op, ops.Reduce | ops.Variance)
     ]
-    requests = _requests(statistics, layout)
-    plain = [(o, _statistic(op, dims, layout)) for o, op, dims in made]
-    finished = [(o, dims, spread_of(op) if isinstance(op, ops.Variance) else None) for o, op, dims in made]
+    requests, (gates, combine) = _requests(statistics, layout), _first_gates(x, w)
+    plain = [(o, _statistic(op, dims, layout)) for o, op, dims in outputs]
+    finished = [(o, dims, spread_of(op) if isinstance(op, ops.Variance) else None) for o, op, dims in outputs]
 
     def step(slots: Slots) -> None:
-        x, known = slots[place], None if ready is None else slots[ready]
+        x, known = slots[source], None if ready is None else slots[ready]
         if known is None and not eligible(x):
             for o, by in plain:
                 slots[o] = by(x)
             return
-        slots[key], found = squeezed(x, requests) if known is None else (Token(x, None), known)
+        slots[context], found = reduce_map(x, requests, gates, combine) if known is None else (MapContext(x), known)
         for (o, dims, finish), y in zip(finished, found, strict=True):
             y = y.squeeze(dims)
             slots[o] = y if finish is None else finish(y, x.numel() // max(y.numel(), 1))
 
-    w.put(step, place)
-    for value, (o, op, _) in zip(statistics, made, strict=True):
-        w.made(value, o, _left(op, layout))
-    return key
+    w.put(step, source)
+    for value, (o, op, _) in zip(statistics, outputs, strict=True):
+        w.made(value, o, _kept_axes(op, layout))
+    return context
 
 
 def gate(op: ops.Gate, value: Node, w: Emitter) -> None:
-    """Gates onto their map: by its token where it has one."""
+    """Applies gates to their map, by its context where it has one."""
     x, *gates = value.inputs
-    layout, key = w.layout(x), token(x, w) if _gates(value, x) else None
-    places, run = [w.slot(x), *[w.slot(gate, layout) for gate in gates]], _plainly(op, value, w)
+    layout, key = w.layout(x), map_context(x, w) if _gates(value, x) else None
+    places, run = [w.slot(x), *[w.slot(gate, layout) for gate in gates]], _plain_gate(op, value, w)
     if key is None or (w.frozen and w.own(x)):
         w.made(value, w.nary(run, places), layout, fresh=w.frozen)
         return
-    o, kind, scale, spent = w.new(), op.kind, op.scale, len(gates) == 1 and w.spent(x, value)
-    requests, single = _requests(_asked(value, layout, w) or [], layout), len(gates) == 1
+    o, kind, scale, is_single = w.new(), op.kind, op.scale, len(gates) == 1
+    overwrites = is_single and w.spent(x, value)
+    requests = _requests(_shared_statistics(value, layout, w) or [], layout)
     ready = w.measured[id(value)] = w.new()
 
     def step(slots: Slots) -> None:
-        token = slots[key]
-        if token is None:
-            slots[o] = run(slots[places[0]], slots[places[1]]) if single else run(*[slots[i] for i in places])
+        context = slots[key]
+        if context is None:
+            slots[o] = run(slots[places[0]], slots[places[1]]) if is_single else run(*[slots[i] for i in places])
             return
-        given = [slots[places[0]], *[slots[i].contiguous() for i in places[1:]]]  # a turned one takes twice as long to spread
-        if spent and not torch.is_grad_enabled() and given[1].dtype == given[0].dtype:
-            slots[o] = given[0].mul_(*_scaled(given[1:], kind, scale))
+        x, *gates = slots[places[0]], *[slots[i].contiguous() for i in places[1:]]  # a permuted gate is slow to broadcast
+        if overwrites and not torch.is_grad_enabled() and gates[0].dtype == x.dtype:
+            slots[o] = x.mul_(*_scaled(gates, kind, scale))
         elif requests:
-            slots[o], slots[ready] = measured(token, _scaled(given[1:], kind, scale), kind, requests)
-        elif single and not torch.is_grad_enabled():
-            slots[o] = run(*given)
+            slots[o], slots[ready] = apply_gates_and_reduce(context, _scaled(gates, kind, scale), kind, requests)
+        elif is_single and not torch.is_grad_enabled():
+            slots[o] = run(x, *gates)
         else:
-            slots[o] = applied(token, _scaled(given[1:], kind, scale), kind)
+            slots[o] = apply_gates(context, _scaled(gates, kind, scale), kind)
 
     w.put(step, key, *places)
     w.made(value, o, layout, fresh=w.frozen)
 
 
 def _scaled(gates: list[Tensor], kind: str, scale: float) -> list[Tensor]:
-    """The gates with the factor in them: in each summand, or in one factor."""
+    """The gates times the scale: each summand, or one factor."""
     if scale == 1:
         return gates
     return [gate * scale for gate in gates] if kind == "sum" else [gates[0] * scale, *gates[1:]]
 
 
-def _plainly(op: ops.Gate, value: Node, w: Emitter) -> Callable[..., Tensor]:
+def _plain_gate(op: ops.Gate, value: Node, w: Emitter) -> Callable[..., Tensor]:
     """x g, x g1 g2 ..., x (g1 + g2 + ...), each times the scale."""
     scale, inner = op.scale, torch.mul if op.kind == "product" else torch.add
     if len(value.inputs) == 2 and scale == 1:
@@ -170,22 +180,22 @@ def _one_by_one(x: Tensor, *gates: Tensor) -> Tensor:
 
 
 def select(op: ops.Select, value: Node, w: Emitter) -> None:
-    """a s + b (1 - s), by the tokens of both where they have them."""
+    """a s + b (1 - s), by the contexts of both maps where they have them."""
     a, b, s = value.inputs
     layout = broadcast_layout([(w.layout(x), x.sizes) for x in (a, b)], value.sizes.axes)
     places, o = [w.slot(x, layout) for x in (a, b, s)], w.new()
-    spent = w.spent(b, value)
-    first, second = (token(x, w) if w.layout(x) == layout and s.sizes != x.sizes else None for x in (a, b))
+    overwrites = w.spent(b, value)
+    keys = [map_context(x, w) if w.layout(x) == layout and s.sizes != x.sizes else None for x in (a, b)]
 
     def step(slots: Slots) -> None:
         a, b, s = (slots[i] for i in places)
-        one, other = (None if key is None else slots[key] for key in (first, second))
-        if not isinstance(one, Token) or not isinstance(other, Token) or s.dtype != a.dtype:
+        first, second = (None if key is None else slots[key] for key in keys)
+        if not isinstance(first, MapContext) or not isinstance(second, MapContext) or s.dtype != a.dtype:
             slots[o] = torch.lerp(b, a, s) if a.dtype == b.dtype == s.dtype else a * s + b * (1 - s)
-        elif spent and not torch.is_grad_enabled():
+        elif overwrites and not torch.is_grad_enabled():
             slots[o] = b.lerp_(a, s)
         else:
-            slots[o] = selected(one, other, s)
+            slots[o] = select_map(first, second, s)
 
-    w.put(step, *places, *[key for key in (first, second) if key is not None])
+    w.put(step, *places, *[key for key in keys if key is not None])
     w.made(value, o, layout, fresh=w.frozen)
