@@ -278,7 +278,10 @@ def test_the_map_is_saved_once_and_nothing_of_its_size() -> None:
     assert saved("mean and max HW", GATES["C"], shape) == 2 * 8 * 8  # a place is an int64
     assert saved("max and mean C", GATES["HW"], shape) == 2 * 32 * 32 * 4
     x = torch.randn(shape, requires_grad=True)
-    assert saved_for_backward_bytes(lambda: apply_gates(reduce_map(x, REQUESTS["mean HW"], 1)[0], [torch.ones(1, 1, 1, 1)]), []) == 4
+    assert (
+        saved_for_backward_bytes(lambda: apply_gates(reduce_map(x, REQUESTS["mean HW"], 1)[0], [torch.ones(1, 1, 1, 1)]), [])
+        == 4
+    )
 
 
 def test_a_graph_is_freed() -> None:

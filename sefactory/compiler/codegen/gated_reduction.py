@@ -49,10 +49,10 @@ def map_context(x: Node, w: Emitter) -> int | None:
 
     The first call writes the step that takes all statistics of the map.
     """
-    if id(x) not in w.tokens:
+    if id(x) not in w.contexts:
         statistics = _shared_statistics(x, w.layout(x), w)
-        w.tokens[id(x)] = None if statistics is None else _reduce_map(x, statistics, w)
-    return w.tokens[id(x)]
+        w.contexts[id(x)] = None if statistics is None else _reduce_map(x, statistics, w)
+    return w.contexts[id(x)]
 
 
 def _shared_statistics(x: Node, layout: str, w: Emitter) -> list[Node] | None:
@@ -98,7 +98,7 @@ def _kept_axes(op: ops.Reduce | ops.Variance, layout: str) -> str:
 
 def _reduce_map(x: Node, statistics: list[Node], w: Emitter) -> int:
     """Writes the step that takes the statistics of a map; returns the register of its context."""
-    source, context, layout, ready = w.slot(x), w.new_map(), w.layout(x), w.measured.get(id(x))
+    source, context, layout, ready = w.slot(x), w.new_map(), w.layout(x), w.ready_statistics.get(id(x))
     outputs = [
         (w.new(), value.op, _dims(value, layout)) for value in statistics if isinstance(value.op, ops.Reduce | ops.Variance)
     ]
@@ -134,7 +134,7 @@ def gate(op: ops.Gate, value: Node, w: Emitter) -> None:
     o, kind, scale, is_single = w.new(), op.kind, op.scale, len(gates) == 1
     overwrites = is_single and w.spent(x, value)
     requests = _requests(_shared_statistics(value, layout, w) or [], layout)
-    ready = w.measured[id(value)] = w.new()
+    ready = w.ready_statistics[id(value)] = w.new()
 
     def step(slots: Slots) -> None:
         context = slots[key]

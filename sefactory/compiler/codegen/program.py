@@ -46,8 +46,8 @@ class Emitter:
         self.steps: list[tuple[Step, tuple[int, ...]]] = []
         self.layouts: dict[int, str] = {}
         self.parts: dict[int, list[int]] = {}
-        self.tokens: dict[int, int | None] = {}
-        self.measured: dict[int, int] = {}
+        self.contexts: dict[int, int | None] = {}
+        self.ready_statistics: dict[int, int] = {}
         self._slots: dict[tuple[int, str], int] = {}
         self._large: set[int] = set()
         self._fresh: set[int] = set()
