@@ -4,14 +4,14 @@ import io
 import warnings
 from collections.abc import Iterable
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from .formatting import decimal_prefix
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
-    from matplotlib.figure import Figure
 
 COLORS = ("#3b6fb6", "#e0873a", "#4f9d69", "#c8504b", "#8467b0", "#7d5a4f", "#cf78ac", "#a3a53a", "#41a5b8", "#1f3a5f")
 MAX_NAME_LENGTH = 36
@@ -44,19 +44,15 @@ def shorten(name: str) -> str:
     return name if len(name) <= MAX_NAME_LENGTH else name[: MAX_NAME_LENGTH - 1] + "…"
 
 
-def subplots(count: int, height: float) -> "tuple[Figure, list[Axes]]":
+def subplots(count: int, height: float) -> tuple[Figure, list[Axes]]:
     """A figure of `count` axes in two columns, each of this height in inches."""
-    from matplotlib.figure import Figure
-
     rows, columns = ceil(count / 2), min(2, count)
     figure = Figure(figsize=(10, height * rows + 0.5), layout="constrained", dpi=100)
     return figure, [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
 
 
-def set_tick_labels(axis: "Axis", unit: str = "") -> None:
+def set_tick_labels(axis: Axis, unit: str = "") -> None:
     """Labels the ticks with decimal prefixes, e.g. "10 k" or "5 ms"."""
-    from matplotlib.ticker import FuncFormatter
-
     axis.set_major_formatter(FuncFormatter(lambda value, _: _tick_label(value, unit)))
 
 
@@ -67,16 +63,14 @@ def _tick_label(value: float, unit: str) -> str:
     return f"{value / factor:g} {prefix}{unit}".rstrip()
 
 
-def set_log_ticks(axis: "Axis") -> None:
+def set_log_ticks(axis: Axis) -> None:
     """Puts ticks at 1, 2 and 5 of each decade if the axis spans less than two decades, else at the decades."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
     axis.set_minor_formatter(NullFormatter())
 
 
-def to_svg(figure: "Figure") -> str:
+def to_svg(figure: Figure) -> str:
     """The figure as an <svg> element. It has no prolog and no metadata, and so no reference to another site."""
     text = io.StringIO()
     with warnings.catch_warnings():

@@ -1,20 +1,22 @@
 """The two plots of report.html as SVG: time against parameters, and the forward time split by operator."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from .formatting import format_quantity
 from .plot_style import COLORS, STYLE, colors_by_name, set_log_ticks, set_tick_labels, shorten, subplots, to_svg
 from .results import Row, group_by_shape
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 MAX_LABELS = 16  # with more blocks only those on the Pareto front of time and parameters are labelled
 MAX_BARS = 24  # with more blocks the title says how many are shown
 OTHER, OUTSIDE = "other operators", "outside the operators"
 OTHER_COLOR, OUTSIDE_COLOR, TEXT_COLOR = "#9aa3ad", "#d5d9de", "#5b6470"
+LABEL_STYLE: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8}
 
 
 # ---- Time against parameters ----------------------------------------------------------------------------------------
@@ -22,8 +24,6 @@ OTHER_COLOR, OUTSIDE_COLOR, TEXT_COLOR = "#9aa3ad", "#d5d9de", "#5b6470"
 
 def time_against_parameters(rows: Sequence[Row]) -> str:
     """SVG with log-log axes for each shape: forward (filled) and training (hollow) time by parameters; "" without times."""
-    from matplotlib import rc_context
-
     groups = group_by_shape(row for row in rows if row.forward_s is not None and row.parameters is not None)
     if not groups:
         return ""
@@ -36,7 +36,7 @@ def time_against_parameters(rows: Sequence[Row]) -> str:
         return to_svg(figure)
 
 
-def _scatter(axes: "Axes", group: Sequence[Row], colors: Mapping[str, str]) -> None:
+def _scatter(axes: Axes, group: Sequence[Row], colors: Mapping[str, str]) -> None:
     if all(row.parameters for row in group):
         axes.set_xscale("log")
     else:  # 0 parameters have no logarithm: a symlog axis is linear below 1
@@ -58,7 +58,7 @@ def _scatter(axes: "Axes", group: Sequence[Row], colors: Mapping[str, str]) -> N
     _label_points(axes, group, colors)
 
 
-def _label_points(axes: "Axes", group: Sequence[Row], colors: Mapping[str, str]) -> None:
+def _label_points(axes: Axes, group: Sequence[Row], colors: Mapping[str, str]) -> None:
     """Writes block names beside the forward markers, so that no label covers another or a marker."""
     to_pixels, dpi = axes.transData.transform, axes.figure.dpi
     points = [(row.parameters or 0, seconds) for row in group for seconds in (row.forward_s, row.train_s) if seconds]
@@ -67,16 +67,8 @@ def _label_points(axes: "Axes", group: Sequence[Row], colors: Mapping[str, str])
         label, point = shorten(row.block), (row.parameters or 0, row.forward_s or 0.0)
         x, y = to_pixels(point)
         shift, side = place_label(x, y, 6.5 * len(label) * dpi / 100, occupied, axes.bbox.x1)
-        axes.annotate(
-            label,
-            point,
-            xytext=(7 * side, shift * 72 / dpi),
-            textcoords="offset points",
-            ha="left" if side > 0 else "right",
-            va="center",
-            color=colors[row.block],
-            fontsize=8,
-        )
+        offset, align = (7 * side, shift * 72 / dpi), "left" if side > 0 else "right"
+        axes.annotate(label, point, xytext=offset, ha=align, color=colors[row.block], **LABEL_STYLE)
 
 
 class Box(NamedTuple):
@@ -119,8 +111,6 @@ def cost_split(rows: Sequence[Row]) -> str:
 
     Grey is the time outside the operators (applying gates, fusing branches): the measured time less their sum.
     """
-    from matplotlib import rc_context
-
     groups = group_by_shape(row for row in rows if row.forward_s and row.split)
     if not groups:
         return ""
@@ -142,22 +132,14 @@ def _bars_title(shape: str, count: int) -> str:
     return shape if count <= MAX_BARS else f"{shape}: the {MAX_BARS} fastest of {count}"
 
 
-def _bars(axes: "Axes", group: Sequence[Row], colors: Mapping[str, str]) -> None:
+def _bars(axes: Axes, group: Sequence[Row], colors: Mapping[str, str]) -> None:
     for y, row in enumerate(group):
         left = 0.0
         for name, share in time_shares(row, colors).items():
             axes.barh(y, share, left=left, height=0.68, color=colors[name], edgecolor="white", linewidth=0.6)
             left += share
-        axes.annotate(
-            format_quantity(row.forward_s or 0.0, "s"),
-            (1, y),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            color=TEXT_COLOR,
-            fontsize=8,
-            annotation_clip=False,
-        )
+        time = format_quantity(row.forward_s or 0.0, "s")
+        axes.annotate(time, (1, y), xytext=(5, 0), color=TEXT_COLOR, annotation_clip=False, **LABEL_STYLE)
     axes.set_yticks(range(len(group)), [shorten(row.block) for row in group])
     axes.tick_params(axis="y", length=0)
 
@@ -186,8 +168,6 @@ def _operator_colors(rows: Iterable[Row]) -> dict[str, str]:
     return dict(zip(names, COLORS, strict=False)) | other | {OUTSIDE: OUTSIDE_COLOR}
 
 
-def _legend(figure: "Figure", colors: Mapping[str, str]) -> None:
-    from matplotlib.patches import Patch
-
+def _legend(figure: Figure, colors: Mapping[str, str]) -> None:
     patches = [Patch(color=color, label=name) for name, color in colors.items()]
     figure.legend(handles=patches, loc="outside lower center", ncols=min(6, len(patches)), frameon=False, fontsize=8)

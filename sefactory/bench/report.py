@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from .plots import cost_split, time_against_parameters
-from .results import Environment, Row, group_by_shape, read_results, replace_file, write_results
-from .table import filled_columns, is_measured
+from jinja2 import Environment as Templates
+from jinja2 import StrictUndefined
+from markupsafe import Markup
 
-TIME_NOTE = "Filled: forward. Hollow: forward and backward. Both axes are logarithmic."
-SPLIT_NOTE = "Shares of one forward, by operator. Grey is work outside the operators: applying gates, fusing branches."
+from .columns import filled_columns, is_measured
+from .results import Environment, Row, group_by_shape, read_results, replace_file, write_results
 
 
 def write_report(rows: Sequence[Row], environment: Environment, folder: Path) -> None:
@@ -21,23 +21,15 @@ def write_report(rows: Sequence[Row], environment: Environment, folder: Path) ->
 
 def render_html(rows: Sequence[Row], environment: Environment) -> str:
     """The text of report.html."""
-    from jinja2 import Environment as Templates
-    from jinja2 import StrictUndefined
-    from markupsafe import Markup
+    from .plots import cost_split, time_against_parameters  # imports matplotlib, which takes half a second
 
-    figures = (
-        ("Time against parameters", TIME_NOTE, time_against_parameters(rows)),
-        ("Where the forward time goes", SPLIT_NOTE, cost_split(rows)),
-    )
     source = resources.files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
-    return (
-        Templates(autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-        .from_string(source)
-        .render(
-            environment=dict(environment),
-            shapes=group_by_shape(rows),
-            columns=filled_columns(rows),
-            is_measured=is_measured,
-            plots=[(title, note, Markup(svg)) for title, note, svg in figures if svg],
-        )
+    templates = Templates(autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    return templates.from_string(source).render(
+        environment=dict(environment),
+        shapes=group_by_shape(rows),
+        columns=filled_columns(rows),
+        is_measured=is_measured,
+        time_plot=Markup(time_against_parameters(rows)),
+        split_plot=Markup(cost_split(rows)),
     )

@@ -77,21 +77,28 @@ def summarize(block: Block, *size: int, batch: int = 1) -> Summary:
     spatial = dict(zip(sizes.grid, size, strict=True))
     x_BSCHW = torch.empty(sizes.shape(batch, spatial), device="meta")
     works, y_shape = trace_work(block.node, x_BSCHW)
-    totals = {part.path: [0, 0, 0] for part in block.parts}
-    for name, parameter in block.node.named_parameters():
-        totals[_node_path(name, totals)][0] += parameter.numel()
-    for name, work in works.items():
-        total = totals[_node_path(name, totals)]
-        total[1] += work.macs
-        total[2] += work.elementwise_ops
+    costs = _node_costs(block, works)
+    outputs = {part.path: part.sizes[1].shape(batch, spatial)[1:] for part in block.parts}
     lines = tuple(
-        NodeSummary(part.path, part.operator, " x ".join(map(str, part.sizes[1].shape(batch, spatial)[1:])), *totals[part.path])
+        NodeSummary(part.path, part.operator, " x ".join(map(str, outputs[part.path])), *costs[part.path])
         for part in block.parts
     )
-    parameters, macs, elements = (sum(column) for column in zip(*totals.values(), strict=True))
+    parameters, macs, elements = map(sum, zip(*costs.values(), strict=True))
     rewrites = block.lowered.rewrites if block.lowered else ()
     x_shape, y_shape = ((batch, shape[2], *shape[-len(spatial) :]) for shape in (x_BSCHW.shape, y_shape))
     return Summary(block.label, x_shape, y_shape, lines, parameters, macs, elements, block.let, rewrites)
+
+
+def _node_costs(block: Block, works: Mapping[str, Work]) -> dict[str, list[int]]:
+    """Parameters, multiply-adds and elementwise operations of each node itself, by path."""
+    costs = {part.path: [0, 0, 0] for part in block.parts}
+    for name, parameter in block.node.named_parameters():
+        costs[_node_path(name, costs)][0] += parameter.numel()
+    for name, work in works.items():
+        cost = costs[_node_path(name, costs)]
+        cost[1] += work.macs
+        cost[2] += work.elementwise_ops
+    return costs
 
 
 def leaf_operators(block: Block) -> dict[str, str]:
