@@ -5,7 +5,6 @@ Its bytes are those that it reads and writes: every tensor argument and every re
 """
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -15,9 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from .pairs import CHANNELS, SEVEN, TINY, paired
-from .results import KINDS, Kind
-from .table import mean
+from .results import Kind
 
 aten = torch.ops.aten
 ALLOCATIONS = {aten.empty, aten.empty_like, aten.empty_strided, aten.new_empty, aten.new_empty_strided, aten._unsafe_view}

@@ -42,6 +42,13 @@ def eligible(x: Tensor, more_than: int = LARGE) -> bool:
     return eager(x, more_than) and x.is_contiguous()
 
 
+def plain_eager(x: Tensor) -> bool:
+    """True for an ordinary tensor on any device that nothing but eager autograd sees."""
+    if type(x) is not Tensor and type(x) is not Parameter:
+        return False
+    return not is_compiling() and tracing() is None and not transformed()
+
+
 def fused() -> bool:
     """Whether a compiler, and no exporter, is at work: what it is given it fuses by itself."""
     return is_dynamo_compiling() and not exporting()

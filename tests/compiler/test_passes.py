@@ -42,7 +42,7 @@ CASES: dict[str, tuple[Any, Any]] = {
         [SIDE, {"excite": [SUM_S, *PAIR]}, SUM_S],
         [SIDE, {"excite": [SUM_S, *PAIR]}, {"pool": {"over": "S", "by": "max"}}],
     ),
-    "select_by_sigmoid": (
+    "select_by_softmax": (
         [SIDE, {"excite": [SUM_S, *PAIR], "gate": [{"softmax": "S"}]}, SUM_S],
         [SIDE, {"excite": [SUM_S, *PAIR], "gate": ["sigmoid"]}, SUM_S],
     ),

@@ -25,21 +25,19 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-OVERWRITING: dict[str, Callable[[Tensor], Tensor]] = {
+GRADIENT_FROM_RESULT = frozenset({"sigmoid", "tanh", "relu"})
+"""Functions whose gradient is computed from their result. They may overwrite their input in training as well."""
+
+IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid_,
     "tanh": torch.tanh_,
     "relu": torch.relu_,
     "relu6": partial(F.relu6, inplace=True),
-}
-"""Their gradients are read off their results, so that autograd does not miss what was overwritten."""
-
-FREELY: dict[str, Callable[[Tensor], Tensor]] = {
-    **OVERWRITING,
     "hardsigmoid": partial(F.hardsigmoid, inplace=True),
     "silu": partial(F.silu, inplace=True),
     "hardswish": partial(F.hardswish, inplace=True),
 }
-"""Those that may overwrite where there is no gradient."""
+"""The in-place forms. The others of them may be used only without gradients."""
 
 PAIRS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "sum": torch.add,

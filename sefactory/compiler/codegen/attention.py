@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from ...kernels import custom_ops as compiled
 from ...kernels.attention import FEWEST_TOKENS, attended, channel_attended, softmax, values_attended
-from ...kernels.dispatch import SMALL, eager, eligible, folds, fused
+from ...kernels.dispatch import SMALL, eager, eligible, folds, fused, plain_eager
 from ...operators.attention import Attention, resize_positions
 from ...operators.conv import CONVOLUTIONS
 from ...operators.elementwise import Gain
@@ -17,7 +18,7 @@ from ...shapes import Sizes
 from .. import ir as ops
 from ..graph import Node
 from .layout import strip_unit_axes
-from .linear import FOLD, laid_apart
+from .linear import FOLD, FOLD_ELSEWHERE, laid_apart
 from .params import read_params
 from .program import Emitter
 
@@ -78,18 +79,20 @@ def _positions(op: ops.Attend, layout: str, sizes: Sizes, placing: Placing, apar
     def run(x: Tensor, residual: Tensor | None = None) -> Tensor:
         folded, batch, size = _folds(x), x.shape[0], list(x.shape[2:])
         x = x if projected is None else projected(x, folded)
-        y = _attended(module, x.flatten(2) if len(size) > 1 else x, size, placing)
+        has_gain = gain is not None and (projected is None or not folded)
+        added = None if has_gain or residual is None else residual.flatten(2)
+        y = _attended(module, x.flatten(2) if len(size) > 1 else x, size, placing, added)
         y = y.view(batch, width, *whole(size))
-        if gain is None or (folded and projected is not None):
-            return y if residual is None else y + residual
+        if gain is None or not has_gain:
+            return y
         return y * gain.weight if residual is None else torch.addcmul(residual, y, gain.weight)
 
     return run
 
 
 def _folds(x: Tensor) -> bool:
-    """Whether a gain goes into weights; not for a compiler, which fuses it into a pass that there is anyway: 155 -> 145 ms."""
-    return folds(x, FOLD) and not fused()
+    """True if a gain goes into weights: of a large map in inference. A compiler fuses it into a pass that there is anyway."""
+    return folds(x, FOLD if x.is_cpu else FOLD_ELSEWHERE) and not fused() and not torch.is_grad_enabled()
 
 
 def _projection(linear: Linear, gain: Gain | None, start: int, apart: bool) -> Callable[[Tensor, bool], Tensor]:
@@ -107,7 +110,8 @@ def _projection(linear: Linear, gain: Gain | None, start: int, apart: bool) -> C
     return run
 
 
-def _attended(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing) -> Tensor:
+def _attended(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing, residual_BCT: Tensor | None) -> Tensor:
+    """softmax(scale q^T k) v + residual."""
     heads, scale = module.heads, module.scale
     q, k, v = _parts(module, x_BCT, size, placing)
     batch, width, tokens = v.shape
@@ -115,8 +119,12 @@ def _attended(module: Attention, x_BCT: Tensor, size: list[int], placing: Placin
         q, k, v = (t.reshape(batch * heads, t.shape[1] // heads, tokens) for t in (q, k, v))
     own = attended if eager(x_BCT, FEWEST) else compiled.attended if compiled.wanted(x_BCT, FEWEST) else None
     if own is not None and tokens >= FEWEST_TOKENS:
-        return own(q[:, None], k[:, None], v[:, None], scale)
-    return torch.bmm(v, _weights(q.transpose(1, 2), k, scale).transpose(1, 2))
+        y = own(q[:, None], k[:, None], v[:, None], scale).view(batch, width, tokens)
+        return y if residual_BCT is None else y + residual_BCT
+    a = _weights(q.transpose(1, 2), k, scale).transpose(1, 2)
+    if residual_BCT is None:
+        return torch.bmm(v, a).view(batch, width, tokens)
+    return torch.baddbmm(residual_BCT.reshape(v.shape), v, a).view(batch, width, tokens)
 
 
 def _weights(q: Tensor, k: Tensor, scale: float, product: Product = torch.bmm) -> Tensor:
@@ -127,8 +135,13 @@ def _weights(q: Tensor, k: Tensor, scale: float, product: Product = torch.bmm) -
 
 
 def _softmax(q: Tensor, k: Tensor, scale: float, product: Product) -> Tensor:
-    scores = product(q, k)
-    return softmax(scores if scale == 1 else scores.mul_(scale))
+    if scale == 1:
+        return softmax(product(q, k))
+    if product is torch.bmm and not torch.is_grad_enabled() and not is_compiling():
+        return softmax(torch.baddbmm(q.new_empty(()), q, k, beta=0, alpha=scale))
+    if q.numel() < q.shape[0] * q.shape[1] * k.shape[2]:
+        return softmax(product(q * scale, k))
+    return softmax(product(q, k).mul_(scale))
 
 
 def _product(layout: str, sizes: Sizes) -> Product:
@@ -164,8 +177,13 @@ def _parts(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing) 
     if position is None:
         q, k, v = x_BCT.split_with_sizes((width, width, values), 1)
         return q, k, v
-    qk = x_BCT.narrow(1, 0, 2 * width) + placing(position, size).flatten(0, 1)
-    return qk.narrow(1, 0, width), qk.narrow(1, width, width), x_BCT.narrow(1, 2 * width, values)
+    placed_2DT = placing(position, size)
+    q, k, v = x_BCT.split_with_sizes((width, width, values), 1)
+    if torch.is_grad_enabled() or not plain_eager(x_BCT) or x_BCT.dtype != placed_2DT.dtype:
+        return q + placed_2DT[0], k + placed_2DT[1], v
+    qk_2BDT = x_BCT.narrow(1, 0, 2 * width).unflatten(1, (2, width)).transpose(0, 1)  # type: ignore[no-untyped-call]
+    q, k = torch.add(qk_2BDT, placed_2DT[:, None], out=x_BCT.new_empty(qk_2BDT.shape))  # one call, both contiguous
+    return q, k, v
 
 
 def resized(position: Tensor, size: list[int]) -> Tensor:
@@ -230,9 +248,10 @@ def _among_channels(x_BCN: Tensor, weight: Tensor | None, scale: float, identity
     if y_BCN is not None:
         y_BCN = y_BCN if weight is None else y_BCN * weight
     else:
-        a_BCC = _weights(x_BCN, x_BCN.transpose(1, 2), scale, product)
-        a_BCC = a_BCC if weight is None else a_BCC * weight
+        a_BCC, v_BCN = _weights(x_BCN, x_BCN.transpose(1, 2), scale, product), x_BCN
+        if weight is not None:  # onto the smaller of both
+            a_BCC, v_BCN = (a_BCC * weight, v_BCN) if a_BCC.shape[2] <= x_BCN.shape[2] else (a_BCC, v_BCN * weight)
         if identity and product is torch.bmm:
-            return torch.baddbmm(x_BCN, a_BCC, x_BCN, beta=identity)
-        y_BCN = _mixed(a_BCC, x_BCN, product)
+            return torch.baddbmm(x_BCN, a_BCC, v_BCN, beta=identity)
+        y_BCN = _mixed(a_BCC, v_BCN, product)
     return y_BCN + identity * x_BCN if identity else y_BCN

@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from ...kernels.dispatch import eligible
 from .. import ir as ops
 from ..graph import Node
-from .activations import FREELY, FUNCTIONS, OVERWRITING, PAIRS
+from .activations import FUNCTIONS, GRADIENT_FROM_RESULT, IN_PLACE, PAIRS
 from .attention import attend
 from .attention_parts import attend_parts
 from .convolution import window
@@ -95,17 +96,20 @@ def _gained(op: ops.LearnedScale, value: Node, w: Emitter) -> None:
 
 def _pointwise(op: ops.Pointwise, value: Node, w: Emitter) -> None:
     (x,) = value.inputs
-    own, plain = w.own(x), FUNCTIONS[op.name]
-    if own and (w.frozen or op.name in OVERWRITING) and op.name in FREELY:
-        run = FREELY[op.name]
-    else:
-        run = _freely(plain, FREELY[op.name]) if own and op.name in FREELY else plain
+    run = _overwriting(op.name) if w.own(x) and op.name in IN_PLACE else FUNCTIONS[op.name]
     w.made(value, w.unary(run, w.slot(x)), w.layout(x), fresh=w.frozen)
 
 
-def _freely(plain: Callable[[Tensor], Tensor], over: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Overwrites where there are no gradients."""
-    return lambda x: plain(x) if torch.is_grad_enabled() else over(x)
+def _overwriting(name: str) -> Callable[[Tensor], Tensor]:
+    """The function in place, where autograd allows it without a copy: not on a view, whose base would be copied."""
+    plain, in_place, always = FUNCTIONS[name], IN_PLACE[name], name in GRADIENT_FROM_RESULT
+
+    def run(x: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and (not always or is_compiling() or x._is_view()):
+            return plain(x)
+        return in_place(x)
+
+    return run
 
 
 def _softmax(op: ops.Softmax, value: Node, w: Emitter) -> None:

@@ -18,7 +18,9 @@ from .params import folded, held_norm, read_params, times_bias
 from .program import Emitter
 
 FOLD = 2**16
-"""Values of a map from which folding a norm into weights costs less than a pass over the map."""
+"""Values of a map on the CPU from which folding a norm into weights costs less than a pass over the map."""
+FOLD_ELSEWHERE = 2**20
+"""The same on other devices, where folding is one kernel launch more than the norm."""
 
 
 def dense(op: ops.LinearOp, value: Node, w: Emitter) -> None:
@@ -39,10 +41,13 @@ def dense(op: ops.LinearOp, value: Node, w: Emitter) -> None:
 
 
 def _product(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
-    terms = times_bias(read_params(op.linear), op.times)
+    terms, times = read_params(op.linear), op.times
 
     def run(x: Tensor) -> Tensor:
-        return F.linear(x, *terms())
+        weight, bias = terms()
+        if bias is None or times == 1:
+            return F.linear(x, weight, bias)
+        return torch.addmm(bias, x, weight.t(), beta=times) if x.dim() == 2 else F.linear(x, weight, bias * times)
 
     return run if op.norm is None else then(run, fixed_norm(op.norm))
 
@@ -139,4 +144,4 @@ def then(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) 
 
 def by_size(large: Callable[[Tensor], Tensor], small: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """An exported program keeps the norm, for those who read it."""
-    return lambda x: large(x) if folds(x, FOLD) and not exporting() else small(x)
+    return lambda x: large(x) if folds(x, FOLD if x.is_cpu else FOLD_ELSEWHERE) and not exporting() else small(x)

@@ -1,11 +1,13 @@
 """The weights of maps and norms, read anew at every run: what was loaded, moved, exchanged or parametrized since is seen."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...kernels.dispatch import plain_eager
 from ...operators.conv import Conv
 from ...operators.norm import BatchNorm
 
@@ -95,16 +97,28 @@ def _summed(first: ReadParams, others: Sequence[ReadParams], sides: Sequence[lis
 
 def folded(terms: ReadParams, norm: BatchNorm) -> ReadParams:
     """s W and s b + t where the norm is s y + t: s = w / sqrt(var + eps), t = b - s mean; W: (out, ...)."""
-    of_norm = held_norm(norm)
+    of_norm, eps = held_norm(norm), norm.eps
 
     def both() -> tuple[Tensor, Tensor | None]:
         weight, bias = terms()
         gain, shift, mean, var = of_norm()
-        scale = gain * torch.rsqrt(var + norm.eps)
+        if plain_eager(weight) and weight.dim() > 1 and len(weight) == len(gain):  # two launches in place of six
+            zero = _zeros(len(gain), gain.dtype, gain.device)
+            scaled = torch.batch_norm(weight[None], gain, None, zero, var, False, 0.0, eps, True)[0]
+            moved = torch.batch_norm((zero if bias is None else bias)[None], gain, shift, mean, var, False, 0.0, eps, True)[0]
+            return scaled, moved
+        scale = gain * torch.rsqrt(var + eps)
         term = shift - mean * scale
         return weight * scale.view(-1, *[1] * (weight.dim() - 1)), term if bias is None else term + bias * scale
 
     return both
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)
+def _zeros(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A constant, so that no launch makes it again."""
+    return torch.zeros(n, dtype=dtype, device=device)
 
 
 def held_norm(norm: BatchNorm) -> Callable[[], tuple[Tensor, Tensor, Tensor, Tensor]]:

@@ -20,7 +20,7 @@ from .reductions import (
     mean_of_window,
     reduce_without_concat,
     reduce_without_stack,
-    select_by_sigmoid,
+    select_by_softmax,
     sum_before_linear,
     sum_gated_stack,
 )
@@ -37,7 +37,7 @@ ALWAYS: Rules = {
         mean_of_window,
     ),
     ops.Elementwise: (
-        select_by_sigmoid,
+        select_by_softmax,
         factor_map_out,
         residual_into_gate,
         residual_into_attention,

@@ -60,8 +60,8 @@ def sum_gated_stack(value: Node, used: Uses) -> Node | None:
     return Node(ops.Elementwise("sum"), tuple(gated), value.sizes, value.place)
 
 
-def select_by_sigmoid(value: Node, used: Uses) -> Node | None:
-    """a p_0 + b p_1 = a s + b (1 - s), s = sigmoid(l_0 - l_1), where p = softmax_S(l) of two."""
+def select_by_softmax(value: Node, used: Uses) -> Node | None:
+    """a p_0 + b p_1 = b + p_0 (a - b), where p = softmax_S(l) of two."""
     if value.op != ops.Elementwise("sum") or len(value.inputs) != 2 or not all(x.op == ops.Gate() for x in value.inputs):
         return None
     (a, p), (b, q) = (x.inputs for x in value.inputs)
@@ -70,10 +70,7 @@ def select_by_sigmoid(value: Node, used: Uses) -> Node | None:
     (weights,) = p.inputs
     if weights.op != ops.Softmax("S") or weights.sizes["S"] != 2:
         return None
-    logits = [Node(part.op, weights.inputs, part.sizes, value.place) for part in (p, q)]
-    apart = Node(ops.Elementwise("difference"), tuple(logits), p.sizes, value.place)
-    s = Node(ops.Pointwise("sigmoid"), (apart,), p.sizes, value.place)
-    return Node(ops.Select(), (a, b, s), value.sizes, value.place)
+    return Node(ops.Select(), (a, b, p), value.sizes, value.place)
 
 
 def mean_before_sum(value: Node, used: Uses) -> Node | None:
