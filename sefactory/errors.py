@@ -84,3 +84,13 @@ def short_repr(value: object) -> str:
     except (TypeError, ValueError, RecursionError):
         text = type(value).__name__
     return text if len(text) <= MAX_SHOWN else f"{text[:50]}...{text[-1]}"
+
+
+def choice_message(value: object, choices: Iterable[str]) -> str:
+    """The value, the choices it has, and the nearest of them.
+
+    >>> choice_message("avg", ["mean", "max"])
+    "'avg'; allowed: one of mean, max; did you mean 'mean'?"
+    """
+    listed = list(choices)
+    return f"{short_repr(value)}; allowed: one of {join_words(listed)}{did_you_mean(str(value), listed)}"

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..config.repository import SHIPPED
 from ..config.yaml_reader import to_plain
-from ..errors import ConfigError, did_you_mean, join_words, short_repr
+from ..errors import ConfigError, choice_message, short_repr
 from ..shapes import GRIDS
 
 GRID_OF = {len(grid): grid for grid in GRIDS}
@@ -48,8 +48,7 @@ def plain_containers(config: Any, label: str) -> Any:
 def output_format(config: DictConfig) -> str:
     """`format=`, one of FORMATS."""
     if config.format not in FORMATS:
-        hint = did_you_mean(str(config.format), FORMATS)
-        raise ConfigError([("format", f"{short_repr(config.format)}; allowed: one of {join_words(FORMATS)}{hint}")])
+        raise ConfigError([("format", choice_message(config.format, FORMATS))])
     return str(config.format)
 
 

@@ -10,8 +10,8 @@ from torch import nn
 from ..bench.machine import Shape
 from ..errors import ConfigError
 from ..networks.host import host_config
-from ..networks.selectors import example_of
-from ..networks.zoo import network
+from ..networks.tracing import example_input
+from ..networks.zoo import create_network
 from .arguments import plain_containers, task_overrides
 
 
@@ -34,9 +34,9 @@ def build_network(host: dict[str, Any]) -> nn.Module:
     if "host" not in host:
         raise ConfigError([("host", "names no network; add host.host=ZOO:NAME, for example host.host=timm:resnet50")])
     torch.manual_seed(0)
-    return network(host["host"])
+    return create_network(host["host"])
 
 
 def input_shape(model: nn.Module, host: dict[str, Any], batch: int = 1) -> Shape:
     """(batch, channels, ...): `input` of the host's config, or the size that timm notes on the model."""
-    return (batch, *example_of(model, host.get("input"), None).shape[1:])
+    return (batch, *example_input(model, host.get("input"), None).shape[1:])

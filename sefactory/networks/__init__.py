@@ -1,1 +1,4 @@
-"""Blocks in real networks: where they go, how they start, and networks by name."""
+"""Blocks in existing networks: takes an nn.Module and block configs, inserts the blocks, and reports what changed.
+
+May import from every room except cli.
+"""

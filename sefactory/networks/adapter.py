@@ -1,4 +1,4 @@
-"""A block that stands in a network: it starts as what was there before, and is folded into its gate after training."""
+"""The residual adapter around an inserted block: it keeps the network's output unchanged at initialisation."""
 
 import copy
 
@@ -13,86 +13,100 @@ from ..operators.elementwise import Affine, Gain
 from ..operators.norm import BatchNorm, GroupNorm, LayerNorm
 
 CHILD = "inserted"
-"""The name under which a module of the network holds what was inserted behind or before it."""
+"""The attribute, and part of the state-dict keys, under which a module of the network holds its inserted block."""
+NORMS_AND_GAINS = (Gain, BatchNorm, LayerNorm, GroupNorm)
 
 
 class ResidualAdapter(nn.Module):
-    """y = former + mix (block(x) - former), mix a learned scalar that starts at 0: at first y is what the network had.
+    """y = original + alpha (block(x) - original), with a learned scalar alpha that starts at 0.
 
-    x, former: (B, C, H, W); where a block is inserted and replaces nothing, former is x.
+    x_BCHW is the block's input; `original` is the output of the module that the block is to replace. Without such a
+    module original = x. Residual connections with such a scalar are known from ReZero (arXiv:2003.04887). alpha is the
+    parameter `mix`; checkpoints hold that key.
     """
 
-    def __init__(self, block: Block, beside: bool) -> None:
+    def __init__(self, block: Block, is_parallel: bool) -> None:
+        """`is_parallel`: the block runs in parallel to a module, whose output `forward` gets as `original`."""
         super().__init__()
-        self.block, self.beside = block, beside
+        self.block, self.is_parallel = block, is_parallel
         self.mix = nn.Parameter(torch.zeros(()))
 
-    def forward(self, x_BCHW: Tensor, former: Tensor | None = None) -> Tensor:
-        former = x_BCHW if former is None else former
-        y: Tensor = former + self.mix * (self.block(x_BCHW) - former)
-        return y
+    def forward(self, x_BCHW: Tensor, original_BCHW: Tensor | None = None) -> Tensor:
+        original_BCHW = x_BCHW if original_BCHW is None else original_BCHW
+        y_BCHW: Tensor = original_BCHW + self.mix * (self.block(x_BCHW) - original_BCHW)
+        return y_BCHW
 
 
-def starting(block: Block, beside: bool) -> Block | ResidualAdapter:
-    """A fresh block as it is, where it leaves its map alone (a residual with a zero start), else its blend."""
-    if not beside and _is_identity(block):
+def wrap(block: Block, is_parallel: bool) -> Block | ResidualAdapter:
+    """A fresh block in a residual adapter; the block itself if it is the identity at initialisation."""
+    if not is_parallel and _is_identity(block):
         return block
-    waken(block)
-    return ResidualAdapter(block, beside)
+    reinit_zero_weights(block)
+    return ResidualAdapter(block, is_parallel)
 
 
 def _is_identity(block: Block) -> bool:
+    """True if the block in eval mode returns a random input unchanged."""
     sizes = block.sizes[0]
     shape = [2, sizes.number("C"), *(n if isinstance(n := sizes[axis], int) else 7 for axis in sizes.grid)]
-    x = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=next(block.parameters(), torch.empty(0)).dtype)
+    dtype = next(block.parameters(), torch.empty(0)).dtype
+    x_BCHW = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
     block.eval()
     with torch.no_grad():
-        same = torch.equal(block(x), x)
+        is_identity = torch.equal(block(x_BCHW), x_BCHW)
     block.train()
-    return same
+    return is_identity
 
 
-def waken(block: Block) -> list[str]:
-    """Gives weights that start at 0 another start, and returns their names: behind a mix of 0 they would learn nothing.
+def reinit_zero_weights(block: Block) -> None:
+    """Initialises weights that are all 0 anew: norms and gains to 1, other layers uniformly as torch does.
 
-    Two zeros in a row leave both without a gradient. Norms and gains begin at 1, maps as torch's do.
+    With alpha = 0 and weights of 0 in a row, the gradients of both are 0, and neither is ever trained.
     """
-    found = []
-    for path, module in block.node.named_modules():
+    for module in block.node.modules():
         weight = getattr(module, "weight", None)
         if not isinstance(weight, nn.Parameter) or weight.any():
             continue
         with torch.no_grad():
-            if isinstance(module, Gain | BatchNorm | LayerNorm | GroupNorm):
+            if isinstance(module, NORMS_AND_GAINS):
                 weight.fill_(1)
             else:
                 fan_in = max(weight[0].numel() if weight.dim() > 1 else 1, 1)
                 weight.uniform_(-(fan_in**-0.5), fan_in**-0.5)
-        found.append(f"{path}.weight".lstrip("."))
-    return found
 
 
-def folded(blend: ResidualAdapter) -> Block:
-    """The block alone that computes what the blend does: x + m (x g - x) = x (m g + 1 - m), and x + m (x + g - x) = x + m g.
+def fold_adapter(adapter: ResidualAdapter) -> Block:
+    """A copy of the adapter's block with one more `affine` in its gate, which computes the same output as the adapter.
 
-    It is a copy, with one `affine` more in its gate. Raises ConfigError for a block that is no single unit that
-    multiplies or adds.
+    With a = alpha and the gate g: x + a (x g - x) = x (a g + 1 - a) for `multiply`, x + a (x + g - x) = x + a g for `add`.
+    Raises ConfigError if the block is not a single unit that multiplies or adds.
     """
-    block, mix = copy.deepcopy(blend.block), float(blend.mix.detach())
+    _check_foldable(adapter)
+    block, alpha = copy.deepcopy(adapter.block), float(adapter.mix.detach())
     unit = block.node
-    if blend.beside:
-        raise ConfigError([(block.label, "stands beside the module it is to replace; that one is needed until the mix is 1")])
-    if not isinstance(unit, Unit) or unit.apply_mode not in ("multiply", "add"):
-        what = f"a unit that applies by {unit.apply_mode}" if isinstance(unit, Unit) else "no single unit"
-        raise ConfigError([(block.label, f"is {what}: a mix can be folded into the gate of one unit that multiplies or adds")])
-    if not any(slot in block.config for slot in SLOTS):
-        raise ConfigError([(block.label, "is another config by name: write its unit out, or its file's name alone")])
-    scale, shift = (mix, 1 - mix) if unit.apply_mode == "multiply" else (mix, 0.0)
+    assert isinstance(unit, Unit)
+    scale, shift = (alpha, 1 - alpha) if unit.apply_mode == "multiply" else (alpha, 0.0)
     name = str(len(unit.gate._modules))
     unit.gate.add_module(name, Affine(scale, shift))
     block.config = {**block.config, "gate": [*block.config.get("gate", []), {"affine": {"scale": scale, "shift": shift}}]}
-    steps = [part for part in block.parts if part.path.count(".") == 1 and part.path.split(".")[0] in SLOTS]
-    block.parts = (*block.parts, NodeInfo(f"gate.{name}", "affine", (steps[-1].sizes[1], steps[-1].sizes[1])))
+    slot_nodes = [node for node in block.parts if node.path.count(".") == 1 and node.path.split(".")[0] in SLOTS]
+    gate_sizes = slot_nodes[-1].sizes[1]
+    block.parts = (*block.parts, NodeInfo(f"gate.{name}", "affine", (gate_sizes, gate_sizes)))
     if block.lowered is not None:
         block.lower()
     return block
+
+
+def _check_foldable(adapter: ResidualAdapter) -> None:
+    block, unit = adapter.block, adapter.block.node
+    if adapter.is_parallel:
+        reason = "runs in parallel to the module that it replaces, which is needed until the mixing coefficient is 1"
+    elif not isinstance(unit, Unit):
+        reason = "is not a single unit; only a unit that multiplies or adds can be folded"
+    elif unit.apply_mode not in ("multiply", "add"):
+        reason = f"is a unit with apply: {unit.apply_mode}; only a unit that multiplies or adds can be folded"
+    elif not any(slot in block.config for slot in SLOTS):
+        reason = "uses another config with parameters; write out its slots, or use its name alone"
+    else:
+        return
+    raise ConfigError([(block.label, reason)])

@@ -1,4 +1,4 @@
-"""Blocks into a network that is already built: behind, before or in place of its modules, with its weights and its names."""
+"""Inserts blocks into a network that is already built; its weights and state-dict keys stay as they are."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,20 +12,23 @@ from torch import Tensor, nn
 from ..bench.summary import summarize
 from ..block import Block
 from ..build.api import build
-from ..errors import ConfigError, did_you_mean, join_words, short_repr
+from ..errors import ConfigError, choice_message, short_repr
 from ..shapes import GRIDS
-from .adapter import CHILD, ResidualAdapter, starting
-from .hooks import put
-from .report import START, WHERE, Placement, Report, Start, Where
-from .selectors import PATTERN, CallRecord, Shape, example_of, is_pattern, one_shape, select, trace
-from .transfer import carry_over, width_override
+from .adapter import CHILD, ResidualAdapter, wrap
+from .cost import parameters
+from .hooks import attach_block
+from .report import Placement, Report, Start, Where, option_faults
+from .selectors import select
+from .tracing import CallRecord, Shape, common_shape, example_input, trace
+from .transfer import ratio_override, transfer_weights
 
 GRID_OF = {2 + len(grid): grid for grid in GRIDS}
+"""Rank of a feature map -> spatial axes."""
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What is to be put where: a block's config, the modules that `at` selects, and how it starts there."""
+class InsertionSpec:
+    """The config of a block, the modules that `at` selects for it, and the other options of `insert`."""
 
     config: Any
     at: str | Sequence[str]
@@ -50,161 +53,149 @@ def insert(
     carry: str | None = None,
     search: Iterable[str | Path] = (),
 ) -> Report:
-    """Puts a block at every module that `at` selects: paths (`layer*.*.bn3`), a class (`SqueezeExcite`), `stage:-1`.
+    """Inserts a block at every module that `at` selects: a path (`layer*.*.bn3`), a class (`SqueezeExcite`), `stage:-1`.
 
-    Widths are read off one forward, of `example` or of zeros of `input_size` (C, H, W). `start: identity` leaves the
-    output of the network as it is: y = former + mix (block(x) - former) with a learned mix that starts at 0; `own` is the
-    block by itself. The network's own checkpoints load strictly as before. `carry` names a key map of the config's
-    `official:` by which a replaced module's weights go into the block, whose `let.r` then follows from their width.
-    `grid` is W where maps are (B, C, W).
+    Channel counts are inferred from one forward pass of `example`, or of zeros of `input_size` (C, H, W). Checkpoints of
+    the network without blocks still load with strict=True.
+
+    - `where`: the block gets the module's output (`after`), its input (`before`), or takes its place (`replace`).
+    - `start`: with `identity` the output of the network is unchanged at initialisation: y = original + alpha (block(x) -
+      original), with a learned alpha that starts at 0. With `own` y = block(x).
+    - `carry`: a key map of the config's `official:`, by which the weights of a replaced module are copied into the block.
+      `let.r` is set from their width.
+    - `grid`: `W` if feature maps are (B, C, W).
+
     Raises ConfigError, and then nothing of the network is changed.
     """
-    entry = Entry(config, at, where, start, overrides, grid, carry)
-    return insert_all(model, [entry], input_size=input_size, example=example, search=search)
+    spec = InsertionSpec(config, at, where, start, overrides, grid, carry)
+    return insert_all(model, [spec], input_size, example, search)
 
 
 def insert_all(
     model: nn.Module,
-    entries: Sequence[Entry],
-    *,
-    input_size: Sequence[int] | None = None,
-    example: Tensor | None = None,
-    search: Iterable[str | Path] = (),
+    specs: Sequence[InsertionSpec],
+    input_size: Sequence[int] | None,
+    example: Tensor | None,
+    search: Iterable[str | Path],
 ) -> Report:
-    """`insert` for several blocks at once: all of them, or none."""
-    for entry in entries:
-        _check_words(entry)
-    traced = trace(model, example_of(model, input_size, example))
-    places = [(path, entry) for entry in entries for path in _selected(model, entry, traced)]
-    _check_sites(model, [path for path, _ in places])
-    made = [_made(model, path, entry, traced.get(path, CallRecord()), search) for path, entry in places]
+    """`insert` for several blocks: all of them, or none."""
+    for spec in specs:
+        _check_spec(spec)
+    calls = trace(model, example_input(model, input_size, example))
+    targets = [(path, spec) for spec in specs for path in _select(model, spec, calls)]
+    _check_targets(model, [path for path, _ in targets])
+    prepared = [_prepare(model, path, spec, calls.get(path, CallRecord()), search) for path, spec in targets]
     before = model.state_dict(keep_vars=True)
-    for (path, entry), (child, _) in zip(places, made, strict=True):
-        put(model, path, child, entry.where)
+    for child, place in prepared:
+        attach_block(model, place.path, child, place.where)
     after = model.state_dict(keep_vars=True)
-    return Report(
-        tuple(_placed(path, entry, *found) for (path, entry), found in zip(places, made, strict=True)),
-        kept=tuple(key for key in before if after.get(key) is before[key]),
-        new=tuple(key for key in after if before.get(key) is not after[key]),
-        missing=tuple(key for key in before if after.get(key) is not before[key]),
-    )
+    kept = tuple(key for key, tensor in before.items() if after.get(key) is tensor)
+    new = tuple(key for key, tensor in after.items() if before.get(key) is not tensor)
+    missing = tuple(key for key, tensor in before.items() if after.get(key) is not tensor)
+    return Report(tuple(place for _, place in prepared), kept, new, missing)
 
 
-def _selected(model: nn.Module, entry: Entry, traced: Mapping[str, CallRecord]) -> list[str]:
-    patterns = [entry.at] if isinstance(entry.at, str) else entry.at
-    return [path for pattern in patterns for path in select(model, pattern, traced)]
+def _select(model: nn.Module, spec: InsertionSpec, calls: Mapping[str, CallRecord]) -> list[str]:
+    patterns = [spec.at] if isinstance(spec.at, str) else spec.at
+    return [path for pattern in patterns for path in select(model, pattern, calls)]
 
 
-def _made(
-    model: nn.Module, path: str, entry: Entry, calls: CallRecord, search: Iterable[str | Path]
-) -> tuple[Block | ResidualAdapter, Shape]:
-    """What goes to one place, and the shape of what comes into it."""
-    shape, left = _shapes(path, calls, entry)
-    with torch.device("cpu"):  # how a block begins is seen from its values, whatever the network is on
-        block = _block(model, entry, path, shape, search)
-        _check_shape(path, block, shape, left)
-        child = starting(block, entry.where == "replace") if entry.start == "identity" else block
-    _match(model, path, child)
-    if entry.carry is not None:
-        carry_over(path, block, model.get_submodule(path), entry.carry)
-    return child, shape
+def _prepare(
+    model: nn.Module, path: str, spec: InsertionSpec, calls: CallRecord, search: Iterable[str | Path]
+) -> tuple[Block | ResidualAdapter, Placement]:
+    """The block for the module at a path, not attached yet, and its line of the report.
+
+    The block gets the device, dtype, mode and, if asked for, the weights of the module.
+    """
+    original = model.get_submodule(path)
+    shape, output_shape = _block_shapes(path, calls, spec)
+    with torch.device("cpu"):  # `wrap` runs the block, also if the network is on the meta device
+        block = _build_block(original, spec, path, shape, search)
+        _check_output(path, block, shape, output_shape)
+        child = wrap(block, spec.where == "replace") if spec.start == "identity" else block
+    tensor = next((p for module in (original, model) for p in module.parameters()), None)
+    if tensor is not None:
+        child.to(tensor.device, tensor.dtype)
+    child.train(original.training)
+    if spec.carry is not None:
+        transfer_weights(path, block, original, spec.carry)
+    name, macs = block.label.removesuffix(".yaml"), summarize(block, *shape[2:], batch=shape[0]).macs
+    return child, Placement(path, spec.where, name, shape, spec.start, parameters(child), macs)
 
 
-def _check_words(entry: Entry) -> None:
-    faults = []
-    for name, given, allowed in (("where", entry.where, WHERE), ("start", entry.start, START)):
-        if given not in allowed:
-            faults.append(
-                (name, f"{short_repr(given)}; allowed: one of {join_words(allowed)}{did_you_mean(str(given), allowed)}")
-            )
-    if not is_pattern(entry.at):
-        faults.append(("at", f"{short_repr(entry.at)}; it is {PATTERN}"))
-    if entry.grid is not None and entry.grid not in GRIDS:
-        faults.append(
-            ("grid", f"{short_repr(entry.grid)}; it is one of {join_words(GRIDS)}{did_you_mean(str(entry.grid), GRIDS)}")
-        )
-    if not isinstance(entry.overrides, list | tuple) or not all(isinstance(item, str) for item in entry.overrides):
-        faults.append(("overrides", f"{short_repr(entry.overrides)}; they are a list of path=value"))
-    if not isinstance(entry.carry, str | None):
-        faults.append(("carry", f"{short_repr(entry.carry)}; it is the name of a key map of the config"))
-    if entry.carry is not None and entry.where != "replace":
-        faults.append(("carry", f"takes the weights of a replaced module, and where is {short_repr(entry.where)}"))
+def _check_spec(spec: InsertionSpec) -> None:
+    faults = option_faults({"where": spec.where, "start": spec.start, "at": spec.at})
+    if spec.grid is not None and spec.grid not in GRIDS:
+        faults.append(("grid", choice_message(spec.grid, GRIDS)))
+    if not isinstance(spec.overrides, list | tuple) or not all(isinstance(item, str) for item in spec.overrides):
+        faults.append(("overrides", f"{short_repr(spec.overrides)}; allowed: a list of path=value"))
+    if not isinstance(spec.carry, str | None):
+        faults.append(("carry", f"{short_repr(spec.carry)}; allowed: the name of a key map of the config"))
+    if spec.carry is not None and spec.where != "replace":
+        faults.append(("carry", f"needs a replaced module; set where to 'replace' instead of {short_repr(spec.where)}"))
     if faults:
         raise ConfigError(faults)
 
 
-def _check_sites(model: nn.Module, paths: Sequence[str]) -> None:
-    """Refuses a module that is selected twice, and one that has a block or is part of one."""
+def _check_targets(model: nn.Module, paths: Sequence[str]) -> None:
+    """Raises ConfigError for a module that is selected twice, has a block already, or is part of one."""
     faults = []
     for path in dict.fromkeys(paths):
         names = path.split(".")
-        above = [model.get_submodule(".".join(names[:i])) for i in range(1, len(names) + 1)]
+        modules = [model.get_submodule(".".join(names[: i + 1])) for i in range(len(names))]
         if paths.count(path) > 1:
             faults.append((path, "is selected twice"))
-        elif hasattr(above[-1], CHILD):
+        elif hasattr(modules[-1], CHILD):
             faults.append((path, "has a block already"))
-        elif any(isinstance(module, Block | ResidualAdapter) for module in above):
+        elif any(isinstance(module, Block | ResidualAdapter) for module in modules):
             faults.append((path, "is part of a block"))
     if faults:
         raise ConfigError(faults)
 
 
-def _shapes(path: str, calls: CallRecord, entry: Entry) -> tuple[Shape, Shape]:
-    """What comes into the block, and what has to come out of it."""
-    left = one_shape(path, calls.left, "its result")
-    if entry.where == "after":
-        return left, left
-    taken = one_shape(path, calls.taken, "its argument")
-    if entry.where == "replace" and entry.start == "own" and not all(calls.alone):
-        raise ConfigError([(path, "is called with more than one argument, and a block takes one")])
-    return taken, taken if entry.where == "before" else left
+def _block_shapes(path: str, calls: CallRecord, spec: InsertionSpec) -> tuple[Shape, Shape]:
+    """The input shape of the block, and the output shape that the network needs."""
+    output = common_shape(path, calls.output_shapes, "output")
+    if spec.where == "after":
+        return output, output
+    shape = common_shape(path, calls.input_shapes, "input")
+    if spec.where == "replace" and spec.start == "own" and not all(calls.single_argument):
+        said = "is called with more than one argument, but a block takes one; start: identity keeps the module"
+        raise ConfigError([(path, said)])
+    return shape, shape if spec.where == "before" else output
 
 
-def _block(model: nn.Module, entry: Entry, path: str, shape: Shape, search: Iterable[str | Path]) -> Block:
-    """The block for one place; on the grid of the trace where it needs a fixed one."""
-    sequence = GRID_OF.get(len(shape)) == "W"
-    if len(shape) not in GRID_OF or (sequence and entry.grid != "W"):
-        hint = "; say grid: W for (B, C, W)" if sequence else ""
-        raise ConfigError([(path, f"holds {shape}, no map (B, C, H, W){hint}")])
-    if len(shape) == 4 and shape[1] == shape[2] != shape[3]:
-        said = "looks like (B, H, W, C), and a block takes (B, C, H, W); if it is none, trace with an input_size of other sides"
-        raise ConfigError([(path, f"holds {shape}, which {said}")])
-    axes, overrides = GRID_OF[len(shape)], [*entry.overrides]
-    if entry.carry is not None:
-        former = model.get_submodule(path)
-        overrides += width_override(entry.config, entry.overrides, search, former, shape[1], entry.carry)
-    make = partial(build, entry.config, shape[1], grid=axes, overrides=overrides, search=search)
+def _build_block(original: nn.Module, spec: InsertionSpec, path: str, shape: Shape, search: Iterable[str | Path]) -> Block:
+    """The block for feature maps of this shape; with a fixed spatial size only if it cannot be built without."""
+    _check_layout(path, shape, spec.grid)
+    grid, channels, overrides = GRID_OF[len(shape)], shape[1], [*spec.overrides]
+    if spec.carry is not None:
+        overrides += ratio_override(spec.config, spec.overrides, search, original, channels, spec.carry)
+    build_for_grid = partial(build, spec.config, channels, grid=grid, overrides=overrides, search=search)
     try:
-        return make()
-    except ConfigError as free:
-        told = dict(zip(axes, shape[2:], strict=True))
+        return build_for_grid()
+    except ConfigError as error:
+        sizes = dict(zip(grid, shape[2:], strict=True))
         try:
-            return make(depth=told.get("D"), height=told.get("H"), width=told.get("W"))
+            return build_for_grid(depth=sizes.get("D"), height=sizes.get("H"), width=sizes.get("W"))
         except ConfigError:
-            raise ConfigError([(f"{place} (for {path}, C = {shape[1]})", text) for place, text in free.faults]) from None
+            raise ConfigError([(f"{place} (for {path}, C = {channels})", text) for place, text in error.faults]) from None
 
 
-def _check_shape(path: str, block: Block, shape: Shape, left: Shape) -> None:
-    side = dict(zip(block.sizes[0].grid, shape[2:], strict=True))
-    inner = block.sizes[1].shape(shape[0], side)
-    found = (inner[0], inner[2], *inner[-len(side) :])
-    if found != left:
-        raise ConfigError([(path, f"{block.label} makes {found} of {shape}, and the network needs {left} there")])
+def _check_layout(path: str, shape: Shape, grid: str | None) -> None:
+    """Raises ConfigError for a shape that is not (B, C, H, W), (B, C, D, H, W) or, if asked for, (B, C, W)."""
+    is_sequence = len(shape) == 3
+    if len(shape) not in GRID_OF or (is_sequence and grid != "W"):
+        cure = "; if it is (B, C, W), set grid to W" if is_sequence else ""
+        raise ConfigError([(path, f"its feature map has shape {shape}, not (B, C, H, W){cure}")])
+    if len(shape) == 4 and shape[1] == shape[2] != shape[3]:
+        said = "which looks like (B, H, W, C), but a block takes (B, C, H, W); if it is that, trace with another input_size"
+        raise ConfigError([(path, f"its feature map has shape {shape}, {said}")])
 
 
-def _match(model: nn.Module, path: str, child: nn.Module) -> None:
-    """Gives a block the device, dtype and mode of its place."""
-    former = model.get_submodule(path)
-    tensor = next(former.parameters(), None)
-    tensor = next(model.parameters(), None) if tensor is None else tensor
-    if tensor is not None:
-        child.to(tensor.device, tensor.dtype)
-    child.train(former.training)
-
-
-def _placed(path: str, entry: Entry, child: Block | ResidualAdapter, shape: Shape) -> Placement:
-    block = child.block if isinstance(child, ResidualAdapter) else child
-    found = summarize(block, *shape[2:], batch=shape[0])
-    name = block.label.removesuffix(".yaml")
-    parameters = sum(parameter.numel() for parameter in child.parameters())  # a mix is one of them
-    return Placement(path, entry.where, name, shape, entry.start, parameters, found.macs)
+def _check_output(path: str, block: Block, shape: Shape, needed: Shape) -> None:
+    spatial = dict(zip(block.sizes[0].grid, shape[2:], strict=True))
+    batch, _, channels, *size = block.sizes[1].shape(shape[0], spatial)
+    output = (batch, channels, *size[-len(spatial) :])
+    if output != needed:
+        raise ConfigError([(path, f"{block.label} maps {shape} to {output}, but the network needs {needed} here")])

@@ -1,4 +1,4 @@
-"""A block as the layer that the builders of other libraries ask for: called with a width, it makes the block."""
+"""A block as a layer factory for the model builders of timm and torchvision: called with a width, it builds the block."""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -10,22 +10,22 @@ import torch
 from ..block import Block
 from ..build.api import build, load
 from ..errors import ConfigError, join_words, short_repr
-from .transfer import reduces, reduction
+from .transfer import has_ratio, reduction_ratio
 
 IGNORED = ("act_layer", "norm_layer", "gate_layer", "activation", "scale_activation", "rd_divisor", "rd_round_fn", "bias")
-"""What other builders say of their own squeeze and excitation."""
+"""Arguments of other libraries' SE layers that have no meaning for a block."""
 
 
 class Layer:
     """layer(channels) -> Block, with the keywords that timm and torchvision pass to an `attn_layer` or `se_layer`.
 
-    rd_ratio and rd_channels (squeeze_channels) set `let.r` where the config has it; what says nothing of the block is
-    named in one warning.
+    rd_ratio and rd_channels (squeeze_channels) set `let.r` if the config has it. Ignored arguments are named in one
+    warning.
     """
 
     def __init__(self, config: Any, overrides: Sequence[str], search: Iterable[str | Path]) -> None:
         self.config, self.overrides, self.search = config, list(overrides), list(search)
-        self.reduces = reduces(load(config, self.overrides, self.search))
+        self._has_ratio = has_ratio(load(config, self.overrides, self.search))
         self._warned = False
 
     def __call__(
@@ -46,27 +46,30 @@ class Layer:
         device: Any = None,
         dtype: torch.dtype | None = None,
     ) -> Block:
-        """The block for maps of `channels`."""
+        """The block for feature maps of `channels` channels."""
         given = (act_layer, norm_layer, gate_layer, activation, scale_activation, rd_divisor, rd_round_fn, bias)
-        idle = [name for name, value in zip(IGNORED, given, strict=True) if value is not None]
+        ignored = [name for name, value in zip(IGNORED, given, strict=True) if value is not None]
         hidden = squeeze_channels if rd_channels is None else rd_channels
-        asked = [name for name, value in (("squeeze_channels", hidden), ("rd_ratio", rd_ratio)) if value is not None]
         overrides = list(self.overrides)
-        if asked and self.reduces:
-            r = reduction(channels, hidden) if hidden is not None else 1 / rd_ratio  # type: ignore[operator]
-            overrides.append(f"let.r={r!r}")
-        self._warn([*idle, *([] if self.reduces else asked)])
+        if not self._has_ratio:
+            widths = (("squeeze_channels", hidden), ("rd_ratio", rd_ratio))
+            ignored += [name for name, value in widths if value is not None]
+        elif hidden is not None:
+            overrides.append(f"let.r={reduction_ratio(channels, hidden)!r}")
+        elif rd_ratio is not None:
+            overrides.append(f"let.r={1 / rd_ratio!r}")
+        self._warn(ignored)
         block = build(self.config, channels, overrides=overrides, search=self.search)
         return block.to(device=device, dtype=dtype)
 
-    def _warn(self, idle: list[str]) -> None:
-        if idle and not self._warned:
+    def _warn(self, ignored: list[str]) -> None:
+        if ignored and not self._warned:
             self._warned = True
-            warnings.warn(f"{self.name} has nothing for {join_words(idle)}", stacklevel=3)
+            warnings.warn(f"{self!r} ignores {join_words(ignored)}", stacklevel=3)
 
     @property
     def name(self) -> str:
-        """The config in words."""
+        """The name or path of the config, or `block` for a mapping."""
         return str(self.config) if isinstance(self.config, str | Path) else "block"
 
     def __repr__(self) -> str:
@@ -74,7 +77,7 @@ class Layer:
 
 
 def layer(config: Any, overrides: Sequence[str] = (), search: Iterable[str | Path] = ()) -> Layer:
-    """A callable for `attn_layer=` and `se_layer=` of timm and `se_layer=` of torchvision.
+    """A callable for `attn_layer=` and `se_layer=` of timm, and for `se_layer=` of torchvision.
 
     Raises ConfigError for a config that cannot be loaded.
 
@@ -84,5 +87,5 @@ def layer(config: Any, overrides: Sequence[str] = (), search: Iterable[str | Pat
     torch.Size([11, 64])
     """
     if not isinstance(config, str | Path | dict | list):
-        raise ConfigError([("config", f"{short_repr(config)}; it is a name, a Path, a mapping or a list")])
+        raise ConfigError([("config", f"{short_repr(config)}; allowed: a name, a Path, a mapping or a list")])
     return Layer(config, overrides, search)

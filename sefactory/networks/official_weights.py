@@ -1,4 +1,4 @@
-"""The authors' weights into a block, by the key map of its config; nothing may be left over on either side."""
+"""Loads the authors' weights into a block by the key map of its config. Every key of both sides has to be used."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,109 +11,115 @@ from ..config.header import UNUSED, map_faults
 from ..errors import ConfigError, InvalidValue, did_you_mean, join_words, short_repr
 
 COUNTER = "num_batches_tracked"
-Keys = Mapping[str, "str | Sequence[str]"]
+KeyMap = Mapping[str, "str | Sequence[str]"]
+"""Keys or prefixes of the block -> keys or prefixes of the official state dict."""
 
 
 def load_official(
-    block: Block, state_dict: Mapping[str, Tensor], *, source: str | None = None, keys: Keys | None = None
+    block: Block, state_dict: Mapping[str, Tensor], *, source: str | None = None, keys: KeyMap | None = None
 ) -> None:
-    """Copies the authors' tensors into the block, all of them or, where anything does not fit, none.
+    """Copies the tensors of an official state dict into the block: all of them, or none if anything does not fit.
 
-    `source` names a map of the config's `official:`; `keys` is a map given here: {ours: theirs}, keys or prefixes, a
-    list on the right is concatenated along dim 0, or lies side by side where ours has an axis more. `unused: [...]`
-    names entries of theirs without a place. Shapes may differ by axes of size 1. Batch counters are carried along (the
-    largest of a list) where theirs has them.
-    Raises ConfigError naming the keys left over on either side, or the shapes that do not fit.
+    `source` names a key map of the config's `official:`, and may be left out if there is one. `keys` is a key map given
+    here: {ours: theirs}, keys or prefixes; the longest prefix counts. Tensors of a list on the right are concatenated
+    along dim 0, or stacked if ours has one axis more. `unused: [...]` lists official keys that the block does not need.
+    Shapes may differ by axes of size 1. Batch counters are copied (the maximum of a list) if the official state has them.
+    Raises ConfigError with the unused keys of both sides, and the shapes that do not fit.
     """
-    mapping = _mapping(block, source, keys)
-    unused = mapping.pop(UNUSED, [])
-    ours = block.state_dict()
+    key_map = _key_map(block, source, keys)
+    unused = key_map.pop(UNUSED, [])
+    own = block.state_dict()
     faults: list[tuple[str, str]] = []
-    new, used = dict[str, Tensor](), set[str]()
-    for key, tensor in ours.items():
-        names = _theirs(key, mapping)
+    converted, used = dict[str, Tensor](), set[str]()
+    for key, tensor in own.items():
+        official_keys = _official_keys(key, key_map)
         if key.endswith(COUNTER):
-            names = [name for name in names if name in state_dict]
-        used.update(names)
+            official_keys = [name for name in official_keys if name in state_dict]
+            if not official_keys:
+                continue
+        used.update(official_keys)
         try:
-            new |= _copied(key, tensor, names, state_dict)
-        except InvalidValue as refused:
-            faults.append((f"{block.label} {key}", str(refused)))
-    left = [name for name in state_dict if name not in used and not any(_under(name, entry) for entry in unused)]
+            converted[key] = _convert(key, tensor, official_keys, state_dict)
+        except InvalidValue as error:
+            faults.append((f"{block.label} {key}", str(error)))
+    left = [key for key in state_dict if key not in used and not any(has_prefix(key, prefix) for prefix in unused)]
     if left:
-        faults.append((f"{block.label} official", f"left over on their side: {join_words(map(str, left))}"))
+        said = f"unused keys of the official state dict: {join_words(map(str, left))}; map them, or list them under unused"
+        faults.append((f"{block.label} official", said))
     if faults:
-        idle = [entry for entry in mapping if not any(_under(key, entry) for key in ours)]
-        raise ConfigError([*faults, *((f"{block.label} official", f"{entry} covers nothing of this block") for entry in idle)])
-    block.load_state_dict({**ours, **new})
+        idle = [entry for entry in key_map if not any(has_prefix(key, entry) for key in own)]
+        faults += [(f"{block.label} official", f"{entry} of the key map matches no key of the block") for entry in idle]
+        raise ConfigError(faults)
+    block.load_state_dict({**own, **converted})
 
 
-def _mapping(block: Block, source: str | None, keys: Keys | None) -> dict[str, Any]:
-    """The map of keys, without what is set to null."""
+def _key_map(block: Block, source: str | None, keys: KeyMap | None) -> dict[str, Any]:
+    """The key map that was asked for, without entries that are null."""
     if keys is not None and source is not None:
-        raise ConfigError([(f"{block.label} official", "source= and keys= at once; give one of them")])
-    place, entries = ("keys", keys) if keys is not None else _of_source(block, source)
-    if faults := [(f"{block.label} {place}{key and '.'}{key}", text) for key, text in map_faults(entries)]:
+        raise ConfigError([(f"{block.label} official", "source= and keys= cannot be used together; pass one of them")])
+    path, entries = ("keys", keys) if keys is not None else _source_key_map(block, source)
+    if faults := [(f"{block.label} {path}{key and '.'}{key}", text) for key, text in map_faults(entries)]:
         raise ConfigError(faults)
     return {ours: theirs for ours, theirs in entries.items() if theirs is not None}
 
 
-def _of_source(block: Block, source: str | None) -> tuple[str, Keys]:
+def _source_key_map(block: Block, source: str | None) -> tuple[str, KeyMap]:
+    """The path and the key map of a source in the block's config."""
     config = block.config if isinstance(block.config, Mapping) else {}
-    maps = {name: entry for name, entry in (config.get("official") or {}).items() if entry is not None}
+    maps = {name: entries for name, entries in (config.get("official") or {}).items() if entries is not None}
     if source is None and len(maps) == 1:
         source = next(iter(maps))
     if source is None or source not in maps:
         given = "no source given" if source is None else f"no source {short_repr(source)}"
-        held = f"the config has maps for {join_words(maps)}" if maps else "the config has no map; give keys="
-        raise ConfigError([(f"{block.label} official", f"{given}; {held}{did_you_mean(source or '', maps)}")])
+        known = f"the config has key maps for {join_words(maps)}" if maps else "the config has no key map; pass keys="
+        raise ConfigError([(f"{block.label} official", f"{given}; {known}{did_you_mean(source or '', maps)}")])
     return f"official.{source}", maps[source]
 
 
-def _under(key: str, prefix: str) -> bool:
+def has_prefix(key: str, prefix: str) -> bool:
+    """True if a key is the prefix, or starts with the prefix and a dot."""
     return key == prefix or key.startswith(f"{prefix}.")
 
 
-def _theirs(key: str, mapping: Keys) -> list[str]:
-    """Their names for one key of ours, by the longest entry that covers it."""
-    covering = [entry for entry in mapping if _under(key, entry)]
-    if not covering:
+def _official_keys(key: str, key_map: KeyMap) -> list[str]:
+    """The official keys for one key of the block, by the longest entry that matches; empty without one."""
+    entry = max((entry for entry in key_map if has_prefix(key, entry)), key=len, default=None)
+    if entry is None:
         return []
-    entry = max(covering, key=len)
-    theirs = mapping[entry]
-    return [name + key[len(entry) :] for name in ([theirs] if isinstance(theirs, str) else theirs)]
+    official = key_map[entry]
+    return [name + key[len(entry) :] for name in ([official] if isinstance(official, str) else official)]
 
 
-def _copied(key: str, ours: Tensor, names: list[str], state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our tensor from theirs; nothing for a batch counter that they do not have."""
-    if not names:
-        if key.endswith(COUNTER):
-            return {}
-        raise InvalidValue("has no entry in the map of keys")
-    for name in names:
+def _convert(key: str, own: Tensor, official_keys: list[str], state_dict: Mapping[str, Tensor]) -> Tensor:
+    """The tensor for one key of the block; raises InvalidValue."""
+    if not official_keys:
+        raise InvalidValue("has no entry in the key map; add one")
+    for name in official_keys:
         if name not in state_dict:
-            raise InvalidValue(f"there is no {name!r} on their side{did_you_mean(name, map(str, state_dict))}")
+            raise InvalidValue(f"the official state dict has no key {name!r}{did_you_mean(name, map(str, state_dict))}")
         if not isinstance(state_dict[name], Tensor):
-            raise InvalidValue(f"{name!r} on their side is no tensor, but {type(state_dict[name]).__name__}")
-    return {key: _joined(key, ours, [state_dict[name] for name in names])}
-
-
-def _joined(key: str, ours: Tensor, theirs: list[Tensor]) -> Tensor:
+            raise InvalidValue(f"{name!r} of the official state dict is not a tensor but {type(state_dict[name]).__name__}")
+    tensors = [state_dict[name] for name in official_keys]
     if key.endswith(COUNTER):
-        return torch.stack([t.amax() for t in theirs]).amax()
-    shapes = " and ".join(str(tuple(t.shape)) for t in theirs)
-    alike = len(theirs) > 1 and len({t.shape for t in theirs}) == 1
-    if alike and _essential(ours.shape) == _essential((len(theirs), *theirs[0].shape)):
-        return torch.stack(theirs).reshape(ours.shape)
+        return torch.stack([t.amax() for t in tensors]).amax()
+    return _combine(own, tensors)
+
+
+def _combine(own: Tensor, official: list[Tensor]) -> Tensor:
+    """The official tensors as one of the block's shape: stacked or concatenated, axes of size 1 added or dropped."""
+    shapes = " and ".join(str(tuple(t.shape)) for t in official)
+    have_one_shape = len(official) > 1 and len({t.shape for t in official}) == 1
+    if have_one_shape and _non_unit(own.shape) == _non_unit((len(official), *official[0].shape)):
+        return torch.stack(official).reshape(own.shape)
     try:
-        joined = theirs[0] if len(theirs) == 1 else torch.cat(theirs, dim=0)
+        combined = official[0] if len(official) == 1 else torch.cat(official, dim=0)
     except RuntimeError:
-        raise InvalidValue(f"theirs, {shapes}, cannot be put end to end") from None
-    if _essential(joined.shape) != _essential(ours.shape):
-        raise InvalidValue(f"ours is {tuple(ours.shape)}, theirs {shapes}")
-    return joined.reshape(ours.shape)
+        raise InvalidValue(f"the official tensors {shapes} cannot be concatenated along dim 0") from None
+    if _non_unit(combined.shape) != _non_unit(own.shape):
+        raise InvalidValue(f"has shape {tuple(own.shape)}, the official tensor {shapes}")
+    return combined.reshape(own.shape)
 
 
-def _essential(shape: Sequence[int]) -> list[int]:
-    """A shape without its axes of size 1."""
+def _non_unit(shape: Sequence[int]) -> list[int]:
+    """The sizes other than 1."""
     return [n for n in shape if n != 1]

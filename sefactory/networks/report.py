@@ -1,18 +1,21 @@
-"""What an insertion did to a network."""
+"""The options of an insertion, and the report of what it did to a network."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
-from .selectors import Shape
+from ..errors import choice_message, short_repr
+from .selectors import SELECTOR, is_selector
+from .tracing import Shape
 
 Where = Literal["after", "before", "replace"]
 Start = Literal["identity", "own"]
-WHERE, START = ("after", "before", "replace"), ("identity", "own")
+CHOICES = {"where": get_args(Where), "start": get_args(Start)}
 
 
 @dataclass(frozen=True)
 class Placement:
-    """One block that was inserted: where, which, for maps of which shape, and what it adds."""
+    """One inserted block: the module at `path`, the input shape of the block, and what it adds to the network."""
 
     path: str
     where: Where
@@ -25,7 +28,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Report:
-    """What an insertion did: the places, and the keys of the state dict that stayed, came and went."""
+    """What an insertion did: the inserted blocks, and the state-dict keys that are unchanged, new and no longer there."""
 
     places: tuple[Placement, ...]
     kept: tuple[str, ...]
@@ -39,7 +42,7 @@ class Report:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds that they add to one forward."""
+        """Multiply-adds that the blocks add to one forward pass."""
         return sum(place.macs for place in self.places)
 
     @property
@@ -50,3 +53,15 @@ class Report:
     def __str__(self) -> str:
         lines = [f"{p.path}  {p.where}  {p.block}  {'x'.join(map(str, p.shape[1:]))}  +{p.parameters:,}" for p in self.places]
         return "\n".join([*lines, f"+{self.parameters:,} parameters, +{self.macs:,} multiply-adds; {self.key_counts}"])
+
+
+def option_faults(options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(option, message) for each of `where`, `start` and `at` that is given and invalid."""
+    faults = [
+        (name, choice_message(options[name], choices))
+        for name, choices in CHOICES.items()
+        if name in options and options[name] not in choices
+    ]
+    if "at" in options and not is_selector(options["at"]):
+        faults.append(("at", f"{short_repr(options['at'])}; allowed: {SELECTOR}"))
+    return faults

@@ -1,4 +1,4 @@
-"""A replaced module's weights in its block, by the key map of the block's config, and the width that they ask for."""
+"""Transfers the weights of a replaced module into its block, by the key map of the block's config."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,54 +9,51 @@ from torch import Tensor, nn
 from ..block import Block
 from ..build.api import load
 from ..errors import ConfigError
-from .official_weights import load_official
+from .official_weights import has_prefix, load_official
 
 
-def width_override(
-    config: Any, overrides: Sequence[str], search: Iterable[str | Path], former: nn.Module, channels: int, source: str
+def ratio_override(
+    config: Any, overrides: Sequence[str], search: Iterable[str | Path], original: nn.Module, channels: int, source: str
 ) -> list[str]:
-    """`let.r=...` by which C/r floors to the bottleneck of the module that is replaced: the outputs of its first map.
+    """[`let.r=...`], with which the bottleneck C/r is as wide as that of the replaced module.
 
-    Nothing where the config has no such number, where an override sets it, or where the module holds nothing to read.
+    Empty if the config has no `let.r`, if an override sets it, or if the key map names no weight of the module.
     """
     loaded = load(config, overrides, search)
-    if not reduces(loaded) or any(name.lstrip("+").startswith("let.r=") for name in overrides):
+    if not has_ratio(loaded) or any(text.lstrip("+").startswith("let.r=") for text in overrides):
         return []
-    keys = (loaded.get("official") or {}).get(source) or {}
-    weight = _first_map(former.state_dict(), [theirs for theirs in keys.values() if isinstance(theirs, str)])
-    return [] if weight is None else [f"let.r={reduction(channels, weight.shape[0])!r}"]
+    key_map = (loaded.get("official") or {}).get(source) or {}
+    weight = _first_weight(original.state_dict(), [key for key in key_map.values() if isinstance(key, str)])
+    return [] if weight is None else [f"let.r={reduction_ratio(channels, weight.shape[0])!r}"]
 
 
-def reduces(loaded: Any) -> bool:
-    """Whether a config has an r by which its bottleneck is C/r wide."""
-    let = loaded.get("let") if isinstance(loaded, Mapping) else None
+def has_ratio(config: Any) -> bool:
+    """True if a config has `let.r`, the reduction ratio of its bottleneck."""
+    let = config.get("let") if isinstance(config, Mapping) else None
     return isinstance(let, Mapping) and "r" in let
 
 
-def reduction(channels: int, width: int) -> float:
-    """The r for which C/r floors to a width: half a channel more is divided by.
+def reduction_ratio(channels: int, hidden: int) -> float:
+    """An r with floor(channels / r) = hidden. The added half keeps rounding errors away from the next integer.
 
-    >>> int(64 / reduction(64, 11))
+    >>> int(64 / reduction_ratio(64, 11))
     11
     """
-    return channels / (width + 0.5)
+    return channels / (hidden + 0.5)
 
 
-def _first_map(state: Mapping[str, Tensor], names: Sequence[str]) -> Tensor | None:
-    """The first tensor of two axes or more under the first name of the map that has one."""
-    for name in names:
-        for key, tensor in state.items():
-            if (key == name or key.startswith(f"{name}.")) and tensor.dim() > 1:
-                return tensor
-    return None
+def _first_weight(state_dict: Mapping[str, Tensor], prefixes: Sequence[str]) -> Tensor | None:
+    """The first tensor of two or more axes whose key has one of the prefixes, in the order of the prefixes."""
+    tensors = (tensor for prefix in prefixes for key, tensor in state_dict.items() if has_prefix(key, prefix))
+    return next((tensor for tensor in tensors if tensor.dim() > 1), None)
 
 
-def carry_over(path: str, block: Block, former: nn.Module, source: str) -> None:
-    """Copies the weights of the module at a path into the block that replaces it, all of them.
+def transfer_weights(path: str, block: Block, original: nn.Module, source: str) -> None:
+    """Copies all weights of the module at a path into the block that replaces it.
 
-    Raises ConfigError naming the keys or shapes that do not fit, and the place in the network.
+    Raises ConfigError with the keys or shapes that do not fit, and the path.
     """
     try:
-        load_official(block, former.state_dict(), source=source)
+        load_official(block, original.state_dict(), source=source)
     except ConfigError as error:
         raise ConfigError([(f"{place} (for {path})", text) for place, text in error.faults]) from None

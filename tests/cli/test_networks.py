@@ -85,7 +85,7 @@ MISTAKES = [
     ),
     (
         ["show", "host=small", "host.place.0.at=layer5.*"],
-        "host: at layer5.*: no module of the network has this path; near are layer4.*, layer3.*, layer2.*",
+        "host: at layer5.*: the network has no module of this path; the nearest are layer4.*, layer3.*, layer2.*",
     ),
 ]
 

@@ -57,50 +57,65 @@ def odd() -> nn.Module:
     return Odd()
 
 
-PATTERN = "a pattern of module paths, a class, stage:N, or a list of them"
+PATTERN = "a pattern of module paths, a class name, stage:N, or a list of them"
 OWN: dict[str, Any] = {"where": "replace", "start": "own"}
 IN_PLACE: dict[str, Any] = {"where": "replace"}
 # What is selected, the config, further arguments; the message.
 ODD: list[tuple[Any, Any, dict[str, Any], str]] = [
-    ("nrm", "simam", {}, "at nrm: no module of the network has this path; near are norm"),
+    ("nrm", "simam", {}, "at nrm: the network has no module of this path; the nearest are norm"),
     (
         "zzz",
         "simam",
         {},
-        "at zzz: no module of the network has this path; its parts are stem, norm, first, second, twice, idle, pair, masked, "
+        "at zzz: the network has no module of this path; its top-level modules are stem, norm, first, second, twice, idle, pair, masked, "
         "named, tokens, strip, score, narrow",
     ),
     (
         "BatchNorm",
         "simam",
         {},
-        "at BatchNorm: no module of the network has this class; there are BatchNorm2d, Conv2d, Identity, LayerNorm, Linear, "
+        "at BatchNorm: the network has no module of this class; there are BatchNorm2d, Conv2d, Identity, LayerNorm, Linear, "
         "Masked, Pair, ReLU; did you mean 'BatchNorm2d'?",
     ),
-    (["norm", "stm"], "simam", {}, "at stm: no module of the network has this path; near are stem"),
-    ("first", "simam", {}, "at first: one module stands at first and second; give each place its own"),
-    ("second", "simam", {}, "at second: one module stands at first and second; give each place its own"),
-    ("ReLU", "simam", {}, "at ReLU: one module stands at first and second; give each place its own"),
-    ("idle", "simam", {}, "idle: the forward never calls this module"),
-    ("twice", "simam", {}, "twice: is called with its result of different sizes: (1, 16, 32, 32), (1, 16, 16, 16)"),
-    ("pair", "simam", {}, "pair: its result is no single tensor"),
-    ("masked", "simam", OWN, "masked: is called with more than one argument, and a block takes one"),
-    ("named", "simam", IN_PLACE, "named: its argument is no single tensor"),
-    ("named", "simam", {"where": "before"}, "named: its argument is no single tensor"),
-    ("tokens", "simam", {}, "tokens: holds (1, 1024, 16), no map (B, C, H, W); say grid: W for (B, C, W)"),
-    ("strip", "simam", {}, "strip: holds (1, 16, 1024), no map (B, C, H, W); say grid: W for (B, C, W)"),
-    ("score", "simam", {}, "score: holds (1, 4), no map (B, C, H, W)"),
+    (["norm", "stm"], "simam", {}, "at stm: the network has no module of this path; the nearest are stem"),
+    ("first", "simam", {}, "at first: first and second are the same module; give each path a module of its own"),
+    ("second", "simam", {}, "at second: first and second are the same module; give each path a module of its own"),
+    ("ReLU", "simam", {}, "at ReLU: first and second are the same module; give each path a module of its own"),
+    ("idle", "simam", {}, "idle: the forward pass never calls this module"),
+    ("twice", "simam", {}, "twice: its output differs in shape between calls: (1, 16, 32, 32), (1, 16, 16, 16)"),
+    ("pair", "simam", {}, "pair: its output is not a single tensor"),
+    (
+        "masked",
+        "simam",
+        OWN,
+        "masked: is called with more than one argument, but a block takes one; start: identity keeps the module",
+    ),
+    ("named", "simam", IN_PLACE, "named: its input is not a single tensor"),
+    ("named", "simam", {"where": "before"}, "named: its input is not a single tensor"),
+    (
+        "tokens",
+        "simam",
+        {},
+        "tokens: its feature map has shape (1, 1024, 16), not (B, C, H, W); if it is (B, C, W), set grid to W",
+    ),
+    (
+        "strip",
+        "simam",
+        {},
+        "strip: its feature map has shape (1, 16, 1024), not (B, C, H, W); if it is (B, C, W), set grid to W",
+    ),
+    ("score", "simam", {}, "score: its feature map has shape (1, 4), not (B, C, H, W)"),
     (
         "norm",
         [{"linear": 4}],
         {},
-        "norm: block makes (1, 4, 32, 32) of (1, 16, 32, 32), and the network needs (1, 16, 32, 32) there",
+        "norm: block maps (1, 16, 32, 32) to (1, 4, 32, 32), but the network needs (1, 16, 32, 32) here",
     ),
     (
         "stem",
         [{"conv": 3}],
         OWN,
-        "stem: block makes (1, 3, 64, 64) of (1, 3, 64, 64), and the network needs (1, 16, 32, 32) there",
+        "stem: block maps (1, 3, 64, 64) to (1, 3, 64, 64), but the network needs (1, 16, 32, 32) here",
     ),
     (["norm", "stem", "norm"], "simam", {}, "norm: is selected twice"),
     (["norm", "BatchNorm2d"], "simam", {}, "norm: is selected twice"),
@@ -119,22 +134,22 @@ ODD: list[tuple[Any, Any, dict[str, Any], str]] = [
     ),
     ("norm", "senet", {"where": "behind"}, "where: 'behind'; allowed: one of after, before, replace"),
     ("norm", "senet", {"start": "Own"}, "start: 'Own'; allowed: one of identity, own; did you mean 'own'?"),
-    ("norm", "senet", {"carry": "pytorch/vision"}, "carry: takes the weights of a replaced module, and where is 'after'"),
-    ("norm", "senet", {**OWN, "carry": 3}, "carry: 3; it is the name of a key map of the config"),
-    ("norm", "senet", {"grid": "HWD"}, "grid: 'HWD'; it is one of W, HW, DHW; did you mean 'HW'?"),
-    ("norm", "senet", {"overrides": "let.r=2"}, "overrides: 'let.r=2'; they are a list of path=value"),
-    (7, "senet", {}, f"at: 7; it is {PATTERN}"),
-    ([], "senet", {}, f"at: []; it is {PATTERN}"),
-    (["norm", 3], "senet", {}, f'at: ["norm", 3]; it is {PATTERN}'),
-    ("", "senet", {}, f"at: ''; it is {PATTERN}"),
+    ("norm", "senet", {"carry": "pytorch/vision"}, "carry: needs a replaced module; set where to 'replace' instead of 'after'"),
+    ("norm", "senet", {**OWN, "carry": 3}, "carry: 3; allowed: the name of a key map of the config"),
+    ("norm", "senet", {"grid": "HWD"}, "grid: 'HWD'; allowed: one of W, HW, DHW; did you mean 'HW'?"),
+    ("norm", "senet", {"overrides": "let.r=2"}, "overrides: 'let.r=2'; allowed: a list of path=value"),
+    (7, "senet", {}, f"at: 7; allowed: {PATTERN}"),
+    ([], "senet", {}, f"at: []; allowed: {PATTERN}"),
+    (["norm", 3], "senet", {}, f'at: ["norm", 3]; allowed: {PATTERN}'),
+    ("", "senet", {}, f"at: ''; allowed: {PATTERN}"),
     (
         "norm",
         "senet",
         {"input_size": None},
-        "input_size: is needed to read the widths off one forward: (channels, height, width)",
+        "input_size: is needed to infer the channel counts from one forward pass; pass (channels, height, width)",
     ),
-    ("norm", "senet", {"input_size": "3x64x64"}, "input_size: '3x64x64'; it is (channels, height, width)"),
-    ("norm", "senet", {"input_size": (3, 0, 64)}, "input_size: (3, 0, 64); it is (channels, height, width)"),
+    ("norm", "senet", {"input_size": "3x64x64"}, "input_size: '3x64x64'; allowed: (channels, height, width)"),
+    ("norm", "senet", {"input_size": (3, 0, 64)}, "input_size: (3, 0, 64); allowed: (channels, height, width)"),
     (
         "norm",
         "senet",
@@ -165,15 +180,19 @@ NAMED: list[tuple[str, str, str]] = [
     (
         "timm resnet",
         "layer*.*.bn4",
-        "at layer*.*.bn4: no module of the network has this path; near are layer4.*.bn2, layer4.*.bn1, layer3.*.bn2",
+        "at layer*.*.bn4: the network has no module of this path; the nearest are layer4.*.bn2, layer4.*.bn1, layer3.*.bn2",
     ),
-    ("timm resnet", "layer9.0", "at layer9.0: no module of the network has this path; near are layer4.0, layer3.0, layer2.0"),
+    (
+        "timm resnet",
+        "layer9.0",
+        "at layer9.0: the network has no module of this path; the nearest are layer4.0, layer3.0, layer2.0",
+    ),
     ("timm resnet", "stage:6", "at stage:6: the network has 5 stages, which end at act1, layer1, layer2, layer3, layer4"),
     ("timm resnet", "stage:-6", "at stage:-6: the network has 5 stages, which end at act1, layer1, layer2, layer3, layer4"),
     ("timm resnet", "stage:0", "at stage:0: the network has 5 stages, which end at act1, layer1, layer2, layer3, layer4"),
     ("yolo", "stage:7", "at stage:7: the network has 6 stages, which end at 0, 2, 4, 7, 10, 13"),
-    ("yolo", "2.m", "2.m: the forward never calls this module"),
-    ("yolo", "14", "14: its result is no single tensor"),
+    ("yolo", "2.m", "2.m: the forward pass never calls this module"),
+    ("yolo", "14", "14: its output is not a single tensor"),
 ]
 
 
@@ -207,9 +226,9 @@ def test_an_attribute_of_that_name_is_not_overwritten() -> None:
 ENTRY = "at, block, where, start, overrides, carry, grid"
 GOOD = {"at": "norm", "block": "simam"}
 PLACES: list[tuple[Any, str]] = [
-    ({"place": []}, "host: has no place: a list of {at, block, where, start}"),
-    ({"places": [GOOD]}, "host: has no place: a list of {at, block, where, start}"),
-    ({"place": ["norm"]}, f"host place.0: 'norm'; a place is a mapping of {ENTRY}"),
+    ({"place": []}, "host: has no key 'place'; add a list of {at: ..., block: ...}"),
+    ({"places": [GOOD]}, "host: has no key 'place'; add a list of {at: ..., block: ...}"),
+    ({"place": ["norm"]}, f"host place.0: 'norm'; allowed: a mapping with the keys {ENTRY}"),
     ({"place": [GOOD], "inputs": [3]}, "host: no key 'inputs'; there are paper, host, input, place; did you mean 'input'?"),
     ({"place": [{**GOOD, "were": "after"}]}, f"host place.0: no key 'were'; there are {ENTRY}; did you mean 'where'?"),
     ({"place": [GOOD, {"at": "stem"}]}, "host place.1: needs block"),
@@ -219,15 +238,18 @@ PLACES: list[tuple[Any, str]] = [
         "host place.0: where is 'afer'; allowed: one of after, before, replace; did you mean 'after'?",
     ),
     ({"place": [{**GOOD, "start": "onw"}]}, "host place.0: start is 'onw'; allowed: one of identity, own; did you mean 'own'?"),
-    ({"place": [{**GOOD, "at": 3}]}, f"host place.0: at is 3; it is {PATTERN}"),
-    ({"place": [{**GOOD, "at": None}]}, f"host place.0: at is null; it is {PATTERN}"),
-    ({"place": [{**GOOD, "carry": "x"}]}, "host: carry: takes the weights of a replaced module, and where is 'after'"),
-    ({"place": [GOOD], "input": "big"}, "host: input_size: 'big'; it is (channels, height, width)"),
+    ({"place": [{**GOOD, "at": 3}]}, f"host place.0: at is 3; allowed: {PATTERN}"),
+    ({"place": [{**GOOD, "at": None}]}, f"host place.0: at is null; allowed: {PATTERN}"),
+    ({"place": [{**GOOD, "carry": "x"}]}, "host: carry: needs a replaced module; set where to 'replace' instead of 'after'"),
+    ({"place": [GOOD], "input": "big"}, "host: input_size: 'big'; allowed: (channels, height, width)"),
     ("cbam_resnet5", "'cbam_resnet5': no host of this name; did you mean 'cbam_resnet50'?"),
     (3, "3: no host of this name"),
     # The second of two is at fault, and the first is not there either.
-    ({"place": [GOOD, {"at": "nom", "block": "simam"}]}, "host: at nom: no module of the network has this path; near are norm"),
-    ({"place": [GOOD, {"at": "pair", "block": "simam"}]}, "host: pair: its result is no single tensor"),
+    (
+        {"place": [GOOD, {"at": "nom", "block": "simam"}]},
+        "host: at nom: the network has no module of this path; the nearest are norm",
+    ),
+    ({"place": [GOOD, {"at": "pair", "block": "simam"}]}, "host: pair: its output is not a single tensor"),
     ({"place": [GOOD, {"at": "norm", "block": "senet"}]}, "host: norm: is selected twice"),
     (
         {"place": [GOOD, {"at": "narrow", "block": "senet"}]},
@@ -235,7 +257,7 @@ PLACES: list[tuple[Any, str]] = [
     ),
     (
         {"place": [GOOD, {"at": "stem", "block": "simam", "where": "replace"}]},
-        "host: stem: simam.yaml makes (1, 3, 64, 64) of (1, 3, 64, 64), and the network needs (1, 16, 32, 32) there",
+        "host: stem: simam.yaml maps (1, 3, 64, 64) to (1, 3, 64, 64), but the network needs (1, 16, 32, 32) here",
     ),
 ]
 
@@ -258,10 +280,13 @@ def test_a_file_is_named(tmp_path: Path) -> None:
 
 
 ZOOS = [
-    ("tim:resnet50", "host: 'tim:resnet50'; it is ZOO:NAME, with a zoo of timm, torchvision, pytorchcv; did you mean 'timm'?"),
-    ("resnet50", "host: 'resnet50'; it is ZOO:NAME, with a zoo of timm, torchvision, pytorchcv"),
-    (3, "host: 3; it is ZOO:NAME, with a zoo of timm, torchvision, pytorchcv"),
-    ("timm:os.system('x')", "host: \"timm:os.system('x')\"; it is ZOO:NAME, with a zoo of timm, torchvision, pytorchcv"),
+    (
+        "tim:resnet50",
+        "host: 'tim:resnet50'; allowed: ZOO:NAME, with a zoo of timm, torchvision, pytorchcv; did you mean 'timm'?",
+    ),
+    ("resnet50", "host: 'resnet50'; allowed: ZOO:NAME, with a zoo of timm, torchvision, pytorchcv"),
+    (3, "host: 3; allowed: ZOO:NAME, with a zoo of timm, torchvision, pytorchcv"),
+    ("timm:os.system('x')", "host: \"timm:os.system('x')\"; allowed: ZOO:NAME, with a zoo of timm, torchvision, pytorchcv"),
     ("timm:resnet5o", "host: timm has no network 'resnet5o'; did you mean 'resnet50'?"),
     ("torchvision:resnet5", "host: torchvision has no network 'resnet5'; did you mean 'resnet50'?"),
     ("pytorchcv:resnet5", "host: pytorchcv has no network 'resnet5'; did you mean 'resnet50'?"),
@@ -278,7 +303,10 @@ def test_a_network_that_no_zoo_has(name: Any, message: str) -> None:
 def test_a_host_without_a_network() -> None:
     with pytest.raises(sf.ConfigError) as caught:
         sf.host({"place": [GOOD]})
-    assert str(caught.value) == "host: names no network; write host: timm:resnet50, or use sefactory.place on one of your own"
+    assert (
+        str(caught.value)
+        == "host: names no network; add host: ZOO:NAME, such as timm:resnet50, or use sefactory.place with your own network"
+    )
 
 
 @pytest.mark.parametrize("name", ["timm", "torchvision", "pytorchcv"])
@@ -295,7 +323,7 @@ def test_a_zoo_that_is_not_installed(name: str, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("name", ["timm:resnet18", "torchvision:resnet18", "pytorchcv:resnet18"])
 def test_a_network_of_a_zoo(name: str) -> None:
     with torch.device("meta"):
-        assert 11e6 < sum(p.numel() for p in zoo.network(name).parameters()) < 12e6
+        assert 11e6 < sum(p.numel() for p in zoo.create_network(name).parameters()) < 12e6
 
 
 def test_the_odd_network_takes_blocks_elsewhere() -> None:
@@ -321,8 +349,8 @@ def test_a_map_with_its_channels_last_is_told() -> None:
     with pytest.raises(sf.ConfigError) as error:
         sf.insert(model, "ecanet", "0", input_size=(3, 6, 6))
     assert str(error.value) == (
-        "0: holds (1, 6, 6, 8), which looks like (B, H, W, C), and a block takes (B, C, H, W); if it is none, trace with an "
-        "input_size of other sides"
+        "0: its feature map has shape (1, 6, 6, 8), which looks like (B, H, W, C), but a block takes (B, C, H, W); "
+        "if it is that, trace with another input_size"
     )
     square = nn.Sequential(nn.Conv2d(3, 8, 1))  # as many channels as rows, but other sides
     sf.insert(square, "ecanet", "0", input_size=(3, 9, 7))

@@ -33,17 +33,17 @@ UNITS: list[Any] = [
     },
 ]
 LEFT: list[Any] = [
-    ("cbam", "is no single unit: a mix can be folded into the gate of one unit that multiplies or adds"),
-    ("scse", "is no single unit: a mix can be folded into the gate of one unit that multiplies or adds"),
+    ("cbam", "is not a single unit; only a unit that multiplies or adds can be folded"),
+    ("scse", "is not a single unit; only a unit that multiplies or adds can be folded"),
     (
         "gcnet_mul_add",
-        "is a unit that applies by scale_shift: a mix can be folded into the gate of one unit that multiplies or adds",
+        "is a unit with apply: scale_shift; only a unit that multiplies or adds can be folded",
     ),
-    (["senet"], "is no single unit: a mix can be folded into the gate of one unit that multiplies or adds"),
-    ({"senet": {"r": 8}}, "is another config by name: write its unit out, or its file's name alone"),
+    (["senet"], "is not a single unit; only a unit that multiplies or adds can be folded"),
+    ({"senet": {"r": 8}}, "uses another config with parameters; write out its slots, or use its name alone"),
     (
         {**MULTIPLY, "apply": "subtract"},
-        "is a unit that applies by subtract: a mix can be folded into the gate of one unit that multiplies or adds",
+        "is a unit with apply: subtract; only a unit that multiplies or adds can be folded",
     ),
 ]
 
@@ -86,7 +86,9 @@ def test_what_is_no_such_unit_stays(config: Any, reason: str) -> None:
 def test_what_stands_beside_a_module_stays() -> None:
     model, x = trained("senet", where="replace"), images().float()
     before = outputs(model, x)
-    assert sf.fold(model) == [("1", "stands beside the module it is to replace; that one is needed until the mix is 1")]
+    assert sf.fold(model) == [
+        ("1", "runs in parallel to the module that it replaces, which is needed until the mixing coefficient is 1")
+    ]
     assert apart(outputs(model, x), before) == 0
 
 

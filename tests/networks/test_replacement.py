@@ -115,9 +115,9 @@ def test_a_width_that_is_written_is_the_users() -> None:
             input_size=(3, 64, 64),
         )
     assert str(caught.value).splitlines() == [
-        "senet.yaml excite.0.0.weight (for features.1.block.1): ours is (4, 16), theirs (8, 16, 1, 1)",
-        "senet.yaml excite.0.0.bias (for features.1.block.1): ours is (4,), theirs (8,)",
-        "senet.yaml excite.0.2.weight (for features.1.block.1): ours is (16, 4), theirs (16, 8, 1, 1)",
+        "senet.yaml excite.0.0.weight (for features.1.block.1): has shape (4, 16), the official tensor (8, 16, 1, 1)",
+        "senet.yaml excite.0.0.bias (for features.1.block.1): has shape (4,), the official tensor (8,)",
+        "senet.yaml excite.0.2.weight (for features.1.block.1): has shape (16, 4), the official tensor (16, 8, 1, 1)",
     ]
     assert unchanged(before, snapshot(model))
 
@@ -127,7 +127,7 @@ CARRIED: list[Any] = [
         "senet",
         "pytorch/visio",
         [
-            "senet.yaml official (for features.1.block.1): no source 'pytorch/visio'; the config has maps for "
+            "senet.yaml official (for features.1.block.1): no source 'pytorch/visio'; the config has key maps for "
             "moskomule/senet.pytorch, huggingface/pytorch-image-models, huggingface/pytorch-image-models SqueezeExcite, "
             "pytorch/vision; did you mean 'pytorch/vision'?"
         ],
@@ -135,7 +135,9 @@ CARRIED: list[Any] = [
     (
         "simam",
         "pytorch/vision",
-        ["simam.yaml official (for features.1.block.1): no source 'pytorch/vision'; the config has maps for ZjjConan/SimAM"],
+        [
+            "simam.yaml official (for features.1.block.1): no source 'pytorch/vision'; the config has key maps for ZjjConan/SimAM"
+        ],
     ),
     (
         "senet",
@@ -143,11 +145,11 @@ CARRIED: list[Any] = [
         [
             *(
                 f"senet.yaml excite.0.{n}.{kind} (for features.1.block.1): "
-                f"there is no 'fc.{n}.{kind}' on their side; did you mean 'fc2.{kind}'?"
+                f"the official state dict has no key 'fc.{n}.{kind}'; did you mean 'fc2.{kind}'?"
                 for n in (0, 2)
                 for kind in ("weight", "bias")
             ),
-            "senet.yaml official (for features.1.block.1): left over on their side: fc1.weight, fc1.bias, fc2.weight, fc2.bias",
+            "senet.yaml official (for features.1.block.1): unused keys of the official state dict: fc1.weight, fc1.bias, fc2.weight, fc2.bias; map them, or list them under unused",
         ],
     ),
 ]

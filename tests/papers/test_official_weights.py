@@ -56,9 +56,9 @@ def test_a_map_of_prefixes_or_keys_the_longest_wins(options: dict[str, Any]) -> 
 def test_a_prefix_ends_at_a_dot() -> None:
     message = refusal([*["relu"] * 10, {"gain": {}}], {"one": torch.ones(())}, keys={"1": "one"})
     assert message.splitlines() == [
-        "block 10.weight: has no entry in the map of keys",
-        "block official: left over on their side: one",
-        "block official: 1 covers nothing of this block",
+        "block 10.weight: has no entry in the key map; add one",
+        "block official: unused keys of the official state dict: one; map them, or list them under unused",
+        "block official: 1 of the key map matches no key of the block",
     ]
 
 
@@ -80,7 +80,7 @@ def test_a_list_is_put_end_to_end() -> None:
 
 def test_an_entry_that_covers_nothing_is_named_where_something_does_not_fit() -> None:
     message = refusal(SE, mlp(), keys={"excite.9": "fc"})
-    assert message.splitlines()[-1] == "block official: excite.9 covers nothing of this block"
+    assert message.splitlines()[-1] == "block official: excite.9 of the key map matches no key of the block"
 
 
 def test_a_list_lies_side_by_side_where_ours_has_an_axis_more() -> None:
@@ -100,7 +100,10 @@ def test_unused_names_entries_and_prefixes_of_theirs() -> None:
     extra = {"head.weight": torch.ones(1), "head.deep.bias": torch.ones(1), "step": torch.ones(1)}
     sf.load_official(block, {**state, **extra}, keys={"excite.0": "fc", "unused": ["head", "step"]})
     message = refusal(SE, {**state, **extra}, keys={"excite.0": "fc", "unused": ["hea", "head.deep"]})
-    assert message == "block official: left over on their side: head.weight, step"
+    assert (
+        message
+        == "block official: unused keys of the official state dict: head.weight, step; map them, or list them under unused"
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,7 +127,7 @@ def test_shapes_differ_by_axes_of_size_one_alone(shape: tuple[int, ...], fits: b
         assert torch.equal(block.state_dict()["excite.0.0.weight"], state["fc.0.weight"].reshape(4, 8))
     else:
         message = refusal(SE, state, keys={"excite.0": "fc"})
-        assert message == f"block excite.0.0.weight: ours is (4, 8), theirs {shape}"
+        assert message == f"block excite.0.0.weight: has shape (4, 8), the official tensor {shape}"
 
 
 @pytest.mark.parametrize(
@@ -133,54 +136,54 @@ def test_shapes_differ_by_axes_of_size_one_alone(shape: tuple[int, ...], fits: b
         (
             mlp("cf"),
             {"source": "here/one"},
-            "block excite.0.0.weight: there is no 'fc.0.weight' on their side; did you mean 'cf.0.weight'?\n"
-            "block excite.0.0.bias: there is no 'fc.0.bias' on their side; did you mean 'cf.0.bias'?\n"
-            "block excite.0.2.weight: there is no 'fc.2.weight' on their side; did you mean 'cf.2.weight'?\n"
-            "block excite.0.2.bias: there is no 'fc.2.bias' on their side; did you mean 'cf.2.bias'?\n"
-            "block official: left over on their side: cf.0.weight, cf.0.bias, cf.2.weight, cf.2.bias",
+            "block excite.0.0.weight: the official state dict has no key 'fc.0.weight'; did you mean 'cf.0.weight'?\n"
+            "block excite.0.0.bias: the official state dict has no key 'fc.0.bias'; did you mean 'cf.0.bias'?\n"
+            "block excite.0.2.weight: the official state dict has no key 'fc.2.weight'; did you mean 'cf.2.weight'?\n"
+            "block excite.0.2.bias: the official state dict has no key 'fc.2.bias'; did you mean 'cf.2.bias'?\n"
+            "block official: unused keys of the official state dict: cf.0.weight, cf.0.bias, cf.2.weight, cf.2.bias; map them, or list them under unused",
         ),
         (
             {**mlp(), "fc.1.weight": torch.ones(1)},
             {"source": "here/one"},
-            "block official: left over on their side: fc.1.weight",
+            "block official: unused keys of the official state dict: fc.1.weight; map them, or list them under unused",
         ),
         (
             {key: tensor for key, tensor in mlp().items() if key != "fc.2.bias"},
             {"source": "here/one"},
-            "block excite.0.2.bias: there is no 'fc.2.bias' on their side; did you mean 'fc.0.bias'?",
+            "block excite.0.2.bias: the official state dict has no key 'fc.2.bias'; did you mean 'fc.0.bias'?",
         ),
         (
             mlp(),
             {"keys": {"excite.0.0": "fc.0"}},
-            "block excite.0.2.weight: has no entry in the map of keys\n"
-            "block excite.0.2.bias: has no entry in the map of keys\n"
-            "block official: left over on their side: fc.2.weight, fc.2.bias",
+            "block excite.0.2.weight: has no entry in the key map; add one\n"
+            "block excite.0.2.bias: has no entry in the key map; add one\n"
+            "block official: unused keys of the official state dict: fc.2.weight, fc.2.bias; map them, or list them under unused",
         ),
         (
             mlp(),
             {"keys": {"excite.0": "fc", "excite.0.0.weight": ["fc.0.weight", "fc.0.bias"]}},
-            "block excite.0.0.weight: theirs, (4, 8) and (4,), cannot be put end to end",
+            "block excite.0.0.weight: the official tensors (4, 8) and (4,) cannot be concatenated along dim 0",
         ),
         (
             mlp(),
             {"keys": {"excite.0": "fc", "excite.0.0.weight": ["fc.0.weight", "fc.0.weight"]}},
-            "block excite.0.0.weight: ours is (4, 8), theirs (4, 8) and (4, 8)",
+            "block excite.0.0.weight: has shape (4, 8), the official tensor (4, 8) and (4, 8)",
         ),
         (
             {**mlp(), "fc.0.weight": [1.0]},
             {"source": "here/one"},
-            "block excite.0.0.weight: 'fc.0.weight' on their side is no tensor, but list",
+            "block excite.0.0.weight: 'fc.0.weight' of the official state dict is not a tensor but list",
         ),
         (
             mlp(),
             {"source": "here/oen"},
-            "block official: no source 'here/oen'; the config has maps for here/one, here/two; did you mean 'here/one'?",
+            "block official: no source 'here/oen'; the config has key maps for here/one, here/two; did you mean 'here/one'?",
         ),
-        (mlp(), {}, "block official: no source given; the config has maps for here/one, here/two"),
+        (mlp(), {}, "block official: no source given; the config has key maps for here/one, here/two"),
         (
             mlp(),
             {"source": "here/one", "keys": {"excite.0": "fc"}},
-            "block official: source= and keys= at once; give one of them",
+            "block official: source= and keys= cannot be used together; pass one of them",
         ),
         (mlp(), {"keys": ["fc"]}, 'block keys: ["fc"]; it is a mapping of our keys to theirs'),
         (
@@ -197,7 +200,9 @@ def test_refusals(state: dict[str, Any], options: dict[str, Any], message: str) 
 
 def test_a_checkpoint_around_the_state_is_seen() -> None:
     found = refusal(SE, {"state_dict": mlp()}, keys={"excite.0": "fc"})
-    assert found.endswith("block official: left over on their side: state_dict")
+    assert found.endswith(
+        "block official: unused keys of the official state dict: state_dict; map them, or list them under unused"
+    )
 
 
 def test_null_takes_an_entry_away() -> None:
@@ -208,13 +213,13 @@ def test_null_takes_an_entry_away() -> None:
 
 def test_a_block_without_maps_says_so() -> None:
     message = refusal(SE, mlp(), source="here")
-    assert message == "block official: no source 'here'; the config has no map; give keys="
+    assert message == "block official: no source 'here'; the config has no key map; pass keys="
     assert refusal(["relu"], {}, source="here") == message
 
 
 def test_a_long_list_of_left_overs_is_cut() -> None:
     message = refusal(["relu"], {f"layer{i}": torch.ones(1) for i in range(300)}, keys={})
-    assert message.endswith("layer39, and 260 more")
+    assert message.endswith("layer39, and 260 more; map them, or list them under unused")
 
 
 def _norm(prefix: str, count: int, counter: int | None) -> dict[str, Tensor]:

@@ -1,0 +1,103 @@
+"""Records the shapes of all modules of a network during one forward pass."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ..bench.summary import eval_mode
+from ..errors import ConfigError, join_words, short_repr
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CallRecord:
+    """All calls of one module in one forward pass: the shape of the first argument and of the output of each call.
+
+    A shape is None if the value is not a tensor. `single_argument` is True for calls with exactly one argument.
+    """
+
+    input_shapes: list[Shape | None] = field(default_factory=list)
+    single_argument: list[bool] = field(default_factory=list)
+    output_shapes: list[Shape | None] = field(default_factory=list)
+
+
+def trace(model: nn.Module, example: Tensor) -> dict[str, CallRecord]:
+    """The calls of every module in one forward pass in eval mode, in the order of their outputs. The model is not changed.
+
+    Runs on the meta device; if the network cannot, on its own device. Raises ConfigError if that fails too.
+    """
+    try:
+        return _record_calls(model, lambda: functional_call(model, meta_state(model), (example.to("meta"),)))
+    except Exception:  # networks that create tensors themselves, or read values of tensors
+        pass
+    try:
+        return _record_calls(model, lambda: model(example))
+    except Exception as error:
+        text = str(error).strip().split("\n")[0] or type(error).__name__
+        raise ConfigError([("input_size", f"the network does not run on {tuple(example.shape)}: {text}")]) from None
+
+
+def meta_state(model: nn.Module) -> dict[str, Tensor]:
+    """The parameters and buffers of a model as meta tensors, which take no memory."""
+    named = [*model.named_parameters(), *model.named_buffers()]
+    return {key: torch.empty_like(tensor, device="meta") for key, tensor in named}
+
+
+def _record_calls(model: nn.Module, run: Callable[[], Any]) -> dict[str, CallRecord]:
+    records = defaultdict[str, CallRecord](CallRecord)
+
+    def record(path: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        records[path].single_argument.append(len(args) + len(kwargs) == 1)
+        records[path].input_shapes.append(_shape(args[0] if args else None))
+        records[path].output_shapes.append(_shape(output))
+
+    hooks = [module.register_forward_hook(partial(record, path), with_kwargs=True) for path, module in model.named_modules()]
+    try:
+        with eval_mode(model), torch.no_grad():
+            run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return dict(records)
+
+
+def _shape(value: Any) -> Shape | None:
+    return tuple(value.shape) if isinstance(value, Tensor) else None
+
+
+def common_shape(path: str, shapes: Sequence[Shape | None], what: str) -> Shape:
+    """The shape that all calls of the module at a path have in common; `what` is "input" or "output".
+
+    Raises ConfigError if there is no call, a value that is not a tensor, or more than one shape.
+    """
+    if not shapes:
+        raise ConfigError([(path, "the forward pass never calls this module")])
+    if len(set(shapes)) > 1:
+        raise ConfigError([(path, f"its {what} differs in shape between calls: {join_words(map(str, dict.fromkeys(shapes)))}")])
+    if shapes[0] is None:
+        raise ConfigError([(path, f"its {what} is not a single tensor")])
+    return shapes[0]
+
+
+def example_input(model: nn.Module, input_size: Any, example: Tensor | None) -> Tensor:
+    """The input of the traced forward pass: `example`, or zeros of `input_size`, or of the size that timm notes on a model."""
+    if example is not None:
+        return example
+    if input_size is None:
+        timm_config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
+        input_size = timm_config.get("input_size")
+    if input_size is None:
+        said = "is needed to infer the channel counts from one forward pass; pass (channels, height, width)"
+        raise ConfigError([("input_size", said)])
+    is_size = isinstance(input_size, Sequence) and all(isinstance(n, int) and n > 0 for n in input_size)
+    if not is_size or not 2 <= len(input_size) <= 4:
+        raise ConfigError([("input_size", f"{short_repr(input_size)}; allowed: (channels, height, width)")])
+    parameter = next(model.parameters(), torch.empty(0))
+    return torch.zeros((1, *input_size), dtype=parameter.dtype, device=parameter.device)
