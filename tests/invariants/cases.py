@@ -108,7 +108,7 @@ WIDTH = 16  # of the shipped configs, the least that every r of theirs divides
 
 @dataclass(frozen=True)
 class Case:
-    """A module, its declared input and output sizes, and whether its tensors have the stack axis S (operators) or not (blocks)."""
+    """A module and its declared input and output sizes. Tensors of operators have the stack axis S, those of blocks have not."""
 
     module: nn.Module
     sizes: tuple[Sizes, Sizes]
