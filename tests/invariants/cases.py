@@ -108,7 +108,7 @@ WIDTH = 16  # of the shipped configs, the least that every r of theirs divides
 
 @dataclass(frozen=True)
 class Case:
-    """A module and its declared input and output sizes. Tensors of operators have the stack axis S, those of blocks have not."""
+    """A module with its declared input and output sizes. Operators take tensors with the stack axis S, blocks without it."""
 
     module: nn.Module
     sizes: tuple[Sizes, Sizes]
