@@ -1,6 +1,6 @@
 """Counts how many wrong configs the recordings tell, and writes docs/mutations.md.
 
-python scripts/mutations.py [CASE ...]    every golden case, or some of them, which writes nothing
+python scripts/mutations.py [CASE ...]    every recording, or some of them (then nothing is written)
 
 The exit code is 1 where a mutant survives that no list knows, where one that is listed as equivalent is told, where an entry
 of the lists is stale, where a recording catches nothing of a kind, and where the recordings catch fewer than 95 % of the
@@ -18,16 +18,16 @@ import torch
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.mutation_testing import EQUIVALENT, UNSEEN, Known, Row, blind, faults, mutants, row, stale  # noqa: E402
+from tests.mutation_testing import EQUIVALENT, UNSEEN, Known, Row, mutants, row, stale_entries, uncaught_kinds, unexpected  # noqa: E402
 from tests.papers.recorded_cases import CASES  # noqa: E402
-from tests.papers.references import load_golden  # noqa: E402
+from tests.papers.references import load_recording  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "mutations.md"
 LEAST = 0.95
 INTRODUCTION = """# Mutations
 
-Written by scripts/mutations.py. A mutant is the resolved config of a golden case that is wrong in one thing: another
-statistic, axis, activation, number or fuse, two steps swapped with their weights, a step left out. All are made
+Written by scripts/mutations.py. A mutant is the resolved config of a recorded block with one error: another
+statistic, axis, activation, number or fuse, two steps swapped with their weights, a step left out. All are derived
 systematically from the tree of the config and the schemas of its operators, parameters at their default included.
 
 - **refused**: no block is built, or the authors' weights do not fit. Counted apart.
@@ -43,8 +43,8 @@ axes that are a set. A step left out has `identity` in its place.
 
 def judged(case: str) -> list[Row]:
     """Every mutant of a case with its verdicts."""
-    golden = load_golden(case)
-    return [row(mutant, golden) for mutant in mutants(case, golden.input.shape[1])]
+    recording = load_recording(case)
+    return [row(mutant, recording) for mutant in mutants(case, recording.input.shape[1])]
 
 
 def rate(rows: Iterable[Row]) -> float:
@@ -57,12 +57,12 @@ def rate(rows: Iterable[Row]) -> float:
 def totals(rows: Sequence[Row]) -> str:
     """All figures in a paragraph."""
     count = Counter(found.standing for found in rows)
-    told = sum(found.told for found in rows if found.standing in ("caught", "missed"))
+    is_caught = sum(found.is_caught for found in rows if found.standing in ("caught", "missed"))
     return (
         f"{len(rows):,} mutants of {len({found.mutant.case for found in rows})} recordings: {count['refused']:,} refused, "
         f"{count['caught']:,} caught, {count['missed']:,} missed, {count['equivalent']:,} equivalent. "
         f"**The recordings catch {rate(rows):.1%} of those that matter**; "
-        f"with plain torch {told / (count['caught'] + count['missed']):.1%} are told."
+        f"with plain torch {is_caught / (count['caught'] + count['missed']):.1%} are told."
     )
 
 
@@ -106,7 +106,7 @@ def explained(entries: Sequence[Known], rows: Sequence[Row], standing: str) -> l
 
 def by_reference(rows: Sequence[Row]) -> str:
     """At which values plain torch tells mutants."""
-    probes = {r.second.told_by.rpartition(", ")[2] for r in rows if r.second and r.told}
+    probes = {r.second.quantity.rpartition(", ")[2] for r in rows if r.second and r.is_caught}
     return f" ({', '.join(sorted(probes))})" if probes else ""
 
 
@@ -115,15 +115,15 @@ def document(rows: Sequence[Row]) -> str:
     missed = explained(UNSEEN, rows, "missed")
     equivalent = explained(EQUIVALENT, rows, "equivalent")
     head = [INTRODUCTION, totals(rows), "", *tables(rows), "", "## Missed", ""]
-    told = "In brackets: the values at which plain torch tells the mutant."
-    return "\n".join([*head, told, *missed, "", "## Equivalent", *equivalent, ""])
+    is_caught = "In brackets: the values at which plain torch tells the mutant."
+    return "\n".join([*head, is_caught, *missed, "", "## Equivalent", *equivalent, ""])
 
 
 def main(names: Sequence[str]) -> int:
     torch.set_num_threads(1)
     start = time.perf_counter()
     rows = [found for case in names or CASES for found in judged(case)]
-    wrong = [*faults(rows), *blind(rows), *(() if names else stale(rows))]
+    wrong = [*unexpected(rows), *uncaught_kinds(rows), *(() if names else stale_entries(rows))]
     print(*tables(rows), "", totals(rows).replace("**", ""), f"{time.perf_counter() - start:.0f} s", sep="\n")
     print("", *(f"{r.mutant.case} {r.mutant.label}{by_reference([r])}" for r in rows if r.standing == "missed"), sep="\n")
     print("", *wrong, sep="\n")

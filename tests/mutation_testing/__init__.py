@@ -1,10 +1,10 @@
-"""Mutants: configs of the golden cases that are wrong in one thing, and whether a recording tells them."""
+"""Mutation testing of the recordings: configs with one error each (mutants), and which recordings catch them."""
 
 from .generation import Mutant, mutants, original
-from .known import EQUIVALENT, UNSEEN, Known, equivalence, miss
-from .ledger import Row, blind, faults, row, stale
+from .known import EQUIVALENT, UNSEEN, Known, equivalent_entry, unseen_entry
+from .ledger import Row, row, stale_entries, uncaught_kinds, unexpected
 from .values import kind_of
-from .verdicts import Probe, Verdict, judged, probes, told_by_reference
+from .verdicts import Probe, Verdict, probes, verdict_of_recording, verdict_of_reference
 
 __all__ = [
     "EQUIVALENT",
@@ -14,16 +14,16 @@ __all__ = [
     "Probe",
     "Row",
     "Verdict",
-    "blind",
-    "equivalence",
-    "faults",
-    "judged",
+    "uncaught_kinds",
+    "equivalent_entry",
+    "unexpected",
+    "verdict_of_recording",
     "kind_of",
-    "miss",
+    "unseen_entry",
     "mutants",
     "original",
     "probes",
     "row",
-    "stale",
-    "told_by_reference",
+    "stale_entries",
+    "verdict_of_reference",
 ]

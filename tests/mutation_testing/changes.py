@@ -1,4 +1,4 @@
-"""What could be wrong in a config: one change after the other, from its tree and the schemas of its operators."""
+"""All single errors of a config, derived from its tree and the schemas of its operators."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -67,9 +67,9 @@ def changes(node: Any, widths: Widths, path: Path = ()) -> Iterator[Change]:
 def transposed(config: Any) -> Iterator[Change]:
     """H and W mistaken for one another wherever they are written."""
     edits = {path: axes.translate(str.maketrans("HW", "WH")) for path, axes in _written_axes(config)}
-    told = {path: now for path, now in edits.items() if path[-1] == "along" or now not in ("HW", "WH")}
-    if any(set("HW") & set(now) for now in told.values()):
-        yield Change("axis", (), "H and W", "swapped", told)
+    edits_seen = {path: now for path, now in edits.items() if path[-1] == "along" or now not in ("HW", "WH")}
+    if any(set("HW") & set(now) for now in edits_seen.values()):
+        yield Change("axis", (), "H and W", "swapped", edits_seen)
 
 
 def _written_axes(node: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:

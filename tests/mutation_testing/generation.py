@@ -1,4 +1,4 @@
-"""Mutants of the golden cases: configs that are wrong in one thing, with a key map that still finds every weight."""
+"""Mutants of the recorded cases: configs with one error, and a key map that still finds every weight."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ def original(case: str, channels: int) -> tuple[Any, Widths]:
 
 @cache
 def mutants(case: str, channels: int) -> tuple[Mutant, ...]:
-    """Every mutant of a golden case, in the order of its config; no two are the same config."""
+    """Every mutant of a recorded case, in the order of its config; no two are the same config."""
     config, widths = original(case, channels)
     found = {repr(config): Mutant(case, "", "", "", "", config)}
     for change in [*transposed(config), *changes(config, widths)]:

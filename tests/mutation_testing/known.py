@@ -1,4 +1,4 @@
-"""The mutants that a recording cannot tell, by hand: those that are no other function, and those that it does not see."""
+"""The mutants that no recording catches, with reasons: equivalent ones, and those beyond the recorded values."""
 
 import re
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ class Known:
     reason: str
 
     def match(self, case: str, label: str) -> bool:
-        """Whether it speaks of a mutant."""
+        """True if the entry is about this mutant."""
         return bool(re.fullmatch(self.cases, case) and re.fullmatch(self.label, label))
 
 
 ANY = ".*"
 SUM_FIRST = r"series\.(select|attend)\.squeeze"
 
-# The same function of every input and every weight. One that is told after all, by a recording or by plain torch, is a fault.
+# The same function of every input and every weight. One that is caught by a recording or a reference is an error.
 EQUIVALENT = [
     Known(
         ANY,
@@ -132,11 +132,11 @@ UNSEEN = [
 ]
 
 
-def equivalence(case: str, label: str) -> Known | None:
+def equivalent_entry(case: str, label: str) -> Known | None:
     """The entry that calls a mutant no other function, if there is one."""
     return next((known for known in EQUIVALENT if known.match(case, label)), None)
 
 
-def miss(case: str, label: str) -> Known | None:
+def unseen_entry(case: str, label: str) -> Known | None:
     """The entry that knows of a mutant that the recording does not see, if there is one."""
     return next((known for known in UNSEEN if known.match(case, label)), None)

@@ -1,15 +1,15 @@
-"""Mutants with their verdicts, and what is at fault where they are not those that the lists expect."""
+"""Mutants with their verdicts, and those that differ from the lists of known survivors."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.papers.references import Golden
+from tests.papers.references import Recording
 
 from .generation import Mutant
-from .known import EQUIVALENT, UNSEEN, Known, equivalence, miss
-from .verdicts import Verdict, judged, told_by_reference
+from .known import EQUIVALENT, UNSEEN, Known, equivalent_entry, unseen_entry
+from .verdicts import Verdict, verdict_of_recording, verdict_of_reference
 
 Standing = Literal["refused", "caught", "missed", "equivalent"]
 
@@ -23,8 +23,8 @@ class Row:
     second: Verdict | None = None
 
     @property
-    def told(self) -> bool:
-        """Whether one of the two tells it."""
+    def is_caught(self) -> bool:
+        """True if one of the two verdicts catches it."""
         return "caught" in (self.verdict.outcome, self.second.outcome if self.second else "")
 
     @property
@@ -39,13 +39,13 @@ class Row:
         return any(entry.match(self.mutant.case, self.mutant.label) for entry in entries)
 
 
-def row(mutant: Mutant, golden: Golden) -> Row:
-    """A mutant judged, by plain torch as well where the recording cannot tell it."""
-    verdict = judged(mutant, golden)
-    return Row(mutant, verdict, told_by_reference(mutant) if verdict.outcome == "survived" else None)
+def row(mutant: Mutant, recording: Recording) -> Row:
+    """The verdicts on a mutant, of the reference only where the recording does not catch it."""
+    verdict = verdict_of_recording(mutant, recording)
+    return Row(mutant, verdict, verdict_of_reference(mutant) if verdict.outcome == "survived" else None)
 
 
-def blind(rows: Iterable[Row]) -> Iterator[str]:
+def uncaught_kinds(rows: Iterable[Row]) -> Iterator[str]:
     """Recordings that catch no mutant of a kind of which some matter there."""
     count = Counter((found.mutant.case, found.mutant.kind, found.standing) for found in rows)
     for case, kind in dict.fromkeys((case, kind) for case, kind, standing in count if standing == "missed"):
@@ -53,21 +53,21 @@ def blind(rows: Iterable[Row]) -> Iterator[str]:
             yield f"no mutant of this kind is caught: {case} {kind}"
 
 
-def faults(rows: Iterable[Row]) -> Iterator[str]:
+def unexpected(rows: Iterable[Row]) -> Iterator[str]:
     """Rows that the lists do not expect."""
     for found in rows:
         name = f"{found.mutant.case} {found.mutant.label}"
-        if equivalence(found.mutant.case, found.mutant.label):
-            if found.told:
-                yield f"listed as equivalent, and told: {name}"
+        if equivalent_entry(found.mutant.case, found.mutant.label):
+            if found.is_caught:
+                yield f"listed as equivalent, and caught: {name}"
         elif found.standing == "missed":
-            if not miss(found.mutant.case, found.mutant.label):
-                yield f"survives, and no list knows it: {name}"
-            if not found.told:
-                yield f"told by nothing: {name}"
+            if not unseen_entry(found.mutant.case, found.mutant.label):
+                yield f"survives, and is in no list: {name}"
+            if not found.is_caught:
+                yield f"caught by nothing: {name}"
 
 
-def stale(rows: Iterable[Row]) -> Iterator[str]:
+def stale_entries(rows: Iterable[Row]) -> Iterator[str]:
     """Entries of the lists that speak of no mutant, or of none that survives."""
     survivors = [found for found in rows if found.standing in ("equivalent", "missed")]
     for entry in (*EQUIVALENT, *UNSEEN):

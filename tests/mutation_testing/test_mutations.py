@@ -1,4 +1,4 @@
-"""Wrong configs are told: by the recordings, or, where those are blind, by plain torch at other values."""
+"""Mutation testing: wrong configs are caught by the recordings, or by the references at other values."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,19 +15,19 @@ from tests.mutation_testing import (
     Mutant,
     Row,
     Verdict,
-    blind,
-    equivalence,
-    faults,
-    judged,
+    equivalent_entry,
     kind_of,
-    miss,
     mutants,
     original,
     row,
-    told_by_reference,
+    uncaught_kinds,
+    unexpected,
+    unseen_entry,
+    verdict_of_recording,
+    verdict_of_reference,
 )
 from tests.papers.recorded_cases import CASES
-from tests.papers.references import load_golden
+from tests.papers.references import load_recording
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "mutations.md"
 OF_A_KIND = 3
@@ -45,7 +45,7 @@ def one_thread() -> Iterator[None]:
 
 
 def of(case: str) -> tuple[Mutant, ...]:
-    return mutants(case, load_golden(case).input.shape[1])
+    return mutants(case, load_recording(case).input.shape[1])
 
 
 def sample(case: str) -> Iterator[Mutant]:
@@ -58,30 +58,30 @@ def sample(case: str) -> Iterator[Mutant]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_right_config_is_not_told(case: str) -> None:
-    golden = load_golden(case)
-    right = Mutant(case, "", "", "", "", original(case, golden.input.shape[1])[0])
-    assert judged(right, golden).outcome == told_by_reference(right).outcome == "survived"
+def test_the_right_config_survives(case: str) -> None:
+    recording = load_recording(case)
+    right = Mutant(case, "", "", "", "", original(case, recording.input.shape[1])[0])
+    assert verdict_of_recording(right, recording).outcome == verdict_of_reference(right).outcome == "survived"
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_wrong_one_is_told_or_listed(case: str) -> None:
-    golden = load_golden(case)
-    rows = [row(mutant, golden) for mutant in sample(case)]
+def test_mutants_are_caught_or_listed(case: str) -> None:
+    recording = load_recording(case)
+    rows = [row(mutant, recording) for mutant in sample(case)]
     assert {"caught"} <= {found.standing for found in rows}
-    assert not list(faults(rows))
+    assert not list(unexpected(rows))
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_a_recording_does_not_see_plain_torch_tells(case: str) -> None:
-    golden = load_golden(case)
-    rows = [row(mutant, golden) for mutant in of(case) if miss(case, mutant.label)]
-    assert not [found.mutant.label for found in rows if not found.told]
+def test_references_catch_what_recordings_do_not(case: str) -> None:
+    recording = load_recording(case)
+    rows = [row(mutant, recording) for mutant in of(case) if unseen_entry(case, mutant.label)]
+    assert not [found.mutant.label for found in rows if not found.is_caught]
 
 
 def kinds_of_operators(case: str) -> set[str]:
     """The kinds of mutants that there have to be: from the operators of the block, without the tree of its config."""
-    block = sf.build(CASES[case].config, load_golden(case).input.shape[1], overrides=CASES[case].overrides)
+    block = sf.build(CASES[case].config, load_recording(case).input.shape[1], overrides=CASES[case].overrides)
     names = [part.operator for part in block.parts]
     found = [operator for operator in map(find_operator, names) if operator]
     kinds = {kind_of(schema.name) for operator in found for schema in operator.parameters if schema.name != "start"}
@@ -91,44 +91,44 @@ def kinds_of_operators(case: str) -> set[str]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_kind_that_applies_has_a_mutant(case: str) -> None:
+def test_every_kind_has_a_mutant(case: str) -> None:
     kinds = kinds_of_operators(case)
     assert kinds <= {mutant.kind for mutant in of(case)}
     assert len(kinds) >= 5
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_no_two_are_the_same(case: str) -> None:
+def test_mutants_differ(case: str) -> None:
     found = of(case)
     assert len({(mutant.path, mutant.was, mutant.now) for mutant in found}) == len(found)
-    configs = {repr(mutant.config) for mutant in found} | {repr(original(case, load_golden(case).input.shape[1])[0])}
+    configs = {repr(mutant.config) for mutant in found} | {repr(original(case, load_recording(case).input.shape[1])[0])}
     assert len(configs) == len(found) + 1
 
 
 @pytest.mark.parametrize("entry", [*EQUIVALENT, *UNSEEN], ids=lambda entry: entry.label)
-def test_every_entry_of_the_lists_speaks_of_a_mutant(entry: Known) -> None:
+def test_every_entry_of_the_lists_has_a_mutant(entry: Known) -> None:
     assert any(entry.match(case, mutant.label) for case in CASES for mutant in of(case))
 
 
 def test_no_mutant_is_in_both_lists() -> None:
     labels = [(case, mutant.label) for case in CASES for mutant in of(case)]
-    assert not [label for label in labels if equivalence(*label) and miss(*label)]
+    assert not [label for label in labels if equivalent_entry(*label) and unseen_entry(*label)]
 
 
-def test_what_the_lists_do_not_expect_is_a_fault() -> None:
+def test_unexpected_verdicts_are_reported() -> None:
     new = Mutant("senet_se_c64_r16", "scale", "gate.0", "sigmoid", "another", {})
     listed = Mutant("senet_se_c64_r16", "eps", "squeeze.0.pool.eps", "1e-05", "0.01", {})
     survived, caught = Verdict("survived"), Verdict("caught", "output")
-    assert list(faults([Row(new, survived, caught)])) == [
-        "survives, and no list knows it: senet_se_c64_r16 gate.0: sigmoid -> another"
+    assert list(unexpected([Row(new, survived, caught)])) == [
+        "survives, and is in no list: senet_se_c64_r16 gate.0: sigmoid -> another"
     ]
-    assert len(list(faults([Row(new, survived, survived)]))) == 2
-    assert not list(faults([Row(new, caught), Row(listed, survived, survived)]))
-    assert list(faults([Row(listed, survived, caught)])) == list(faults([Row(listed, caught)])) != []
-    assert list(blind([Row(new, survived, caught)])) == ["no mutant of this kind is caught: senet_se_c64_r16 scale"]
-    assert not list(blind([Row(new, survived, caught), Row(new, caught)]))
+    assert len(list(unexpected([Row(new, survived, survived)]))) == 2
+    assert not list(unexpected([Row(new, caught), Row(listed, survived, survived)]))
+    assert list(unexpected([Row(listed, survived, caught)])) == list(unexpected([Row(listed, caught)])) != []
+    assert list(uncaught_kinds([Row(new, survived, caught)])) == ["no mutant of this kind is caught: senet_se_c64_r16 scale"]
+    assert not list(uncaught_kinds([Row(new, survived, caught), Row(new, caught)]))
 
 
-def test_the_document_counts_these_mutants() -> None:
+def test_the_page_counts_these_mutants() -> None:
     total = sum(len(of(case)) for case in CASES)
     assert f"{total:,} mutants of 48 recordings" in DOCUMENT.read_text(encoding="utf-8"), "run python scripts/mutations.py"

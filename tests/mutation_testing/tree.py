@@ -1,4 +1,4 @@
-"""A resolved config in one spelling, where its parts are, and how one of them is changed."""
+"""A resolved config in canonical form, the paths of its parts, and edits of them."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What a parameter could wrongly be: the other values of one place, from the schema of the parameter."""
+"""The other values that a parameter could have, from its schema."""
 
 from collections.abc import Iterator
 from itertools import permutations

@@ -1,4 +1,4 @@
-"""Whether a mutant is told from the recording, and from plain torch where a recording cannot tell it."""
+"""Whether the recording catches a mutant, and whether the reference does where the recording cannot."""
 
 import math
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, autograd
 
 import sefactory as sf
-from tests.papers.comparison import evidence, recorded
+from tests.papers.comparison import measured_values, recorded_values
 from tests.papers.recorded_cases import CASES
-from tests.papers.references import Golden, State, copy_state, load_golden, run
+from tests.papers.references import Recording, State, copy_state, load_recording, run
 
 from .generation import Mutant
 
@@ -23,53 +23,53 @@ Outcome = Literal["refused", "caught", "survived"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """Refused when built or loaded, caught by the quantity that is farthest off, or not told; how far, in tolerances."""
+    """Refused when built or loaded, caught by the quantity with the largest error, or survived; the error in tolerances."""
 
     outcome: Outcome
-    told_by: str = ""
+    quantity: str = ""
     distance: float = math.inf
 
 
 @dataclass(frozen=True)
 class Probe:
-    """An input and a state at which a reference says what is right."""
+    """An input and a state at which the reference gives the expected values."""
 
     name: str
-    golden: Golden
+    recording: Recording
 
 
-def judged(mutant: Mutant, golden: Golden) -> Verdict:
-    """What the recording says of a mutant with the authors' weights."""
+def verdict_of_recording(mutant: Mutant, recording: Recording) -> Verdict:
+    """The verdict of the recording on a mutant with the authors' weights."""
     try:
-        block = loaded(mutant.config, golden, CASES[mutant.case].source)
+        block = loaded(mutant.config, recording, CASES[mutant.case].source)
     except sf.ConfigError as error:
         return Verdict("refused", str(error).splitlines()[0])
-    return _compared(block, golden, CASES[mutant.case].source, sharp=False)
+    return _compared(block, recording, CASES[mutant.case].source, sharp=False)
 
 
-def told_by_reference(mutant: Mutant) -> Verdict:
-    """The same against plain torch at every probe, of a mutant that can be loaded; the verdict that is farthest off."""
+def verdict_of_reference(mutant: Mutant) -> Verdict:
+    """The verdict of the reference at the probe with the largest error; the mutant must load."""
     verdicts = []
     for probe in probes(mutant.case):
-        block = loaded(mutant.config, probe.golden, CASES[mutant.case].source)
-        verdict = _compared(block, probe.golden, CASES[mutant.case].source, sharp=True)
-        verdicts.append(Verdict(verdict.outcome, f"{verdict.told_by}, {probe.name}", verdict.distance))
+        block = loaded(mutant.config, probe.recording, CASES[mutant.case].source)
+        verdict = _compared(block, probe.recording, CASES[mutant.case].source, sharp=True)
+        verdicts.append(Verdict(verdict.outcome, f"{verdict.quantity}, {probe.name}", verdict.distance))
     return max(verdicts, key=lambda verdict: verdict.distance)
 
 
-def loaded(config: Any, golden: Golden, source: str) -> sf.Block:
+def loaded(config: Any, recording: Recording, source: str) -> sf.Block:
     """The block of a mapping with the weights of a recording, in the dtype of its input."""
-    block = sf.build(config, golden.input.shape[1]).to(golden.input.dtype)
-    sf.load_official(block, golden.state, source=source)
+    block = sf.build(config, recording.input.shape[1]).to(recording.input.dtype)
+    sf.load_official(block, recording.state, source=source)
     return block
 
 
-def _compared(block: sf.Block, golden: Golden, source: str, *, sharp: bool) -> Verdict:
+def _compared(block: sf.Block, recording: Recording, source: str, *, sharp: bool) -> Verdict:
     """Caught where a quantity is missing, has another shape, or is off by more than the tolerance."""
     with torch.no_grad():
-        if block.eval()(golden.input).shape != golden.output.shape:
+        if block.eval()(recording.input).shape != recording.output.shape:
             return Verdict("caught", "output")
-    found, expected = evidence(block, golden, source), recorded(golden)
+    found, expected = measured_values(block, recording, source), recorded_values(recording)
     if missing := set(found) ^ set(expected):
         return Verdict("caught", min(missing))
     distances = {what: distance(found[what], tensor, sharp=sharp) for what, tensor in expected.items()}
@@ -88,13 +88,13 @@ def distance(found: Tensor, expected: Tensor, *, sharp: bool = False) -> float:
 
 @lru_cache(maxsize=4)
 def probes(case: str) -> tuple[Probe, ...]:
-    """Where a recording is blind: values far above 6, and variances far below eps."""
-    golden = load_golden(case, torch.float64)
-    large = {key: 20 * entry if _is_vector(key, entry) else entry for key, entry in golden.state.items()}
+    """Probes outside of the recorded values: values far above 6, and variances far below eps."""
+    recording = load_recording(case, torch.float64)
+    large = {key: 20 * entry if _is_vector(key, entry) else entry for key, entry in recording.state.items()}
     factors = {"bias": 0, "running_mean": 0, "running_var": 1e-4}
-    small = {key: entry * factors.get(key.rpartition(".")[2], 1) for key, entry in golden.state.items()}
-    at = {"large values": (large, 10 * golden.input), "small values": (small, golden.input / 1000)}
-    return tuple(Probe(name, _by_reference(case, golden, state, x)) for name, (state, x) in at.items())
+    small = {key: entry * factors.get(key.rpartition(".")[2], 1) for key, entry in recording.state.items()}
+    at = {"large values": (large, 10 * recording.input), "small values": (small, recording.input / 1000)}
+    return tuple(Probe(name, _by_reference(case, recording, state, x)) for name, (state, x) in at.items())
 
 
 def _is_vector(key: str, entry: Tensor) -> bool:
@@ -102,12 +102,12 @@ def _is_vector(key: str, entry: Tensor) -> bool:
     return entry.is_floating_point() and entry.numel() == max(entry.shape, default=0) and "running" not in key
 
 
-def _by_reference(case: str, golden: Golden, state: State, x: Tensor) -> Golden:
+def _by_reference(case: str, recording: Recording, state: State, x: Tensor) -> Recording:
     """A recording made by plain torch."""
     x = x.clone().requires_grad_()
     output = run(case, copy_state(state), x)
-    (gradient,) = autograd.grad(output, x, golden.cotangent)
+    (gradient,) = autograd.grad(output, x, recording.cotangent)
     moved = copy_state(state)
     train = run(case, moved, x.detach(), training=True)
-    buffers = {key: moved[key] for key in golden.buffers_train}
-    return Golden(x.detach(), golden.cotangent, output.detach(), gradient, train.detach(), state, buffers)
+    buffers = {key: moved[key] for key in recording.buffers_train}
+    return Recording(x.detach(), recording.cotangent, output.detach(), gradient, train.detach(), state, buffers)

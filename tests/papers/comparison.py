@@ -1,19 +1,19 @@
-"""A block with the authors' weights, and what a recording says about it."""
+"""The values of a block with the authors' weights, to be compared with a recording."""
 
 from torch import Tensor, autograd
 
 import sefactory as sf
 from tests.papers.recorded_cases import CASES
-from tests.papers.references import Golden
+from tests.papers.references import Recording
 
-Evidence = dict[str, Tensor]
+Values = dict[str, Tensor]
 
 
-def built(name: str, golden: Golden, extra: list[str] | None = None) -> sf.Block:
+def official_block(name: str, recording: Recording, extra: list[str] | None = None) -> sf.Block:
     """The block of a case with the authors' weights."""
     case = CASES[name]
-    block = sf.build(case.config, golden.input.shape[1], overrides=[*case.overrides, *(extra or [])])
-    sf.load_official(block, golden.state, source=case.source)
+    block = sf.build(case.config, recording.input.shape[1], overrides=[*case.overrides, *(extra or [])])
+    sf.load_official(block, recording.state, source=case.source)
     return block
 
 
@@ -25,9 +25,9 @@ def gradient(block: sf.Block, x: Tensor, cotangent: Tensor) -> tuple[Tensor, Ten
     return y.detach(), grad
 
 
-def official_buffers(block: sf.Block, source: str, state: Evidence) -> Evidence:
-    """Our running statistics under the authors' names and in their shapes, lists cut apart again."""
-    mapping, found = block.config["official"][source], Evidence()
+def official_buffers(block: sf.Block, source: str, state: Values) -> Values:
+    """Our running statistics under the authors' names and in their shapes; a tensor loaded from several is split again."""
+    mapping, found = block.config["official"][source], Values()
     for key, tensor in block.state_dict().items():
         if "running" not in key:
             continue
@@ -39,15 +39,15 @@ def official_buffers(block: sf.Block, source: str, state: Evidence) -> Evidence:
     return found
 
 
-def evidence(block: sf.Block, golden: Golden, source: str) -> Evidence:
-    """What a recording holds, from a block: output, input gradient, train output and the statistics it leaves."""
-    output, grad = gradient(block, golden.input, golden.cotangent)
-    train = block.train()(golden.input).detach()
+def measured_values(block: sf.Block, recording: Recording, source: str) -> Values:
+    """The values that a recording holds: output, input gradient, training output and running statistics after it."""
+    output, grad = gradient(block, recording.input, recording.cotangent)
+    train = block.train()(recording.input).detach()
     found = {"output": output, "gradient": grad, "train": train}
-    return found | {f"statistics {key}": t.clone() for key, t in official_buffers(block, source, golden.state).items()}
+    return found | {f"statistics {key}": t.clone() for key, t in official_buffers(block, source, recording.state).items()}
 
 
-def recorded(golden: Golden) -> Evidence:
-    """The same from the recording."""
-    found = {"output": golden.output, "gradient": golden.grad_input, "train": golden.output_train}
-    return found | {f"statistics {key}": tensor for key, tensor in golden.buffers_train.items()}
+def recorded_values(recording: Recording) -> Values:
+    """The same values from the recording."""
+    found = {"output": recording.output, "gradient": recording.grad_input, "train": recording.output_train}
+    return found | {f"statistics {key}": tensor for key, tensor in recording.buffers_train.items()}

@@ -1,4 +1,4 @@
-"""The golden cases: which config, at which overrides, with whose key map, equals which recording."""
+"""The recorded cases: for each recording its config, overrides and key map."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""Negative controls: a block that is wrong in one thing is told from the recording, in the quantities it changes."""
+"""Negative controls: a block with one error differs from the recording, in the quantities that the error changes."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 import sefactory as sf
-from tests.papers.comparison import Evidence, built, evidence, recorded
+from tests.papers.comparison import Values, measured_values, official_block, recorded_values
 from tests.papers.recorded_cases import CASES
-from tests.papers.references import Golden, load_golden
+from tests.papers.references import Recording, load_recording
 
 TOLERANCE = 1e-4
 CLEARLY = 5  # times the tolerance
@@ -17,7 +17,7 @@ ALL = {"output", "gradient", "train", "statistics"}
 EVAL_AND_TRAIN = {"output", "gradient", "train"}  # what precedes the norms is right
 ROW = "series.attend.parallel.axial.0.parallel.row"
 
-# What is wrong; in which recording; by which overrides; which quantities tell it.
+# The error, the recording, the overrides that make it, the quantities that differ.
 CONTROLS: list[tuple[str, str, list[str], set[str]]] = [
     ("mean before max", "cbam_c64_r16", ["series.spatial.squeeze.0.pool.by=[mean,max]"], ALL),
     ("mean alone", "cbam_c64_r16", ["series.channel.squeeze.0.pool.by=mean"], ALL),
@@ -25,7 +25,7 @@ CONTROLS: list[tuple[str, str, list[str], set[str]]] = [
     ("momentum 0.1", "cbam_c64_r16", ["series.spatial.excite.1.batch_norm.momentum=0.1"], {"statistics"}),
     ("momentum 0.1", "triplet_c32_k7", ["let.m=0.1"], {"statistics"}),
     ("momentum 0.05", "sknet_c64_g32_d32", ["let.m=0.05"], {"statistics"}),
-    (  # the trunk sees the same strips in the other order: its statistics cannot tell
+    (  # the trunk sees the same strips in the other order: its statistics are right
         "the other axis pooled",
         "coordatt_c64_r32",
         ["excite.0.parallel.h.0.pool.over=H", "excite.0.parallel.w.0.pool.over=W"],
@@ -66,10 +66,10 @@ def distance(found: Tensor, expected: Tensor) -> float:
     return float(((found - expected).abs() / (TOLERANCE + TOLERANCE * expected.abs())).max())
 
 
-def told(found: Evidence, golden: Golden) -> set[str]:
+def wrong_quantities(found: Values, recording: Recording) -> set[str]:
     """The quantities that are clearly wrong; every other one is right."""
     worst: dict[str, float] = {}
-    for what, expected in recorded(golden).items():
+    for what, expected in recorded_values(recording).items():
         quantity = what.split()[0]
         worst[quantity] = max(worst.get(quantity, 0), distance(found[what], expected))
     assert not {what: far for what, far in worst.items() if 1 < far < CLEARLY}
@@ -77,53 +77,56 @@ def told(found: Evidence, golden: Golden) -> set[str]:
 
 
 @pytest.mark.parametrize(("wrong", "name", "overrides", "where"), CONTROLS)
-def test_a_wrong_block_is_told_from_the_recording(wrong: str, name: str, overrides: list[str], where: set[str]) -> None:
-    golden = load_golden(name)
-    assert told(evidence(built(name, golden, overrides), golden, CASES[name].source), golden) == where
+def test_an_error_is_caught(wrong: str, name: str, overrides: list[str], where: set[str]) -> None:
+    recording = load_recording(name)
+    assert (
+        wrong_quantities(measured_values(official_block(name, recording, overrides), recording, CASES[name].source), recording)
+        == where
+    )
 
 
 @pytest.mark.parametrize("name", sorted({name for _, name, _, _ in CONTROLS}))
-def test_the_right_block_is_not(name: str) -> None:
-    golden = load_golden(name)
-    assert told(evidence(built(name, golden), golden, CASES[name].source), golden) == set()
+def test_the_right_block_passes(name: str) -> None:
+    recording = load_recording(name)
+    assert wrong_quantities(measured_values(official_block(name, recording), recording, CASES[name].source), recording) == set()
 
 
-def from_config(config: Any, golden: Golden, keys: dict[str, Any]) -> Evidence:
-    """The evidence of a block whose tree differs from the shipped one, by a key map of its own."""
-    block = sf.build({**config, "official": {"here": keys}}, golden.input.shape[1])
-    sf.load_official(block, golden.state)
-    return evidence(block, golden, "here")
+def from_config(config: Any, recording: Recording, keys: dict[str, Any]) -> Values:
+    """The values of a block whose tree differs from the shipped one, loaded by a key map of its own."""
+    block = sf.build({**config, "official": {"here": keys}}, recording.input.shape[1])
+    sf.load_official(block, recording.state)
+    return measured_values(block, recording, "here")
 
 
-def test_a_trunk_strip_by_strip_is_right_in_eval_and_wrong_in_training() -> None:
-    golden, config = load_golden("coordatt_c64_r32"), sf.load("coordatt")
+def test_a_shared_trunk_applied_branch_by_branch_is_caught_in_training() -> None:
+    recording, config = load_recording("coordatt_c64_r32"), sf.load("coordatt")
     fork, let = config["excite"][0], {"let": {"r": 32}}
     keys = {"excite.0.parallel.h.1": "conv1", "excite.0.parallel.h.2": "bn1", "excite.0.parallel.h.4": "conv_h"}
     keys |= {"excite.0.parallel.w.1": "conv1", "excite.0.parallel.w.2": "bn1", "excite.0.parallel.w.4": "conv_w"}
     branches = {name: [*fork["parallel"][name], *fork["shared"], *fork["own"][name]] for name in "hw"}
     strips = {**let, "excite": [{"parallel": branches, "fuse": "product"}]}
-    assert told(from_config(strips, golden, keys), golden) == {"train", "statistics"}
+    assert wrong_quantities(from_config(strips, recording, keys), recording) == {"train", "statistics"}
 
 
-def test_a_missing_position_is_told() -> None:
-    golden, config = load_golden("seaformer_d32_k16_h4"), sf.load("seaformer", [f"~{ROW}.1.attention.position"])
+def test_a_missing_position_is_caught() -> None:
+    recording, config = load_recording("seaformer_d32_k16_h4"), sf.load("seaformer", [f"~{ROW}.1.attention.position"])
     keys = {key: name for key, name in config["official"]["fudan-zvg/SeaFormer"].items() if key != f"{ROW}.1.position"}
     keys["unused"] = ["pos_emb_rowq", "pos_emb_rowk"]
-    assert told(from_config(config, golden, keys), golden) == ALL
+    assert wrong_quantities(from_config(config, recording, keys), recording) == ALL
 
 
-def test_scale_and_shift_in_the_other_order_are_told() -> None:
-    golden, config = load_golden("gcnet_mul_add_c32_r4"), sf.load("gcnet_mul_add", ["let.r=4"])
+def test_swapped_scale_and_shift_are_caught() -> None:
+    recording, config = load_recording("gcnet_mul_add_c32_r4"), sf.load("gcnet_mul_add", ["let.r=4"])
     fork = config["excite"][0]
     swapped = {**config, "excite": [{**fork, "parallel": dict(reversed(fork["parallel"].items()))}]}
     keys = config["official"]["xvjiarui/GCNet"]
-    assert told(from_config(config, golden, keys), golden) == set()
-    assert told(from_config(swapped, golden, keys), golden) == EVAL_AND_TRAIN
+    assert wrong_quantities(from_config(config, recording, keys), recording) == set()
+    assert wrong_quantities(from_config(swapped, recording, keys), recording) == EVAL_AND_TRAIN
 
 
-def test_a_wrong_weight_is_told() -> None:
-    golden = load_golden("senet_se_c64_r16")
-    block = built("senet_se_c64_r16", golden)
+def test_a_wrong_weight_is_caught() -> None:
+    recording = load_recording("senet_se_c64_r16")
+    block = official_block("senet_se_c64_r16", recording)
     with torch.no_grad():
         block.get_parameter("excite.0.0.weight").neg_()
-    assert told(evidence(block, golden, CASES["senet_se_c64_r16"].source), golden) == EVAL_AND_TRAIN
+    assert wrong_quantities(measured_values(block, recording, CASES["senet_se_c64_r16"].source), recording) == EVAL_AND_TRAIN

@@ -1,4 +1,4 @@
-"""Official weights: nothing left over on either side, and either everything is copied or nothing."""
+"""Official weights: every tensor of both sides is matched, and an error copies nothing."""
 
 from typing import Any
 

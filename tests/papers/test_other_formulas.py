@@ -1,4 +1,4 @@
-"""Published blocks without recordings, against plain-torch statements of their formulas."""
+"""Published blocks without recordings, against their formulas in plain torch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -143,7 +143,7 @@ def _random(block: sf.Block) -> sf.Block:
 
 @pytest.mark.parametrize("shape", [(2, 32, 9, 13), (1, 64, 12, 10), (3, 48, 7, 7)], ids=str)
 @pytest.mark.parametrize("name", STATEMENTS)
-def test_block_equals_its_statement(name: str, shape: tuple[int, ...]) -> None:
+def test_block_equals_its_formula(name: str, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     block = _random(sf.build(name, shape[1]))
     x = torch.randn(shape, dtype=torch.float64, requires_grad=True)

@@ -1,4 +1,4 @@
-"""Blocks of the field against plain torch with the authors' names: outputs, gradients, training, running statistics."""
+"""Blocks of other papers against plain torch with the authors' names: outputs, gradients, training, running statistics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ TWO: tuple[Shape, Shape] = ((3, 32, 9, 13), (2, 64, 12, 5))
 
 @dataclass(frozen=True)
 class Published:
-    """A reference, one override that makes another block of the same weights, and the shapes to compare at."""
+    """A reference, an override that makes the block wrong without changing its weights, and the shapes to compare at."""
 
     reference: Callable[[int], nn.Module]
     wrong: str
@@ -60,7 +60,7 @@ TRIALS = [(name, shape) for name, published in PUBLISHED.items() for shape in pu
 
 
 def scramble(module: nn.Module, generator: torch.Generator) -> None:
-    """Random weights of length about 1 and random statistics: what starts at 0 or 1 would prove nothing."""
+    """Random weights of norm about 1 and random statistics: initial values of 0 or 1 would hide errors."""
     with torch.no_grad():
         for parameter in module.parameters():
             fan_in = parameter[0].numel() if parameter.dim() > 1 else 4
@@ -89,7 +89,7 @@ def trial(name: str, shape: Shape) -> tuple[nn.Module, sf.Block, Tensor]:
 
 
 def error(found: Tensor, expected: Tensor) -> float:
-    """The largest difference, in parts of the largest value."""
+    """The largest difference, relative to the largest value."""
     assert found.shape == expected.shape
     return float((found - expected).abs().max() / expected.abs().max())
 
@@ -111,7 +111,7 @@ def test_output_gradient_and_statistics(name: str, shape: Shape, training: bool)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_one_wrong_word_is_seen(name: str) -> None:
+def test_a_wrong_override_is_caught(name: str) -> None:
     shape = PUBLISHED[name].shapes[0]
     theirs, _, x = trial(name, shape)
     with torch.no_grad():
@@ -120,6 +120,6 @@ def test_one_wrong_word_is_seen(name: str) -> None:
     assert error(wrong, expected) > APART
 
 
-def test_each_of_them_is_shipped_with_a_map_or_compared_by_one() -> None:
+def test_each_has_a_key_map() -> None:
     assert set(PUBLISHED) <= set(sf.configs())
     assert all(published.keys or sf.load(name).get("official") for name, published in PUBLISHED.items())

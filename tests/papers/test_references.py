@@ -1,4 +1,4 @@
-"""The second witness itself: every reference against every recording, and what a wrong reference would look like."""
+"""The reference implementations against the recordings; wrong hyper-parameters do not pass."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 from tests.papers.references import (
     CASES,
-    GOLDEN,
+    RECORDINGS,
     Reference,
     cam,
     cbam,
     coordatt,
     copy_state,
     danet,
-    load_golden,
+    load_recording,
     pam,
     random_input,
     random_state,
@@ -28,12 +28,12 @@ from tests.papers.references import (
 )
 
 TOLERANCE = 1e-4  # absolute and relative
-FILES = sorted(file.stem for file in GOLDEN.glob("*.safetensors"))
+FILES = sorted(file.stem for file in RECORDINGS.glob("*.safetensors"))
 
 # A bias that shifts all logits of a softmax alike cannot change its result.
 INVARIANT = {"key_conv.bias", "sa.key_conv.bias", "conv_mask.bias", "conv_attn.bias", "convB.bias", "p.bias"}
 
-# One hyper-parameter set wrong: the output must be told apart from the recording.
+# One hyper-parameter set wrong: the output must differ from the recording.
 WRONG: list[tuple[str, dict[str, Any]]] = [
     ("cbam_c64_r16", {"order": ("mean", "max")}),
     ("cbam_c64_r16", {"pools": ("avg",)}),
@@ -53,7 +53,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
 # The wrong BN momentum is invisible in the output and visible in the running statistics.
 MOMENTUM = [("cbam_c64_r16", 0.1), ("triplet_c32_k7", 0.1), ("sknet_c64_g32_d32", 0.05)]
 
-WITNESSES: dict[str, Reference] = {
+FAMILIES: dict[str, Reference] = {
     "senet": senet,
     "sknet": sknet,
     "cbam": cbam,
@@ -65,7 +65,7 @@ WITNESSES: dict[str, Reference] = {
     "seaformer": seaformer,
 }
 
-# family, golden file, hyper-parameters: a random state has the keys and shapes of the recorded one.
+# family, recording, hyper-parameters: a random state has the keys and shapes of the recorded one.
 STATES: list[tuple[str, str, dict[str, Any]]] = [
     ("senet", "senet_se_bias_c64_r16", {}),
     ("senet", "senet_se_c32_r4", {"r": 4, "bias": False}),
@@ -94,7 +94,7 @@ def assert_close(actual: Tensor, expected: Tensor, what: str) -> None:
 
 
 def width(name: str) -> int:
-    return load_golden(name).input.shape[1]
+    return load_recording(name).input.shape[1]
 
 
 def test_every_recording_has_a_case() -> None:
@@ -106,31 +106,31 @@ def test_every_recording_has_a_case() -> None:
 @pytest.mark.parametrize("name", CASES)
 class TestRecording:
     def test_output_and_gradient(self, name: str, dtype: torch.dtype) -> None:
-        golden = load_golden(name, dtype)
-        state, x = copy_state(golden.state), golden.input.requires_grad_()
+        recording = load_recording(name, dtype)
+        state, x = copy_state(recording.state), recording.input.requires_grad_()
         output = run(name, state, x)
-        (gradient,) = torch.autograd.grad(output, x, golden.cotangent)
-        assert_close(output, golden.output, "output")
-        assert_close(gradient, golden.grad_input, "grad_input")
-        assert all(torch.equal(state[key], golden.state[key]) for key in state)
+        (gradient,) = torch.autograd.grad(output, x, recording.cotangent)
+        assert_close(output, recording.output, "output")
+        assert_close(gradient, recording.grad_input, "grad_input")
+        assert all(torch.equal(state[key], recording.state[key]) for key in state)
 
     def test_training(self, name: str, dtype: torch.dtype) -> None:
-        golden = load_golden(name, dtype)
-        state = copy_state(golden.state)
-        output = run(name, state, golden.input, training=True)
-        assert_close(output, golden.output_train, "output_train")
-        moved = {key for key in state if not torch.equal(state[key], golden.state[key])}
-        assert moved == set(golden.buffers_train)
-        for key, expected in golden.buffers_train.items():
+        recording = load_recording(name, dtype)
+        state = copy_state(recording.state)
+        output = run(name, state, recording.input, training=True)
+        assert_close(output, recording.output_train, "output_train")
+        moved = {key for key in state if not torch.equal(state[key], recording.state[key])}
+        assert moved == set(recording.buffers_train)
+        for key, expected in recording.buffers_train.items():
             assert_close(state[key], expected, key)
 
 
 @pytest.mark.parametrize("name", ["danet_head_c32_n3", "danet_head_c64_n5"])
 @pytest.mark.parametrize(("training", "key"), [(False, "feat_sum"), (True, "feat_sum_train")])
 def test_danet_features(name: str, training: bool, key: str) -> None:
-    golden = load_golden(name)
-    expected = load_file(GOLDEN / f"{name}.safetensors")[key]
-    assert_close(danet(golden.state, golden.input, training), expected, key)
+    recording = load_recording(name)
+    expected = load_file(RECORDINGS / f"{name}.safetensors")[key]
+    assert_close(danet(recording.state, recording.input, training), expected, key)
 
 
 # ---- Negative controls ----------------------------------------------------------------------------------------------
@@ -138,41 +138,41 @@ def test_danet_features(name: str, training: bool, key: str) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_entry_of_the_state_is_used(name: str) -> None:
-    golden = load_golden(name)
-    keys = [key for key, entry in golden.state.items() if entry.is_floating_point()]
+    recording = load_recording(name)
+    keys = [key for key, entry in recording.state.items() if entry.is_floating_point()]
     for key in keys:
-        state = golden.state | {key: golden.state[key] * 1.5 + 0.5}
-        same = close(run(name, state, golden.input), golden.output)
+        state = recording.state | {key: recording.state[key] * 1.5 + 0.5}
+        same = close(run(name, state, recording.input), recording.output)
         assert same == (key in INVARIANT), key
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if load_golden(name).buffers_train])
-def test_training_is_told_from_eval(name: str) -> None:
-    golden = load_golden(name)
-    assert not close(run(name, golden.state, golden.input), golden.output_train)
-    assert not any(close(golden.state[key], golden.buffers_train[key]) for key in golden.buffers_train)
+@pytest.mark.parametrize("name", [name for name in CASES if load_recording(name).buffers_train])
+def test_training_differs_from_eval(name: str) -> None:
+    recording = load_recording(name)
+    assert not close(run(name, recording.state, recording.input), recording.output_train)
+    assert not any(close(recording.state[key], recording.buffers_train[key]) for key in recording.buffers_train)
 
 
 @pytest.mark.parametrize(("name", "changes"), WRONG)
-def test_a_wrong_hyper_parameter_is_seen(name: str, changes: dict[str, Any]) -> None:
-    golden = load_golden(name)
-    assert not close(run(name, golden.state, golden.input, **changes), golden.output)
+def test_a_wrong_hyper_parameter_is_caught(name: str, changes: dict[str, Any]) -> None:
+    recording = load_recording(name)
+    assert not close(run(name, recording.state, recording.input, **changes), recording.output)
 
 
 @pytest.mark.parametrize(("name", "momentum"), MOMENTUM)
-def test_a_wrong_momentum_is_seen_in_the_statistics_alone(name: str, momentum: float) -> None:
-    golden = load_golden(name)
-    output = run(name, golden.state, golden.input, training=True, momentum=momentum)
-    assert close(output, golden.output_train)
-    assert not any(close(golden.state[key], golden.buffers_train[key]) for key in golden.buffers_train)
+def test_a_wrong_momentum_is_caught_in_the_statistics_alone(name: str, momentum: float) -> None:
+    recording = load_recording(name)
+    output = run(name, recording.state, recording.input, training=True, momentum=momentum)
+    assert close(output, recording.output_train)
+    assert not any(close(recording.state[key], recording.buffers_train[key]) for key in recording.buffers_train)
 
 
-def test_the_sign_of_channel_attention_is_seen() -> None:
-    golden = load_golden("danet_cam_c32")
-    flat = golden.input.flatten(2)
+def test_the_wrong_sign_of_channel_attention_is_caught() -> None:
+    recording = load_recording("danet_cam_c32")
+    flat = recording.input.flatten(2)
     paper = (flat @ flat.mT).softmax(-1) @ flat
-    output = golden.state["gamma"] * paper.view_as(golden.input) + golden.input
-    assert not close(output, golden.output)
+    output = recording.state["gamma"] * paper.view_as(recording.input) + recording.input
+    assert not close(output, recording.output)
 
 
 # ---- Random states --------------------------------------------------------------------------------------------------
@@ -180,28 +180,28 @@ def test_the_sign_of_channel_attention_is_seen() -> None:
 
 @pytest.mark.parametrize(("family", "name", "hyper"), STATES)
 def test_a_random_state_fits_the_reference(family: str, name: str, hyper: dict[str, Any]) -> None:
-    golden = load_golden(name)
+    recording = load_recording(name)
     state = random_state(family, width(name), torch.Generator().manual_seed(0), **hyper)
-    expected = {key: (entry.shape, entry.dtype) for key, entry in golden.state.items()}
+    expected = {key: (entry.shape, entry.dtype) for key, entry in recording.state.items()}
     assert {key: (entry.shape, entry.dtype) for key, entry in state.items()} == expected
-    assert run(name, state, golden.input).shape == golden.output.shape
+    assert run(name, state, recording.input).shape == recording.output.shape
 
 
-@pytest.mark.parametrize("family", WITNESSES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_random_state_runs_at_another_width(family: str) -> None:
     generator = torch.Generator().manual_seed(1)
     state = random_state(family, 96, generator, torch.float64)
     x = random_input((3, 96, 9, 7), generator, torch.float64, size=0.3)
     for training in (False, True):
-        output = WITNESSES[family](state, x, training)
+        output = FAMILIES[family](state, x, training)
         assert output.isfinite().all()
         assert output.shape == (3, 24 if family == "danet" else 96, 9, 7)
 
 
 def test_danet_is_its_head_without_the_classifiers() -> None:
     classifiers = ("conv6.", "conv7.", "conv8.")
-    golden = load_golden("danet_head_c64_n5").state
-    expected = {key: entry.shape for key, entry in golden.items() if not key.startswith(classifiers)}
+    recording = load_recording("danet_head_c64_n5").state
+    expected = {key: entry.shape for key, entry in recording.items() if not key.startswith(classifiers)}
     state = random_state("danet", 64, torch.Generator().manual_seed(0))
     assert {key: entry.shape for key, entry in state.items()} == expected
 

@@ -1,4 +1,4 @@
-"""The seven papers against plain torch: random weights, three further shapes each, outputs, gradients, running statistics."""
+"""The seven papers against their references: random weights, three more shapes each, outputs, gradients, running statistics."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ EXACT, FLOAT32_CONSTANTS = 1e-9, 2e-6  # ATen's hardsigmoid and hardswish take 1
 
 @dataclass(frozen=True)
 class Paper:
-    """A config, whose key map, the reference, and the hyper-parameters in the words of each."""
+    """The reference and key map of a config, and the hyper-parameters in the words of each."""
 
     reference: Reference
     source: str
@@ -87,7 +87,7 @@ def test_output_and_gradient(name: str, shape: Shape) -> None:
 
 
 @pytest.mark.parametrize(("name", "shape"), TRIALS)
-def test_training_and_the_statistics_it_leaves(name: str, shape: Shape) -> None:
+def test_training_output_and_statistics(name: str, shape: Shape) -> None:
     block, state, x, _ = trial(name, shape)
     before, paper = copy_state(state), PAPERS[name]
     found = block.train()(x).detach()
@@ -99,16 +99,16 @@ def test_training_and_the_statistics_it_leaves(name: str, shape: Shape) -> None:
         assert not torch.equal(state[key], before[key]), key
 
 
-def test_there_are_seven_and_each_has_an_odd_shape_that_is_not_square() -> None:
+def test_seven_papers_with_an_odd_shape_each() -> None:
     assert len(PAPERS) == 7 and len(TRIALS) == 21
     assert all(any(h % 2 and w % 2 and h != w for _, _, h, w in paper.shapes) for paper in PAPERS.values())
 
 
-# ---- What goldens cannot tell ---------------------------------------------------------------------------------------
+# ---- What recordings do not cover -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("act", [torch.relu, torch.nn.functional.relu6])
-def test_relu6_is_told_from_relu_by_larger_inputs(act: Reference) -> None:
+def test_relu_for_relu6_is_caught_at_large_inputs(act: Reference) -> None:
     block, state, x, _ = trial("seaformer", ODD)
     for key in ("proj_encode_row.1.bn", "proj_encode_column.1.bn", "dwconv.bn", "to_v.bn"):
         state[f"{key}.weight"] *= 20
@@ -179,5 +179,5 @@ def test_one_override_changes_one_hyper_parameter(name: str, override: str, chan
     assert before.keys() == after.keys()
 
 
-def test_every_one_of_the_seven_is_changed() -> None:
+def test_each_of_the_seven_is_overridden() -> None:
     assert [name for name, _, _ in CHANGES] == list(PAPERS)

@@ -1,10 +1,10 @@
-"""The second witness: every block of the golden files in plain torch, typed from its formula, without sefactory.
+"""Reference implementations: every recorded block in plain torch, written from its formula, without sefactory.
 
 A reference is a pure function (state, x, training, hyper-parameters) -> y. The state maps the authors' keys to tensors;
-in training the running statistics in it move in place. Any floating dtype.
+in training the running statistics in it are updated in place. Any floating dtype.
 """
 
-from .cases import CASES, GOLDEN, Golden, copy_state, load_golden, run
+from .cases import CASES, RECORDINGS, Recording, copy_state, load_recording, run
 from .layers import Reference, State
 from .random_states import random_input, random_state
 from .recorded_papers import (
@@ -40,8 +40,8 @@ from .seven_papers import (
 
 __all__ = [
     "CASES",
-    "GOLDEN",
-    "Golden",
+    "RECORDINGS",
+    "Recording",
     "Reference",
     "State",
     "a2",
@@ -59,7 +59,7 @@ __all__ = [
     "gather_excite",
     "gcnet",
     "gcnet_timm",
-    "load_golden",
+    "load_recording",
     "nonlocal_timm",
     "pam",
     "random_input",

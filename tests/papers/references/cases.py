@@ -1,4 +1,4 @@
-"""The golden files, and which reference with which hyper-parameters each of them belongs to."""
+"""The recordings, each with its reference implementation and hyper-parameters."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from torch import Tensor
 from . import recorded_papers, seven_papers
 from .layers import Reference, State
 
-GOLDEN = Path(__file__).parents[1] / "recordings"
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 
 CASES: dict[str, tuple[Reference, dict[str, Any]]] = {
     "a2_double_c24": (recorded_papers.a2, {}),
@@ -70,7 +70,7 @@ CASES: dict[str, tuple[Reference, dict[str, Any]]] = {
 PREFIXES = ("state/", "buffers_train/")
 
 
-class Golden(NamedTuple):
+class Recording(NamedTuple):
     """One recorded case; the three logit maps of a segmentation head lie end to end along C."""
 
     input: Tensor
@@ -82,9 +82,9 @@ class Golden(NamedTuple):
     buffers_train: State  # running statistics, without the batch counters
 
 
-def load_golden(name: str, dtype: torch.dtype = torch.float32) -> Golden:
-    """Read tests/papers/recordings/<name>.safetensors."""
-    entries = load_file(GOLDEN / f"{name}.safetensors")
+def load_recording(name: str, dtype: torch.dtype = torch.float32) -> Recording:
+    """Reads tests/papers/recordings/<name>.safetensors."""
+    entries = load_file(RECORDINGS / f"{name}.safetensors")
     entries = {key: entry.to(dtype) if entry.is_floating_point() else entry for key, entry in entries.items()}
     part = {prefix: {k[len(prefix) :]: v for k, v in entries.items() if k.startswith(prefix)} for prefix in PREFIXES}
     output = torch.cat([entries[f"output{i}"] for i in ("", "_1", "_2") if f"output{i}" in entries], 1)
@@ -92,15 +92,15 @@ def load_golden(name: str, dtype: torch.dtype = torch.float32) -> Golden:
     cotangent = torch.zeros_like(output)
     cotangent[:, : entries["cotangent"].shape[1]] = entries["cotangent"]
     buffers = {key: entry for key, entry in part["buffers_train/"].items() if not key.endswith("num_batches_tracked")}
-    return Golden(entries["input"], cotangent, output, entries["grad_input"], train, part["state/"], buffers)
+    return Recording(entries["input"], cotangent, output, entries["grad_input"], train, part["state/"], buffers)
 
 
 def run(name: str, state: State, x: Tensor, training: bool = False, **changes: Any) -> Tensor:
-    """A golden case's reference on a state and an input; changes replace its hyper-parameters."""
+    """Runs the reference of a recording on a state and an input; `changes` replace its hyper-parameters."""
     reference, hyper = CASES[name]
     return reference(state, x, training, **(hyper | changes))
 
 
 def copy_state(state: State) -> State:
-    """A state of its own memory: training moves the running statistics in place."""
+    """A deep copy of a state: training updates the running statistics in place."""
     return {key: entry.clone() for key, entry in state.items()}

@@ -1,4 +1,4 @@
-"""What the references share: layers that read their weights from a state by the authors' key."""
+"""Layers that read their weights from a state by the authors' key."""
 
 from collections.abc import Callable
 from typing import Any

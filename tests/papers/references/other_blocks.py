@@ -1,4 +1,4 @@
-"""Whole blocks of the field as plain torch modules under their authors' parameter names: convolutions, attention, MLPs."""
+"""Whole blocks of other papers as plain torch modules with the authors' parameter names."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""Gates of the field as plain torch modules under their authors' parameter names: attention to channels and positions."""
+"""Attention gates of other papers as plain torch modules with the authors' parameter names."""
 
 import math
 

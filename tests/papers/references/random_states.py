@@ -1,4 +1,4 @@
-"""Random states of the seven in the authors' key names, at any width, and inputs that tell gates apart."""
+"""Random states of the seven papers under the authors' keys, at any width, and inputs at which their gates differ."""
 
 import math
 from collections.abc import Callable

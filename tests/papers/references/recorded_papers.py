@@ -1,4 +1,4 @@
-"""The other published blocks with golden vectors, the way their authors compute them."""
+"""The other recorded blocks, computed as in their authors' code."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""SENet, SKNet, CBAM, Coordinate Attention, Triplet Attention, DANet and SeaFormer, as their authors compute them."""
+"""SENet, SKNet, CBAM, Coordinate Attention, Triplet Attention, DANet and SeaFormer, computed as in their authors' code."""
 
 import torch
 import torch.nn.functional as F
