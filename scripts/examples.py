@@ -5,11 +5,11 @@ from typing import Any
 import sefactory as sf
 
 CHANNELS, GRID = 64, (12, 10)
-SEVERAL = "maps side by side on S, and nothing joins them"
+SEVERAL = "maps on S, and a block returns one"
 
 
 def node(config: Any, channels: int = CHANNELS, grid: bool = False) -> sf.Block:
-    """A block of one node; maps that lie on S at its end are laid on C."""
+    """A block of one node; several maps on S at its end are concatenated on C."""
     size = dict(zip(("height", "width"), GRID, strict=True)) if grid else {}
     try:
         return sf.build(config, channels, **size)

@@ -60,8 +60,8 @@ def build_tree(root: Node, sizes: Sizes, faults: Iterable[tuple[str, str]] = ())
 class ModuleBuilder:
     """Builds modules from nodes and records the faults.
 
-    Methods raise FaultyNode where a node cannot be built. Nodes side by side are all built before that, so that one pass
-    finds as many faults as it can.
+    Methods raise FaultyNode if a node cannot be built. Of parallel nodes all are built before that, so that one pass finds
+    as many faults as possible.
     """
 
     def __init__(self, faults: Iterable[tuple[str, str]] = ()) -> None:
@@ -73,7 +73,7 @@ class ModuleBuilder:
         """Builds a whole config; its output must be one map on the grid of the input."""
         module, out = self.build_node(node, sizes, size_variables(sizes))
         if out["S"] != 1:
-            text = f"puts {out['S']} maps side by side on S, and nothing joins them later, as pool: {{over: S, by: sum}} would"
+            text = f"leaves {out['S']} maps on S, and a block returns one: join them, for example by pool: {{over: S, by: sum}}"
             self.faults.append((out.stacked_at or str(node.location), text))
         if any(out[axis] != 1 for axis in out.spatial_axes if axis not in out.grid):
             self._record(node.location, f"leaves sizes of {out} (S x C x H x W), and a grid of W has no H")
@@ -159,7 +159,7 @@ class ModuleBuilder:
         try:
             axes = find_upsample_axes(node.apply, sizes, out)
         except InvalidValue as error:
-            since = f"; maps lie side by side on S since {out.stacked_at}" if out["S"] not in (1, sizes["S"]) else ""
+            since = f"; S holds several maps since {out.stacked_at}" if out["S"] not in (1, sizes["S"]) else ""
             self._fail(node.location, f"{error}{since}")
         return Unit(squeeze, excite, gate, node.apply, axes), sizes
 
@@ -175,7 +175,7 @@ class ModuleBuilder:
         return Parallel(_module_dict(branches), trunk, _module_dict(heads) if node.branch_heads else None, node.fuse), out
 
     def _children(self, nodes: Mapping[str, tuple[Node, Sizes]], names: Names) -> dict[str, Built]:
-        """Builds nodes side by side, each for its own sizes."""
+        """Builds parallel nodes, each for its own input sizes."""
         built: dict[str, Built] = {}
         for name, (node, sizes) in nodes.items():
             with suppress(FaultyNode):

@@ -1,7 +1,8 @@
-"""The operators of the package; importing it registers them. One family a file, none of them knows a config."""
+"""The operators of the package, one family per file; importing this room registers them.
 
-from . import attention, conv, layout, linear, norm, pool, spectrum
-from . import elementwise as gate
-from . import unfold as neighbourhood
+Sizes and parameters come in, an nn.Module goes out. May import errors, shapes, config (registry and schema) and kernels.
+"""
 
-__all__ = ["attention", "conv", "gate", "layout", "linear", "neighbourhood", "norm", "pool", "spectrum"]
+from . import attention, conv, elementwise, layout, linear, norm, pool, spectrum, unfold
+
+__all__ = ["attention", "conv", "elementwise", "layout", "linear", "norm", "pool", "spectrum", "unfold"]

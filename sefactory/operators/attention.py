@@ -1,4 +1,4 @@
-"""Weights between the indices of axes, from the data itself."""
+"""Attention among the indices of named axes."""
 
 import math
 from typing import Literal
@@ -15,16 +15,17 @@ from .parameters import exact_div, inverse_permutation, normal_parameter
 from .precision import in_float32
 
 Similarity = Literal["dot", "cosine"]
-LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 class Attention(nn.Module):
-    """y_i = sum_j softmax_j(scale q_i . k_j) v_j among the tokens; every axis but tokens and features is batch.
+    """y_i = sum_j softmax_j(scale q_i . k_j) v_j over the tokens; axes that are neither tokens nor features are batch axes.
 
-    With key width d the channels are q (heads d), k (heads d), v (the rest), each cut into heads; else q = k = v = x.
-    x_BSCHW -> y_BSCHW with the width of v. Where C is a token the tokens are the channels of a head.
-    cosine: q and k have length 1. factored: y_i = scale softmax_d(q_i) . sum_j softmax_j(k_j) v_j, linear in the tokens.
-    position: (2, heads d, P), one length for each token axis, added to q and k, resized linearly to the tokens.
+    x_BSCHW -> y_BSCHW with the channels of v. With `key`, the channels of x are q (heads x key), k (heads x key) and v (the
+    rest), each split into heads; without it, q = k = v = x. Where C is a token axis, the channels of a head are the tokens.
+    cosine: q and k are normalised to length 1. factored: y_i = scale softmax_d(q_i) . sum_j softmax_j(k_j) v_j, which is
+    linear in the number of tokens. position: (2, heads x key, P), one length P for each token axis; it is resized linearly
+    to the tokens and added to q and k.
     """
 
     def __init__(
@@ -46,34 +47,35 @@ class Attention(nn.Module):
         self.width = channels if key is None else key * heads
         self.sizes = sizes if key is None else sizes.replace({"C": channels - 2 * self.width})
         self.features, self.tokens = sizes.dims(features), sizes.dims(tokens)
-        axes = sizes.axes.replace("C", "hC")  # C cut into heads
-        arranged = sizes.axes_except(tokens, features) + "h" + features + tokens
-        self.order = (0, *(axes.index(axis) + 1 for axis in arranged))
-        self.back = inverse_permutation(self.order)
+        axes = sizes.axes.replace("C", "hC")  # C is split into heads h
+        permuted_axes = sizes.axes_except(tokens, features) + "h" + features + tokens
+        self.permutation = (0, *(axes.index(axis) + 1 for axis in permuted_axes))
+        self.inverse = inverse_permutation(self.permutation)
         self.position: nn.Parameter | None = None
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         q = k = v = x_BSCHW
         if self.key is not None:
             q, k, v = torch.split(x_BSCHW, [self.width, self.width, self.sizes.number("C")], dim=2)
-        q_NHDT, k_NHDT, v_NHDT = (self._flat(self._heads(part)) for part in (q, k, v))
+        q_NHDT, k_NHDT, v_NHDT = (self._flatten(self._split_heads(part)) for part in (q, k, v))
         if self.position is not None:
             size = [x_BSCHW.shape[dim] for dim in self.tokens]
             q_HDT, k_HDT = split_positions(self.position, size, self.heads)
             q_NHDT, k_NHDT = q_NHDT + q_HDT, k_NHDT + k_HDT
-        y_NHDT = self._attended(q_NHDT, k_NHDT, v_NHDT)
-        return y_NHDT.reshape(self._heads(v).shape).permute(self.back).flatten(2, 3)
+        y_NHDT = self._attend(q_NHDT, k_NHDT, v_NHDT)
+        return y_NHDT.reshape(self._split_heads(v).shape).permute(self.inverse).flatten(2, 3)
 
-    def _heads(self, x_BSCHW: Tensor) -> Tensor:
+    def _split_heads(self, x_BSCHW: Tensor) -> Tensor:
         """(batch axes, heads, feature axes of a head, token axes of a head)."""
-        return torch.unflatten(x_BSCHW, 2, (self.heads, x_BSCHW.shape[2] // self.heads)).permute(self.order)
+        return torch.unflatten(x_BSCHW, 2, (self.heads, x_BSCHW.shape[2] // self.heads)).permute(self.permutation)
 
-    def _flat(self, x: Tensor) -> Tensor:
-        last = x.dim() - len(self.tokens)
-        first = last - len(self.features)
-        return x.flatten(last).flatten(first, last - 1).flatten(0, first - 2)
+    def _flatten(self, x: Tensor) -> Tensor:
+        """x_NHDT: the batch axes, the feature axes and the token axes are one dimension each."""
+        first_token = x.dim() - len(self.tokens)
+        first_feature = first_token - len(self.features)
+        return x.flatten(first_token).flatten(first_feature, first_token - 1).flatten(0, first_feature - 2)
 
-    def _attended(self, q_NHDT: Tensor, k_NHDT: Tensor, v_NHDT: Tensor) -> Tensor:
+    def _attend(self, q_NHDT: Tensor, k_NHDT: Tensor, v_NHDT: Tensor) -> Tensor:
         if not self.factored:
             weight_NHTT = in_float32(self._weights, q_NHDT, k_NHDT).to(v_NHDT.dtype)
             return v_NHDT @ weight_NHTT.transpose(-2, -1)
@@ -82,22 +84,22 @@ class Attention(nn.Module):
         return context_NHVD @ q_NHDT
 
     def _weights(self, q_NHDT: Tensor, k_NHDT: Tensor) -> Tensor:
-        """softmax_j(scale q_i . k_j), (N, H, T, T). In float32 also for half types: the energies overflow at real sizes."""
-        q_NHDT, k_NHDT = self._directions(q_NHDT, k_NHDT)
+        """softmax_j(scale q_i . k_j), (N, H, T, T). Half precision would overflow at real sizes, so it is called in float32."""
+        q_NHDT, k_NHDT = self._normalize(q_NHDT, k_NHDT)
         return ((self.scale * q_NHDT).transpose(-2, -1) @ k_NHDT).softmax(-1)
 
     def _factors(self, q_NHDT: Tensor, k_NHDT: Tensor) -> tuple[Tensor, Tensor]:
         """scale softmax_d(q) and softmax_j(k), each (N, H, D, T)."""
-        q_NHDT, k_NHDT = self._directions(q_NHDT, k_NHDT)
+        q_NHDT, k_NHDT = self._normalize(q_NHDT, k_NHDT)
         return self.scale * q_NHDT.softmax(-2), k_NHDT.softmax(-1)
 
-    def _directions(self, q_NHDT: Tensor, k_NHDT: Tensor) -> tuple[Tensor, Tensor]:
+    def _normalize(self, q_NHDT: Tensor, k_NHDT: Tensor) -> tuple[Tensor, Tensor]:
         if self.similarity == "dot":
             return q_NHDT, k_NHDT
         return F.normalize(q_NHDT, dim=-2), F.normalize(k_NHDT, dim=-2)
 
     def macs(self, x: Tensor, y: Tensor) -> int:
-        """Multiply-adds, each head and batch entry: T^2 (d_qk + d_v); factored, of the context and q's sums: 2 T d_qk d_v."""
+        """Multiply-adds per head and batch entry: T^2 (d_qk + d_v); factored, 2 T d_qk d_v for the context and its use."""
         query = x.numel() // x.shape[2] * self.width
         if self.factored:
             features = math.prod(x.shape[dim] for dim in self.features if dim != 2)
@@ -106,17 +108,17 @@ class Attention(nn.Module):
         return tokens * (self.width // self.heads if 2 in self.tokens else 1) * (query + y.numel())
 
     def extra_repr(self) -> str:
-        said = f"key={self.key}, heads={self.heads}, scale={self.scale:.4g}, similarity={self.similarity!r}"
-        return f"{said}, factored" if self.factored else said
+        text = f"key={self.key}, heads={self.heads}, scale={self.scale:.4g}, similarity={self.similarity!r}"
+        return f"{text}, factored" if self.factored else text
 
 
 def resize_positions(position: Tensor, size: list[int]) -> Tensor:
-    """(2, heads x width, P...) at another number of tokens along each axis."""
-    return F.interpolate(position, size=size, mode=LINEAR[len(size)], align_corners=False)
+    """Returns (2, heads x key, *size): the embeddings (2, heads x key, P...) interpolated linearly, half-pixel centres."""
+    return F.interpolate(position, size=size, mode=INTERPOLATION[len(size)], align_corners=False)
 
 
 def split_positions(position: Tensor, size: list[int], heads: int) -> tuple[Tensor, Tensor]:
-    """Positions of q and of k for a grid of tokens, each (heads, width of a head, tokens): (bi)linear, half-pixel centres."""
+    """Returns the embeddings of q and of k for a grid of tokens, each (heads, key, tokens)."""
     q_HDT, k_HDT = torch.unflatten(resize_positions(position, size).flatten(2), 1, (heads, position.shape[1] // heads))
     return q_HDT, k_HDT
 
@@ -132,21 +134,21 @@ def attention(
     factored: bool = False,
     similarity: Similarity = "dot",
 ) -> Attention:
-    """Weights among the indices of the token axes (arXiv:1809.02983, eqs. 1-4); features are C, or H and W where C is a token.
+    """Attention among the indices of the token axes; the features are C, or H and W where C is a token axis.
 
-    With `key` the channels are read as q, k, v and the scale is key^-0.5 (1 where C is a token); else q = k = v and it is 1.
-    `factored` never makes a weight for each pair of tokens (arXiv:1812.01243); channels as tokens in heads with
-    `similarity: cosine` are cross-covariance attention (arXiv:2106.09681).
+    With `key`, the channels hold q, k and v, and the scale is key^-0.5 (1 where C is a token axis); without it q = k = v and
+    the scale is 1 (arXiv:1809.02983, equations 1 to 4). `factored` is linear attention, without a weight for each pair of
+    tokens (arXiv:1812.01243). Channels as tokens with heads and `similarity: cosine` are cross-covariance attention
+    (arXiv:2106.09681).
     """
     features = "".join(axis for axis in sizes.spatial_axes if axis not in tokens) if "C" in tokens else "C"
     if not features:
         raise InvalidValue(f"tokens {tokens} leave no axis for the features")
-    if sizes.has_unit_axes(tokens) and not set(tokens) <= set(sizes.spatial_axes) - set(
-        sizes.grid
-    ):  # an axis that data lack is no mistake
+    absent = set(sizes.spatial_axes) - set(sizes.grid)  # H of a sequence has size 1, and a config for maps may name it
+    if sizes.has_unit_axes(tokens) and not set(tokens) <= absent:
         raise InvalidValue(f"tokens {tokens} have size 1: there is nothing to attend to")
     width = _width(sizes, tokens, key, heads)
-    lengths = _lengths(tokens, position)
+    lengths = _position_lengths(tokens, position)
     scale = scale if scale is not None else 1.0 if key is None or "C" in tokens else float(key**-0.5)
     module = Attention(sizes, tokens, features, key, heads, scale, factored=factored, similarity=similarity)
     if lengths:
@@ -155,7 +157,7 @@ def attention(
 
 
 def _width(sizes: Sizes, tokens: str, key: int | None, heads: int) -> int:
-    """Channels of q and of k. Raises Refused where q, k and v do not fit."""
+    """The number of channels of q, and of k. Raises InvalidValue where q, k and v do not fit."""
     channels = sizes.number("C")
     width = channels if key is None else heads * key
     if key is not None and 2 * width >= channels:
@@ -168,12 +170,12 @@ def _width(sizes: Sizes, tokens: str, key: int | None, heads: int) -> int:
     return width
 
 
-def _lengths(tokens: str, position: int | list[int] | None) -> list[int]:
-    """How many positions are learned along each token axis; none at all without `position`."""
+def _position_lengths(tokens: str, position: int | list[int] | None) -> list[int]:
+    """The number of embeddings along each token axis; empty without `position`."""
     if position is None:
         return []
     if "C" in tokens:
-        raise InvalidValue("position is cut from the channels, and C is a token axis")
+        raise InvalidValue("position needs spatial tokens, and C is a token axis")
     lengths = [position] if isinstance(position, int) else position
     if len(lengths) == len(tokens):
         return lengths

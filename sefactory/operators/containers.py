@@ -1,9 +1,8 @@
-"""The three ways to compose, the unit y = apply(x, gate(excite(squeeze(x))))."""
+"""The modules that compose others: sequences, parallel branches, and the unit y = apply(x, gate(excite(squeeze(x))))."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
-from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +19,8 @@ FUSES: dict[str, Callable[[Sequence[Tensor]], Tensor]] = {
     "max": lambda maps: reduce(torch.maximum, maps),
     "min": lambda maps: reduce(torch.minimum, maps),
     "difference": lambda maps: reduce(torch.sub, maps),
-    "stack": lambda maps: _end_to_end(maps, 1),
-    "concat": lambda maps: _end_to_end(maps, 2),
+    "stack": lambda maps: _broadcast_concat(maps, 1),
+    "concat": lambda maps: _broadcast_concat(maps, 2),
 }
 FUSE_AXIS = {"stack": "S", "concat": "C"}
 
@@ -34,58 +33,62 @@ APPLIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def _end_to_end(maps: Sequence[Tensor], dim: int) -> Tensor:
-    """Concatenation of maps whose other axes broadcast."""
+def _broadcast_concat(maps: Sequence[Tensor], dim: int) -> Tensor:
+    """Concatenates maps along one dimension; the other dimensions are broadcast."""
     shapes = [list(t.shape) for t in maps]
-    common = list(torch.broadcast_shapes(*[s[:dim] + [1] + s[dim + 1 :] for s in shapes]))
-    return torch.cat([t.expand(common[:dim] + [s[dim]] + common[dim + 1 :]) for t, s in zip(maps, shapes, strict=True)], dim)
+    common = list(torch.broadcast_shapes(*[shape[:dim] + [1] + shape[dim + 1 :] for shape in shapes]))
+    return torch.cat([t.expand(common[:dim] + [t.shape[dim]] + common[dim + 1 :]) for t in maps], dim)
 
 
 def fused_sizes(fuse: str, branches: Sequence[Sizes]) -> Sizes:
-    """The sizes of the fused branches; stack adds up S, concat adds up C, axes of size 1 are stretched."""
+    """Returns the sizes of the fused branches: stack adds up S, concat adds up C, and axes of size 1 are broadcast.
+
+    Raises InvalidValue for branches that do not broadcast.
+    """
     return broadcast(branches, along=FUSE_AXIS.get(fuse, ""))
 
 
 def find_upsample_axes(apply: str, x: Sizes, gate: Sizes) -> str:
-    """The grid axes along which a gate is coarser than its map and has to be brought to it.
+    """Returns the axes along which a gate has a lower resolution than its map x and is upsampled to it.
 
-    Raises Refused for a gate that does not fit.
+    Raises InvalidValue for a gate that does not broadcast against x.
     """
     maps = 2 if apply == "scale_shift" else 1
     if apply == "scale_shift" and gate["S"] != 2:
-        raise InvalidValue(f"scale_shift takes two maps side by side on S, a scale and a shift, and the gate has {gate['S']}")
-    coarse = ""
+        raise InvalidValue(f"scale_shift needs two maps on S, a scale and a shift, and the gate has {gate['S']}")
+    axes = ""
     for axis in x.axes:
-        have, want = gate[axis], x[axis]
-        if have in (1, want) or (axis == "S" and have == maps):
+        size, target = gate[axis], x[axis]
+        if size in (1, target) or (axis == "S" and size == maps):
             continue
-        if axis not in x.spatial_axes or not is_at_most(have, want):
-            raise InvalidValue(f"the gate does not fit its map: {axis} is {have} against {want} (gate {gate}, map {x})")
-        coarse += axis
-    return coarse
+        if axis not in x.spatial_axes or not is_at_most(size, target):
+            raise InvalidValue(f"the gate does not fit its map: {axis} is {size} against {target} (gate {gate}, map {x})")
+        axes += axis
+    return axes
 
 
 def shared_trunk_sizes(branches: Sequence[Sizes]) -> Sizes:
-    """What a shared trunk sees: the positions of all branches, one after the other, on H.
+    """Returns the sizes of the input of a shared trunk: the positions of all branches, concatenated on H.
 
-    Raises Refused where S or C differ.
+    Raises InvalidValue for branches that differ in S or C.
     """
     for axis in "SC":
-        if len(found := {branch[axis] for branch in branches}) > 1:
-            raise InvalidValue(f"a shared trunk needs branches of one {axis}; they have {join_words(map(str, found))}")
+        if len(sizes := {branch[axis] for branch in branches}) > 1:
+            raise InvalidValue(f"a shared trunk needs branches of one {axis}; they have {join_words(map(str, sizes))}")
     first = branches[0]
-    spaces = tuple(tuple(branch[axis] for axis in first.spatial_axes) for branch in branches)
-    areas = [prod(known) for space in spaces if len(known := [n for n in space if isinstance(n, int)]) == len(space)]
-    positions: Dim = sum(areas) if len(areas) == len(spaces) else SymbolicDim(spaces)
-    seen = first.replace({**dict.fromkeys(first.spatial_axes, 1), "H": positions})
-    return replace(seen, grid="H") if first.grid == "W" else seen
+    grids = tuple(tuple(branch[axis] for axis in first.spatial_axes) for branch in branches)
+    positions = SymbolicDim(grids)
+    is_known = all(isinstance(dim, int) for grid in grids for dim in grid)
+    height: Dim = positions.evaluate({}) if is_known else positions
+    joined = first.replace({**dict.fromkeys(first.spatial_axes, 1), "H": height})
+    return replace(joined, grid="H") if first.grid == "W" else joined
 
 
 reserve_attributes({*dir(nn.Module()), "training"})
 
 
 class Sequential(nn.Module):
-    """Children by name, one after the other; without children the identity."""
+    """y = f_n(... f_2(f_1(x))) for its children in order; the identity without children. Names may be those of dict methods."""
 
     def __init__(self, steps: Iterable[tuple[str, nn.Module]]) -> None:
         super().__init__()
@@ -99,7 +102,7 @@ class Sequential(nn.Module):
 
 
 class ModuleDict(nn.Module):
-    """Children by name, side by side; the owner says what becomes of them."""
+    """Holds the branches by name; unlike in torch's ModuleDict, a name may be that of a dict method, such as `values`."""
 
     def __init__(self, branches: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -107,7 +110,7 @@ class ModuleDict(nn.Module):
 
 
 class Series(nn.Module):
-    """Steps under the name `series`."""
+    """y = series(x): a sequence whose steps have the path `series.NAME`."""
 
     def __init__(self, series: Sequential) -> None:
         super().__init__()
@@ -119,7 +122,7 @@ class Series(nn.Module):
 
 
 class Unit(nn.Module):
-    """y = apply(x, gate(excite(squeeze(x)))); a gate coarser than x is first brought to its grid (nearest)."""
+    """y = apply(x, gate(excite(squeeze(x)))); along `upsample_axes` the gate is first upsampled to x (nearest neighbour)."""
 
     def __init__(self, squeeze: Sequential, excite: Sequential, gate: Sequential, apply_mode: str, upsample_axes: str) -> None:
         super().__init__()
@@ -133,7 +136,7 @@ class Unit(nn.Module):
         return APPLIES[self.apply_mode](x_BSCHW, gate)
 
     def elements(self, x: Tensor, y: Tensor) -> int:
-        """Values that the application reads."""
+        """Values that are read to apply the gate."""
         return 2 * x.numel()
 
     def extra_repr(self) -> str:
@@ -141,7 +144,7 @@ class Unit(nn.Module):
 
 
 def upsample_to(gate: Tensor, x: Tensor, axes: str) -> Tensor:
-    """The gate upsampled to the size of x along `axes` (nearest neighbour)."""
+    """Returns the gate upsampled to the size of x along `axes` (nearest neighbour)."""
     space = "HW" if x.dim() == 5 else "DHW"
     size = [x.shape[i] if axis in axes else gate.shape[i] for i, axis in enumerate(space, 3)]
     y = F.interpolate(gate.flatten(0, 1), size=size, mode="nearest")
@@ -149,7 +152,10 @@ def upsample_to(gate: Tensor, x: Tensor, axes: str) -> Tensor:
 
 
 class Parallel(nn.Module):
-    """fuse_i own_i(shared(branch_i(x))): branches side by side, a trunk that sees all their positions, steps of their own."""
+    """y = fuse_i own_i(shared(branch_i(x))): parallel branches, an optional shared trunk, optional heads of single branches.
+
+    The shared trunk sees the positions of all branches at once, so that a batch norm in it has common statistics.
+    """
 
     def __init__(self, parallel: ModuleDict, shared: Sequential | None, own: ModuleDict | None, fuse: str) -> None:
         super().__init__()
@@ -167,16 +173,15 @@ class Parallel(nn.Module):
         return FUSES[self.fuse](maps)
 
     def elements(self, x: Tensor, y: Tensor) -> int:
-        """Values that the fuse reads, its branches stretched to one another."""
-        along = {"stack": 1, "concat": 1}.get(self.fuse, len(self.parallel._modules))
-        return along * y.numel()
+        """Values that are read to fuse the branches, after broadcasting."""
+        return y.numel() * (1 if self.fuse in FUSE_AXIS else len(self.parallel._modules))
 
     def extra_repr(self) -> str:
         return f"fuse={self.fuse}"
 
 
 def _apply_shared(trunk: Sequential, maps: Sequence[Tensor]) -> list[Tensor]:
-    """The maps behind a shared trunk, which sees the positions of all of them end to end on H."""
+    """Returns the outputs of a shared trunk, which is applied to the positions of all maps, concatenated on H."""
     flat_maps = [y.flatten(3) for y in maps]
     joined = torch.cat(flat_maps, dim=3).unsqueeze(-1)
     if maps[0].dim() > joined.dim():  # x_BSCDHW: a depth of 1 stands before H

@@ -1,4 +1,4 @@
-"""Element by element: activations, gates, fixed and learned factors."""
+"""Elementwise operators: activations, softmax, fixed and learned scales, dropout."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ from .parameters import broadcast_to_map, init_parameter
 
 
 class Elementwise(nn.Module):
-    """A function of torch, by its name."""
+    """y = f(x) for a function of torch, given by its name."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Elementwise(nn.Module):
 
 
 def _register(name: str, module: Callable[[], nn.Module], formula: str) -> None:
-    """An operator without parameters from a torch module."""
+    """Registers an operator without parameters whose module is one of torch."""
 
     def make(sizes: Sizes) -> nn.Module:
         return module()
@@ -45,19 +45,19 @@ _register("tanh", nn.Tanh, "tanh(x)")
 _register("relu", nn.ReLU, "max(x, 0)")
 _register("relu6", nn.ReLU6, "min(max(x, 0), 6)")
 _register("silu", nn.SiLU, "x / (1 + exp(-x))")
-_register("gelu", nn.GELU, "x Phi(x), exact")
+_register("gelu", nn.GELU, "x Phi(x), exact, not the tanh approximation")
 _register("hard_swish", nn.Hardswish, "x relu6(x + 3) / 6")
 _register("softplus", nn.Softplus, "log(1 + exp(x))")
 _register("abs", partial(Elementwise, "abs"), "|x|")
 _register("square", partial(Elementwise, "square"), "x^2")
-_register("sqrt", partial(Elementwise, "sqrt"), "sqrt(x), of values from 0")
+_register("sqrt", partial(Elementwise, "sqrt"), "sqrt(x), x >= 0")
 _register("exp", partial(Elementwise, "exp"), "exp(x)")
-_register("log", partial(Elementwise, "log"), "log(x), of values above 0")
+_register("log", partial(Elementwise, "log"), "log(x), x > 0")
 _register("identity", nn.Identity, "x")
 
 
 class Softmax(nn.Module):
-    """exp(x) / sum exp(x) over some axes together."""
+    """y = exp(x) / sum exp(x), the sum over one or several axes together."""
 
     def __init__(self, dims: tuple[int, ...]) -> None:
         super().__init__()
@@ -74,24 +74,24 @@ class Softmax(nn.Module):
 
 @operator("softmax")
 def softmax(sizes: Sizes, over: Axes) -> Softmax:
-    """Weights that sum to one over the axes."""
+    """Softmax over the named axes together: weights that sum to one."""
     if sizes.has_unit_axes(over):
         raise InvalidValue(f"over {over} of size 1 it would be 1 everywhere; the sizes (S x C x H x W) are {sizes}")
     return Softmax(sizes.dims(over))
 
 
 class Gain(nn.Module):
-    """w x + b, one w (and b) for each index of the `each` axes. weight, bias: (each...)."""
+    """y = w x + b with one w and b for each index of the `each` axes. weight, bias: (each...)."""
 
     def __init__(self, sizes: Sizes, each: str, bias: bool, start: float, bias_start: float) -> None:
         super().__init__()
-        self.each, self.map_sizes = each, sizes
+        self.each, self.input_sizes = each, sizes
         self.weight = init_parameter(sizes.numbers(each), start=start)
         self.bias = init_parameter(sizes.numbers(each), start=bias_start) if bias else None
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        y = x_BSCHW * broadcast_to_map(self.weight, self.each, self.map_sizes)
-        return y if self.bias is None else y + broadcast_to_map(self.bias, self.each, self.map_sizes)
+        y = x_BSCHW * broadcast_to_map(self.weight, self.each, self.input_sizes)
+        return y if self.bias is None else y + broadcast_to_map(self.bias, self.each, self.input_sizes)
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, each={self.each!r}"
@@ -99,15 +99,15 @@ class Gain(nn.Module):
 
 @operator("gain")
 def gain(sizes: Sizes, each: NoAxes = "", bias: bool = False, start: Real = 0, bias_start: Real = 0) -> Gain:
-    """Learned factor (and term) for each index of the named axes, shared along the rest.
+    """Learned scale w x, or w x + b with `bias`, for each index of the named axes; the other axes share it.
 
-    The factor begins at `start`, the term at `bias_start`.
+    The initial scale is `start`, the initial bias `bias_start`.
     """
     return Gain(sizes, each, bias, start, bias_start)
 
 
 class Affine(nn.Module):
-    """scale x + shift, fixed."""
+    """y = scale x + shift with fixed numbers."""
 
     def __init__(self, scale: float, shift: float) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ def affine(sizes: Sizes, scale: Real = 1, shift: Real = 0) -> Affine:
 
 
 class Clamp(nn.Module):
-    """min(max(x, low), high), each bound where there is one."""
+    """y = min(max(x, low), high); a bound that is None is left out."""
 
     def __init__(self, low: float | None, high: float | None) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class Clamp(nn.Module):
 
 @operator("clamp")
 def clamp(sizes: Sizes, min: Real | None = None, max: Real | None = None) -> Clamp:
-    """x, but at least `min` and at most `max`; at least one of them is given."""
+    """x limited to the range from `min` to `max`; one of the two may be left out."""
     if min is None and max is None:
         raise InvalidValue("needs min, max or both")
     if min is not None and max is not None and min > max:
@@ -151,7 +151,7 @@ def clamp(sizes: Sizes, min: Real | None = None, max: Real | None = None) -> Cla
 
 
 class Dropout(nn.Module):
-    """In training x m / (1 - p), m = 0 with probability p and else 1, one m along all of `dims`; in eval x."""
+    """y = x m / (1 - p) in training, m = 0 with probability p and else 1, one m along all of `dims`; y = x in eval mode."""
 
     def __init__(self, p: float, dims: tuple[int, ...]) -> None:
         super().__init__()
@@ -169,5 +169,5 @@ class Dropout(nn.Module):
 
 @operator("dropout")
 def dropout(sizes: Sizes, p: Fraction = 0.1, over: NoAxes = "") -> Dropout:
-    """Zeros with probability p in training, whole axes together (`over: HW` drops channels, as Dropout2d does); x in eval."""
+    """Dropout with probability p; axes of `over` are dropped as a whole (`over: HW` drops channels, as nn.Dropout2d does)."""
     return Dropout(p, sizes.dims(over))

@@ -1,4 +1,4 @@
-"""Moving what is there: parts of an axis, C to S and back, another grid."""
+"""Rearranging a map: a slice of an axis, C to S and back, another grid."""
 
 import math
 from typing import Annotated, Literal
@@ -18,7 +18,7 @@ Scale = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
 
 
 class Slice(nn.Module):
-    """x[start:stop] along one axis."""
+    """y = x[start:stop] along one axis."""
 
     def __init__(self, sizes: Sizes, axis: str, start: int, stop: int) -> None:
         super().__init__()
@@ -45,13 +45,15 @@ def slice_(sizes: Sizes, start: Index = 0, stop: Size | None = None, over: Axes 
 
 
 class Stack(nn.Module):
-    """C to S: each of `groups` groups of channels is cut into `parts`; the p-th parts of all groups make the p-th map."""
+    """C to S: each of `groups` groups of channels is split into `parts`; map p on S holds part p of every group.
+
+    x_B1CHW -> y_BSCHW with S = parts and C divided by parts.
+    """
 
     def __init__(self, sizes: Sizes, parts: int, groups: int) -> None:
         super().__init__()
-        channels = sizes.number("C")
         self.parts, self.groups = parts, groups
-        self.sizes = sizes.replace({"S": parts, "C": exact_div("C of", channels, parts * groups) * groups})
+        self.sizes = sizes.replace({"S": parts, "C": exact_div("C of", sizes.number("C"), parts * groups) * groups})
 
     def forward(self, x_B1CHW: Tensor) -> Tensor:
         x_BGSCHW = torch.unflatten(x_B1CHW.squeeze(1), 1, (self.groups, self.parts, -1))
@@ -63,14 +65,14 @@ class Stack(nn.Module):
 
 @operator("stack")
 def stack(sizes: Sizes, parts: Size = 2, groups: Size = 1) -> Stack:
-    """Cuts C into `parts` maps side by side on S (within each of `groups` groups). Needs S = 1."""
+    """Splits C into `parts` parallel maps on S, within each of `groups` groups. Needs S = 1."""
     if sizes["S"] != 1:
         raise InvalidValue(f"needs S = 1, and S holds {sizes['S']} maps")
     return Stack(sizes, parts, groups)
 
 
 class Unstack(nn.Module):
-    """S to C, the inverse of Stack with the same groups."""
+    """S to C: the inverse of Stack with the same groups. x_BSCHW -> y_B1CHW with C multiplied by S."""
 
     def __init__(self, sizes: Sizes, groups: int) -> None:
         super().__init__()
@@ -88,26 +90,26 @@ class Unstack(nn.Module):
 
 @operator("unstack")
 def unstack(sizes: Sizes, groups: Size = 1) -> Unstack:
-    """Lays the maps on S end to end on C (within each of `groups` groups), the inverse of `stack`."""
+    """Concatenates the maps on S along C, within each of `groups` groups: the inverse of `stack`."""
     return Unstack(sizes, groups)
 
 
 class Resize(nn.Module):
-    """x on another grid: nearest, bilinear between half-pixel centres (align_corners=False), or area, the adaptive mean.
+    """x on another grid: nearest neighbour, bilinear with half-pixel centres (align_corners=False), or area (adaptive mean).
 
-    x_BSCHW -> y_BSCHW with the grid as `to` says, or finer or coarser by a whole factor: n * times, ceil(n / step).
+    x_BSCHW -> y_BSCHW with the grid that is written, or with n * multiplier or ceil(n / divisor) for each size n of it.
     """
 
-    def __init__(self, sizes: Sizes, grid: dict[str, Dim], times: int, step: int, mode: str) -> None:
+    def __init__(self, sizes: Sizes, grid: dict[str, Dim], multiplier: int, divisor: int, mode: str) -> None:
         super().__init__()
-        self.sizes, self.times, self.step = sizes.replace(grid), times, step
+        self.sizes, self.multiplier, self.divisor = sizes.replace(grid), multiplier, divisor
         self.mode = "trilinear" if mode == "bilinear" and len(sizes.spatial_axes) == 3 else mode
-        extents = [self.sizes[axis] for axis in sizes.spatial_axes]
-        self.fixed = [extent if isinstance(extent, int) else None for extent in extents]
+        dims = [self.sizes[axis] for axis in sizes.spatial_axes]
+        self.fixed_size = [dim if isinstance(dim, int) else None for dim in dims]
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        have = x_BSCHW.shape[3:]
-        size = [-(-n * self.times // self.step) if fixed is None else fixed for n, fixed in zip(have, self.fixed, strict=True)]
+        sizes = zip(x_BSCHW.shape[3:], self.fixed_size, strict=True)
+        size = [-(-n * self.multiplier // self.divisor) if fixed is None else fixed for n, fixed in sizes]
         y = F.interpolate(x_BSCHW.flatten(0, 1), size=size, mode=self.mode)
         return torch.unflatten(y, 0, x_BSCHW.shape[:2])
 
@@ -119,7 +121,7 @@ class Resize(nn.Module):
 def resize(
     sizes: Sizes, to: Sides | None = None, scale: Scale | None = None, mode: Literal["nearest", "bilinear", "area"] = "nearest"
 ) -> Resize:
-    """Interpolates to the grid `to: [h, w]`, or by `scale`: 2 doubles it, 1/2 gives ceil(H/2) x ceil(W/2)."""
+    """Interpolates to the grid `to: [h, w]`, or by a factor: `scale: 1/2` gives ceil(H/2) x ceil(W/2)."""
     if (to is None) == (scale is None):
         raise InvalidValue("needs to or scale" if to is None else "to and scale exclude each other")
     grid = sizes.grid
@@ -128,11 +130,11 @@ def resize(
     if to is not None:
         return Resize(sizes, dict(zip(grid, to, strict=True)), 1, 1, mode)
     assert scale is not None
-    times, step = round(scale), round(1 / scale)
-    if times >= 1 and times == scale:
-        return Resize(sizes, {axis: multiply(sizes[axis], times) for axis in grid}, times, 1, mode)
-    if step >= 1 and math.isclose(step * scale, 1, rel_tol=1e-9):
-        return Resize(sizes, {axis: ceil_div(sizes[axis], step) for axis in grid}, 1, step, mode)
+    multiplier, divisor = round(scale), round(1 / scale)
+    if multiplier >= 1 and multiplier == scale:
+        return Resize(sizes, {axis: multiply(sizes[axis], multiplier) for axis in grid}, multiplier, 1, mode)
+    if divisor >= 1 and math.isclose(divisor * scale, 1, rel_tol=1e-9):
+        return Resize(sizes, {axis: ceil_div(sizes[axis], divisor) for axis in grid}, 1, divisor, mode)
     if not all(isinstance(sizes[axis], int) for axis in grid):
         raise InvalidValue(f"scale {scale:g} is no whole number and no 1/s: it needs a fixed grid, give {sizes.grid_arguments}")
     return Resize(sizes, {axis: max(math.floor(sizes.number(axis) * scale), 1) for axis in grid}, 1, 1, mode)

@@ -1,4 +1,4 @@
-"""Normalisation over axes, the batch, or groups of channels."""
+"""Normalisation over the batch, over axes, or over groups of channels."""
 
 import math
 
@@ -14,10 +14,10 @@ from .precision import sum_keepdim
 
 
 class BatchNorm(nn.Module):
-    """w (x - mean) / sqrt(var + eps) + b, statistics over the batch and all axes but `each`; arXiv:1502.03167.
+    """y = w (x - mean) / sqrt(var + eps) + b with statistics over the batch and all axes but `each` (arXiv:1502.03167).
 
-    running <- (1 - momentum) running + momentum batch, the variance unbiased. weight, bias, running_*: (each...).
-    Raises ValueError in training where there is one value for each statistic.
+    running = (1 - momentum) running + momentum batch, with the unbiased variance. weight, bias, running_*: (each...).
+    Raises ValueError in training if a statistic has a single value.
     """
 
     running_mean: Tensor
@@ -32,20 +32,22 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(shape))
         self.register_buffer("running_var", torch.ones(shape))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
-        own = sizes.dims(each)
-        self.lead = first = min(own)
-        self.order = (*range(first), *own, *[dim for dim in range(first + 1, len(sizes.axes) + 1) if dim not in own])
-        self.back = inverse_permutation(self.order)
+        # The `each` axes move to the place of their first one; those before it are flattened into the batch.
+        each_dims = sizes.dims(each)
+        self.batch_dims = first = min(each_dims)
+        others = [dim for dim in range(first + 1, len(sizes.axes) + 1) if dim not in each_dims]
+        self.permutation = (*range(first), *each_dims, *others)
+        self.inverse = inverse_permutation(self.permutation)
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         if self.training:
             self.num_batches_tracked.add_(1)
-        x = x_BSCHW.permute(self.order)
-        flat = x.flatten(0, self.lead - 1).flatten(1, len(self.each))
+        x = x_BSCHW.permute(self.permutation)
+        x_NC = x.flatten(0, self.batch_dims - 1).flatten(1, len(self.each))
         mean, var = self.running_mean.flatten(), self.running_var.flatten()
         weight, bias = self.weight.flatten(), self.bias.flatten()
-        y = F.batch_norm(flat, mean, var, weight, bias, self.training, self.momentum, self.eps).reshape(x.shape)
-        return y.permute(self.back)
+        y = F.batch_norm(x_NC, mean, var, weight, bias, self.training, self.momentum, self.eps)
+        return y.reshape(x.shape).permute(self.inverse)
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, momentum={self.momentum}, eps={self.eps}"
@@ -53,12 +55,15 @@ class BatchNorm(nn.Module):
 
 @operator("batch_norm")
 def batch_norm(sizes: Sizes, each: Axes = "C", start: Real = 1, momentum: Fraction = 0.1, eps: Positive = 1e-5) -> BatchNorm:
-    """Batch normalisation with statistics for each index of the named axes; the weight begins at `start`."""
+    """Batch normalisation with separate statistics for each index of the named axes; `start` is the initial weight."""
     return BatchNorm(sizes, each, start, momentum, eps)
 
 
 class LayerNorm(nn.Module):
-    """Each position over its channels, then w x + b for each channel. weight, bias: (C)."""
+    """y_c = w_c (x_c - mean) / sqrt(var + eps) + b_c with statistics over the channels of each position.
+
+    x_BSCHW -> y_BSCHW. weight, bias: (C).
+    """
 
     def __init__(self, channels: int, start: float, eps: float) -> None:
         super().__init__()
@@ -75,12 +80,15 @@ class LayerNorm(nn.Module):
 
 @operator("layer_norm")
 def layer_norm(sizes: Sizes, eps: Positive = 1e-5, start: Real = 1) -> LayerNorm:
-    """Layer normalisation of each position over its channels (arXiv:1607.06450), affine."""
+    """Layer normalisation of each position over its channels, with a weight and a bias (arXiv:1607.06450)."""
     return LayerNorm(sizes.number("C"), start, eps)
 
 
 class GroupNorm(nn.Module):
-    """Groups of channels with their positions, each map on S by itself; then w x + b for each channel. weight, bias: (C)."""
+    """y_c = w_c (x_c - mean) / sqrt(var + eps) + b_c with statistics over a group of channels and all positions.
+
+    x_BSCHW -> y_BSCHW; each map on S has its own statistics. weight, bias: (C).
+    """
 
     def __init__(self, channels: int, groups: int, start: float, eps: float) -> None:
         super().__init__()
@@ -97,13 +105,13 @@ class GroupNorm(nn.Module):
 
 @operator("group_norm")
 def group_norm(sizes: Sizes, groups: Size = 1, eps: Positive = 1e-5, start: Real = 1) -> GroupNorm:
-    """Group normalisation (arXiv:1803.08494): groups of channels with their positions, affine for each channel."""
+    """Group normalisation: statistics over groups of channels and all positions, weight and bias (arXiv:1803.08494)."""
     exact_div("C of", sizes.number("C"), groups)
     return GroupNorm(sizes.number("C"), groups, start, eps)
 
 
 class Standardize(nn.Module):
-    """(x - mean) / sqrt(var + eps) over some axes of each sample; without parameters. One value alone becomes 0."""
+    """y = (x - mean) / sqrt(var + eps) with statistics over some axes of each sample; no parameters. A single value gives 0."""
 
     def __init__(self, dims: tuple[int, ...], eps: float, unbiased: bool) -> None:
         super().__init__()
@@ -121,5 +129,5 @@ class Standardize(nn.Module):
 
 @operator("standardize")
 def standardize(sizes: Sizes, over: Axes = "grid", eps: Positive = 1e-5, unbiased: bool = True) -> Standardize:
-    """(x - mean) / sqrt(var + eps) over the axes of each sample, no parameters."""
+    """(x - mean) / sqrt(var + eps) over the named axes of each sample, without parameters."""
     return Standardize(sizes.dims(over), eps, unbiased)

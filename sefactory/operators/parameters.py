@@ -47,7 +47,7 @@ def default_mix(sizes: Sizes, mix: str | None, *others: str) -> str:
     if not any("C" in other for other in others):
         return "C"
     if sizes["S"] != 1 and not any("S" in other for other in others):
-        raise InvalidValue(f"S holds {sizes['S']} maps side by side: write mix: S, or mix: '' to treat each alike")
+        raise InvalidValue(f"S holds {sizes['S']} maps: write mix: S to mix them, or mix: '' to treat each alike")
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Frequencies of a map as descriptors."""
+"""DCT coefficients of a map as descriptors."""
 
 import math
 from collections.abc import Sequence
@@ -20,52 +20,53 @@ Grid = Annotated[list[Bins], Field(min_length=1, max_length=3)]
 
 
 class Spectrum(nn.Module):
-    """y_c = sum_hw a_chw D_u(h) D_v(w), a the adaptive mean of the map to a grid: an orthonormal DCT-II coefficient (u, v).
+    """y_c = sum_hw a_chw D_u(h) D_v(w): the orthonormal DCT-II coefficient (u, v) of a, the adaptive mean of x to a grid.
 
-    x_BSCHW -> y_BSC11; the channels are cut into as many equal groups as there are frequencies, in the order written. A
-    frequency and the grid have one number for each axis of the map's grid.
-    The basis is computed at each call, so nothing of it is in the state (arXiv:2012.11879, equations 5 and 10).
+    x_BSCHW -> y_BSC11. The channels are split into as many equal groups as there are frequencies, in the order written. A
+    frequency and the grid have one number for each axis of the map's grid. The basis is computed at each call and is not in
+    the state dict. Source: arXiv:2012.11879, equations 5 and 10.
     """
 
     def __init__(self, sizes: Sizes, frequencies: Sequence[Sequence[int]], grid: Sequence[int]) -> None:
         super().__init__()
         self.count, self.grid = len(frequencies), tuple(grid)
-        columns = dict(zip(sizes.grid, zip(grid, zip(*frequencies, strict=True), strict=True), strict=True))
-        # An axis that data lack has one position: the mean of it, at frequency 0, is x.
-        self.bases = [columns.get(axis, (1, (0,) * self.count)) for axis in sizes.spatial_axes]
+        per_axis = dict(zip(sizes.grid, zip(grid, zip(*frequencies, strict=True), strict=True), strict=True))
+        # An axis that the data lack has one position: its mean, at frequency 0, is x.
+        self.bases = [per_axis.get(axis, (1, (0,) * self.count)) for axis in sizes.spatial_axes]
         self.sizes = sizes.replace(dict.fromkeys(sizes.spatial_axes, 1))
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         y = torch.unflatten(x_BSCHW, 2, (self.count, -1))
-        for bins, frequencies in reversed(self.bases):  # the last axis goes first
-            basis_FN = _basis(frequencies, bins, y)
-            y = einsum("bsfc...n,fn->bsfc...", y, basis_FN)
+        for bins, frequencies in reversed(self.bases):  # the last axis is contracted first
+            y = einsum("bsfc...n,fn->bsfc...", y, _dct_of_means(frequencies, bins, y))
         return torch.unflatten(y.flatten(2), 2, (-1, *(1 for _ in self.bases)))
 
     def macs(self, x: Tensor, y: Tensor) -> int:
         """Multiply-adds of the contractions, axis after axis."""
         shape = x.shape[3:]
-        return sum(x.numel() // math.prod(shape[len(shape) - done :]) for done in range(len(shape)))
+        return sum(x.numel() // math.prod(shape[len(shape) - contracted :]) for contracted in range(len(shape)))
 
     def extra_repr(self) -> str:
         return f"{self.count} frequencies on {' x '.join(map(str, self.grid))}"
 
 
-def _basis(frequencies: Sequence[int], bins: int, x: Tensor) -> Tensor:
-    """D_u of the adaptive means, on the positions of the last axis themselves: (frequencies, size), in the dtype of x."""
+def _dct_of_means(frequencies: Sequence[int], bins: int, x: Tensor) -> Tensor:
+    """The matrix (frequencies, size) that takes the last axis of x to DCT coefficients of its adaptive mean.
+
+    D_u(i) = sqrt((1 if u = 0 else 2) / n) cos(pi u (i + 1/2) / n) for n bins.
+    """
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     n_N = torch.arange(bins, device=x.device, dtype=dtype)
     cosines_UN = torch.cos(math.pi / bins * n_N[:, None] * (n_N + 0.5)).unbind()
-    # D_u(i) = sqrt((1 if u = 0 else 2) / n) cos(pi u (i + 1/2) / n)
-    chosen_FN = torch.stack([cosines_UN[u] * math.sqrt((2 if u else 1) / bins) for u in frequencies])
-    return (chosen_FN @ _means(bins, x.shape[-1], n_N)).to(x.dtype)
+    dct_FN = torch.stack([cosines_UN[u] * math.sqrt((2 if u else 1) / bins) for u in frequencies])
+    return (dct_FN @ _adaptive_mean(bins, x.shape[-1], n_N)).to(x.dtype)
 
 
-def _means(bins: int, size: int, like: Tensor) -> Tensor:
+def _adaptive_mean(bins: int, size: int, like: Tensor) -> Tensor:
     """The adaptive mean as a matrix (bins, size): bin i averages floor(i n / bins) up to ceil((i + 1) n / bins)."""
-    at, i = torch.arange(size, device=like.device), torch.arange(bins, device=like.device)[:, None]
-    inside = (at >= (i * size) // bins) & (at < ((i + 1) * size + bins - 1) // bins)
-    weights = inside.to(like.dtype)
+    position, i = torch.arange(size, device=like.device), torch.arange(bins, device=like.device)[:, None]
+    is_inside = (position >= (i * size) // bins) & (position < ((i + 1) * size + bins - 1) // bins)
+    weights = is_inside.to(like.dtype)
     return weights / weights.sum(1, keepdim=True)
 
 
@@ -75,9 +76,9 @@ def spectrum(
     frequencies: Annotated[list[Frequency], Field(min_length=1)] | None = None,
     grid: Bins | Grid = 7,
 ) -> Spectrum:
-    """DCT coefficients [[u, v], ...] of the adaptive mean to a grid, one for each of as many equal groups of channels.
+    """DCT coefficients [[u, v], ...] of the adaptive mean to a grid; each of as many equal groups of channels has its own.
 
-    Without frequencies it is the one of zeros, the mean by a constant.
+    Without frequencies every channel has the coefficient of zeros, which is its mean times a constant.
     """
     bins = [grid] * len(sizes.grid) if isinstance(grid, int) else grid
     frequencies = [[0] * len(sizes.grid)] if frequencies is None else frequencies

@@ -1,4 +1,4 @@
-"""Every position's surroundings as data."""
+"""The neighbourhood of every position as parallel maps."""
 
 import itertools
 
@@ -11,32 +11,32 @@ from ..config.schema import Axes, Size
 from ..errors import InvalidValue
 from ..shapes import Sizes
 
-MOST = 10_000
+MAX_NEIGHBOURS = 10_000
 
 
 class Unfold(nn.Module):
-    """y_(o, s) = x_s shifted by the offset o: the neighbourhood of every position side by side on S, zeros outside.
+    """y_(o, s) = x_s shifted by the offset o, for all offsets of a neighbourhood; zeros outside of the map.
 
-    x_BSCHW -> y_BSCHW with S multiplied by kernel^n; the first offset over all maps, then the second, ... The offsets
-    run as in torch's unfold: the last axis fastest. A dynamic filter is a product with it and a sum over S.
+    x_BSCHW -> y_BSCHW with S multiplied by kernel^n for n axes: all maps at the first offset, then all at the second, ...
+    The offsets are in the order of torch.nn.Unfold, the last axis fastest. A product with y and a sum over S is a dynamic
+    filter.
     """
 
     def __init__(self, sizes: Sizes, over: str, kernel: int) -> None:
         super().__init__()
         self.dims, self.kernel = sizes.dims(over), kernel
         self.sizes = sizes.replace({"S": sizes.number("S") * kernel ** len(over)})
-        around = dict.fromkeys(over, kernel // 2)
-        self.padding = [n for axis in reversed(sizes.axes) for n in 2 * [around.get(axis, 0)]]
+        self.padding = [kernel // 2 if axis in over else 0 for axis in reversed(sizes.axes) for _ in range(2)]
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         padded = F.pad(x_BSCHW, self.padding)
-        parts = []
+        shifted_maps = []
         for offsets in itertools.product(range(self.kernel), repeat=len(self.dims)):
-            part = padded
+            shifted = padded
             for dim, offset in zip(self.dims, offsets, strict=True):
-                part = part.narrow(dim, offset, x_BSCHW.shape[dim])
-            parts.append(part)
-        return torch.cat(parts, dim=1)
+                shifted = shifted.narrow(dim, offset, x_BSCHW.shape[dim])
+            shifted_maps.append(shifted)
+        return torch.cat(shifted_maps, dim=1)
 
     def extra_repr(self) -> str:
         return f"dims={self.dims}, kernel={self.kernel}"
@@ -44,11 +44,13 @@ class Unfold(nn.Module):
 
 @operator("unfold")
 def unfold(sizes: Sizes, over: Axes = "grid", kernel: Size = 3) -> Unfold:
-    """The neighbourhood of every position along the axes, kernel^n of them side by side on S, zeros outside."""
+    """The kernel^n neighbours of every position along n axes, as maps on S; zeros outside of the map."""
     if kernel % 2 == 0:
-        raise InvalidValue(f"kernel {kernel} is even: a neighbourhood has a centre")
+        raise InvalidValue(f"kernel {kernel} is even: a neighbourhood has a centre, so write an odd number")
     if "S" in over:
-        raise InvalidValue("over S: the neighbourhood itself is laid on S")
-    if kernel ** len(over) > MOST:
-        raise InvalidValue(f"kernel {kernel} over {over} would lay {kernel ** len(over):,} maps on S; at most {MOST:,}")
+        raise InvalidValue("over S: the neighbours are placed on S, so write other axes")
+    if kernel ** len(over) > MAX_NEIGHBOURS:
+        raise InvalidValue(
+            f"kernel {kernel} over {over} would place {kernel ** len(over):,} maps on S; at most {MAX_NEIGHBOURS:,}"
+        )
     return Unfold(sizes, over, kernel)

@@ -107,8 +107,8 @@ FILES = [
     yaml(
         "series: [other]",
         (
-            "other.yaml (used at my.yaml series.0): puts 2 maps side by side on S, and nothing joins them later, as pool: "
-            "{over: S, by: sum} would"
+            "other.yaml (used at my.yaml series.0): leaves 2 maps on S, and a block returns one: join them, for "
+            "example by pool: {over: S, by: sum}"
         ),
         other="pool: {by: [mean, max]}",
     ),

@@ -21,7 +21,7 @@ SIZES = [
         "attention: {tokens: SHW, position: 7}",
         "my.yaml: attention: position 7 is along one token axis, and tokens are SHW; write position: [7, 7, 7]",
     ),
-    yaml("attention: {tokens: C, position: 7}", "my.yaml: attention: position is cut from the channels, and C is a token axis"),
+    yaml("attention: {tokens: C, position: 7}", "my.yaml: attention: position needs spatial tokens, and C is a token axis"),
     yaml("attention: {tokens: C, heads: 3}", "my.yaml: attention: the width of v 64 is not divisible by 3"),
     yaml(
         "attention: {tokens: C, heads: 64}",
@@ -48,8 +48,8 @@ SIZES = [
     yaml(
         "squeeze: [{pool: {over: HW, by: [mean, max]}}]\nexcite: [relu]\ngate: [sigmoid]",
         (
-            "my.yaml: the gate does not fit its map: S is 2 against 1 (gate 2 x 64 x 1 x 1, map 1 x 64 x H x W); maps lie "
-            "side by side on S since my.yaml squeeze.0"
+            "my.yaml: the gate does not fit its map: S is 2 against 1 (gate 2 x 64 x 1 x 1, map 1 x 64 x H x W); S holds "
+            "several maps since my.yaml squeeze.0"
         ),
     ),
     yaml(
@@ -58,7 +58,7 @@ SIZES = [
     ),
     yaml(
         "squeeze: [{pool: {over: HW, by: mean}}]\napply: scale_shift",
-        "my.yaml: scale_shift takes two maps side by side on S, a scale and a shift, and the gate has 1",
+        "my.yaml: scale_shift needs two maps on S, a scale and a shift, and the gate has 1",
     ),
     yaml(
         "- conv: {stride: 2}\n- parallel: {a: [relu], b: [{conv: {stride: 2}}]}\n  fuse: sum",
@@ -67,8 +67,8 @@ SIZES = [
     yaml(
         "series:\n  first: [{pool: {over: C, by: [max, mean]}}]\n  second: [relu, {conv: {mix: C}}]",
         (
-            "my.yaml series.first.0: puts 2 maps side by side on S, and nothing joins them later, as pool: {over: S, by: "
-            "sum} would"
+            "my.yaml series.first.0: leaves 2 maps on S, and a block returns one: join them, for example by "
+            "pool: {over: S, by: sum}"
         ),
     ),
     yaml(
@@ -77,13 +77,13 @@ SIZES = [
             "excite: [{pool: {over: S}}], gate: [sigmoid]}"
         ),
         (
-            "my.yaml series.stacked: puts 2 maps side by side on S, and nothing joins them later, as pool: {over: S, by: "
-            "sum} would"
+            "my.yaml series.stacked: leaves 2 maps on S, and a block returns one: join them, for example by "
+            "pool: {over: S, by: sum}"
         ),
     ),
     yaml(
         "parallel: {a: [relu], b: [{pool: {by: [mean, max]}}]}\nfuse: sum",
-        "my.yaml parallel.b.0: puts 2 maps side by side on S, and nothing joins them later, as pool: {over: S, by: sum} would",
+        "my.yaml parallel.b.0: leaves 2 maps on S, and a block returns one: join them, for example by pool: {over: S, by: sum}",
     ),
     yaml(
         "parallel: {a: [{linear: 8}], b: [{linear: 4}]}\nshared: [relu]\nfuse: sum",

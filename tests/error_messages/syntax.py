@@ -175,7 +175,7 @@ GRAMMAR = [
     ),
     yaml(
         "linear: {each: H, mix: '', out: 8}",
-        "my.yaml: linear: out 8 has no axis to land on: nothing is mixed; write mix: C or mix: S",
+        "my.yaml: linear: out 8 needs a mixed axis, and nothing is mixed; write mix: C or mix: S",
     ),
     yaml("- ../senet", "my.yaml 0: no operator or config named '../senet'; did you mean 'senet'?"),
     yaml(

@@ -195,7 +195,7 @@ REFUSED: list[tuple[Any, str, dict[str, Any], str]] = [
         {},
         "0: spectrum: grid [3, 3] is not one number for each axis of the grid DHW",
     ),
-    ([{"conv": {"along": "Cgrid"}}], "DHW", {}, "0: conv: along CDHW: a window has one to three axes"),
+    ([{"conv": {"along": "Cgrid"}}], "DHW", {}, "0: conv: along CDHW: a convolution has one to three axes"),
     (
         [{"attention": {"position": [3, 3]}}],
         "W",
