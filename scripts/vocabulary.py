@@ -1,7 +1,7 @@
-"""Writes docs/vocabulary.md from scripts/page: prose with marks, and tables of what the library answers.
+"""Writes docs/vocabulary.md from scripts/page: prose with markers, and tables generated from the library.
 
 python scripts/vocabulary.py            rewrites it
-python scripts/vocabulary.py --check    exit code 1 where it is out of date
+python scripts/vocabulary.py --check    exit code 1 if it is out of date
 """
 
 import inspect
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from examples import CHANNELS, example, leaves, node, refusal
+from examples import CHANNELS, build_node, error_message, example, output_size
 from tables import default_text, let_text, shipped_operators
 
 import sefactory as sf
@@ -43,46 +43,48 @@ def code(text: str) -> str:
 
 
 def fuses() -> Iterator[str]:
-    """The fuses with their formulas and sizes."""
+    """The table of fuses: formula and output size."""
     rows = []
     for name, formula in FORMS["fuses"].items():
-        block = node({"parallel": {"a": ["relu"], "b": [{"pool": "HW"}]}, "fuse": name})
-        rows.append((code(name), code(formula), leaves(block)))
-    yield from table(("fuse", "formula", "1 x 64 x H x W and 1 x 64 x 1 x 1 become"), rows)
+        block = build_node({"parallel": {"a": ["relu"], "b": [{"pool": "HW"}]}, "fuse": name})
+        rows.append((code(name), code(formula), output_size(block)))
+    yield from table(("fuse", "formula", "output size for 1 x 64 x H x W and 1 x 64 x 1 x 1"), rows)
 
 
 def applies() -> Iterator[str]:
-    """The applications with their formulas."""
-    yield from table(("apply", "formula, x the map and g the gate"), ((code(n), code(f)) for n, f in FORMS["applies"].items()))
+    """The table of applications with their formulas."""
+    yield from table(
+        ("apply", "formula (x is the input, g the gate)"), ((code(n), code(f)) for n, f in FORMS["applies"].items())
+    )
 
 
 def recipes() -> Iterator[str]:
-    """Groups of recipes: short ones in a table, long ones as pairs of code."""
+    """Groups of recipes: short ones in a table, long ones as pairs of code blocks."""
     for group in RECIPES:
         yield from (f"### {group['group']}", "", group["text"], "")
         short = [row for row in group["rows"] if "title" not in row]
         if short:
-            yield from table(("PyTorch", "YAML", "leaves", ""), map(_short, short))
+            yield from table(("PyTorch", "YAML", "output size", "note"), map(_short_recipe, short))
             yield ""
         for row in group["rows"]:
             if "title" in row:
-                yield from _long(row)
+                yield from _long_recipe(row)
 
 
-def _remarks(row: dict[str, Any]) -> list[str]:
+def _notes(row: dict[str, Any]) -> list[str]:
     return [text for text in ("fixed grid" if row.get("grid") else "", row.get("note", "")) if text]
 
 
-def _built(row: dict[str, Any]) -> str:
-    return leaves(node(yaml.safe_load(row["yaml"]), grid=row.get("grid", False)))
+def _recipe_size(row: dict[str, Any]) -> str:
+    return output_size(build_node(yaml.safe_load(row["yaml"]), grid=row.get("grid", False)))
 
 
-def _short(row: dict[str, Any]) -> tuple[str, ...]:
-    return code(row["torch"]), code(row["yaml"]), _built(row), "; ".join(_remarks(row))
+def _short_recipe(row: dict[str, Any]) -> tuple[str, ...]:
+    return code(row["torch"]), code(row["yaml"]), _recipe_size(row), "; ".join(_notes(row))
 
 
-def _long(row: dict[str, Any]) -> Iterator[str]:
-    yield from (f"**{row['title']}** -> {_built(row)}", "")
+def _long_recipe(row: dict[str, Any]) -> Iterator[str]:
+    yield from (f"**{row['title']}** -> {_recipe_size(row)}", "")
     yield from ("```py", row["torch"].strip(), "```", "", "```yaml", row["yaml"].strip(), "```", "")
     if "keys" in row:
         pairs = (
@@ -92,13 +94,13 @@ def _long(row: dict[str, Any]) -> Iterator[str]:
         yield from (f"Weights: {'; '.join(pairs)}.", "")
     if "state" in row:
         yield from (f"Weights: `{row['state']}`.", "")
-    if remarks := _remarks(row):
-        text = "; ".join(remarks)
+    if notes := _notes(row):
+        text = "; ".join(notes)
         yield from (f"{text[0].upper()}{text[1:]}.", "")
 
 
 def operators() -> Iterator[str]:
-    """Families of operators."""
+    """One section per family of operators."""
     known = {operator.name: operator for operator in shipped_operators()}
     for family in FAMILIES:
         yield from (f"### {family['family']}", "")
@@ -120,26 +122,32 @@ def _operator(operator: Operator, entry: dict[str, Any]) -> Iterator[str]:
         (code(s.name), "required" if s.required else code(default_text(s)), s.allowed_values, meanings[s.name])
         for s in operator.parameters
     ]
-    yield from (*table(("parameter", "default", "allowed", "what it is"), rows), "")
-    yield from (*table(("example", "in", "out", "state dict"), map(_example, entry["examples"])), "")
-    if "refused" in entry:
-        refused = (
-            (code(r["yaml"]), _in(r), refusal(yaml.safe_load(r["yaml"]), _in(r)).replace("|", "\\|")) for r in entry["refused"]
+    yield from (*table(("parameter", "default", "allowed", "meaning"), rows), "")
+    yield from (*table(("example", "input", "output", "state dict"), map(_example, entry["examples"])), "")
+    if "errors" in entry:
+        errors = (
+            (code(r["yaml"]), _in(r), error_message(yaml.safe_load(r["yaml"]), _in(r)).replace("|", "\\|"))
+            for r in entry["errors"]
         )
-        yield from (*table(("refused", "in", "message"), refused), "")
+        yield from (*table(("error", "input", "message"), errors), "")
     if "notes" in entry:
         yield from (*(f"- {note}" for note in entry["notes"]), "")
 
 
 def _formula(operator: Operator) -> str:
-    """What the class of its module says of itself."""
-    made = inspect.signature(operator.make).return_annotation
-    ours = inspect.isclass(made) and made.__module__.startswith("sefactory.")
-    return (inspect.getdoc(made) or "") if ours else ""
+    """The docstring of the module class that the operator returns, if it is a class of the package."""
+    module = inspect.signature(operator.make).return_annotation
+    is_ours = inspect.isclass(module) and module.__module__.startswith("sefactory.")
+    return (inspect.getdoc(module) or "") if is_ours else ""
 
 
 def _in(row: dict[str, Any]) -> str:
     return str(row.get("in", f"1 x {CHANNELS} x H x W"))
+
+
+def _error(row: dict[str, Any]) -> tuple[str, ...]:
+    message = error_message(yaml.safe_load(row["yaml"]), _in(row))
+    return code(row["yaml"]), _in(row), message.replace("|", "\\|")
 
 
 def _example(row: dict[str, Any]) -> tuple[str, ...]:
@@ -149,26 +157,26 @@ def _example(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def configs() -> Iterator[str]:
-    """Shipped configs as they are."""
+    """Some shipped configs in full."""
     for name in FORMS["whole"]:
         text = (ROOT / "configs" / "block" / f"{name}.yaml").read_text(encoding="utf-8")
         yield from (f"`{name}`", "", "```yaml", text.strip(), "```", "")
 
 
 def names() -> Iterator[str]:
-    """All shipped configs with their parameters."""
+    """The names of all shipped configs with their `let`."""
     let = {name: let_text(sf.load(name)) for name in sf.configs()}
-    told = (f"`{name}` ({given})" if given else f"`{name}`" for name, given in let.items())
-    yield f"{', '.join(told)}."
+    entries = (f"`{name}` ({values})" if values else f"`{name}`" for name, values in let.items())
+    yield f"{', '.join(entries)}."
 
 
-def words() -> Iterator[str]:
-    """What the slot words stand for."""
-    shelf = ConfigRepository()
+def slot_words() -> Iterator[str]:
+    """The table of slot words and what each stands for."""
+    repository = ConfigRepository()
     rows = []
     for slot in SLOTS:
-        for word in shelf.list_names(slot):
-            file = shelf.find(word, slot)
+        for word in repository.list_names(slot):
+            file = repository.find(word, slot)
             assert file
             lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
             rows.append((slot, code(word), code(" ".join(lines).removeprefix(f"{slot}: "))))
@@ -176,7 +184,7 @@ def words() -> Iterator[str]:
 
 
 def traps() -> Iterator[str]:
-    """A list."""
+    """The list of traps."""
     yield from (f"- {entry['trap']}" for entry in TRAPS)
 
 
@@ -187,7 +195,7 @@ INSERTS: dict[str, Callable[[], Iterator[str]]] = {
     "operators": operators,
     "configs": configs,
     "names": names,
-    "words": words,
+    "words": slot_words,
     "traps": traps,
 }
 

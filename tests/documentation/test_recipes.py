@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from examples import CHANNELS, GRID, leaves, node
+from examples import CHANNELS, GRID, build_node, output_size
 from torch import Tensor, nn
 from torch.nn import functional as F
 from vocabulary import RECIPES
@@ -98,7 +98,7 @@ def _keys(row: dict[str, Any], block: sf.Block, theirs: dict[str, Tensor]) -> di
 
 def _loaded(row: dict[str, Any], snippet: Snippet) -> sf.Block:
     """The right side with the weights of the left; several maps at its end are laid on C."""
-    block = node(yaml.safe_load(row["yaml"]), grid=row.get("grid", False))
+    block = build_node(yaml.safe_load(row["yaml"]), grid=row.get("grid", False))
     state = eval(row["state"], snippet.names) if "state" in row else snippet.state()
     sf.load_official(block, state, keys=_keys(row, block, state))
     return block
@@ -115,7 +115,7 @@ def test_the_yaml_is_the_torch(row: dict[str, Any]) -> None:
         block = _loaded(row, snippet)
         for training in (False,) if row.get("random") else (False, True):
             y, expected = block.train(training)(snippet.names["x"]), snippet(training)
-            assert (expected.dim() == 5) == (not leaves(block).startswith("1 x ")), (y.shape, expected.shape)
+            assert (expected.dim() == 5) == (not output_size(block).startswith("1 x ")), (y.shape, expected.shape)
             torch.testing.assert_close(y, expected.reshape(y.shape), rtol=1e-9, atol=1e-9)
     finally:
         torch.set_default_dtype(torch.float32)

@@ -9,7 +9,7 @@ import pytest
 import torch
 import vocabulary
 import yaml
-from examples import CHANNELS, GRID, node
+from examples import CHANNELS, GRID, build_node
 from torch.nn import functional as F
 
 import sefactory as sf
@@ -61,10 +61,10 @@ def test_every_yaml_builds_and_runs(tmp_path: Path) -> None:
             sf.build(config, X.shape[1], grid="DHW")(X.unflatten(2, (3, -1)))
             continue
         try:
-            block = node(config)
+            block = build_node(config)
         except sf.ConfigError as error:
             assert "fixed grid" in str(error), f"{text}\n{error}"
-            block = node(config, grid=True)
+            block = build_node(config, grid=True)
         assert block.eval()(X).isfinite().all()
 
 
@@ -98,7 +98,7 @@ def test_a_function_is_that_of_torch(name: str) -> None:
 
 @pytest.mark.parametrize("name", vocabulary.FORMS["fuses"])
 def test_a_fuse_has_its_formula(name: str) -> None:
-    block = node({"parallel": {"a": ["relu"], "b": ["tanh"]}, "fuse": name})
+    block = build_node({"parallel": {"a": ["relu"], "b": ["tanh"]}, "fuse": name})
     x = X.unsqueeze(1)
     expected = eval(vocabulary.FORMS["fuses"][name], {"torch": torch, "a": x.relu(), "b": x.tanh()})
     torch.testing.assert_close(block(X), expected.flatten(1, 2))
@@ -109,7 +109,7 @@ def test_an_application_has_its_formula(name: str) -> None:
     several = {"parallel": {"a": ["exp"], "b": ["tanh"]}, "fuse": "stack"} if name == "scale_shift" else "exp"
     x = X.unsqueeze(1)
     g = torch.cat([x.exp(), x.tanh()], 1) if name == "scale_shift" else x.exp()
-    y = node({"excite": [several], "apply": name})(X)
+    y = build_node({"excite": [several], "apply": name})(X)
     torch.testing.assert_close(y, eval(vocabulary.FORMS["applies"][name], {"x": x, "g": g}).squeeze(1))
 
 
@@ -120,11 +120,11 @@ def _ran(block: sf.Block) -> sf.Block:
 
 @pytest.mark.parametrize("trap", vocabulary.TRAPS, ids=lambda trap: trap["trap"][2:40])
 def test_a_trap_is_as_told(trap: dict[str, Any]) -> None:
-    assert ("check" in trap) != ("refused" in trap)
+    assert ("check" in trap) != ("error" in trap)
     if "check" in trap:
         names = {"torch": torch, "F": F, "sf": sf, "x": X, "built": lambda config: sf.build(config, X.shape[1]), "ran": _ran}
         assert bool(eval(trap["check"], names))
         return
     with pytest.raises(sf.ConfigError) as caught:
-        sf.build(yaml.safe_load(trap["refused"]["config"]), X.shape[1])
-    assert trap["refused"]["message"] in str(caught.value)
+        sf.build(yaml.safe_load(trap["error"]["config"]), X.shape[1])
+    assert trap["error"]["message"] in str(caught.value)
