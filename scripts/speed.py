@@ -1,13 +1,13 @@
-"""Measures the authors' operations against our blocks and the machine's floor, and writes docs/speed.md.
+"""Times the authors' operations against our blocks, compares both to the roofline bound, and writes docs/speed.md.
 
-python scripts/speed.py                                      the seven, eager, printed
+python scripts/speed.py                                      the seven papers, eager, printed
 python scripts/speed.py --json s.json --plain --compile --variants --memory-pam --build --write docs/speed.md
-python scripts/speed.py --blocks none --compiled-blocks all --json s.json      every shipped block compiled: half an hour
-python scripts/speed.py --blocks none --json s.json --write docs/speed.md     the page alone, from rows already measured
-python scripts/speed.py --processes 3 --json s.json          medians over processes, each with its maps in other memory
+python scripts/speed.py --blocks none --compiled-blocks all --json s.json      every shipped block compiled, half an hour
+python scripts/speed.py --blocks none --json s.json --write docs/speed.md     only the page, from the rows in s.json
+python scripts/speed.py --processes 3 --json s.json          medians over processes, which differ in memory addresses
 python scripts/speed.py --device cuda --json gpu.json        on a GPU; its rows go into the same page
 
-Runs itself anew with malloc tuned, so that no page faults are timed. Exit code 1 where a pair differs or a column failed.
+Restarts itself with malloc tuned, so that page faults are not timed. Exit code 1 if a pair differs or a column failed.
 """
 
 import argparse
@@ -19,147 +19,152 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timing import builds, cells, compiled, processes, variants
+from timing.builds import build_seconds, meta_builds_per_minute
 from timing.clock import Effort
-from timing.page import of_ours, page
-from timing.pairs import LOWERS, SEVEN
+from timing.compiled import compiled_rows
+from timing.measurement import Plan, pam_peak_memory, paper_rows
+from timing.page import page
+from timing.pairs import SEVEN
+from timing.processes import merge_rows, run_processes
 from timing.results import Results, Row
-from timing.table import mean, ratio
+from timing.table import format_ratio, mean_ratio
+from timing.variants import variant_rows
 
 import sefactory as sf
 from sefactory.bench.machine import MachineRates, Options, environment, measure_machine, use_threads
 
-TUNED = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
+TUNED_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
 
 
-def arguments(given: list[str]) -> argparse.Namespace:
+def parse_arguments(given: list[str]) -> argparse.Namespace:
+    """The options, with `blocks` and `compiled_blocks` as lists of names, and `clock` cuda on a GPU."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--blocks", default=",".join(SEVEN), help="of the seven papers; none for none of them")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=15, help="timings of each column, at least")
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each block, size and kind of step, about")
-    parser.add_argument(
-        "--clock", choices=("wall", "cpu"), default="wall", help="cpu: of this thread, where others are at work"
-    )
-    parser.add_argument("--processes", type=int, default=1, help="each measures all of it anew; medians of them are told")
-    parser.add_argument("--core", type=int, help="pin the process to this core")
-    parser.add_argument("--plain", action="store_true", help="a column with ours built with lower=False")
-    parser.add_argument("--compile", action="store_true", help="every column compiled by inductor as well")
-    parser.add_argument("--variants", action="store_true", help="twenty variants, lowered against plain")
-    parser.add_argument("--compiled-blocks", default="none", help="shipped blocks compiled, lowered against plain; or all")
-    parser.add_argument("--memory-pam", action="store_true", help="peak bytes of a training step of pam at 128 x 128")
-    parser.add_argument("--build", action="store_true", help="how long building takes")
-    parser.add_argument("--json", type=Path, help="rows are kept here, after each of them, and read from here")
-    parser.add_argument("--write", type=Path, help="where the page goes")
-    told = parser.parse_args(given)
-    if told.processes < 1:
-        parser.error(f"--processes: {told.processes} is not at least 1")
-    told.clock = "cuda" if torch.device(told.device).type == "cuda" else told.clock
-    told.blocks = _known(parser, "--blocks", told.blocks, SEVEN)
-    told.compiled_blocks = _known(parser, "--compiled-blocks", told.compiled_blocks, sf.configs())
-    if not LOWERS and (told.plain or told.variants or told.compiled_blocks):
-        parser.error("--plain, --variants and --compiled-blocks need sf.build(..., lower=False), which this tree does not have")
-    return told
+    option = parser.add_argument
+    option("--blocks", default=",".join(SEVEN), help="papers to measure, between commas; none for none")
+    option("--device", default="cpu")
+    option("--rounds", type=int, default=15, help="least number of timings of each column")
+    option("--seconds", type=float, default=3.0, help="time for each block, size and kind of step, about")
+    option("--clock", choices=("wall", "cpu"), default="wall", help="cpu: time of this thread, for a busy machine")
+    option("--processes", type=int, default=1, help="measure in this many processes and report the medians")
+    option("--core", type=int, help="pin the process to this core")
+    option("--plain", action="store_true", help="add a column with our block built with lower=False")
+    option("--compile", action="store_true", help="add every column compiled by inductor")
+    option("--variants", action="store_true", help="twenty random variants, lowered against plain")
+    option("--compiled-blocks", default="none", help="shipped blocks compiled, lowered against plain; or all")
+    option("--memory-pam", action="store_true", help="peak memory of a training step of pam at 128 x 128")
+    option("--build", action="store_true", help="how long building takes")
+    option("--json", type=Path, help="file that rows are read from, and written to after each row")
+    option("--write", type=Path, help="file for the page")
+    args = parser.parse_args(given)
+    if args.processes < 1:
+        parser.error(f"--processes: {args.processes} is not at least 1")
+    args.clock = "cuda" if torch.device(args.device).type == "cuda" else args.clock
+    args.blocks = _parse_names(parser, "--blocks", args.blocks, SEVEN)
+    args.compiled_blocks = _parse_names(parser, "--compiled-blocks", args.compiled_blocks, sf.configs())
+    return args
 
 
-def _known(parser: argparse.ArgumentParser, option: str, given: str, known: Collection[str]) -> list[str]:
-    """Names between commas; none is none of them, all is all of them."""
+def _parse_names(parser: argparse.ArgumentParser, option: str, given: str, known: Collection[str]) -> list[str]:
+    """Names between commas; "none" is no name, "all" is all known names."""
     names = {"none": [], "all": list(known)}.get(given, given.split(","))
     if unknown := [name for name in names if name not in known]:
         parser.error(f"{option}: {', '.join(unknown)} is none of {', '.join(known)}")
     return names
 
 
-def measured(results: Results, told: argparse.Namespace) -> Iterator[Row]:
-    """Everything that was asked for, one row after the other; facts go into the results."""
-    plan = cells.Plan(told.device, Effort(told.rounds, told.seconds, told.clock), told.plain, told.compile)
-    if told.blocks or told.variants or told.compiled_blocks or told.build or told.memory_pam:
-        note_machine(results, told.device, told.clock)
-    for name in told.blocks:
-        yield from cells.seven(name, plan)
-        note_machine(results, told.device, told.clock)
-    if told.variants:
-        yield from variants.rows(plan)
-    yield from compiled.rows(plan, told.compiled_blocks)
-    for name, wanted, measure in facts(told, plan):
-        if wanted:
-            results.note(name, measure())
+def measure_rows(results: Results, args: argparse.Namespace) -> Iterator[Row]:
+    """Measures everything that the options ask for and yields the rows. Facts go into the results."""
+    plan = Plan(args.device, Effort(args.rounds, args.seconds, args.clock), args.plain, args.compile)
+    if args.blocks or args.variants or args.compiled_blocks or args.build or args.memory_pam:
+        record_machine(results, args.device, args.clock)
+    for name in args.blocks:
+        yield from paper_rows(name, plan)
+        record_machine(results, args.device, args.clock)
+    if args.variants:
+        yield from variant_rows(plan)
+    yield from compiled_rows(plan, args.compiled_blocks)
+    for name, measure in fact_measurements(args, plan).items():
+        results.set_fact(name, measure())
 
 
-def facts(told: argparse.Namespace, plan: cells.Plan) -> list[tuple[str, bool, Callable[[], object]]]:
-    """The figures that are no rows: their name, whether they are asked for, how to get them."""
-    return [
-        (f"pam {told.device}", told.memory_pam, lambda: cells.pam_memory(plan)),
-        ("build", told.build, lambda: builds.build_seconds(told.clock)),
-        ("meta", told.build, lambda: builds.meta_per_minute(told.clock)),
-    ]
+def fact_measurements(args: argparse.Namespace, plan: Plan) -> dict[str, Callable[[], object]]:
+    """The figures to measure that are not rows: name to function."""
+    measurements: dict[str, Callable[[], object]] = {}
+    if args.memory_pam:
+        measurements[f"pam {args.device}"] = lambda: pam_peak_memory(plan)
+    if args.build:
+        measurements["build"] = lambda: build_seconds(args.clock)
+        measurements["meta"] = lambda: meta_builds_per_minute(args.clock)
+    return measurements
 
 
-def note_machine(results: Results, device: str, clock: str) -> None:
-    """What the page says of the machine."""
+def record_machine(results: Results, device: str, clock: str) -> None:
+    """Measures the rates of the machine and sets the fact that the page shows."""
     options = Options(device=device)
-    rates, about = vars(measure_machine(options)), environment(options)
-    name = about["device"] if torch.device(device).type == "cuda" else about["cpu"]
-    note_fastest(results, f"machine {device}", {**about, **rates, "name": name, "clock": clock})
+    rates, facts = vars(measure_machine(options)), environment(options)
+    name = facts["device"] if torch.device(device).type == "cuda" else facts["cpu"]
+    set_fastest_machine(results, f"machine {device}", {**facts, **rates, "name": name, "clock": clock})
 
 
-def note_fastest(results: Results, key: str, found: dict[str, Any]) -> None:
-    """Rates only rise, as what another process took once is not the machine's floor; of another machine they are others."""
-    former, rates = results.facts.get(key, {}), [rate.name for rate in fields(MachineRates)]
-    if former.get("name") == found["name"]:
-        found = {**found, **{rate: max(found[rate], former[rate]) for rate in rates}}
-    results.note(key, found)
+def set_fastest_machine(results: Results, key: str, fact: dict[str, Any]) -> None:
+    """Sets the fact of a machine with the highest rates so far, because other processes only slow it down."""
+    previous, rates = results.facts.get(key, {}), [rate.name for rate in fields(MachineRates)]
+    if previous.get("name") == fact["name"]:
+        fact = {**fact, **{rate: max(fact[rate], previous[rate]) for rate in rates}}
+    results.set_fact(key, fact)
 
 
-def told_of(row: Row) -> str:
-    """One line for a row that is done."""
+def format_row(row: Row) -> str:
+    """One line for the terminal."""
     times = ", ".join(f"{name} {1e3 * time.median:.3g} ({1e3 * time.iqr:.1g})" for name, time in row.times.items())
-    wrong = "".join(f"; {column or 'refused'}: {why}" for column, why in row.failed.items())
-    return f"{row.block:12} {row.size} {row.kind:8} {ratio(of_ours(row)):>6}  {times} ms, {row.rounds} rounds{wrong}"
+    failures = "".join(f"; {column or 'refused'}: {why}" for column, why in row.failed.items())
+    ratio = format_ratio(row.main_ratio())
+    return f"{row.block:12} {row.size} {row.kind:8} {ratio:>6}  {times} ms, {row.rounds} rounds{failures}"
 
 
-def tuned() -> None:
+def restart_with_tuned_malloc() -> None:
     """Replaces this process by one with malloc tuned, unless it is."""
-    if sys.platform == "linux" and not all(os.environ.get(key) == value for key, value in TUNED.items()):
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **TUNED})
+    if sys.platform == "linux" and not all(os.environ.get(key) == value for key, value in TUNED_MALLOC.items()):
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **TUNED_MALLOC})
 
 
-def measure(told: argparse.Namespace, path: Path | None) -> Results:
-    """Measures in this process; every row is told and stored when it is done."""
-    if told.core is not None:
-        os.sched_setaffinity(0, {told.core})
+def measure(args: argparse.Namespace, path: Path | None) -> Results:
+    """Measures in this process; every row is printed and stored at once."""
+    if args.core is not None:
+        os.sched_setaffinity(0, {args.core})
     results = Results(path)
-    with use_threads(1), torch.backends.cudnn.flags(allow_tf32=False):  # as the floor's matrix product: float32
-        for row in measured(results, told):
+    with use_threads(1), torch.backends.cudnn.flags(allow_tf32=False):  # float32 like the matrix product of the bound
+        for row in measure_rows(results, args):
             results.add(row)
-            print(told_of(row), flush=True)
+            print(format_row(row), flush=True)
     return results
 
 
-def measure_apart(told: argparse.Namespace) -> Results:
-    """Measures in several processes, one after the other; after each the medians of all so far are stored."""
-    results, parts = Results(told.json), list[Results]()
-    for part in processes.several(told.processes, measure, told):
+def measure_in_processes(args: argparse.Namespace) -> Results:
+    """Measures in several processes, one after the other; after each, the medians of all so far are stored."""
+    results, parts = Results(args.json), list[Results]()
+    for part in run_processes(args.processes, measure, args):
         parts.append(part)
         for key in part.rows:
-            results.add(processes.joined([other.rows[key] for other in parts if key in other.rows]))
+            results.add(merge_rows([other.rows[key] for other in parts if key in other.rows]))
         for name, fact in part.facts.items():
-            (note_fastest if name.startswith("machine") else Results.note)(results, name, fact)
+            (set_fastest_machine if name.startswith("machine") else Results.set_fact)(results, name, fact)
     for key in results.added:
-        print(told_of(results.rows[key]))
+        print(format_row(results.rows[key]))
     return results
 
 
 def main(given: list[str]) -> int:
-    told = arguments(given)
-    results = measure(told, told.json) if told.processes == 1 else measure_apart(told)
-    for size, kind in dict.fromkeys((row.size, row.kind) for row in results.of("seven", told.device)):
-        print(f"{size} {kind}: {ratio(mean(row.ratio() for row in results.of('seven', told.device, size, kind)))}")
-    if told.write:
-        told.write.write_text(page(results), encoding="utf-8")
+    args = parse_arguments(given)
+    results = measure(args, args.json) if args.processes == 1 else measure_in_processes(args)
+    for size, kind in dict.fromkeys((row.size, row.kind) for row in results.select("seven", args.device)):
+        rows = results.select("seven", args.device, size, kind)
+        print(f"{size} {kind}: {format_ratio(mean_ratio(row.ratio() for row in rows))}")
+    if args.write:
+        args.write.write_text(page(results), encoding="utf-8")
     return int(any(results.rows[key].failed for key in results.added))
 
 
 if __name__ == "__main__":
-    tuned()
+    restart_with_tuned_malloc()
     sys.exit(main(sys.argv[1:]))

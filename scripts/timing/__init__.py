@@ -1,1 +1,1 @@
-"""The parts of scripts/speed.py: pairs and their gate, the clock, cells and their file, variants, builds, the page."""
+"""The parts of scripts/speed.py: pairs of modules, the clock, measurements, variants, builds, results, and the page."""

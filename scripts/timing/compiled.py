@@ -1,36 +1,38 @@
-"""Every shipped block compiled by inductor: lowered against plain, the tree as it was written."""
+"""Every shipped block compiled by inductor: the lowered block against the plain one."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import sefactory as sf
 from sefactory.bench.machine import first_line
 
-from .cells import Plan, ungated
-from .pairs import CHANNELS, FLOAT32_CONSTANTS, TINY, Pair, built, check, randomised
+from .measurement import Plan, timed_rows
+from .pairs import CHANNELS, FLOAT32_CONSTANTS, TINY, Pair, check_equal, randomize
 from .results import KINDS, Row
-from .variants import copied
+from .variants import copy_state
 
 SIDE, SEED = 56, 21
 
 
-def rows(plan: Plan, names: Sequence[str]) -> Iterator[Row]:
-    """Full and tiny rows of each block; their column `authors compiled` is our own plain block."""
-    plan, batch = replace(plan, compile=True, eager=False), 128 if plan.cuda else 8
+def compiled_rows(plan: Plan, names: Sequence[str]) -> Iterator[Row]:
+    """The full and tiny rows of each block. Their column `authors compiled` is the plain block."""
+    plan, batch = replace(plan, compile=True, eager=False), 128 if plan.is_cuda else 8
     shapes = {"full": (batch, CHANNELS, SIDE, SIDE), "tiny": (TINY[0], CHANNELS, TINY[1], TINY[1])}
     for name in names:
         try:
-            check(subject := pair(name), shapes["tiny"], plan.device)  # one float64 attention at full size takes gigabytes
-        except Exception as error:  # of any kind: the other blocks go on
+            pair = block_pair(name)
+            check_equal(pair, shapes["tiny"], plan.device)  # at full size, attention in float64 takes gigabytes
+        except Exception as error:  # any error of a block: the other blocks continue
             for size, shape in shapes.items():
                 for kind in KINDS:
                     yield Row("compiled", name, plan.device, size, kind, shape, failed={"": first_line(error)})
             continue
         for size, shape in shapes.items():
-            yield from ungated(subject, "compiled", size, shape, plan)
+            yield from timed_rows(pair, "compiled", size, shape, plan)
 
 
-def pair(name: str, channels: int = CHANNELS) -> Pair:
-    """A shipped block, plain where the authors' module stands for a paper."""
-    plain, lowered = randomised(built(name, channels, lower=False), SEED), built(name, channels)
-    copied(lowered, plain.state_dict())
-    return Pair(name, plain, lowered, tolerance=FLOAT32_CONSTANTS, copied=copied)
+def block_pair(name: str, channels: int = CHANNELS) -> Pair:
+    """A shipped block with itself: the plain block takes the place of the authors' module."""
+    plain, lowered = randomize(sf.build(name, channels, lower=False), SEED), sf.build(name, channels)
+    copy_state(lowered, plain.state_dict())
+    return Pair(name, plain, lowered, tolerance=FLOAT32_CONSTANTS, copy_weights=copy_state)

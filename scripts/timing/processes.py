@@ -1,7 +1,8 @@
-"""The same rows from several processes: which memory the maps of a block lie in is drawn once for each of them.
+"""The same rows from several processes, because the memory addresses of feature maps differ from process to process.
 
-One block's results take turns at four addresses and the other's have one, and with the same two calls of torch it takes 1.3
-times as long: 0.75 in one process of six, 0.99 to 1.01 in the others. No number of rounds shows that.
+Two modules that make the same torch calls can differ by a factor of 1.3 in one process of six, and by less than 1 % in the
+others. The cause is that one module's outputs alternate between four addresses and the other's have one. More rounds in the
+same process do not show this.
 """
 
 import multiprocessing
@@ -15,16 +16,20 @@ from typing import TypeVar
 from .clock import Time
 from .results import Results, Row
 
-Told = TypeVar("Told")
+Arguments = TypeVar("Arguments")
+Value = TypeVar("Value")
 
 
-def several(count: int, measure: Callable[[Told, Path], object], told: Told) -> Iterator[Results]:
-    """What each of some new processes has stored by `measure(told, path)`, also one that broke off; then SystemExit."""
-    spawn = multiprocessing.get_context("spawn")  # a fork has the memory of this process
+def run_processes(count: int, measure: Callable[[Arguments, Path], object], arguments: Arguments) -> Iterator[Results]:
+    """Runs `measure(arguments, path)` in new processes, one after the other, and yields the results at each path.
+
+    Raises SystemExit after the results of a process that fails.
+    """
+    spawn = multiprocessing.get_context("spawn")  # a fork would have the memory of this process
     with TemporaryDirectory() as folder:
         for n in range(count):
             path = Path(folder) / f"{n}.json"
-            process = spawn.Process(target=measure, args=(told, path))
+            process = spawn.Process(target=measure, args=(arguments, path))
             process.start()
             try:
                 process.join()
@@ -34,25 +39,22 @@ def several(count: int, measure: Callable[[Told, Path], object], told: Told) -> 
                 raise SystemExit(f"process {n + 1} of {count} ended with exit code {process.exitcode}; its rows are kept")
 
 
-def joined(rows: Sequence[Row]) -> Row:
-    """One row of the same by several processes: of times, their spreads and ratios the medians, of rounds all."""
+def merge_rows(rows: Sequence[Row]) -> Row:
+    """One row from the same row of several processes: the medians of times, ranges and ratios, and the sum of rounds."""
     return replace(
         rows[0],
-        times={name: _time(found) for name, found in _by_name([row.times for row in rows]).items()},
-        ratios={name: median(found) for name, found in _by_name([row.ratios for row in rows]).items()},
+        times={name: _median_time(times) for name, times in _by_name([row.times for row in rows]).items()},
+        ratios={name: median(ratios) for name, ratios in _by_name([row.ratios for row in rows]).items()},
         failed={column: why for row in rows for column, why in row.failed.items()},
         rounds=sum(row.rounds for row in rows),
         processes=sum(row.processes for row in rows),
     )
 
 
-Found = TypeVar("Found")
+def _by_name(mappings: Sequence[Mapping[str, Value]]) -> dict[str, list[Value]]:
+    names = dict.fromkeys(name for mapping in mappings for name in mapping)
+    return {name: [mapping[name] for mapping in mappings if name in mapping] for name in names}
 
 
-def _by_name(all_of_them: Sequence[Mapping[str, Found]]) -> dict[str, list[Found]]:
-    names = dict.fromkeys(name for found in all_of_them for name in found)
-    return {name: [found[name] for found in all_of_them if name in found] for name in names}
-
-
-def _time(found: Sequence[Time]) -> Time:
-    return Time(median(time.median for time in found), median(time.iqr for time in found))
+def _median_time(times: Sequence[Time]) -> Time:
+    return Time(median(time.median for time in times), median(time.iqr for time in times))

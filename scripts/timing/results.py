@@ -1,4 +1,4 @@
-"""What was measured, in one JSON file that is written anew after every cell: what failed later takes nothing away."""
+"""The measurements in one JSON file. It is rewritten after every row, so that a later failure loses nothing."""
 
 import json
 from collections.abc import Mapping
@@ -14,11 +14,12 @@ KINDS: tuple[Kind, Kind] = ("forward", "training")
 
 @dataclass(frozen=True)
 class Row:
-    """One block at one shape in one kind of step. `times` and `saved` (bytes, training) are by column, `ratios` by `a/b`.
+    """One block at one shape, forward or training. The field names are keys of the JSON file.
 
-    `group` is seven or variants, `size` full or tiny. `traffic` (bytes) and `operations` are the
-    least that any implementation has to do, 0 where the shape is too small to say so.
-    `failed` says why a column has no time; under "" why nothing was timed at all.
+    `group` is seven (the papers), variants or compiled, `size` full or tiny.
+    `times` and `saved` (bytes saved for backward, training only) are by column, `ratios` by "a/b".
+    `traffic` (bytes) and `operations` are the work behind the roofline bound, 0 for tiny shapes.
+    `failed` says why a column has no time; its key "" says why nothing was timed.
     """
 
     group: str
@@ -38,27 +39,32 @@ class Row:
 
     @property
     def key(self) -> str:
+        """What identifies the row in a file."""
         return "/".join((self.group, self.block, self.device, self.size, self.kind))
 
-    def floor(self, rates: Mapping[str, float]) -> float | None:
-        """Seconds that the machine needs for that least."""
+    def roofline_bound(self, rates: Mapping[str, float]) -> float | None:
+        """Seconds of the roofline bound; None without the work or the rates of the machine."""
         if not self.traffic or not rates:
             return None
         return max(self.traffic / rates["bytes_per_second"], self.operations / rates["flops_per_second"])
 
     def ratio(self, over: str = "authors", under: str = "ours") -> float | None:
-        """Time of one column over another's, round by round where they were timed together: above 1, the second is faster."""
+        """Time of one column / time of another, round by round if they were timed together. Above 1 the second is faster."""
         if (pair := f"{over}/{under}") in self.ratios:
             return self.ratios[pair]
         if over in self.times and under in self.times:
             return self.times[over].median / self.times[under].median
         return None
 
+    def main_ratio(self) -> float | None:
+        """The ratio of the authors' time to ours, both compiled by inductor in the group compiled."""
+        return self.ratio("authors compiled", "ours compiled") if self.group == "compiled" else self.ratio()
+
 
 class Results:
-    """Rows by their key, and the other figures by name. A row that is measured again replaces the old one.
+    """Rows by key, and the other figures ("facts") by name. A new row replaces the old one of the same key.
 
-    `added` are the keys of those that were not read from the file.
+    `added` holds the keys of the rows that were not read from the file.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -66,30 +72,32 @@ class Results:
         if path and path.exists():
             stored = json.loads(path.read_text(encoding="utf-8"))
             self.facts = stored["facts"]
-            self.rows = {row.key: row for row in map(_row, stored["rows"])}
+            self.rows = {row.key: row for row in map(_parse_row, stored["rows"])}
 
     def add(self, row: Row) -> None:
+        """Adds a row and writes the file."""
         self.rows[row.key], self.added[row.key] = row, None
         self.save()
 
-    def note(self, name: str, fact: Any) -> None:
-        """A figure that is no row: the machine, the builds, the memory of PAM."""
+    def set_fact(self, name: str, fact: Any) -> None:
+        """Sets a figure that is not a row (the machine, build times, memory of PAM) and writes the file."""
         self.facts[name] = fact
         self.save()
 
     def save(self) -> None:
+        """Writes the file, if there is one."""
         if self.path:
             text = json.dumps({"facts": self.facts, "rows": [asdict(row) for row in self.rows.values()]}, indent=1)
-            fresh = self.path.with_suffix(".new")
-            fresh.write_text(text + "\n", encoding="utf-8")
-            fresh.replace(self.path)
+            draft = self.path.with_suffix(".new")
+            draft.write_text(text + "\n", encoding="utf-8")
+            draft.replace(self.path)
 
-    def of(self, group: str, device: str, size: str | None = None, kind: Kind | None = None) -> list[Row]:
+    def select(self, group: str, device: str, size: str | None = None, kind: Kind | None = None) -> list[Row]:
         """The rows of a table, in the order in which they were measured."""
-        found = [row for row in self.rows.values() if row.group == group and row.device == device]
-        return [row for row in found if size in (None, row.size) and kind in (None, row.kind)]
+        rows = [row for row in self.rows.values() if row.group == group and row.device == device]
+        return [row for row in rows if size in (None, row.size) and kind in (None, row.kind)]
 
 
-def _row(stored: dict[str, Any]) -> Row:
+def _parse_row(stored: dict[str, Any]) -> Row:
     times = {name: Time(**time) for name, time in stored.pop("times").items()}
     return Row(shape=tuple(stored.pop("shape")), times=times, **stored)

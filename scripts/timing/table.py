@@ -1,15 +1,15 @@
-"""A table in Markdown, and what stands in its cells."""
+"""Markdown tables, and the text of their cells."""
 
 from collections.abc import Iterable
 from statistics import geometric_mean
 
 from .results import Row
 
-NONE = "-"
+EMPTY = "-"
 
 
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    """A table in Markdown, the first column to the left, and an empty line."""
+def markdown_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """The lines of a table and an empty line; the first column is aligned left. No lines without rows."""
     head, rows = list(head), list(rows)
     if not rows:
         return []
@@ -17,23 +17,25 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
     return [f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(cells)} |" for cells in rows), ""]
 
 
-def ratio(value: float | None) -> str:
-    return NONE if value is None else f"{value:.2f}"
+def format_ratio(value: float | None) -> str:
+    """Two decimals; "-" for None."""
+    return EMPTY if value is None else f"{value:.2f}"
 
 
-def mean(values: Iterable[float | None]) -> float | None:
-    """The geometric mean of those that are there."""
+def mean_ratio(values: Iterable[float | None]) -> float | None:
+    """The geometric mean of the values that are known; None without any."""
     known = [value for value in values if value]
     return geometric_mean(known) if known else None
 
 
-def ms(row: Row, column: str) -> str:
-    """Median and interquartile range."""
+def format_ms(row: Row, column: str) -> str:
+    """Median and interquartile range in ms, e.g. "2.77 (0.39)"."""
     if column not in row.times:
-        return NONE
+        return EMPTY
     time = row.times[column]
     return f"{1e3 * time.median:.3g} ({1e3 * time.iqr:.2g})"
 
 
-def shape(row: Row) -> str:
+def format_shape(row: Row) -> str:
+    """The input shape, e.g. "8x128x56x56"."""
     return "x".join(map(str, row.shape))

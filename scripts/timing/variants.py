@@ -1,4 +1,4 @@
-"""Blocks that are no papers, made of slot words at random: lowered against plain."""
+"""Random combinations of slot words that are not a paper's block: the lowered block against the plain one."""
 
 import itertools
 import random
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 import sefactory as sf
 
-from .cells import Plan, cell
-from .pairs import CHANNELS, EXACT, FLOAT32_CONSTANTS, Pair, built, randomised
+from .measurement import Plan, checked_rows
+from .pairs import CHANNELS, EXACT, FLOAT32_CONSTANTS, Pair, randomize
 from .results import Row
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SLOTS = ("squeeze", "excite", "gate")
-PAPERS = {
+PAPER_COMBINATIONS = {
     "mean mlp sigmoid",  # senet
     "mean_max mlp sigmoid",  # cbam_channel
     "mean conv1d sigmoid",  # ecanet
@@ -25,45 +25,46 @@ PAPERS = {
     "none none sigmoid",  # silu
     "none none none",  # the square
 }
-SEED, COUNT, SIDE, TINY = 20, 20, 56, 7
+SEED, COUNT, SIDE, TINY_SIDE = 20, 20, 56, 7
 
 
-def words() -> list[str]:
-    """Every combination of slot words that is not a paper: 'squeeze excite gate'."""
+def combinations() -> list[str]:
+    """Every combination of slot words that is not a paper's, e.g. "std conv1d softmax"."""
     groups = [sorted(path.stem for path in (CONFIGS / slot).glob("*.yaml")) for slot in SLOTS]
-    return [name for name in map(" ".join, itertools.product(*groups)) if name not in PAPERS]
+    return [name for name in map(" ".join, itertools.product(*groups)) if name not in PAPER_COMBINATIONS]
 
 
-def variant(name: str, channels: int, side: int, *, lower: bool = True) -> sf.Block:
-    """Block unit with its three slots filled, on a fixed grid. ConfigError where two words do not go together."""
+def build_variant(name: str, channels: int, side: int, *, lower: bool = True) -> sf.Block:
+    """The block `unit` with these three slot words and a fixed input size. ConfigError if the words do not fit together."""
     overrides = [f"{slot}={word}" for slot, word in zip(SLOTS, name.split(), strict=True)]
-    return built("unit", channels, lower=lower, overrides=overrides, height=side, width=side)
+    return sf.build("unit", channels, lower=lower, overrides=overrides, height=side, width=side)
 
 
-def drawn(count: int = COUNT, channels: int = CHANNELS, side: int = SIDE) -> Iterator[Pair]:
-    """Variants at random from a fixed seed: the plain block stands where the authors' module stands for a paper."""
-    order = random.Random(SEED).sample(names := words(), len(names))
-    for name in order:
+def random_pairs(count: int = COUNT, channels: int = CHANNELS, side: int = SIDE) -> Iterator[Pair]:
+    """Random variants, the same in every run. The plain block takes the place of the authors' module."""
+    names = combinations()
+    for name in random.Random(SEED).sample(names, len(names)):
         if count == 0:
             return
         try:
-            plain = randomised(variant(name, channels, side, lower=False), SEED)
+            plain = randomize(build_variant(name, channels, side, lower=False), SEED)
         except sf.ConfigError:
             continue
-        lowered = variant(name, channels, side)
-        copied(lowered, plain.state_dict())
+        lowered = build_variant(name, channels, side)
+        copy_state(lowered, plain.state_dict())
         count -= 1
-        yield Pair(name, plain, lowered, tolerance=FLOAT32_CONSTANTS if "hard" in name else EXACT, copied=copied)
+        tolerance = FLOAT32_CONSTANTS if "hard" in name else EXACT
+        yield Pair(name, plain, lowered, tolerance=tolerance, copy_weights=copy_state)
 
 
-def copied(block: nn.Module, state: dict[str, Tensor]) -> None:
-    """The same keys on both sides."""
+def copy_state(block: nn.Module, state: dict[str, Tensor]) -> None:
+    """Copies a state dict with the same keys into a block."""
     block.load_state_dict(state)
 
 
-def rows(plan: Plan, count: int = COUNT) -> Iterator[Row]:
-    """The rows of all variants, full and tiny; their column `authors` is our own plain block."""
-    plan, batch = replace(plan, compile=False), 128 if plan.cuda else 8
-    for size, samples, side in (("full", batch, SIDE), ("tiny", 2, TINY)):
-        for pair in drawn(count, side=side):
-            yield from cell(pair, "variants", size, (samples, CHANNELS, side, side), plan)
+def variant_rows(plan: Plan, count: int = COUNT) -> Iterator[Row]:
+    """The full and tiny rows of all variants. Their column `authors` is the plain block."""
+    plan, batch = replace(plan, compile=False), 128 if plan.is_cuda else 8
+    for size, samples, side in (("full", batch, SIDE), ("tiny", 2, TINY_SIDE)):
+        for pair in random_pairs(count, side=side):
+            yield from checked_rows(pair, "variants", size, (samples, CHANNELS, side, side), plan)
