@@ -90,6 +90,7 @@ class ModuleBuilder:
         return module, out
 
     def _build(self, node: Node, sizes: Sizes, names: Names) -> Built:
+        """Builds the module of a node by the kind of the node."""
         match node:
             case OpNode():
                 return self._operator(node, sizes, names)
@@ -125,6 +126,7 @@ class ModuleBuilder:
         return names
 
     def _operator(self, node: OpNode, sizes: Sizes, names: Names) -> Built:
+        """Calls the factory function of an operator; sizes that it does not declare are unchanged."""
         operator = node.operator
         try:
             module = operator.make(sizes, **self._arguments(node, names))
@@ -171,7 +173,7 @@ class ModuleBuilder:
             trunk, outs = self._shared_trunk(node.location / "shared", node.shared, outs, names)
         heads = self._children({name: (head, outs[name]) for name, head in node.branch_heads if name in outs}, names)
         outs |= {name: out for name, (_, out) in heads.items()}
-        out = self._fused(node, [*outs.values()])
+        out = self._fuse(node, [*outs.values()])
         return Parallel(_module_dict(branches), trunk, _module_dict(heads) if node.branch_heads else None, node.fuse), out
 
     def _children(self, nodes: Mapping[str, tuple[Node, Sizes]], names: Names) -> dict[str, Built]:
@@ -200,7 +202,7 @@ class ModuleBuilder:
             name: replace(out.replace({a: s[a] for a in s.spatial_axes}), grid=s.grid) for name, s in branches.items()
         }
 
-    def _fused(self, node: ParallelNode, branches: list[Sizes]) -> Sizes:
+    def _fuse(self, node: ParallelNode, branches: list[Sizes]) -> Sizes:
         """The sizes of the fused branches."""
         try:
             out = fused_sizes(node.fuse, branches)

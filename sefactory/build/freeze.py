@@ -1,4 +1,4 @@
-"""freeze: a block for inference, in which everything that does not depend on its input is computed once."""
+"""Prepares a block for inference: constant folding of batch norms and learned scales into the layers before them."""
 
 import copy
 
@@ -14,15 +14,18 @@ from ..operators.elementwise import Gain
 from ..operators.linear import Linear
 from ..operators.norm import BatchNorm
 
-Learned = Linear | Conv
+Layer = Linear | Conv
 
 
 def freeze(block: Block) -> Block:
-    """A copy for inference: y is that of eval mode, and nothing has a gradient.
+    """Returns a copy of the block for inference: the output is that of eval mode, and nothing has a gradient.
 
-    Norms are folded into the weights before them, s (W x + b) + t = (s W) x + (s b + t), and gains of attention into its
-    values; in their places stand identities. Positions are resized once for each grid, and maps that belong to the block
-    are overwritten. It stays in eval mode, pickles, and exports like any other.
+    - Batch norms are folded into the layers before them: s (W x + b) + t = (s W) x + (s b + t).
+    - The learned scale of an attention is folded into its values.
+    - Identities stand in the places of the folded modules.
+    - Position embeddings are resized once for each grid, and buffers of the block are overwritten in place.
+
+    The copy stays in eval mode. It can be pickled and exported as any block.
 
     >>> from sefactory import build
     >>> import torch
@@ -32,8 +35,8 @@ def freeze(block: Block) -> Block:
     True
     """
     frozen = copy.deepcopy(block).eval().requires_grad_(False)
-    for value in topological_order(CompiledBlock(frozen.node, frozen.sizes[0]).graph):
-        match value.op:
+    for node in topological_order(CompiledBlock(frozen.node, frozen.sizes[0]).graph):
+        match node.op:
             case LinearOp(linear, times, BatchNorm() as norm):
                 _fold_norm(frozen, linear, norm, times)
             case ConvOp(conv, BatchNorm() as norm):
@@ -46,33 +49,32 @@ def freeze(block: Block) -> Block:
     return frozen
 
 
-def _fold_norm(block: Block, owner: Learned, norm: BatchNorm, times: int) -> None:
-    """`times` is how often the bias is added before the norm sees it."""
-    weight, bias = owner.weight, None if owner.bias is None else owner.bias.flatten() * times
-    out = weight.shape[: len(owner.each) + 1]
-    flat, term = folded(lambda: (weight.reshape(-1, *weight.shape[len(out) :]), bias), norm)()
-    assert term is not None
-    _set(owner, flat.reshape(weight.shape), (term / times).reshape(out))
-    _drop(block, norm)
+def _fold_norm(block: Block, layer: Layer, norm: BatchNorm, times: int) -> None:
+    """Folds a batch norm into the layer before it, whose bias is added `times` times before the norm."""
+    weight, bias = layer.weight, None if layer.bias is None else layer.bias.flatten() * times
+    outputs = weight.shape[: len(layer.each) + 1]
+    new_weight, new_bias = folded(lambda: (weight.reshape(-1, *weight.shape[len(outputs) :]), bias), norm)()
+    assert new_bias is not None
+    _set_parameters(layer, new_weight.reshape(weight.shape), (new_bias / times).reshape(outputs))
+    _replace_by_identity(block, norm)
 
 
-def _fold_gain(block: Block, linear: Linear, gain: Gain, start: int) -> None:
-    """The rows from `start` on are those of the values."""
+def _fold_gain(block: Block, linear: Linear, gain: Gain, first_row: int) -> None:
+    """Folds a learned scale into the rows of the values, which begin at `first_row`."""
     weight, bias = linear.weight.clone(), None if linear.bias is None else linear.bias.clone()
     for tensor in (weight, bias):
         if tensor is not None:
-            tensor[start:] *= gain.weight
-    _set(linear, weight, bias)
-    _drop(block, gain)
+            tensor[first_row:] *= gain.weight
+    _set_parameters(linear, weight, bias)
+    _replace_by_identity(block, gain)
 
 
-def _set(owner: Learned, weight: Tensor, bias: Tensor | None) -> None:
-    owner.weight = nn.Parameter(weight.detach(), requires_grad=False)
-    owner.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+def _set_parameters(layer: Layer, weight: Tensor, bias: Tensor | None) -> None:
+    layer.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    layer.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
 
 
-def _drop(block: Block, module: nn.Module) -> None:
-    """Puts the identity where a module stands."""
+def _replace_by_identity(block: Block, module: nn.Module) -> None:
     for parent in block.node.modules():
         for name, child in parent._modules.items():
             if child is module:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -22,6 +22,24 @@ Mode = Literal["zeros", "circular", "reflect", "replicate"]
 Padding = Annotated[int, Field(ge=0, le=MAX_PADDING)]
 
 
+class Kernel(NamedTuple):
+    """The size and the padding on both sides for each axis of a kernel; how borders are filled; stride and dilation."""
+
+    size: Sequence[int]
+    padding: Sequence[int]
+    mode: Mode
+    stride: int
+    dilation: int
+
+
+class Roles(NamedTuple):
+    """The axes that a kernel moves along, those that are fully connected, and those with weights for each index."""
+
+    along: str
+    mix: str
+    each: str
+
+
 class Conv(nn.Module):
     """y_o = sum_ik w_oik x_i(. + k) + b_o: convolved `along` some axes, fully connected over `mix`, separate for `each`.
 
@@ -31,34 +49,20 @@ class Conv(nn.Module):
     """
 
     def __init__(
-        self,
-        sizes: Sizes,
-        kernel: Sequence[int],
-        along: str,
-        mix: str,
-        each: str,
-        out: int,
-        *,
-        padding: Sequence[int],
-        mode: Mode = "zeros",
-        stride: int = 1,
-        dilation: int = 1,
-        groups: int = 1,
-        bias: bool = False,
-        start: float | None = None,
+        self, sizes: Sizes, kernel: Kernel, roles: Roles, out: int, groups: int, bias: bool, start: float | None
     ) -> None:
         super().__init__()
+        self.along, self.mix, self.each = along, mix, each = roles
+        self.stride, self.dilation = kernel.stride, kernel.dilation
+        self.padding, self.mode = tuple(kernel.padding), kernel.mode
         inputs = (exact_div(f"{mix[0]} of", sizes.number(mix[0]), groups), *sizes.numbers(mix[1:])) if mix else ()
         exact_div("out", out, groups)
-        self.stride, self.dilation, self.padding, self.mode = stride, dilation, tuple(padding), mode
-        self.along, self.mix, self.each = along, mix, each
         self.groups = groups * math.prod(sizes.numbers(each))
         changes: dict[str, Dim] = {axis: out if axis == mix[0] else 1 for axis in mix}
-        for axis, k, p in zip(along, kernel, padding, strict=True):
-            changes[axis] = conv_out_dim(sizes, axis, k, p, stride, dilation)
+        changes |= {axis: conv_out_dim(sizes, axis, kernel, i) for i, axis in enumerate(along)}
         self.sizes = sizes.replace(changes)
-        fan_in = math.prod(inputs) * math.prod(kernel)
-        self.weight = init_parameter((*sizes.numbers(each), out, *inputs, *kernel), fan_in, start)
+        fan_in = math.prod(inputs) * math.prod(kernel.size)
+        self.weight = init_parameter((*sizes.numbers(each), out, *inputs, *kernel.size), fan_in, start)
         self.bias = init_parameter((*sizes.numbers(each), out), fan_in, None if start is None else 0) if bias else None
         self.channels = self.sizes.numbers(each + mix)
         self.batch_axes = sizes.axes_except(along, mix, each)
@@ -90,20 +94,19 @@ class Conv(nn.Module):
         )
 
 
-def conv_out_dim(sizes: Sizes, axis: str, kernel: int, padding: int, stride: int, dilation: int) -> Dim:
-    """Returns floor((n + 2p - d(k - 1) - 1) / s) + 1; with the padding that keeps the size it is ceil(n / s).
+def conv_out_dim(sizes: Sizes, axis: str, kernel: Kernel, i: int) -> Dim:
+    """Returns floor((n + 2p - d(k - 1) - 1) / s) + 1 for the i-th axis of a kernel; ceil(n / s) if the padding keeps the size.
 
     Raises InvalidValue if the kernel does not fit, and if the size would change but is only known at run time.
     """
-    size, reach = sizes[axis], dilation * (kernel - 1)
+    size, k, padding = sizes[axis], kernel.size[i], kernel.padding[i]
+    reach = kernel.dilation * (k - 1)
     if 2 * padding == reach:
-        return ceil_div(size, stride)
+        return ceil_div(size, kernel.stride)
     if not isinstance(size, int):
-        raise InvalidValue(
-            f"padding {padding} does not keep the size of {axis} at kernel {kernel}, dilation {dilation}: it needs a fixed "
-            f"grid: give {sizes.grid_arguments}"
-        )
-    count = (size + 2 * padding - reach - 1) // stride + 1
+        change = f"padding {padding} does not keep the size of {axis} at kernel {k}, dilation {kernel.dilation}"
+        raise InvalidValue(f"{change}: it needs a fixed grid: give {sizes.grid_arguments}")
+    count = (size + 2 * padding - reach - 1) // kernel.stride + 1
     if count < 1:
         raise InvalidValue(f"a window of {reach + 1} does not fit {axis} of {size} with padding {padding} on both sides")
     return count
@@ -151,15 +154,15 @@ def conv(
     """
     if len(along) not in CONVOLUTIONS:
         raise InvalidValue(f"along {along}: a convolution has one to three axes")
-    kernels = _per_axis("kernel", kernel, along)
+    kernel = _per_axis("kernel", kernel, along)
     mode: Mode = padding if isinstance(padding, str) else "zeros"
-    paddings = _same_padding(kernels, dilation, mode) if isinstance(padding, str) else _per_axis("padding", padding, along)
-    mix = default_mix(sizes, mix, along, each)
-    check_roles({"along": along, "mix": mix, "each": each})
-    if groups > 1 and not mix:
+    padding = _same_padding(kernel, dilation, mode) if isinstance(padding, str) else _per_axis("padding", padding, along)
+    roles = Roles(along, default_mix(sizes, mix, along, each), each)
+    check_roles(roles._asdict())
+    if groups > 1 and not roles.mix:
         raise InvalidValue(f"groups {groups} split a mixed axis, and nothing is mixed")
-    out, steps = out_size(sizes, out, mix, each), {"stride": stride, "dilation": dilation, "groups": groups}
-    return Conv(sizes, kernels, along, mix, each, out, padding=paddings, mode=mode, bias=bias, start=start, **steps)
+    out = out_size(sizes, out, roles.mix, each)
+    return Conv(sizes, Kernel(kernel, padding, mode, stride, dilation), roles, out, groups, bias, start)
 
 
 def _per_axis(name: str, value: int | list[int], along: str) -> list[int]:

@@ -16,10 +16,8 @@ PROCESSORS = re.compile(r"Zen ?[1-5]|Sapphire|Emerald Rapids|Ice Lake|Skylake|EP
 PENDING: dict[str, int] = {
     "config": 16,
     "kernels": 4,
-    "operators": 1,
     "compiler": 6,
     "block": 1,
-    "build": 5,
     "bench": 5,
     "networks": 3,
     "cli": 5,

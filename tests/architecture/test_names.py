@@ -156,6 +156,7 @@ RETIRED_IN = {
 }
 # Names that users and files hold: YAML keys, arguments of the public functions, keys of state dicts and of result files.
 KEPT = {
+    ("operators", "own"),  # key of a state dict and YAML key
     ("networks", "mix"),  # key of a state dict
     ("networks", "carry"),  # argument of sf.insert and YAML key
     ("bench", "elements"),  # column of the results
@@ -164,9 +165,7 @@ KEPT = {
 PENDING: dict[str, int] = {
     "config": 8,
     "kernels": 30,
-    "operators": 7,
     "compiler": 34,
-    "build": 17,
     "bench": 8,
     "networks": 10,
     "cli": 2,
