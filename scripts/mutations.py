@@ -1,10 +1,13 @@
-"""Counts how many wrong configs the recordings tell, and writes docs/mutations.md.
+"""Counts how many wrong configs the recordings catch, and writes docs/mutations.md.
 
 python scripts/mutations.py [CASE ...]    every recording, or some of them (then nothing is written)
 
-The exit code is 1 where a mutant survives that no list knows, where one that is listed as equivalent is told, where an entry
-of the lists is stale, where a recording catches nothing of a kind, and where the recordings catch fewer than 95 % of the
-mutants that matter.
+The exit code is 1 if one of these holds:
+
+- a mutant survives and is in no list, or one that is listed as equivalent is caught
+- an entry of the lists matches no survivor
+- a recording catches no mutant of a kind of which it misses some
+- the recordings catch fewer than 95 % of the mutants that can be caught
 """
 
 import sys
@@ -18,118 +21,121 @@ import torch
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.mutation_testing import EQUIVALENT, UNSEEN, Known, Row, mutants, row, stale_entries, uncaught_kinds, unexpected  # noqa: E402
+from tests.mutation_testing import EQUIVALENT, UNSEEN, Known, Row, mutants, stale_entries, uncaught_kinds, unexpected  # noqa: E402
+from tests.mutation_testing import row as judge  # noqa: E402
 from tests.papers.recorded_cases import CASES  # noqa: E402
 from tests.papers.references import load_recording  # noqa: E402
 
-DOCUMENT = ROOT / "docs" / "mutations.md"
-LEAST = 0.95
-INTRODUCTION = """# Mutations
+PAGE = ROOT / "docs" / "mutations.md"
+MIN_RATE = 0.95
+HEAD = """# Mutations
 
-Written by scripts/mutations.py. A mutant is the resolved config of a recorded block with one error: another
-statistic, axis, activation, number or fuse, two steps swapped with their weights, a step left out. All are derived
-systematically from the tree of the config and the schemas of its operators, parameters at their default included.
+Written by scripts/mutations.py. A mutant is the resolved config of a recorded block with one error: another statistic, axis,
+activation, number or fuse, two steps swapped together with their weights, or a step replaced by `identity`. The mutants are
+generated from the tree of the config and the schemas of its operators. Parameters at their default are changed as well.
 
-- **refused**: no block is built, or the authors' weights do not fit. Counted apart.
+- **refused**: the block cannot be built, or the authors' weights do not fit.
 - **caught**: output, gradient, training output or running statistics differ from the recording by more than 1e-4.
-- **missed**: another function, but not at the values of the recording. Plain torch (`tests/papers/references`) tells each at
-  other values: inputs tenfold with norms and biases twentyfold, or inputs of a thousandth with small variances.
-- **equivalent**: the same function of every input, by a reason given below by hand; plain torch agrees at those values.
+- **missed**: the mutant is another function, but equal at the recorded values. The reference in plain torch
+  (`tests/papers/references`) catches it at other values: inputs times ten with norms and biases times twenty, or inputs
+  times 0.001 with small variances.
+- **equivalent**: the mutant is the same function of every input, for a reason given below. The reference agrees at those
+  other values.
 
-Not made: `start` (the authors' weights overwrite it), the order of branches whose fuse does not heed it, the order of
-axes that are a set. A step left out has `identity` in its place.
+Three changes are not made: `start`, which the authors' weights overwrite, the order of branches if their fuse ignores it, and
+the order of axes that are a set.
 """
 
 
-def judged(case: str) -> list[Row]:
+def judge_mutants(case: str) -> list[Row]:
     """Every mutant of a case with its verdicts."""
     recording = load_recording(case)
-    return [row(mutant, recording) for mutant in mutants(case, recording.input.shape[1])]
+    return [judge(mutant, recording) for mutant in mutants(case, recording.input.shape[1])]
 
 
-def rate(rows: Iterable[Row]) -> float:
-    """The part of the mutants that matter that the recordings catch."""
-    count = Counter(found.standing for found in rows)
-    matter = count["caught"] + count["missed"]
-    return count["caught"] / matter if matter else 1.0
+def catch_rate(rows: Iterable[Row]) -> float:
+    """The share of mutants that the recordings catch, of those that are caught or missed."""
+    counts = Counter(row.standing for row in rows)
+    relevant = counts["caught"] + counts["missed"]
+    return counts["caught"] / relevant if relevant else 1.0
 
 
 def totals(rows: Sequence[Row]) -> str:
-    """All figures in a paragraph."""
-    count = Counter(found.standing for found in rows)
-    is_caught = sum(found.is_caught for found in rows if found.standing in ("caught", "missed"))
+    """A paragraph with the numbers of all mutants."""
+    counts = Counter(row.standing for row in rows)
+    with_reference = sum(row.is_caught for row in rows if row.standing in ("caught", "missed"))
     return (
-        f"{len(rows):,} mutants of {len({found.mutant.case for found in rows})} recordings: {count['refused']:,} refused, "
-        f"{count['caught']:,} caught, {count['missed']:,} missed, {count['equivalent']:,} equivalent. "
-        f"**The recordings catch {rate(rows):.1%} of those that matter**; "
-        f"with plain torch {is_caught / (count['caught'] + count['missed']):.1%} are told."
+        f"{len(rows):,} mutants of {len({row.mutant.case for row in rows})} recordings: {counts['refused']:,} refused, "
+        f"{counts['caught']:,} caught, {counts['missed']:,} missed, {counts['equivalent']:,} equivalent. "
+        f"**The recordings catch {catch_rate(rows):.1%} of the mutants that are caught or missed**; together with the "
+        f"references it is {with_reference / (counts['caught'] + counts['missed']):.1%}."
     )
 
 
 def table(title: str, groups: dict[str, list[Row]], kinds: Sequence[str] = ()) -> list[str]:
-    """A row a group: how many mutants, what became of them, how many of each kind."""
-    lines = [f"| {title} | mutants | refused | caught | missed | equivalent | caught of those that matter |"]
-    lines[0] += "".join(f" {kind} |" for kind in kinds)
-    lines.append(f"| --- |{' ---: |' * (6 + len(kinds))}")
+    """The lines of a table with a row for each group: numbers by standing, the catch rate, and numbers by kind."""
+    head = [title, "mutants", "refused", "caught", "missed", "equivalent", "catch rate", *kinds]
+    lines = [f"| {' | '.join(head)} |", f"| --- |{' ---: |' * (len(head) - 1)}"]
     for name, rows in groups.items():
-        count = Counter(found.standing for found in rows)
-        of_kind = Counter(found.mutant.kind for found in rows)
-        figures = [len(rows), *(count[standing] for standing in ("refused", "caught", "missed", "equivalent"))]
-        cells = [name, *map(str, figures), f"{rate(rows):.1%}", *(str(of_kind[kind] or "") for kind in kinds)]
+        by_standing = Counter(row.standing for row in rows)
+        by_kind = Counter(row.mutant.kind for row in rows)
+        numbers = [len(rows), *(by_standing[standing] for standing in ("refused", "caught", "missed", "equivalent"))]
+        cells = [name, *map(str, numbers), f"{catch_rate(rows):.1%}", *(str(by_kind[kind] or "") for kind in kinds)]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
 def tables(rows: Sequence[Row]) -> list[str]:
-    """By kind and by recording."""
-    kinds = sorted({found.mutant.kind for found in rows})
-    cases = list(dict.fromkeys(found.mutant.case for found in rows))
-    by_kind = {kind: [found for found in rows if found.mutant.kind == kind] for kind in kinds}
-    by_case = {case: [found for found in rows if found.mutant.case == case] for case in cases}
+    """The table by kind and the table by recording."""
+    kinds = sorted({row.mutant.kind for row in rows})
+    cases = list(dict.fromkeys(row.mutant.case for row in rows))
+    by_kind = {kind: [row for row in rows if row.mutant.kind == kind] for kind in kinds}
+    by_case = {case: [row for row in rows if row.mutant.case == case] for case in cases}
     return [*table("kind", by_kind), "", *table("recording", by_case, kinds)]
 
 
-def explained(entries: Sequence[Known], rows: Sequence[Row], standing: str) -> list[str]:
-    """A paragraph for each entry: why, how many; every one that is missed, the first of those that are equivalent."""
+def survivors(entries: Sequence[Known], rows: Sequence[Row], standing: str) -> list[str]:
+    """A paragraph for each entry of a list: the reason, the number, and all missed mutants or the first equivalent one."""
     lines = []
     for entry in entries:
-        found = [r for r in rows if r.standing == standing and r.known([entry])]
-        shown = found if standing == "missed" else found[:1]
-        count = f"{len(found)} mutant{'' if len(found) == 1 else 's'}"
-        more = "" if len(shown) == len(found) else f" like `{entry.label}`, the first of them"
+        matching = [row for row in rows if row.standing == standing and row.known([entry])]
+        shown = matching if standing == "missed" else matching[:1]
+        count = f"{len(matching)} mutant{'' if len(matching) == 1 else 's'}"
+        more = "" if len(shown) == len(matching) else f" like `{entry.label}`, of which the first is"
         lines += ["", f"**{entry.reason}** {count}{more}:", ""]
-        for label in dict.fromkeys(r.mutant.label for r in shown):
-            alike = [r for r in shown if r.mutant.label == label]
-            lines.append(f"- `{label}`: {', '.join(r.mutant.case for r in alike)}{by_reference(alike)}")
+        for label in dict.fromkeys(row.mutant.label for row in shown):
+            same_label = [row for row in shown if row.mutant.label == label]
+            lines.append(f"- `{label}`: {', '.join(row.mutant.case for row in same_label)}{probe_names(same_label)}")
     return lines
 
 
-def by_reference(rows: Sequence[Row]) -> str:
-    """At which values plain torch tells mutants."""
-    probes = {r.second.quantity.rpartition(", ")[2] for r in rows if r.second and r.is_caught}
+def probe_names(rows: Sequence[Row]) -> str:
+    """The names of the values at which the reference catches mutants, in brackets; "" without any."""
+    probes = {row.second.quantity.rpartition(", ")[2] for row in rows if row.second and row.is_caught}
     return f" ({', '.join(sorted(probes))})" if probes else ""
 
 
-def document(rows: Sequence[Row]) -> str:
-    """docs/mutations.md."""
-    missed = explained(UNSEEN, rows, "missed")
-    equivalent = explained(EQUIVALENT, rows, "equivalent")
-    head = [INTRODUCTION, totals(rows), "", *tables(rows), "", "## Missed", ""]
-    is_caught = "In brackets: the values at which plain torch tells the mutant."
-    return "\n".join([*head, is_caught, *missed, "", "## Equivalent", *equivalent, ""])
+def page(rows: Sequence[Row]) -> str:
+    """The text of docs/mutations.md."""
+    missed = survivors(UNSEEN, rows, "missed")
+    equivalent = survivors(EQUIVALENT, rows, "equivalent")
+    head = [HEAD, totals(rows), "", *tables(rows), "", "## Missed", ""]
+    note = "In brackets: the values at which the reference catches the mutant."
+    return "\n".join([*head, note, *missed, "", "## Equivalent", *equivalent, ""])
 
 
-def main(names: Sequence[str]) -> int:
+def main(cases: Sequence[str]) -> int:
     torch.set_num_threads(1)
     start = time.perf_counter()
-    rows = [found for case in names or CASES for found in judged(case)]
-    wrong = [*unexpected(rows), *uncaught_kinds(rows), *(() if names else stale_entries(rows))]
+    rows = [row for case in cases or CASES for row in judge_mutants(case)]
+    errors = [*unexpected(rows), *uncaught_kinds(rows), *(() if cases else stale_entries(rows))]
     print(*tables(rows), "", totals(rows).replace("**", ""), f"{time.perf_counter() - start:.0f} s", sep="\n")
-    print("", *(f"{r.mutant.case} {r.mutant.label}{by_reference([r])}" for r in rows if r.standing == "missed"), sep="\n")
-    print("", *wrong, sep="\n")
-    if not names:
-        DOCUMENT.write_text(document(rows), encoding="utf-8")
-    return int(bool(wrong) or rate(rows) < LEAST)
+    missed = [row for row in rows if row.standing == "missed"]
+    print("", *(f"{row.mutant.case} {row.mutant.label}{probe_names([row])}" for row in missed), sep="\n")
+    print("", *errors, sep="\n")
+    if not cases:
+        PAGE.write_text(page(rows), encoding="utf-8")
+    return int(bool(errors) or catch_rate(rows) < MIN_RATE)
 
 
 if __name__ == "__main__":
