@@ -1,10 +1,10 @@
-"""Writes docs/deployment.md: which config, as shipped, keeps which invariant (tests/invariants).
+"""Writes docs/deployment.md: which shipped config passes which check of tests/invariants.
 
 python scripts/deployment.py             all configs
-python scripts/deployment.py cam gcnet   these, printed and not written
+python scripts/deployment.py cam gcnet   these configs, printed and not written
 
-Exit code 1 where a miss has no explanation in EXPLAINED, or an explanation has no miss. Every cell runs in a process of
-its own (it forks), so that one that crashes or does not end is a miss and the others stay.
+The exit code is 1 if a failure has no entry in KNOWN_FAILURES, or an entry has no failure. Every check of a config runs in its
+own process (a fork), so that a crash or an endless loop is a failure of that check alone.
 """
 
 import logging
@@ -20,11 +20,11 @@ from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no pool of workers: the cells are forked
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # a fork cannot use a pool of workers
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-import onnxscript  # noqa: E402, F401  (loaded once here, and not in each cell)
+import onnxscript  # noqa: E402, F401  (imported here, so that the forks need not)
 import torch  # noqa: E402
 import torch._inductor.compile_fx  # noqa: E402, F401
 
@@ -32,33 +32,46 @@ import sefactory as sf  # noqa: E402
 from tests.invariants import checks, export_checks  # noqa: E402
 from tests.invariants.cases import config_case, with_random_weights  # noqa: E402
 
-TABLE = ROOT / "docs" / "deployment.md"
+PAGE = ROOT / "docs" / "deployment.md"
 CHECKS = {**checks.CHECKS, **export_checks.CHECKS}
 SEVEN_PAPERS = ["senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer"]
-WIDTH, SECONDS = 64, 600
+CHANNELS, TIMEOUT_S = 64, 600
 FORK = multiprocessing.get_context("fork")
-Cells = dict[tuple[str, str], str | None]  # (config, property): why it misses
+Outcomes = dict[tuple[str, str], str | None]
+"""(config, check) to the reason of a failure; None if it passes."""
+KNOWN_FAILURES: dict[tuple[str, str], str] = {}
+"""(config, check) to the explanation on the page."""
+CONDITIONS = """\
+- Batch, H and W are dynamic from 1 on, except for gates with a lower spatial resolution than the input: {least_sizes}.
+  torch.export assumes that every feature map inside has more than one position, because it determines the memory format from
+  the strides. It guards that assumption. `torch.fx.experimental._config.patch(backed_size_oblivious=True)` around the export
+  avoids the guard.
+- Such a gate is upsampled (nearest neighbour). torch and onnxruntime round differently at a few sizes at which a border falls
+  on an integer. `genet` and `genet_minus` differ in one row of the gate at 6 of the heights up to 400: 198, 230, 297, 345,
+  366 and 382.
+- float16 overflows above 65504. `gated_channel` sums squares over all positions. With a float16 input of standard deviation 10
+  at 96 x 96 its output is not finite. It is finite in float32, in bfloat16, and for a float32 input under autocast.
+"""
 
-EXPLAINED: dict[tuple[str, str], str] = {}
 
-
-def cell(check: Callable[[checks.CaseFactory], None], make: checks.CaseFactory) -> str | None:
-    """Why a property fails, in one line; None where it holds."""
+def run_check(check: Callable[[checks.CaseFactory], None], make: checks.CaseFactory) -> str | None:
+    """Runs a check in a process of its own. Returns the reason of a failure in one line; None if it passes."""
     receiver, sender = FORK.Pipe(duplex=False)
-    process = FORK.Process(target=report, args=(sender, check, make), daemon=True)
+    process = FORK.Process(target=send_outcome, args=(sender, check, make), daemon=True)
     process.start()
     sender.close()
     try:
-        return str(receiver.recv()) or None if receiver.poll(SECONDS) else f"no end within {SECONDS} s"
+        return str(receiver.recv()) or None if receiver.poll(TIMEOUT_S) else f"no result after {TIMEOUT_S} s"
     except EOFError:
         process.join()
-        return f"its process ended with {process.exitcode}"
+        return f"the process ended with exit code {process.exitcode}"
     finally:
         process.kill()
         process.join()
 
 
-def report(sender: Connection, check: Callable[[checks.CaseFactory], None], make: checks.CaseFactory) -> None:
+def send_outcome(sender: Connection, check: Callable[[checks.CaseFactory], None], make: checks.CaseFactory) -> None:
+    """Sends the reason of a failure, or an empty text. Warnings are errors."""
     warnings.simplefilter("error")
     try:
         check(make)
@@ -67,80 +80,78 @@ def report(sender: Connection, check: Callable[[checks.CaseFactory], None], make
         sender.send(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
 
 
-def run(names: list[str]) -> Cells:
-    cells: Cells = {}
+def run_checks(names: list[str]) -> Outcomes:
+    """Runs all checks of these configs, and prints a line for each config and each failure."""
+    outcomes: Outcomes = {}
     for name in names:
-        start, make = time.perf_counter(), with_random_weights(partial(config_case, name, WIDTH), std=0.1)
+        start, make = time.perf_counter(), with_random_weights(partial(config_case, name, CHANNELS), std=0.1)
         for title, check in CHECKS.items():
-            cells[name, title] = cell(check, make)
-        missed = [title for title in CHECKS if cells[name, title]]
-        passed = f"{len(CHECKS) - len(missed)} of {len(CHECKS)}"
+            outcomes[name, title] = run_check(check, make)
+        failures = [title for title in CHECKS if outcomes[name, title]]
+        passed = f"{len(CHECKS) - len(failures)} of {len(CHECKS)}"
         print(f"{name:20} {passed}, {time.perf_counter() - start:.0f} s", flush=True)
-        for title in missed:
-            print(f"    {title}: {cells[name, title]}", flush=True)
-    return cells
+        for title in failures:
+            print(f"    {title}: {outcomes[name, title]}", flush=True)
+    return outcomes
 
 
-def share(cells: Cells, names: list[str]) -> str:
-    of = [why for (name, _), why in cells.items() if name in names]
-    passed = sum(why is None for why in of)
-    return f"{passed} of {len(of)} ({100 * passed / len(of):.1f} %)"
+def passed_share(outcomes: Outcomes, names: list[str]) -> str:
+    """How many checks of these configs pass, e.g. "126 of 126 (100.0 %)"."""
+    reasons = [reason for (name, _), reason in outcomes.items() if name in names]
+    passed = reasons.count(None)
+    return f"{passed} of {len(reasons)} ({100 * passed / len(reasons):.1f} %)"
 
 
-def document(cells: Cells) -> str:
-    """The table, what its columns mean, and why what misses misses."""
+def table(outcomes: Outcomes) -> str:
+    """The table of configs and checks."""
     rows = [f"| config | {' | '.join(CHECKS)} |", f"| --- |{' :---: |' * len(CHECKS)}"]
     for name in sf.configs():
-        marks = ["miss" if cells[name, title] else "✓" for title in CHECKS]
+        marks = ["fails" if outcomes[name, title] else "✓" for title in CHECKS]
         rows.append(f"| {f'**{name}**' if name in SEVEN_PAPERS else name} | {' | '.join(marks)} |")
-    misses = [f"- `{name}`, {title}: {reason}" for (name, title), reason in EXPLAINED.items()]
-    grids = {name: export_checks.least_grid(config_case(name, WIDTH)) for name in sf.configs()}
-    coarse = ", ".join(f"`{name}` from {least} x {least}" for name, least in grids.items() if least > 1)
-    meanings = [f"- **{title}**: {(check.__doc__ or '').splitlines()[0]}" for title, check in CHECKS.items()]
+    return "\n".join(rows)
+
+
+def page(outcomes: Outcomes) -> str:
+    """The text of docs/deployment.md."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnx", "onnxscript", "onnxruntime"))
+    failures = [f"- `{name}`, {title}: {reason}" for (name, title), reason in KNOWN_FAILURES.items()]
+    meanings = [f"- **{title}**: {(check.__doc__ or '').splitlines()[0]}" for title, check in CHECKS.items()]
+    sizes = {name: export_checks.least_grid(config_case(name, CHANNELS)) for name in sf.configs()}
+    least_sizes = ", ".join(f"`{name}` from {size} x {size}" for name, size in sizes.items() if size > 1)
     return f"""# Deployment
 
-Written by scripts/deployment.py, which runs every property of every config as it is shipped, at {WIDTH} channels and with
-random weights, on one thread of a CPU, with warnings as errors.
-Python {platform.python_version()}, {packages}.
+Written by scripts/deployment.py. It runs every check on every shipped config, at {CHANNELS} channels, with random weights, on
+one thread of a CPU, with warnings as errors. Python {platform.python_version()}, {packages}.
 
-{share(cells, sf.configs())} pass; of the seven papers (bold) {share(cells, SEVEN_PAPERS)}.
+{passed_share(outcomes, sf.configs())} pass; of the seven papers (bold) {passed_share(outcomes, SEVEN_PAPERS)}.
 
-{chr(10).join(rows)}
+{table(outcomes)}
 
-## Misses
+## Failures
 
-{chr(10).join(misses) or "None."}
+{chr(10).join(failures) or "None."}
 
-## What the columns say
+## The checks
 
 {chr(10).join(meanings)}
 
-## What holds with a condition
+## Conditions
 
-- Batch, H and W are dynamic from 1 on, but for gates that are coarser than their maps: {coarse}.
-  torch.export takes every map inside to have more than one position, to tell its memory format, and guards that. With
-  `torch.fx.experimental._config.patch(backed_size_oblivious=True)` around the export there is no such guard.
-- Such a gate is brought to its map by the nearest position, which torch and onnxruntime round differently at a few sizes
-  where a border falls on a whole number: `genet` and `genet_minus` at 6 of the heights up to 400 (198, 230, 297, 345, 366,
-  382) take one row of the gate from its neighbour.
-- float16 ends at 65504, and `gated_channel` takes a sum of squares over the positions: with input in float16 and a
-  standard deviation of 10 at 96 x 96 it is not finite. In float32 and bfloat16, and of float32 under autocast, it is.
-"""
+{CONDITIONS.format(least_sizes=least_sizes)}"""
 
 
 def main() -> int:
     torch.set_num_threads(1)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision in every cell
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns in every check that torchvision is missing
     names = sys.argv[1:] or sf.configs()
-    cells = run(names)
-    missed = {key for key, why in cells.items() if why}
-    wrong = [f"without an explanation: {key}" for key in sorted(missed - set(EXPLAINED))]
-    wrong += [f"explained, and passes: {key}" for key in sorted(set(EXPLAINED) & set(cells) - missed)]
-    print(f"{share(cells, names)} pass", *wrong, sep="\n")
+    outcomes = run_checks(names)
+    failed = {key for key, reason in outcomes.items() if reason}
+    errors = [f"without an explanation: {key}" for key in sorted(failed - set(KNOWN_FAILURES))]
+    errors += [f"explained, but passes: {key}" for key in sorted(set(KNOWN_FAILURES) & set(outcomes) - failed)]
+    print(f"{passed_share(outcomes, names)} pass", *errors, sep="\n")
     if not sys.argv[1:]:
-        TABLE.write_text(document(cells), encoding="utf-8")
-    return int(bool(wrong))
+        PAGE.write_text(page(outcomes), encoding="utf-8")
+    return int(bool(errors))
 
 
 if __name__ == "__main__":
