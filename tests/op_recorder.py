@@ -1,12 +1,12 @@
-"""Which operations run, and on what."""
+"""Records the ATen operations that run, and their arguments."""
 
 from typing import Any
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-class Called(TorchDispatchMode):
-    """The operations that run inside of it: their names, `aten.mul.Tensor`, and what each was given."""
+class OpRecorder(TorchDispatchMode):
+    """Records the operations that run inside of the context: names (`aten.mul.Tensor`) and arguments."""
 
     def __init__(self) -> None:
         super().__init__()

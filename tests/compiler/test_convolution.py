@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.compiler.comparison import compare, pair
-from tests.op_recorder import Called
+from tests.op_recorder import OpRecorder
 
 W_EACH: dict[str, Any] = {"along": "W", "kernel": 5, "each": "C", "bias": True}
 H_DENSE: dict[str, Any] = {"along": "H", "kernel": 3, "out": 6}
@@ -29,7 +29,7 @@ APART = [
 ]
 
 
-def weights(seen: Called) -> list[tuple[int, ...]]:
+def weights(seen: OpRecorder) -> list[tuple[int, ...]]:
     """The shapes of those of the convolutions."""
     return [tuple(given[1].shape) for name, given in seen.calls if name == "aten.convolution.default"]
 
@@ -46,7 +46,7 @@ def test_a_strip_is_one_convolution(config: Any, grid: str, weight: tuple[int, .
     lowered, plain, x = built(config, grid)
     for train in (True, False):
         assert compare(lowered.train(train), plain.train(train), x)
-    with torch.no_grad(), Called() as seen:
+    with torch.no_grad(), OpRecorder() as seen:
         y = lowered(x)
     assert weights(seen) == [weight] and y.is_contiguous()
     assert not {"aten.clone.default", "aten.copy_.default", "aten._to_copy.default"} & set(seen.names)
@@ -56,8 +56,8 @@ def test_a_strip_is_one_convolution(config: Any, grid: str, weight: tuple[int, .
 def test_what_is_no_strip_runs_as_the_plain_tree_does(config: Any, grid: str) -> None:
     lowered, plain, x = built(config, grid)
     assert compare(lowered, plain, x)
-    with torch.no_grad(), Called() as ours:
+    with torch.no_grad(), OpRecorder() as ours:
         lowered(x)
-    with torch.no_grad(), Called() as theirs:
+    with torch.no_grad(), OpRecorder() as theirs:
         plain(x)
     assert weights(ours) == weights(theirs) != []

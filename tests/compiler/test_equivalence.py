@@ -12,7 +12,7 @@ from tests.compiler.comparison import close, compare, outcome, pair
 from tests.random_trees.trees import Tree, grids, random_tree
 
 COUNT, CHUNKS = 1700, 20
-"""Seeds: some are refused, spoilt or stepped, and at least 1,000 trees have to be left."""
+"""Seeds. Some trees are refused, corrupted or one-hot; at least 1,000 remain."""
 STEPPED = "'hard': True"
 """Assignments that are one-hot: where two are nearly equal, rounding decides, and no two orders of summation agree."""
 
@@ -68,7 +68,7 @@ def both_ways(lowered: sf.Block, plain: sf.Block, x: Tensor) -> bool:
 
 
 def tree_outcome(tree: Tree) -> str:
-    sides = {name: tree.told.get(axis) for axis, name in (("D", "depth"), ("H", "height"), ("W", "width"))}
+    sides = {name: tree.fixed_sizes.get(axis) for axis, name in (("D", "depth"), ("H", "height"), ("W", "width"))}
     try:
         lowered, plain = pair(tree.config, tree.channels, grid=tree.grid, **sides)
     except sf.ConfigError:
@@ -82,7 +82,7 @@ def outcomes(chunk: int) -> Counter[str]:
     size, found = COUNT // CHUNKS, Counter[str]()
     for seed in range(100_000 + chunk * size, 100_000 + (chunk + 1) * size):
         tree = random_tree(seed)
-        stepped = tree.spoilt or STEPPED in repr(tree.config)
+        stepped = tree.is_corrupted or STEPPED in repr(tree.config)
         found["left out" if stepped else tree_outcome(tree)] += 1
     return found
 

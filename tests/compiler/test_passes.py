@@ -9,7 +9,7 @@ import sefactory as sf
 from sefactory.compiler.codegen import gated_reduction as units
 from sefactory.compiler.passes import ALWAYS, EVALUATED
 from tests.compiler.comparison import compare, pair
-from tests.op_recorder import Called
+from tests.op_recorder import OpRecorder
 
 MLP = [{"mlp": {"hidden": 8, "bias": True}}]
 GATE = {"squeeze": ["pool"], "excite": MLP, "gate": ["sigmoid"]}
@@ -153,7 +153,7 @@ def test_parts_that_make_up_an_axis_are_cut_at_once(parts: list[tuple[int, int]]
     lowered, plain = pair({"parallel": branches, "fuse": "sum"}, 16)
     x = torch.randn(2, 16, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     assert compare(lowered, plain, x)
-    with Called() as called:
+    with OpRecorder() as called:
         lowered(x)
     assert ("aten.split_with_sizes.default" in called.names) == at_once
 

@@ -1,4 +1,4 @@
-"""What is wrong with what is passed to build."""
+"""Wrong arguments of build."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is wrong with files: YAML, inheritance, references."""
+"""Wrong files: YAML, inheritance, references."""
 
 from tests.error_messages.table import yaml
 

@@ -1,4 +1,4 @@
-"""What is wrong with overrides."""
+"""Wrong overrides."""
 
 from tests.error_messages.table import overridden
 

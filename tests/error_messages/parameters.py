@@ -1,4 +1,4 @@
-"""What is wrong with the parameters of operators and with expressions."""
+"""Wrong parameters of operators, and wrong expressions."""
 
 from tests.error_messages.table import yaml
 

@@ -1,4 +1,4 @@
-"""What is wrong with the sizes of a tree."""
+"""Sizes that do not fit."""
 
 from tests.error_messages.table import yaml
 

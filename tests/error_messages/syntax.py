@@ -1,4 +1,4 @@
-"""What is wrong with the form of a config: names, keys, slots, header."""
+"""Wrong syntax of a config: names, keys, slots, header."""
 
 from tests.error_messages.table import yaml
 

@@ -1,4 +1,4 @@
-"""What a user wrote and the whole message that answers it; run as a program it prints the messages as JSON."""
+"""The table of wrong inputs with their whole error messages; run as a program, it prints the messages as JSON."""
 
 import json
 import re
@@ -11,12 +11,12 @@ from typing import Any
 
 import sefactory as sf
 
-MACHINERY = re.compile(r"\b(None|True|False|NoneType|Traceback|pydantic|InvalidValue|dataclass|dict|str|tuple)\b|<class|0x")
+INTERNAL = re.compile(r"\b(None|True|False|NoneType|Traceback|pydantic|InvalidValue|dataclass|dict|str|tuple)\b|<class|0x")
 
 
 @dataclass(frozen=True)
 class Row:
-    """What is given to build (a Path is one of `files`), and the lines of the message."""
+    """The arguments of build (a Path is one of `files`), and the lines of the message."""
 
     given: Any
     lines: tuple[str, ...]
@@ -26,12 +26,12 @@ class Row:
 
     @property
     def name(self) -> str:
-        """What was written, in short."""
+        """A short form of the input."""
         text = self.files["my.yaml"] if "my.yaml" in self.files else self.given
         return f"{text!r} {dict(self.options) or ''} {'' if self.channels == 64 else self.channels}".strip()[:90]
 
-    def said(self, folder: Path) -> str:
-        """The message of build, with the files in a folder that it does not show."""
+    def message(self, folder: Path) -> str:
+        """The message of build; the files are written to `folder`, whose path is removed from the message."""
         for name, content in self.files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,11 +70,11 @@ def rows() -> list[Row]:
 
 def messages() -> list[str]:
     """Every message, each from a folder of its own."""
-    said = []
+    message = []
     for row in rows():
         with tempfile.TemporaryDirectory() as folder:
-            said.append(row.said(Path(folder)))
-    return said
+            message.append(row.message(Path(folder)))
+    return message
 
 
 if __name__ == "__main__":

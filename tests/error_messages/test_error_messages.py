@@ -1,4 +1,4 @@
-"""Every message, literally; the same ones under `python -O`; what all of them have in common; a wrong input at run time."""
+"""Every error message, literally; also under `python -O`; what all messages have in common; wrong inputs at run time."""
 
 import json
 import pickle
@@ -12,7 +12,7 @@ import torch
 
 import sefactory as sf
 from sefactory.errors import MAX_FAULTS, MAX_LISTED, closest_match, join_words, short_repr
-from tests.error_messages.table import MACHINERY, Row, rows
+from tests.error_messages.table import INTERNAL, Row, rows
 
 ROOT = Path(__file__).parents[2]
 ROWS = rows()
@@ -21,18 +21,18 @@ MESSAGES = ["\n".join(row.lines) for row in ROWS]
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 def test_message(row: Row, tmp_path: Path) -> None:
-    assert row.said(tmp_path) == "\n".join(row.lines)
+    assert row.message(tmp_path) == "\n".join(row.lines)
 
 
 def test_the_messages_are_the_same_without_assertions() -> None:
     run = [sys.executable, "-O", "-W", "error", "-m", "tests.error_messages.table"]
-    said = json.loads(subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
-    assert said == {"optimized": 1, "messages": MESSAGES}
+    message = json.loads(subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    assert message == {"optimized": 1, "messages": MESSAGES}
 
 
-def test_so_is_that_of_an_unquoted_function_on_the_command_line() -> None:
+def test_an_unquoted_function_on_the_command_line() -> None:
     code = "from sefactory.cli.main import run; raise SystemExit(run(['show', 'block=cbam', 'block.let.r=max(C/4,8)']))"
-    message = "override block.let.r=max(C/4,8): is no key=value; quote a value with parentheses or commas"
+    message = "override block.let.r=max(C/4,8): is not key=value; quote a value with parentheses or commas"
     for flags in ([], ["-O"]):
         done = subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True)
         assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{message}: 'block.let.r=\"max(C/4,8)\"'\n")
@@ -44,14 +44,14 @@ def test_the_table_is_large_and_has_no_row_twice() -> None:
 
 
 @pytest.mark.parametrize("line", sorted({line for row in ROWS for line in row.lines}))
-def test_a_line_has_a_place_and_no_words_of_the_machinery(line: str) -> None:
+def test_a_line_has_a_path_and_no_internal_words(line: str) -> None:
     place, _, text = line.partition(": ")
     assert place and text and len(line) <= 300
-    assert not MACHINERY.search(line)
+    assert not INTERNAL.search(line)
     assert not re.search(r"[^.]\.$", text) and text == text.strip()
 
 
-def test_an_error_is_a_value_error_that_knows_its_place() -> None:
+def test_an_error_is_a_value_error_with_its_path() -> None:
     with pytest.raises(ValueError) as caught:
         sf.build({"squeeze": ["avgpool"], "gate": ["sigmod"]}, 64)
     error = caught.value
@@ -62,14 +62,14 @@ def test_an_error_is_a_value_error_that_knows_its_place() -> None:
     assert str(copy) == str(error) and copy.path == error.path
 
 
-def test_many_faults_are_cut() -> None:
+def test_many_faults_are_abbreviated() -> None:
     with pytest.raises(sf.ConfigError) as caught:
         sf.build(["nosuch"] * 50, 64)
     lines = str(caught.value).splitlines()
     assert len(caught.value.faults) == 50 and len(lines) == MAX_FAULTS + 1 and lines[-1] == "and 30 more"
 
 
-def test_many_words_are_cut() -> None:
+def test_many_words_are_abbreviated() -> None:
     listed = join_words(f"w{i}" for i in range(MAX_LISTED + 2))
     assert listed.endswith(f"w{MAX_LISTED - 1}, and 2 more") and join_words([]) == "nothing"
 
@@ -86,11 +86,11 @@ def test_many_words_are_cut() -> None:
         ("x" * 80, "'" + "x" * 49 + "...'"),
     ],
 )
-def test_values_are_shown_as_they_were_written(value: object, text: str) -> None:
+def test_values_are_shown_as_written(value: object, text: str) -> None:
     assert short_repr(value) == text
 
 
-def test_a_number_too_long_to_write_is_its_type() -> None:
+def test_a_very_long_number_is_shown_as_its_type() -> None:
     assert short_repr(10**5000) == "int"
 
 
@@ -141,7 +141,7 @@ def test_an_input_that_does_not_fit(config: object, grid: dict[str, int], given:
     assert str(caught.value) == message
 
 
-def test_the_command_of_the_search_folders_is_followed(tmp_path: Path) -> None:
+def test_search_folders(tmp_path: Path) -> None:
     row = Row("mine", ("mine.yaml gate.0: no operator or config named 'sigmod'; did you mean 'sigmoid'?",))
     (tmp_path / "mine.yaml").write_text("gate: [sigmod]")
     with pytest.raises(sf.ConfigError) as caught:

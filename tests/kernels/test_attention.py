@@ -12,7 +12,7 @@ import sefactory as sf
 from sefactory.kernels import attention
 from sefactory.kernels.attention import FEWEST_TOKENS, attended, channel_attended
 from tests.kernels.comparison import agree, random
-from tests.op_recorder import Called
+from tests.op_recorder import OpRecorder
 
 
 def plain(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
@@ -165,7 +165,7 @@ def test_energies_within_reach_of_exp_need_no_largest_one(reach: float, near: bo
     """Queries and keys of length 1 on the circle: all energies from - reach to reach."""
     angles = torch.linspace(0, 6.2831853, 48, dtype=torch.float64)
     q, v = torch.stack([angles.cos(), angles.sin()])[None, None].to(dtype), random(1, 1, 3, 48, dtype=dtype).detach()
-    with Called() as called:
+    with OpRecorder() as called:
         y = attended(q, q, v, reach, 32)
     assert ("aten.exp_.default" in called.names) is near and ("aten.softmax.int_out" in called.names) is not near
     expected = plain(q.double(), q.double(), v.double(), reach)
@@ -213,11 +213,11 @@ def test_channels_of_one_feature_attend_by_sums_of_exp(config: Any, reach: float
                 parameter.fill_(0.3)
         x = torch.rand(2, 160, 3, 4, dtype=torch.float64) * 2 - 1
         x[0, 0] = x[:, 1] = reach
-        with Called() as called:
+        with OpRecorder() as called:
             y = lowered(x)
         assert ("aten.exp_.default" in called.names) is near and ("aten._softmax.default" in called.names) is not near
         torch.testing.assert_close(y, plain(x), rtol=1e-12, atol=1e-12)
-    with Called() as called:
+    with OpRecorder() as called:
         y = lowered(x.requires_grad_())
     assert "aten.exp_.default" not in called.names
     torch.testing.assert_close(y, plain(x), rtol=1e-12, atol=1e-12)

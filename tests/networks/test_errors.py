@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import sefactory as sf
 from sefactory.networks import zoo
-from tests.error_messages.table import MACHINERY
+from tests.error_messages.table import INTERNAL
 from tests.networks.models import built, snapshot, unchanged
 
 SIZE = (3, 64, 64)
@@ -166,7 +166,7 @@ def refusal(model: nn.Module, call: Callable[[], object]) -> str:
     with pytest.raises(sf.ConfigError) as caught:
         call()
     assert unchanged(before, snapshot(model))
-    assert not MACHINERY.search(str(caught.value))
+    assert not INTERNAL.search(str(caught.value))
     return str(caught.value)
 
 

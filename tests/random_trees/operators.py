@@ -1,4 +1,4 @@
-"""One random operator with parameters that mostly fit the sizes it meets; a table of all operators of the core."""
+"""Random operators with parameters that mostly fit their input sizes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from typing import Any
 from sefactory.shapes import Sizes, ceil_div, multiply
 
 Names = Mapping[str, int]
-Grown = tuple[Any, Sizes]
+Generated = tuple[Any, Sizes]
 
 ACTIVATIONS = ["sigmoid", "hard_sigmoid", "tanh", "relu", "relu6", "silu", "gelu", "hard_swish", "identity", "softplus"]
 NORMS = ["batch_norm", "layer_norm", "group_norm"]
 STATISTICS = ["mean", "max", "min", "sum", "std", "var", "l1", "l2", "logsumexp"]
-KEEPING = [*ACTIVATIONS[:3], *NORMS, "linear_c", "mlp", "gain", "affine", "softmax", "attention"]
-CHANGING = [
+SHAPE_PRESERVING = [*ACTIVATIONS[:3], *NORMS, "linear_c", "mlp", "gain", "affine", "softmax", "attention"]
+SHAPE_CHANGING = [
     *("activation", "activation", "pool", "pool", "pool", "window", "cluster", "linear", "linear", "linear_c", "conv", "conv"),
     *("mlp", "multiscale", "attention", "attention", "slice", "stack", "stack", "unstack", "softmax", "gain", "affine"),
     *("standardize", "elementwise", "clamp", "dropout", "resize", "resize", "unfold", "spectrum"),
@@ -24,24 +24,24 @@ CHANGING = [
 
 @dataclass
 class Operators:
-    """One operator with parameters that mostly fit."""
+    """Generates one operator with parameters that mostly fit."""
 
     rng: Random
     channels: int
 
-    def any(self, sizes: Sizes, names: Names) -> Grown:
+    def any(self, sizes: Sizes, names: Names) -> Generated:
         """Any operator."""
-        return self.named(self.rng.choice(CHANGING), sizes, names)
+        return self.named(self.rng.choice(SHAPE_CHANGING), sizes, names)
 
-    def keeping(self, sizes: Sizes, names: Names) -> Grown:
-        """An operator that leaves the positions alone."""
-        return self.named(self.rng.choice(KEEPING), sizes, names)
+    def shape_preserving(self, sizes: Sizes, names: Names) -> Generated:
+        """An operator that keeps the grid."""
+        return self.named(self.rng.choice(SHAPE_PRESERVING), sizes, names)
 
-    def named(self, name: str, sizes: Sizes, names: Names) -> Grown:
+    def named(self, name: str, sizes: Sizes, names: Names) -> Generated:
         """The operator `name`; `linear_c` mixes C alone."""
         if name in ACTIVATIONS:
             return self.bare(name), sizes
-        grown: Grown = getattr(self, name)(sizes, names)
+        grown: Generated = getattr(self, name)(sizes, names)
         return grown
 
     def size(self, n: int, names: Names) -> Any:
@@ -57,7 +57,7 @@ class Operators:
         return "".join(self.rng.sample(options, self.rng.randint(least, len(options)))) if options else ""
 
     def known(self, sizes: Sizes, *taken: str) -> str:
-        """The axes whose size is a number and that have no role yet."""
+        """The axes with a known size that have no role yet."""
         return "".join(a for a in sizes.axes if isinstance(sizes[a], int) and a not in "".join(taken))
 
     def expand_axes(self, sizes: Sizes, *options: str) -> tuple[str, str]:
@@ -81,10 +81,10 @@ class Operators:
 
     # ---- the operators ----
 
-    def activation(self, sizes: Sizes, names: Names) -> Grown:
+    def activation(self, sizes: Sizes, names: Names) -> Generated:
         return self.bare(self.rng.choice(ACTIVATIONS)), sizes
 
-    def pool(self, sizes: Sizes, names: Names) -> Grown:
+    def pool(self, sizes: Sizes, names: Names) -> Generated:
         written, over = self.expand_axes(sizes, "HW", "H", "W", "C", "S", "WH")
         by = self.rng.sample(STATISTICS, self.rng.choice([1, 1, 1, 2, 3]))
         out = sizes.replace(dict.fromkeys(over, 1))
@@ -93,14 +93,14 @@ class Operators:
             return self.rng.choice(["pool", {"pool": "grid"}, {"pool": None}]), out
         return {"pool": {"over": written, "by": by[0] if len(by) == 1 else by, **self.maybe(eps=1e-3, unbiased=False)}}, out
 
-    def window(self, sizes: Sizes, names: Names) -> Grown:
+    def window(self, sizes: Sizes, names: Names) -> Generated:
         extent = self.rng.choice([1, 2, 2, 3, 4])
         out = sizes.replace({a: ceil_div(sizes[a], extent) for a in sizes.grid})
         kernel = self.rng.choice([extent, 2 * extent - 1, 7, 4])  # 4 may be refused
         given = self.maybe(kernel=kernel, by=self.rng.choice(["mean", "max"]), borders=True)
         return {"window": {"extent": self.size(extent, names), **given}}, out
 
-    def cluster(self, sizes: Sizes, names: Names) -> Grown:
+    def cluster(self, sizes: Sizes, names: Names) -> Generated:
         if sizes["S"] != 1 or sizes.has_unit_axes(sizes.spatial_axes):
             return self.pool(sizes, names)
         count = self.rng.randint(1, 3)
@@ -108,11 +108,11 @@ class Operators:
         options = self.maybe(bias=False, hard=True, rounds=self.rng.choice([1, 2, "C/C"]))
         return {"cluster": {"count": self.size(count, names), **options}}, out
 
-    def linear_c(self, sizes: Sizes, names: Names) -> Grown:
+    def linear_c(self, sizes: Sizes, names: Names) -> Generated:
         out = self.width()
         return {"linear": {"mix": "C", "out": self.size(out, names), **self.maybe(bias=True)}}, sizes.replace({"C": out})
 
-    def linear(self, sizes: Sizes, names: Names) -> Grown:
+    def linear(self, sizes: Sizes, names: Names) -> Generated:
         mix = self.some(self.known(sizes), 0)[:3]
         each = self.some(self.known(sizes, mix), 0) if self.rng.random() < 0.5 else ""
         if not mix:
@@ -122,7 +122,7 @@ class Operators:
         given = {"mix": mix, "each": each, "out": self.size(out, names), "groups": groups, **self.maybe(bias=True)}
         return {"linear": given}, sizes.replace({axis: out if axis == mix[0] else 1 for axis in mix})
 
-    def conv(self, sizes: Sizes, names: Names) -> Grown:
+    def conv(self, sizes: Sizes, names: Names) -> Generated:
         written, along = self.expand_axes(sizes, "HW", "C", "H", "W", "CW", "HC", "S", "SHW", sizes.grid)
         written, along = (along[:3], along[:3]) if len(along) > 3 else (written, along)
         free = self.known(sizes, along)
@@ -149,7 +149,7 @@ class Operators:
         return [self.size(self.rng.choice([1, 3, 5]), names) for _ in along]
 
     def windowed(self, given: dict[str, Any], sizes: Sizes, along: str) -> dict[str, Any]:
-        """A stated padding, with even kernels too; what it leaves. Where it does not fit the package has to refuse it."""
+        """An explicit padding, with even kernels too. Where it does not fit, the package has to reject it."""
         kernels = [self.rng.choice([1, 2, 3, 4]) for _ in along]
         paddings = [self.rng.choice([0, 0, 1, 2]) for _ in along]
         given |= {"kernel": kernels, "padding": paddings}
@@ -160,11 +160,11 @@ class Operators:
             left[axis] = ceil_div(n if not isinstance(n, int) else max(n + 2 * p - reach, 1), given["stride"])
         return left
 
-    def mlp(self, sizes: Sizes, names: Names) -> Grown:
+    def mlp(self, sizes: Sizes, names: Names) -> Generated:
         hidden = self.size(self.rng.choice([1, 2, 4]), names)
         return {"mlp": hidden if self.rng.random() < 0.3 else {"hidden": hidden, **self.maybe(bias=True)}}, sizes
 
-    def multiscale(self, sizes: Sizes, names: Names) -> Grown:
+    def multiscale(self, sizes: Sizes, names: Names) -> Generated:
         written, along = self.expand_axes(sizes, "C", "HW", "W", "S", "C")
         written, along = (along[:3], along[:3]) if len(along) > 3 else (written, along)
         mix = self.some(self.known(sizes, along), 0)[:1]
@@ -173,7 +173,7 @@ class Operators:
         given = {"kernels": kernels, "along": written, "fuse": fuse, "mix": mix, **self.maybe(bias=True)}
         return {"multiscale": given}, out
 
-    def attention(self, sizes: Sizes, names: Names) -> Grown:
+    def attention(self, sizes: Sizes, names: Names) -> Generated:
         channels = sizes.number("C")
         tokens = [
             t for t in ("HW", "H", "W", "C", "S", "CH", "SW", "WH", "WC", "SHW", sizes.grid) if not sizes.has_unit_axes(t)
@@ -197,7 +197,7 @@ class Operators:
             return {"attention": given | shaped | position}, sizes.replace({"C": channels - 2 * key * heads})
         return {"attention": given | {"heads": self.divisor(channels)} | position}, sizes
 
-    def channel_attention(self, given: dict[str, Any], sizes: Sizes) -> Grown:
+    def channel_attention(self, given: dict[str, Any], sizes: Sizes) -> Generated:
         """The tokens are the channels of a head."""
         channels = sizes.number("C")
         if channels % 3 == 0 and channels > 3 and self.rng.random() < 0.7:
@@ -205,7 +205,7 @@ class Operators:
             return {"attention": given | {"key": channels // 3 // heads, "heads": heads}}, sizes.replace({"C": channels // 3})
         return {"attention": given | self.maybe(heads=self.divisor(channels))}, sizes
 
-    def slice(self, sizes: Sizes, names: Names) -> Grown:
+    def slice(self, sizes: Sizes, names: Names) -> Generated:
         axis = self.rng.choice(self.known(sizes))
         size = sizes.number(axis)
         start = self.rng.randrange(size)
@@ -213,58 +213,58 @@ class Operators:
         given = {"over": axis, "start": start, **({"stop": self.size(stop, names)} if stop < size else {})}
         return {"slice": given}, sizes.replace({axis: stop - start})
 
-    def stack(self, sizes: Sizes, names: Names) -> Grown:
+    def stack(self, sizes: Sizes, names: Names) -> Generated:
         if sizes["S"] != 1:
             return self.unstack(sizes, names)
         parts = self.divisor(sizes.number("C"))
         groups = self.divisor(sizes.number("C") // parts)
         return {"stack": {"parts": parts, "groups": groups}}, sizes.replace({"S": parts, "C": sizes.number("C") // parts})
 
-    def unstack(self, sizes: Sizes, names: Names) -> Grown:
+    def unstack(self, sizes: Sizes, names: Names) -> Generated:
         groups = self.divisor(sizes.number("C"))
         out = sizes.replace({"S": 1, "C": sizes.number("S") * sizes.number("C")})
         return {"unstack": groups if self.rng.random() < 0.5 else {"groups": groups}}, out
 
-    def softmax(self, sizes: Sizes, names: Names) -> Grown:
+    def softmax(self, sizes: Sizes, names: Names) -> Generated:
         over = [axes for axes in ("S", "C", "HW", "H", "W", "SC", "WHC", sizes.grid) if not sizes.has_unit_axes(axes)]
         chosen = self.rng.choice(over) if over else ""
         return ({"softmax": "grid" if chosen == sizes.grid else chosen} if over else "sigmoid"), sizes
 
-    def gain(self, sizes: Sizes, names: Names) -> Grown:
+    def gain(self, sizes: Sizes, names: Names) -> Generated:
         each = self.some(self.known(sizes), 0)
         return {"gain": {"each": each, **self.maybe(bias=True, start=0.5, bias_start=1)}}, sizes
 
-    def affine(self, sizes: Sizes, names: Names) -> Grown:
+    def affine(self, sizes: Sizes, names: Names) -> Generated:
         return {"affine": self.maybe(scale=self.rng.choice([2, "1/3", -1.5]), shift=1)}, sizes
 
-    def batch_norm(self, sizes: Sizes, names: Names) -> Grown:
+    def batch_norm(self, sizes: Sizes, names: Names) -> Generated:
         each = self.rng.choice(["C", self.some(self.known(sizes))])
         return {"batch_norm": {"each": each, **self.maybe(start=0.5, momentum="1/20", eps=1e-3)}}, sizes
 
-    def layer_norm(self, sizes: Sizes, names: Names) -> Grown:
+    def layer_norm(self, sizes: Sizes, names: Names) -> Generated:
         return self.rng.choice(["layer_norm", {"layer_norm": 1e-3}]), sizes
 
-    def group_norm(self, sizes: Sizes, names: Names) -> Grown:
+    def group_norm(self, sizes: Sizes, names: Names) -> Generated:
         return {"group_norm": self.divisor(sizes.number("C"))}, sizes
 
-    def standardize(self, sizes: Sizes, names: Names) -> Grown:
+    def standardize(self, sizes: Sizes, names: Names) -> Generated:
         over, _ = self.expand_axes(sizes, "HW", "H", "C")
         return {"standardize": {"over": over, **self.maybe(eps=1e-3, unbiased=False)}}, sizes
 
-    def elementwise(self, sizes: Sizes, names: Names) -> Grown:
+    def elementwise(self, sizes: Sizes, names: Names) -> Generated:
         """abs, square, sqrt, exp, log, of values that neither leave their domain nor grow without end."""
         shifted = {"affine": {"shift": 1}}
         series = [["abs"], ["tanh", "square"], ["abs", "sqrt"], ["tanh", "exp"], ["abs", shifted, "log"]]
         return self.rng.choice(series), sizes
 
-    def clamp(self, sizes: Sizes, names: Names) -> Grown:
+    def clamp(self, sizes: Sizes, names: Names) -> Generated:
         bounds = self.maybe(min=self.rng.choice([-1, 0, "-1/2", 2]), max=self.rng.choice([1, "3/2", 6]))
         return {"clamp": bounds}, sizes  # without bounds, or with the lower one above, it is refused
 
-    def dropout(self, sizes: Sizes, names: Names) -> Grown:
+    def dropout(self, sizes: Sizes, names: Names) -> Generated:
         return {"dropout": self.maybe(p=self.rng.choice([0, 0.5, 1]), over=self.some(sizes.axes, 0))}, sizes
 
-    def resize(self, sizes: Sizes, names: Names) -> Grown:
+    def resize(self, sizes: Sizes, names: Names) -> Generated:
         mode = self.maybe(mode=self.rng.choice(["nearest", "bilinear", "area"]))
         large = max(sizes.shape(1, {"D": 4, "H": 7, "W": 9})[3:]) > 20
         step, grid = self.rng.choice([2, 3]), sizes.grid
@@ -280,14 +280,14 @@ class Operators:
             return ({"resize": {"scale": 0.7, **mode}} if self.rng.random() < 0.1 else "relu"), sizes
         return {"resize": {"scale": 0.7, **mode}}, sizes.replace({a: max(7 * sizes.number(a) // 10, 1) for a in grid})
 
-    def unfold(self, sizes: Sizes, names: Names) -> Grown:
+    def unfold(self, sizes: Sizes, names: Names) -> Generated:
         if sizes.number("S") > 4:
             return self.pool(sizes, names)
         over, kernel = self.rng.choice(["HW", "H", "W", "C", "WC", sizes.grid]), self.rng.choice([1, 3])
         out = sizes.replace({"S": sizes.number("S") * kernel ** len(over)})
         return {"unfold": {"over": over, "kernel": 2 if self.rng.random() < 0.05 else kernel}}, out
 
-    def spectrum(self, sizes: Sizes, names: Names) -> Grown:
+    def spectrum(self, sizes: Sizes, names: Names) -> Generated:
         count = self.divisor(sizes.number("C"))
         frequencies = [[self.rng.randrange(3) for _ in sizes.grid] for _ in range(count)]
         grid = self.rng.choice([3, 7, [3, 5, 4][: len(sizes.grid)], 2])  # 2 may be too coarse

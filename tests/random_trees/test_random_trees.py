@@ -1,4 +1,4 @@
-"""The law: a config that builds, runs, at every grid (or the one it was told), with its declared sizes; else it is refused."""
+"""A random config builds and runs with its declared sizes at every grid (or its fixed one), or is rejected with ConfigError."""
 
 from collections import Counter
 from functools import lru_cache
@@ -10,17 +10,17 @@ from torch import Tensor, nn
 
 import sefactory as sf
 from sefactory.config.registry import find_operator
-from tests.random_trees.operators import CHANGING, KEEPING, Operators
+from tests.random_trees.operators import SHAPE_CHANGING, SHAPE_PRESERVING, Operators
 from tests.random_trees.trees import REFERENCES, Tree, depth, grids, random_tree
 
 COUNT, CHUNKS = 5000, 50
-LARGE = 10**6  # parameters; a spoilt size can ask for more than is worth allocating in a test
+LARGE = 10**6  # parameters; a corrupted size can ask for more memory than a test should allocate
 
 Seen = list[tuple[str, tuple[int, ...], tuple[int, ...]]]
 
 
 def watched(block: sf.Block) -> Seen:
-    """Fills with path and shapes of every node while the block runs."""
+    """A list to which a run of the block adds path, input shape and output shape of every node."""
     seen: Seen = []
     for path in {part.path for part in block.parts} - {""}:
 
@@ -32,7 +32,7 @@ def watched(block: sf.Block) -> Seen:
 
 
 def check_sizes(block: sf.Block, tree: Tree) -> None:
-    """Every node takes and leaves what it declared, and everything is finite."""
+    """Checks that every node has its declared input and output shapes, and that values are finite."""
     declared = {part.path: part.sizes for part in block.parts}
     seen = watched(block)
     for batch, grid in enumerate(grids(tree), start=1):
@@ -41,28 +41,28 @@ def check_sizes(block: sf.Block, tree: Tree) -> None:
         y = block(torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
         inside = block.sizes[1].shape(batch, grid)
         assert inside[1] == 1 and tuple(y.shape) == (inside[0], inside[2], *inside[-len(grid) :])
-        assert tree.spoilt or y.isfinite().all()
+        assert tree.is_corrupted or y.isfinite().all()
         for path, incoming, outgoing in seen:
             assert (incoming, outgoing) == tuple(sizes.shape(batch, grid) for sizes in declared[path]), path
 
 
 def built(tree: Tree) -> sf.Block:
-    depth, height, width = (tree.told.get(axis) for axis in "DHW")
+    depth, height, width = (tree.fixed_sizes.get(axis) for axis in "DHW")
     return sf.build(tree.config, tree.channels, grid=tree.grid, depth=depth, height=height, width=width)
 
 
 def check_training(block: sf.Block, tree: Tree) -> None:
-    """It also trains: forward on a batch of two, and backward."""
+    """Runs a forward in training mode on a batch of two, and a backward."""
     x = torch.randn(2, tree.channels, *grids(tree)[0].values(), dtype=torch.float64, requires_grad=True)
     block.train()(x).sum().backward()
     assert x.grad is not None and x.grad.shape == x.shape
 
 
 def outcome(seed: int) -> str:
-    """`ran` or `refused`; anything else fails."""
+    """`ran`, `refused` or `large`; anything else fails."""
     tree = random_tree(seed)
     try:
-        if tree.spoilt:
+        if tree.is_corrupted:
             with torch.device("meta"):
                 size = sum(p.numel() for p in built(tree).parameters())
             if size > LARGE:
@@ -85,7 +85,7 @@ def outcomes(chunk: int) -> Counter[str]:
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_a_tree_runs_with_its_declared_sizes_or_is_refused(chunk: int) -> None:
+def test_trees_run_or_are_rejected(chunk: int) -> None:
     assert sum(outcomes(chunk).values()) == COUNT // CHUNKS
 
 
@@ -103,7 +103,7 @@ def _words(data: Any) -> set[str]:
     return {word for item in inner for word in _words(item)}
 
 
-def test_the_trees_are_deep_and_use_every_word() -> None:
+def test_trees_are_deep_and_use_every_word() -> None:
     trees = [random_tree(seed) for seed in range(COUNT)]
     assert max(depth(tree.config) for tree in trees) >= 15
     said = {word for tree in trees for word in _words(tree.config)}
@@ -113,16 +113,16 @@ def test_the_trees_are_deep_and_use_every_word() -> None:
     assert said >= {"multiply", "add", "scale_shift", "sum", "mean", "product", "max", "stack", "concat"}
 
 
-def test_a_tree_is_the_same_for_the_same_seed() -> None:
+def test_trees_are_reproducible() -> None:
     assert all(repr(random_tree(seed)) == repr(random_tree(seed)) for seed in range(50))
 
 
-def test_every_operator_of_the_generator_has_a_maker() -> None:
-    names = {*CHANGING, *KEEPING}
+def test_the_generator_has_a_method_for_each_operator() -> None:
+    names = {*SHAPE_CHANGING, *SHAPE_PRESERVING}
     assert all(hasattr(Operators, name) for name in names if find_operator(name) is None)
 
 
-# ---- What the trees found: each of these once ran into torch, or raised something else ----------------------------------
+# ---- Regressions that random trees found: each once failed inside torch, or raised another error -------------------------
 
 RUNS: list[Any] = [
     [{"stack": 2}, {"linear": {"mix": "CS", "out": 4}}],
@@ -151,13 +151,13 @@ REFUSED: list[Any] = [
 
 
 @pytest.mark.parametrize("config", RUNS)
-def test_what_once_failed_runs(config: Any) -> None:
+def test_regressions_that_run(config: Any) -> None:
     tree = Tree(config, 32)
     check_sizes(built(tree).double().eval(), tree)
 
 
 @pytest.mark.parametrize("config", REFUSED)
-def test_what_once_failed_is_refused_with_a_path(config: Any) -> None:
+def test_regressions_that_are_rejected(config: Any) -> None:
     with pytest.raises(sf.ConfigError) as error:
         sf.build(config, 32)
     assert error.value.path and all(path and text for path, text in error.value.faults)

@@ -1,4 +1,4 @@
-"""How hostile input is tried: refused by ConfigError, soon and in bounded memory."""
+"""Malformed input raises ConfigError, in bounded time and memory."""
 
 import resource
 import time
@@ -12,8 +12,8 @@ SECONDS = 5
 KIBIBYTES = 2**20
 
 
-def refusal(config: Any, channels: int = 64, **options: Any) -> str:
-    """The message of build; anything but ConfigError, or more than a bound of processor time or memory, fails the test."""
+def error_message(config: Any, channels: int = 64, **options: Any) -> str:
+    """Returns the message of the ConfigError of build. Another exception, or too much CPU time or memory, fails the test."""
     start, peak = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(sf.ConfigError) as caught:
         sf.build(config, channels, **options)
