@@ -12,7 +12,7 @@ from ..bench.summary import leaf_operators, summarize
 from ..config.repository import ConfigRepository, load_config
 from ..errors import ConfigError, short_repr
 from .arguments import GRID_OF, is_given, plain_containers, positive_int, search_folders, source_list, spatial_size
-from .bench_job import BenchJob, read_options
+from .bench_job import read_options, run_job
 from .blocks import block_label, build_block, selected_block
 
 SEVEN = ("senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer")
@@ -29,7 +29,7 @@ def bench_blocks(config: DictConfig) -> None:
         load_config(baseline, ConfigRepository(search_folders()))  # an unknown name is an error at once
         sources[baseline] = baseline
     builders = {name: partial(_build_case, name, source) for name, source in sources.items()}
-    BenchJob(builders, shapes, options, baseline).run()
+    run_job(builders, shapes, options, baseline)
 
 
 def _build_case(name: str, source: Any, shape: Shape) -> Case:
@@ -60,8 +60,8 @@ def _sources(config: DictConfig) -> dict[str, Any]:
     """The config of each block by its name in tables."""
     if is_given(config, "block"):
         if config.blocks is not None:
-            said = "blocks= and block= cannot be used together; give a list of blocks, or one block with overrides"
-            raise ConfigError([("blocks", said)])
+            message = "blocks= and block= cannot be used together; give a list of blocks, or one block with overrides"
+            raise ConfigError([("blocks", message)])
         return {block_label(): selected_block(config)}
     repository, sources = ConfigRepository(search_folders()), dict[str, Any]()
     for name, source in source_list("blocks", list(SEVEN) if config.blocks is None else config.blocks):

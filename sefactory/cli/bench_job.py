@@ -9,11 +9,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..bench.benchmark import Case, Comparison
 from ..bench.machine import MachineRates, Options, Shape, environment, measure_machine
-from ..bench.results import Row, refused_row
+from ..bench.results import Row, format_shape, refused_row
 from ..errors import ConfigError
-from .bench_results import ResultWriter
+from .bench_results import JobResults
 
 OPTIONS = ("device", "dtype", "threads", "compile", "channels_last", "rounds", "seconds")
+CaseBuilder = Callable[[Shape], Case]
+measure_machine_once = lru_cache(maxsize=4)(measure_machine)
+"""The rates of the machine, measured once for all jobs of a sweep."""
 
 
 def read_options(config: DictConfig) -> Options:
@@ -24,56 +27,47 @@ def read_options(config: DictConfig) -> Options:
         raise ConfigError([("bench", str(error))]) from None
 
 
-class BenchJob:
-    """One job: the function that builds each case by its name, the input shapes, and the name of the baseline."""
+def run_job(builders: Mapping[str, CaseBuilder], shapes: Sequence[Shape], options: Options, baseline: str | None) -> None:
+    """Measures the cases at all shapes, writes and prints the results. After Ctrl-C the finished timings are written too.
 
-    def __init__(
-        self, builders: Mapping[str, Callable[[Shape], Case]], shapes: Sequence[Shape], options: Options, baseline: str | None
-    ) -> None:
-        self.builders, self.shapes, self.options, self.baseline = builders, shapes, options, baseline
-        self.rows: list[Row] = []
+    `builders` holds the function that builds each case, by name; `baseline` is the name of one of them.
+    """
+    rates = measure_machine_once(options)
+    facts = {
+        "copy_GB_per_s": round(rates.bytes_per_second / 1e9, 2),
+        "matmul_GFLOP_per_s": round(rates.flops_per_second / 1e9, 1),
+    }
+    results = JobResults(environment(options) | facts, baseline)
+    try:
+        with _progress() as progress:
+            for shape in shapes:
+                comparison, refused = _compare(builders, shape, options, rates, baseline)
+                task = progress.add_task(format_shape(shape), total=comparison.total)
+                try:
+                    for _ in comparison.run():
+                        progress.advance(task)
+                finally:
+                    results.rows += [*comparison.rows(), *refused]
+                results.write()
+    except KeyboardInterrupt:
+        results.write()
+        results.print_interruption()
+        raise
+    results.print()
 
-    def run(self) -> None:
-        """Measures all shapes, writes and prints the results. After Ctrl-C the finished timings are written too."""
-        machine = _measure_machine(self.options)
-        rates = {
-            "copy_GB_per_s": round(machine.bytes_per_second / 1e9, 2),
-            "matmul_GFLOP_per_s": round(machine.flops_per_second / 1e9, 1),
-        }
-        writer = ResultWriter(environment(self.options) | rates, self.baseline)
+
+def _compare(
+    builders: Mapping[str, CaseBuilder], shape: Shape, options: Options, rates: MachineRates, baseline: str | None
+) -> tuple[Comparison, list[Row]]:
+    """The comparison of the cases that can be built at a shape, and a row with the reason for each of the others."""
+    cases, refused = [], []
+    for name, build_case in builders.items():
         try:
-            with _progress() as progress:
-                for shape in self.shapes:
-                    self._measure(shape, machine, progress)
-                    writer.write(self.rows)
-        except KeyboardInterrupt:
-            writer.write(self.rows)
-            writer.print_interruption()
-            raise
-        writer.print(self.rows)
-
-    def _measure(self, shape: Shape, machine: MachineRates, progress: Progress) -> None:
-        """Adds the rows of one shape, also if it is interrupted."""
-        cases, refused = [], []
-        for name, build_case in self.builders.items():
-            try:
-                cases.append(build_case(shape))
-            except ConfigError as error:
-                refused.append(refused_row(name, shape, str(error)))
-        baseline = self.baseline if any(case.name == self.baseline for case in cases) else None
-        comparison = Comparison(cases, shape, self.options, machine, baseline)
-        task = progress.add_task("x".join(map(str, shape)), total=comparison.total)
-        try:
-            for _ in comparison.run():
-                progress.advance(task)
-        finally:
-            self.rows += [*comparison.rows(), *refused]
-
-
-@lru_cache(maxsize=4)
-def _measure_machine(options: Options) -> MachineRates:
-    """The rates of the machine, measured once for all jobs of a sweep."""
-    return measure_machine(options)
+            cases.append(build_case(shape))
+        except ConfigError as error:
+            refused.append(refused_row(name, shape, str(error)))
+    has_baseline = any(case.name == baseline for case in cases)
+    return Comparison(cases, shape, options, rates, baseline if has_baseline else None), refused
 
 
 def _progress() -> Progress:

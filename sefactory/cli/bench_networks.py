@@ -13,7 +13,7 @@ from ..errors import ConfigError
 from ..networks.cost import macs, parameters
 from ..networks.host import host_config, place
 from .arguments import is_given, positive_int, search_folders, source_list
-from .bench_job import BenchJob, read_options
+from .bench_job import read_options, run_job
 from .networks import build_network, host_label, input_shape, selected_host
 
 
@@ -26,7 +26,7 @@ def bench_networks(config: DictConfig) -> None:
     builders = {name: partial(_build_original, host) for name, host in originals.items()}
     builders |= {name: partial(_build_with_blocks, name, host) for name, host in hosts.items()}
     baseline = str(config.baseline) if str(config.baseline) in builders else next(iter(originals))
-    BenchJob(builders, shapes, options, baseline).run()
+    run_job(builders, shapes, options, baseline)
 
 
 def _selected_hosts(config: DictConfig) -> dict[str, dict[str, Any]]:
@@ -34,8 +34,8 @@ def _selected_hosts(config: DictConfig) -> dict[str, dict[str, Any]]:
     if is_given(config, "host"):
         host = selected_host(config)
         if config.hosts is not None:
-            said = "hosts= and host= cannot be used together; give a list of hosts, or one host with overrides"
-            raise ConfigError([("hosts", said)])
+            message = "hosts= and host= cannot be used together; give a list of hosts, or one host with overrides"
+            raise ConfigError([("hosts", message)])
         return {host_label(): host}
     return {name: host_config(source, search_folders())[0] for name, source in source_list("hosts", config.hosts)}
 

@@ -11,6 +11,7 @@ from ..config.yaml_reader import copy_plain, to_plain
 from ..errors import ConfigError, did_you_mean, join_words, short_repr
 from .insertion import InsertionSpec, insert_all
 from .report import Report, option_faults
+from .tracing import example_input
 from .zoo import create_network
 
 HOST_KEYS = ("paper", "host", "input", "place")
@@ -40,7 +41,7 @@ def host_config(source: Any, search: Iterable[str | Path] = ()) -> tuple[dict[st
 
 def _check_config(data: Any, label: str) -> None:
     if not isinstance(data, dict) or not isinstance(data.get("place"), list) or not data["place"]:
-        raise ConfigError([(label, "has no key 'place'; add a list of {at: ..., block: ...}")])
+        raise ConfigError([(label, "needs a key 'place' with a list of {at: ..., block: ...}")])
     faults = [(label, text) for text in _unknown_keys(data, HOST_KEYS)]
     for i, entry in enumerate(data["place"]):
         faults += [(f"{label} place.{i}", text) for text in _place_faults(entry)]
@@ -75,9 +76,11 @@ def place(
     Raises ConfigError, and then nothing of the network is changed.
     """
     data, label = host_config(source, search)
-    specs = [InsertionSpec(entry["block"], **{key: entry[key] for key in entry if key != "block"}) for entry in data["place"]]
     try:
-        return insert_all(model, specs, input_size or data.get("input"), example, search)
+        specs = [
+            InsertionSpec(entry["block"], **{key: entry[key] for key in entry if key != "block"}) for entry in data["place"]
+        ]
+        return insert_all(model, specs, example_input(model, input_size or data.get("input"), example), search)
     except ConfigError as error:
         raise ConfigError([(f"{label}: {path}", text) for path, text in error.faults]) from None
 

@@ -28,7 +28,10 @@ GRID_OF = {2 + len(grid): grid for grid in GRIDS}
 
 @dataclass(frozen=True)
 class InsertionSpec:
-    """The config of a block, the modules that `at` selects for it, and the other options of `insert`."""
+    """The config of a block, the modules that `at` selects for it, and the other options of `insert`.
+
+    Raises ConfigError for an invalid option.
+    """
 
     config: Any
     at: str | Sequence[str]
@@ -37,6 +40,19 @@ class InsertionSpec:
     overrides: Sequence[str] = ()
     grid: str | None = None
     carry: str | None = None
+
+    def __post_init__(self) -> None:
+        faults = option_faults({"where": self.where, "start": self.start, "at": self.at})
+        if self.grid is not None and self.grid not in GRIDS:
+            faults.append(("grid", choice_message(self.grid, GRIDS)))
+        if not isinstance(self.overrides, list | tuple) or not all(isinstance(item, str) for item in self.overrides):
+            faults.append(("overrides", f"{short_repr(self.overrides)}; allowed: a list of path=value"))
+        if not isinstance(self.carry, str | None):
+            faults.append(("carry", f"{short_repr(self.carry)}; allowed: the name of a key map of the config"))
+        if self.carry is not None and self.where != "replace":
+            faults.append(("carry", f"needs a replaced module; set where to 'replace' instead of {short_repr(self.where)}"))
+        if faults:
+            raise ConfigError(faults)
 
 
 def insert(
@@ -68,20 +84,12 @@ def insert(
     Raises ConfigError, and then nothing of the network is changed.
     """
     spec = InsertionSpec(config, at, where, start, overrides, grid, carry)
-    return insert_all(model, [spec], input_size, example, search)
+    return insert_all(model, [spec], example_input(model, input_size, example), search)
 
 
-def insert_all(
-    model: nn.Module,
-    specs: Sequence[InsertionSpec],
-    input_size: Sequence[int] | None,
-    example: Tensor | None,
-    search: Iterable[str | Path],
-) -> Report:
-    """`insert` for several blocks: all of them, or none."""
-    for spec in specs:
-        _check_spec(spec)
-    calls = trace(model, example_input(model, input_size, example))
+def insert_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Tensor, search: Iterable[str | Path]) -> Report:
+    """Inserts the blocks of all specs, or none. Shapes come from one forward pass of `example`. Raises ConfigError."""
+    calls = trace(model, example)
     targets = [(path, spec) for spec in specs for path in _select(model, spec, calls)]
     _check_targets(model, [path for path, _ in targets])
     prepared = [_prepare(model, path, spec, calls.get(path, CallRecord()), search) for path, spec in targets]
@@ -123,20 +131,6 @@ def _prepare(
     return child, Placement(path, spec.where, name, shape, spec.start, parameters(child), macs)
 
 
-def _check_spec(spec: InsertionSpec) -> None:
-    faults = option_faults({"where": spec.where, "start": spec.start, "at": spec.at})
-    if spec.grid is not None and spec.grid not in GRIDS:
-        faults.append(("grid", choice_message(spec.grid, GRIDS)))
-    if not isinstance(spec.overrides, list | tuple) or not all(isinstance(item, str) for item in spec.overrides):
-        faults.append(("overrides", f"{short_repr(spec.overrides)}; allowed: a list of path=value"))
-    if not isinstance(spec.carry, str | None):
-        faults.append(("carry", f"{short_repr(spec.carry)}; allowed: the name of a key map of the config"))
-    if spec.carry is not None and spec.where != "replace":
-        faults.append(("carry", f"needs a replaced module; set where to 'replace' instead of {short_repr(spec.where)}"))
-    if faults:
-        raise ConfigError(faults)
-
-
 def _check_targets(model: nn.Module, paths: Sequence[str]) -> None:
     """Raises ConfigError for a module that is selected twice, has a block already, or is part of one."""
     faults = []
@@ -160,8 +154,8 @@ def _block_shapes(path: str, calls: CallRecord, spec: InsertionSpec) -> tuple[Sh
         return output, output
     shape = common_shape(path, calls.input_shapes, "input")
     if spec.where == "replace" and spec.start == "own" and not all(calls.single_argument):
-        said = "is called with more than one argument, but a block takes one; start: identity keeps the module"
-        raise ConfigError([(path, said)])
+        message = "is called with more than one argument, but a block takes one; start: identity keeps the module"
+        raise ConfigError([(path, message)])
     return shape, shape if spec.where == "before" else output
 
 
@@ -189,8 +183,8 @@ def _check_layout(path: str, shape: Shape, grid: str | None) -> None:
         cure = "; if it is (B, C, W), set grid to W" if is_sequence else ""
         raise ConfigError([(path, f"its feature map has shape {shape}, not (B, C, H, W){cure}")])
     if len(shape) == 4 and shape[1] == shape[2] != shape[3]:
-        said = "which looks like (B, H, W, C), but a block takes (B, C, H, W); if it is that, trace with another input_size"
-        raise ConfigError([(path, f"its feature map has shape {shape}, {said}")])
+        message = "which looks like (B, H, W, C), but a block takes (B, C, H, W); if it is that, trace with another input_size"
+        raise ConfigError([(path, f"its feature map has shape {shape}, {message}")])
 
 
 def _check_output(path: str, block: Block, shape: Shape, needed: Shape) -> None:

@@ -58,22 +58,14 @@ class Layer:
             overrides.append(f"let.r={reduction_ratio(channels, hidden)!r}")
         elif rd_ratio is not None:
             overrides.append(f"let.r={1 / rd_ratio!r}")
-        self._warn(ignored)
+        if ignored and not self._warned:
+            self._warned = True
+            warnings.warn(f"{self!r} ignores {join_words(ignored)}", stacklevel=2)
         block = build(self.config, channels, overrides=overrides, search=self.search)
         return block.to(device=device, dtype=dtype)
 
-    def _warn(self, ignored: list[str]) -> None:
-        if ignored and not self._warned:
-            self._warned = True
-            warnings.warn(f"{self!r} ignores {join_words(ignored)}", stacklevel=3)
-
-    @property
-    def name(self) -> str:
-        """The name or path of the config, or `block` for a mapping."""
-        return str(self.config) if isinstance(self.config, str | Path) else "block"
-
     def __repr__(self) -> str:
-        return f"layer({self.name})"
+        return f"layer({self.config if isinstance(self.config, str | Path) else 'block'})"
 
 
 def layer(config: Any, overrides: Sequence[str] = (), search: Iterable[str | Path] = ()) -> Layer:

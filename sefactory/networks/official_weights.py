@@ -20,7 +20,7 @@ def load_official(
 ) -> None:
     """Copies the tensors of an official state dict into the block: all of them, or none if anything does not fit.
 
-    `source` names a key map of the config's `official:`, and may be left out if there is one. `keys` is a key map given
+    `source` names a key map of the config's `official:`, and may be None if there is one. `keys` is a key map given
     here: {ours: theirs}, keys or prefixes; the longest prefix counts. Tensors of a list on the right are concatenated
     along dim 0, or stacked if ours has one axis more. `unused: [...]` lists official keys that the block does not need.
     Shapes may differ by axes of size 1. Batch counters are copied (the maximum of a list) if the official state has them.
@@ -42,13 +42,13 @@ def load_official(
             converted[key] = _convert(key, tensor, official_keys, state_dict)
         except InvalidValue as error:
             faults.append((f"{block.label} {key}", str(error)))
-    left = [key for key in state_dict if key not in used and not any(has_prefix(key, prefix) for prefix in unused)]
-    if left:
-        said = f"unused keys of the official state dict: {join_words(map(str, left))}; map them, or list them under unused"
-        faults.append((f"{block.label} official", said))
+    remaining = [key for key in state_dict if key not in used and not any(has_prefix(key, prefix) for prefix in unused)]
+    if remaining:
+        message = f"unused keys of the official state dict: {join_words(map(str, remaining))}; map them, or list them in unused"
+        faults.append((f"{block.label} official", message))
     if faults:
-        idle = [entry for entry in key_map if not any(has_prefix(key, entry) for key in own)]
-        faults += [(f"{block.label} official", f"{entry} of the key map matches no key of the block") for entry in idle]
+        unmatched = [entry for entry in key_map if not any(has_prefix(key, entry) for key in own)]
+        faults += [(f"{block.label} official", f"{entry} of the key map matches no key of the block") for entry in unmatched]
         raise ConfigError(faults)
     block.load_state_dict({**own, **converted})
 

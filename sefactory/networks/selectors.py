@@ -47,8 +47,8 @@ def select(model: nn.Module, pattern: str, calls: Mapping[str, CallRecord]) -> l
         raise ConfigError([(f"at {pattern}", f"the network has no module of this {_suggestions(pattern, modules)}")])
     for path in paths:
         if len(aliases := [other for other, module in modules.items() if module is modules[path]]) > 1:
-            said = f"{' and '.join(aliases)} are the same module; give each path a module of its own"
-            raise ConfigError([(f"at {pattern}", said)])
+            message = f"{' and '.join(aliases)} are the same module; give each path a module of its own"
+            raise ConfigError([(f"at {pattern}", message)])
     return paths
 
 

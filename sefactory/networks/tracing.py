@@ -94,8 +94,8 @@ def example_input(model: nn.Module, input_size: Any, example: Tensor | None) -> 
         timm_config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
         input_size = timm_config.get("input_size")
     if input_size is None:
-        said = "is needed to infer the channel counts from one forward pass; pass (channels, height, width)"
-        raise ConfigError([("input_size", said)])
+        message = "is needed to infer the channel counts from one forward pass; pass (channels, height, width)"
+        raise ConfigError([("input_size", message)])
     is_size = isinstance(input_size, Sequence) and all(isinstance(n, int) and n > 0 for n in input_size)
     if not is_size or not 2 <= len(input_size) <= 4:
         raise ConfigError([("input_size", f"{short_repr(input_size)}; allowed: (channels, height, width)")])

@@ -77,7 +77,7 @@ def test_one_that_changes_the_shape_is_refused(name: str) -> None:
     model = net()
     with pytest.raises(sf.ConfigError) as caught:
         sf.insert(model, name, "0", input_size=SIZE)
-    text = f"0: {name}.yaml makes {CHANGING[name]} of (1, 32, 14, 14), and the network needs (1, 32, 14, 14) there"
+    text = f"0: {name}.yaml maps (1, 32, 14, 14) to {CHANGING[name]}, but the network needs (1, 32, 14, 14) here"
     assert str(caught.value) == text
 
 

@@ -67,8 +67,8 @@ ODD: list[tuple[Any, Any, dict[str, Any], str]] = [
         "zzz",
         "simam",
         {},
-        "at zzz: the network has no module of this path; its top-level modules are stem, norm, first, second, twice, idle, pair, masked, "
-        "named, tokens, strip, score, narrow",
+        "at zzz: the network has no module of this path; its top-level modules are stem, "
+        "norm, first, second, twice, idle, pair, masked, named, tokens, strip, score, narrow",
     ),
     (
         "BatchNorm",
@@ -226,8 +226,8 @@ def test_an_attribute_of_that_name_is_not_overwritten() -> None:
 ENTRY = "at, block, where, start, overrides, carry, grid"
 GOOD = {"at": "norm", "block": "simam"}
 PLACES: list[tuple[Any, str]] = [
-    ({"place": []}, "host: has no key 'place'; add a list of {at: ..., block: ...}"),
-    ({"places": [GOOD]}, "host: has no key 'place'; add a list of {at: ..., block: ...}"),
+    ({"place": []}, "host: needs a key 'place' with a list of {at: ..., block: ...}"),
+    ({"places": [GOOD]}, "host: needs a key 'place' with a list of {at: ..., block: ...}"),
     ({"place": ["norm"]}, f"host place.0: 'norm'; allowed: a mapping with the keys {ENTRY}"),
     ({"place": [GOOD], "inputs": [3]}, "host: no key 'inputs'; there are paper, host, input, place; did you mean 'input'?"),
     ({"place": [{**GOOD, "were": "after"}]}, f"host place.0: no key 'were'; there are {ENTRY}; did you mean 'where'?"),

@@ -71,7 +71,7 @@ def test_another_bottleneck_is_another_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["danet_resnet50", "seaformer_mobilenet_v2"])
 def test_a_placement_of_our_own_starts_as_the_network_itself(name: str) -> None:
     torch.manual_seed(0)
-    model = settled(sf.networks.zoo.network(sf.networks.host.host_config(name)[0]["host"]))
+    model = settled(sf.networks.zoo.create_network(sf.networks.host.host_config(name)[0]["host"]))
     x = images(2)
     before = outputs(model, x)
     report = sf.place(model, name)

@@ -136,7 +136,8 @@ CARRIED: list[Any] = [
         "simam",
         "pytorch/vision",
         [
-            "simam.yaml official (for features.1.block.1): no source 'pytorch/vision'; the config has key maps for ZjjConan/SimAM"
+            "simam.yaml official (for features.1.block.1): no source 'pytorch/vision'; "
+            "the config has key maps for ZjjConan/SimAM"
         ],
     ),
     (
@@ -149,7 +150,8 @@ CARRIED: list[Any] = [
                 for n in (0, 2)
                 for kind in ("weight", "bias")
             ),
-            "senet.yaml official (for features.1.block.1): unused keys of the official state dict: fc1.weight, fc1.bias, fc2.weight, fc2.bias; map them, or list them under unused",
+            "senet.yaml official (for features.1.block.1): unused keys of the official state dict: "
+            "fc1.weight, fc1.bias, fc2.weight, fc2.bias; map them, or list them in unused",
         ],
     ),
 ]

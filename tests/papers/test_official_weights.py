@@ -57,7 +57,7 @@ def test_a_prefix_ends_at_a_dot() -> None:
     message = refusal([*["relu"] * 10, {"gain": {}}], {"one": torch.ones(())}, keys={"1": "one"})
     assert message.splitlines() == [
         "block 10.weight: has no entry in the key map; add one",
-        "block official: unused keys of the official state dict: one; map them, or list them under unused",
+        "block official: unused keys of the official state dict: one; map them, or list them in unused",
         "block official: 1 of the key map matches no key of the block",
     ]
 
@@ -101,8 +101,7 @@ def test_unused_names_entries_and_prefixes_of_theirs() -> None:
     sf.load_official(block, {**state, **extra}, keys={"excite.0": "fc", "unused": ["head", "step"]})
     message = refusal(SE, {**state, **extra}, keys={"excite.0": "fc", "unused": ["hea", "head.deep"]})
     assert (
-        message
-        == "block official: unused keys of the official state dict: head.weight, step; map them, or list them under unused"
+        message == "block official: unused keys of the official state dict: head.weight, step; map them, or list them in unused"
     )
 
 
@@ -140,12 +139,13 @@ def test_shapes_differ_by_axes_of_size_one_alone(shape: tuple[int, ...], fits: b
             "block excite.0.0.bias: the official state dict has no key 'fc.0.bias'; did you mean 'cf.0.bias'?\n"
             "block excite.0.2.weight: the official state dict has no key 'fc.2.weight'; did you mean 'cf.2.weight'?\n"
             "block excite.0.2.bias: the official state dict has no key 'fc.2.bias'; did you mean 'cf.2.bias'?\n"
-            "block official: unused keys of the official state dict: cf.0.weight, cf.0.bias, cf.2.weight, cf.2.bias; map them, or list them under unused",
+            "block official: unused keys of the official state dict: cf.0.weight, cf.0.bias, cf.2.weight, "
+            "cf.2.bias; map them, or list them in unused",
         ),
         (
             {**mlp(), "fc.1.weight": torch.ones(1)},
             {"source": "here/one"},
-            "block official: unused keys of the official state dict: fc.1.weight; map them, or list them under unused",
+            "block official: unused keys of the official state dict: fc.1.weight; map them, or list them in unused",
         ),
         (
             {key: tensor for key, tensor in mlp().items() if key != "fc.2.bias"},
@@ -157,7 +157,7 @@ def test_shapes_differ_by_axes_of_size_one_alone(shape: tuple[int, ...], fits: b
             {"keys": {"excite.0.0": "fc.0"}},
             "block excite.0.2.weight: has no entry in the key map; add one\n"
             "block excite.0.2.bias: has no entry in the key map; add one\n"
-            "block official: unused keys of the official state dict: fc.2.weight, fc.2.bias; map them, or list them under unused",
+            "block official: unused keys of the official state dict: fc.2.weight, fc.2.bias; map them, or list them in unused",
         ),
         (
             mlp(),
@@ -201,7 +201,7 @@ def test_refusals(state: dict[str, Any], options: dict[str, Any], message: str) 
 def test_a_checkpoint_around_the_state_is_seen() -> None:
     found = refusal(SE, {"state_dict": mlp()}, keys={"excite.0": "fc"})
     assert found.endswith(
-        "block official: unused keys of the official state dict: state_dict; map them, or list them under unused"
+        "block official: unused keys of the official state dict: state_dict; map them, or list them in unused"
     )
 
 
@@ -219,7 +219,7 @@ def test_a_block_without_maps_says_so() -> None:
 
 def test_a_long_list_of_left_overs_is_cut() -> None:
     message = refusal(["relu"], {f"layer{i}": torch.ones(1) for i in range(300)}, keys={})
-    assert message.endswith("layer39, and 260 more; map them, or list them under unused")
+    assert message.endswith("layer39, and 260 more; map them, or list them in unused")
 
 
 def _norm(prefix: str, count: int, counter: int | None) -> dict[str, Tensor]:
