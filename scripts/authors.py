@@ -1,8 +1,7 @@
-"""The operations of the seven papers as their authors' code runs them, restated in plain torch under the authors' names.
+"""The authors' code of the seven papers, restated in plain torch with the authors' class names.
 
-Not the formulas alone: every copy, concatenation, expansion, pooling call, separate projection and in-place activation of
-the original is here, since they are what takes its time. Sections are those of the specification sheets (SPEC.md); what each
-computes, without how, is in tests/papers/references.
+It has every copy, concatenation, expansion, pooling call, separate projection and in-place activation of the original, because
+these take time. tests/papers/references computes the same formulas without them. Each class names its repository.
 """
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 
 class SELayer(nn.Module):
-    """x * expand(sigmoid(W2 relu(W1 GAP(x)))): moskomule/senet.pytorch, with the Caffe code's biases (section 1)."""
+    """x * expand(sigmoid(W2 relu(W1 GAP(x)))): moskomule/senet.pytorch, with the biases of the Caffe code."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -29,7 +28,7 @@ class SELayer(nn.Module):
 
 
 class ConvBNAct(nn.Module):
-    """relu(BN(conv3x3(x))), the relu in place; momentum 0.05 is the prototxt's 0.95."""
+    """relu(BN(conv3x3(x))) with an in-place relu. Momentum 0.05 is 0.95 in the prototxt."""
 
     def __init__(self, channels: int, dilation: int, groups: int) -> None:
         super().__init__()
@@ -42,7 +41,7 @@ class ConvBNAct(nn.Module):
 
 
 class SelectiveKernelAttn(nn.Module):
-    """softmax_paths(W2 relu(BN(W1 mean(sum_paths x)))), (B, M, C, 1, 1)."""
+    """softmax over paths of W2 relu(BN(W1 mean(sum of paths))): (B, paths, C, 1, 1)."""
 
     def __init__(self, channels: int, paths: int, width: int) -> None:
         super().__init__()
@@ -60,7 +59,7 @@ class SelectiveKernelAttn(nn.Module):
 
 
 class SelectiveKernel(nn.Module):
-    """sum_paths(stack(paths) * attn): timm, split_input=False, groups 32, width max(C // 16, 32) (section 2)."""
+    """Sum over paths of stack(paths) * attn: timm, split_input=False, groups 32, width max(C // 16, 32)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -76,7 +75,7 @@ class SelectiveKernel(nn.Module):
 
 
 class ChannelGate(nn.Module):
-    """x * expand(sigmoid(sum_pools mlp(pool(x)))), a Python loop over avg and max."""
+    """x * expand(sigmoid(sum over pools of mlp(pool(x)))), a Python loop over average and max pooling."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -95,7 +94,7 @@ class ChannelGate(nn.Module):
 
 
 class BasicConv(nn.Module):
-    """BN(conv7x7(x)), two channels to one, momentum 0.01."""
+    """BN(conv7x7(x)) from two channels to one, momentum 0.01."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +106,7 @@ class BasicConv(nn.Module):
 
 
 def zpool(x: Tensor) -> Tensor:
-    """max_C ++ mean_C; torch.max keeps the indices."""
+    """Max and mean over channels, concatenated. torch.max also returns the indices."""
     return torch.cat((torch.max(x, 1)[0].unsqueeze(1), torch.mean(x, 1).unsqueeze(1)), dim=1)
 
 
@@ -123,7 +122,7 @@ class SpatialGate(nn.Module):
 
 
 class CBAM(nn.Module):
-    """Channel gate, then spatial gate: Jongchan/attention-module (section 3)."""
+    """Channel gate, then spatial gate: Jongchan/attention-module."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -134,7 +133,7 @@ class CBAM(nn.Module):
 
 
 class AttentionGate(nn.Module):
-    """x * sigmoid_(BN(conv(zpool(x)))), the sigmoid in place."""
+    """x * sigmoid(BN(conv(zpool(x)))) with an in-place sigmoid."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,7 +144,7 @@ class AttentionGate(nn.Module):
 
 
 class TripletAttention(nn.Module):
-    """(hw(x) + back(cw(turn(x))) + back(hc(turn(x)))) / 3, each turn a copy: landskape-ai/triplet-attention (section 5)."""
+    """Mean of three gates on permuted copies of x, each permuted back: landskape-ai/triplet-attention."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -161,7 +160,7 @@ class TripletAttention(nn.Module):
 
 
 class HSigmoid(nn.Module):
-    """relu6_(x + 3) / 6."""
+    """relu6(x + 3) / 6 with an in-place relu6."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,7 +171,7 @@ class HSigmoid(nn.Module):
 
 
 class CoordAtt(nn.Module):
-    """x a_w a_h from one transform of both means, end to end along the length: houqb/CoordAttention (section 4)."""
+    """x * a_w * a_h; one convolution takes the row and column means, concatenated: houqb/CoordAttention."""
 
     def __init__(self, channels: int, reduction: int = 32) -> None:
         super().__init__()
@@ -195,7 +194,7 @@ class CoordAtt(nn.Module):
 
 
 class PAM(nn.Module):
-    """gamma V softmax(Q^T K)^T + x over positions, three convolutions."""
+    """gamma V softmax(Q^T K)^T + x over positions, with three separate convolutions."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -231,7 +230,7 @@ class CAM(nn.Module):
 
 
 class DualAttention(nn.Module):
-    """PAM(x) + CAM(x): junfu1115/DANet without the head's 3x3 convolutions (section 6)."""
+    """PAM(x) + CAM(x): junfu1115/DANet without the 3x3 convolutions of the head."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Sea_Attention as its authors' code runs it, and all seven by name. See authors.py."""
+"""The authors' code of SeaFormer's attention, restated as in authors.py, and all papers by name."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ AXES = ("row", "column")
 
 
 class Conv2dBN(nn.Sequential):
-    """BN(conv(x)), no bias, under c and bn."""
+    """BN(conv(x)) without bias."""
 
     def __init__(self, channels: int, out: int, kernel: int = 1, groups: int = 1) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class Conv2dBN(nn.Sequential):
 
 
 class SqueezeAxialPositionalEmbedding(nn.Module):
-    """x + interpolate(positions), at every forward; x is (B, C, N)."""
+    """x + interpolate(pos_embed), interpolated in every forward; x is (B, C, N)."""
 
     def __init__(self, channels: int, length: int = 16) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class SqueezeAxialPositionalEmbedding(nn.Module):
 
 
 class SeaAttention(nn.Module):
-    """hsig(proj(V + row + column)) * detail(Q ++ K ++ V): fudan-zvg/SeaFormer, the classification copy (section 7)."""
+    """hard_sigmoid(proj(V + row + column)) * detail(cat(Q, K, V)): fudan-zvg/SeaFormer, the classification code."""
 
     def __init__(self, channels: int, key: int = 16, heads: int = 4, ratio: int = 2) -> None:
         super().__init__()
@@ -56,12 +56,12 @@ class SeaAttention(nn.Module):
         gate = self.proj(v.add(row.add(self.proj_encode_column(column))))
         return self.sigmoid(gate) * detail
 
-    def attend(self, maps: tuple[Tensor, ...], over: int, at_q: nn.Module, at_k: nn.Module) -> Tensor:
-        """softmax(q^T k scale) v of the means over one axis, (B, v, N)."""
+    def attend(self, maps: tuple[Tensor, ...], over: int, pos_q: nn.Module, pos_k: nn.Module) -> Tensor:
+        """softmax(q^T k * scale) v of the means over dimension `over`: (B, v, N)."""
         q, k, v = (t.mean(over) for t in maps)
         b, _, n = q.shape
-        q = at_q(q).reshape(b, self.heads, -1, n).permute(0, 1, 3, 2)
-        k = at_k(k).reshape(b, self.heads, -1, n)
+        q = pos_q(q).reshape(b, self.heads, -1, n).permute(0, 1, 3, 2)
+        k = pos_k(k).reshape(b, self.heads, -1, n)
         v = v.reshape(b, self.heads, -1, n).permute(0, 1, 3, 2)
         weights = (torch.matmul(q, k) * self.scale).softmax(dim=-1)
         return torch.matmul(weights, v).permute(0, 1, 3, 2).reshape(b, self.values, n)
