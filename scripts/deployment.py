@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 import onnxscript  # noqa: E402, F401  (imported here, so that the forks need not)
 import torch  # noqa: E402
 import torch._inductor.compile_fx  # noqa: E402, F401
+from markdown_table import markdown_table  # noqa: E402
 
 import sefactory as sf  # noqa: E402
 from tests.invariants import checks, export_checks  # noqa: E402
@@ -104,11 +105,11 @@ def passed_share(outcomes: Outcomes, names: list[str]) -> str:
 
 def table(outcomes: Outcomes) -> str:
     """The table of configs and checks."""
-    rows = [f"| config | {' | '.join(CHECKS)} |", f"| --- |{' :---: |' * len(CHECKS)}"]
+    rows = []
     for name in sf.configs():
         marks = ["fails" if outcomes[name, title] else "✓" for title in CHECKS]
-        rows.append(f"| {f'**{name}**' if name in SEVEN_PAPERS else name} | {' | '.join(marks)} |")
-    return "\n".join(rows)
+        rows.append([f"**{name}**" if name in SEVEN_PAPERS else name, *marks])
+    return "\n".join(markdown_table(["config", *CHECKS], rows, align=":---:"))
 
 
 def page(outcomes: Outcomes) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
+from markdown_table import markdown_table
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -75,14 +76,13 @@ def totals(rows: Sequence[Row]) -> str:
 def table(title: str, groups: dict[str, list[Row]], kinds: Sequence[str] = ()) -> list[str]:
     """The lines of a table with a row for each group: numbers by standing, the catch rate, and numbers by kind."""
     head = [title, "mutants", "refused", "caught", "missed", "equivalent", "catch rate", *kinds]
-    lines = [f"| {' | '.join(head)} |", f"| --- |{' ---: |' * (len(head) - 1)}"]
+    lines = []
     for name, rows in groups.items():
         by_standing = Counter(row.standing for row in rows)
         by_kind = Counter(row.mutant.kind for row in rows)
         numbers = [len(rows), *(by_standing[standing] for standing in ("refused", "caught", "missed", "equivalent"))]
-        cells = [name, *map(str, numbers), f"{catch_rate(rows):.1%}", *(str(by_kind[kind] or "") for kind in kinds)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+        lines.append([name, *map(str, numbers), f"{catch_rate(rows):.1%}", *(str(by_kind[kind] or "") for kind in kinds)])
+    return markdown_table(head, lines, align="---:")
 
 
 def tables(rows: Sequence[Row]) -> list[str]:

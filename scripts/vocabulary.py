@@ -6,12 +6,13 @@ python scripts/vocabulary.py --check    exit code 1 if it is out of date
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 from examples import CHANNELS, build_node, error_message, example, output_size
+from markdown_table import markdown_table
 from tables import default_text, let_text, shipped_operators
 
 import sefactory as sf
@@ -30,13 +31,6 @@ def data(name: str) -> Any:
 RECIPES, FAMILIES, FORMS, TRAPS = data("recipes"), data("operators"), data("forms"), data("traps")
 
 
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    """A table in Markdown."""
-    lines = [list(head), *rows]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return [f"| {' | '.join(cells)} |" for cells in lines]
-
-
 def code(text: str) -> str:
     """Code inside a cell of a table."""
     return f"`{text.strip()}`".replace("|", "\\|") if text else ""
@@ -48,12 +42,12 @@ def fuses() -> Iterator[str]:
     for name, formula in FORMS["fuses"].items():
         block = build_node({"parallel": {"a": ["relu"], "b": [{"pool": "HW"}]}, "fuse": name})
         rows.append((code(name), code(formula), output_size(block)))
-    yield from table(("fuse", "formula", "output size for 1 x 64 x H x W and 1 x 64 x 1 x 1"), rows)
+    yield from markdown_table(("fuse", "formula", "output size for 1 x 64 x H x W and 1 x 64 x 1 x 1"), rows)
 
 
 def applies() -> Iterator[str]:
     """The table of applications with their formulas."""
-    yield from table(
+    yield from markdown_table(
         ("apply", "formula (x is the input, g the gate)"), ((code(n), code(f)) for n, f in FORMS["applies"].items())
     )
 
@@ -64,7 +58,7 @@ def recipes() -> Iterator[str]:
         yield from (f"### {group['group']}", "", group["text"], "")
         short = [row for row in group["rows"] if "title" not in row]
         if short:
-            yield from table(("PyTorch", "YAML", "output size", "note"), map(_short_recipe, short))
+            yield from markdown_table(("PyTorch", "YAML", "output size", "note"), map(_short_recipe, short))
             yield ""
         for row in group["rows"]:
             if "title" in row:
@@ -109,7 +103,7 @@ def operators() -> Iterator[str]:
             yield from _operator(known[entry["name"]], entry)
         if "functions" in family:
             rows = ((code(n), str(inspect.getdoc(known[n].make)), code(f)) for n, f in family["functions"].items())
-            yield from table(("word", "formula", "in torch"), rows)
+            yield from markdown_table(("word", "formula", "in torch"), rows)
             yield ""
 
 
@@ -122,14 +116,10 @@ def _operator(operator: Operator, entry: dict[str, Any]) -> Iterator[str]:
         (code(s.name), "required" if s.required else code(default_text(s)), s.allowed_values, meanings[s.name])
         for s in operator.parameters
     ]
-    yield from (*table(("parameter", "default", "allowed", "meaning"), rows), "")
-    yield from (*table(("example", "input", "output", "state dict"), map(_example, entry["examples"])), "")
+    yield from (*markdown_table(("parameter", "default", "allowed", "meaning"), rows), "")
+    yield from (*markdown_table(("example", "input", "output", "state dict"), map(_example, entry["examples"])), "")
     if "errors" in entry:
-        errors = (
-            (code(r["yaml"]), _in(r), error_message(yaml.safe_load(r["yaml"]), _in(r)).replace("|", "\\|"))
-            for r in entry["errors"]
-        )
-        yield from (*table(("error", "input", "message"), errors), "")
+        yield from (*markdown_table(("error", "input", "message"), map(_error, entry["errors"])), "")
     if "notes" in entry:
         yield from (*(f"- {note}" for note in entry["notes"]), "")
 
@@ -180,7 +170,7 @@ def slot_words() -> Iterator[str]:
             assert file
             lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
             rows.append((slot, code(word), code(" ".join(lines).removeprefix(f"{slot}: "))))
-    yield from table(("slot", "word", "stands for"), rows)
+    yield from markdown_table(("slot", "word", "stands for"), rows)
 
 
 def traps() -> Iterator[str]:

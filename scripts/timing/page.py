@@ -4,8 +4,10 @@ from collections.abc import Iterable, Iterator
 from statistics import median
 from typing import Any
 
+from markdown_table import markdown_table
+
 from .results import Results, Row
-from .table import EMPTY, format_ms, format_ratio, format_shape, markdown_table, mean_ratio
+from .table import EMPTY, format_ms, format_ratio, format_shape, mean_ratio
 
 HEAD = """# Speed
 
@@ -78,7 +80,8 @@ def _means(results: Results, device: str) -> Iterator[str]:
             lowest_text = f"{lowest[0]:.2f} ({lowest[1]})" if lowest else EMPTY
             mean, *other_means = (format_ratio(mean_ratio(values)) for values in ratios)
             lines.append([title, f"**{mean}**", lowest_text, *other_means])
-    yield from markdown_table(["geometric mean of the ratios", "ours", "lowest", "plain", "both compiled"], lines)
+    if lines:
+        yield from _table(["geometric mean of the ratios", "ours", "lowest", "plain", "both compiled"], lines)
 
 
 def _papers(results: Results, device: str) -> Iterator[str]:
@@ -92,7 +95,7 @@ def _papers(results: Results, device: str) -> Iterator[str]:
         mean, plain_mean = (mean_ratio(row.ratio(under=under) for row in rows) for under in ("ours", "plain"))
         last = ["**geometric mean**", "", "", "", f"**{format_ratio(mean)}**", format_ratio(plain_mean), "", ""]
         head = ["block", "shape", "authors' ms", "ours ms", "ratio", "plain", "bound ms", "share"]
-        yield from markdown_table(head, [*(_paper_cells(row, rates) for row in rows), last])
+        yield from _table(head, [*(_paper_cells(row, rates) for row in rows), last])
         yield from _failures(rows)
 
 
@@ -121,7 +124,7 @@ def _saved(results: Results, device: str) -> Iterator[str]:
         input_MB = row.shape[0] * row.shape[1] * row.shape[2] * row.shape[3] * 4 / 1e6
         cells = [f"{row.saved[name] / 1e6:.1f}" if name in row.saved else EMPTY for name in columns]
         lines.append([f"`{row.block}`", *cells, f"{input_MB:.1f}"])
-    yield from markdown_table(["block", *columns, "input alone"], lines)
+    yield from _table(["block", *columns, "input alone"], lines)
 
 
 def _inductor(results: Results, device: str) -> Iterator[str]:
@@ -143,7 +146,7 @@ def _inductor(results: Results, device: str) -> Iterator[str]:
         label = f"`{row.block}`, {TITLES[row.size, row.kind].lower()}"
         lines.append([label, format_ms(row, "authors compiled"), format_ms(row, "ours compiled"), *ratios])
     head = ["block", "authors' ms", "ours ms", "ratio", "ours eager", "plain compiled", "against authors eager"]
-    yield from markdown_table(head, lines)
+    yield from _table(head, lines)
 
 
 def _variants(results: Results, device: str) -> Iterator[str]:
@@ -168,7 +171,7 @@ def _against_plain(rows: list[Row], title: str, note: str, first_heading: str) -
     known = [[value for value in ratios[column].values() if value] for column in columns]
     lines.append(["**geometric mean**", *(format_ratio(mean_ratio(values)) for values in known)])
     lines.append(["**lowest**", *(format_ratio(min(values, default=None)) for values in known)])
-    yield from markdown_table([first_heading, *(TITLES[column].lower() for column in columns)], lines)
+    yield from _table([first_heading, *(TITLES[column].lower() for column in columns)], lines)
     if earlier := dict.fromkeys(f"`{row.block}`" for row in rows if row.times and not row.ratios):
         yield from (f"Ratios of medians, from an earlier measurement: {', '.join(earlier)}.", "")
     yield from _failures(rows)
@@ -183,6 +186,11 @@ def _slower(results: Results, device: str) -> Iterator[str]:
                 title = TITLES[row.size, row.kind].lower()
                 slow.append((value, f"- `{row.block}`, {title}: {value:.2f} of the speed of {other}"))
     yield from ("### What is slower", "", *(line for _, line in sorted(slow)), *([] if slow else ["Nothing."]), "")
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """A table with numbers on the right, and an empty line."""
+    return [*markdown_table(head, rows, align="---:"), ""]
 
 
 # ---- Facts ----------------------------------------------------------------------------------------------------------

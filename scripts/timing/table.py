@@ -1,4 +1,4 @@
-"""Markdown tables, and the text of their cells."""
+"""The text of table cells."""
 
 from collections.abc import Iterable
 from statistics import geometric_mean
@@ -6,15 +6,6 @@ from statistics import geometric_mean
 from .results import Row
 
 EMPTY = "-"
-
-
-def markdown_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    """The lines of a table and an empty line; the first column is aligned left. No lines without rows."""
-    head, rows = list(head), list(rows)
-    if not rows:
-        return []
-    rule = f"| --- |{' ---: |' * (len(head) - 1)}"
-    return [f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(cells)} |" for cells in rows), ""]
 
 
 def format_ratio(value: float | None) -> str:
