@@ -45,6 +45,7 @@ def check_config_dirs(arguments: Sequence[str]) -> None:
 
 
 def _file_faults(file: Path, relative: Path) -> list[str]:
+    """What in a file, at a path relative to its config folder, would configure Hydra."""
     if relative.parts[0] == "hydra":
         return [NO_HYDRA]
     data = read_yaml(file, str(file))

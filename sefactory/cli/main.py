@@ -45,6 +45,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run_hydra(command: str, arguments: Sequence[str]) -> int:
+    """Runs `show` or `bench` and returns the exit code."""
     from .hydra_app import run_application  # takes a second to import
 
     try:

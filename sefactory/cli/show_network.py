@@ -28,6 +28,7 @@ def show_network(config: DictConfig) -> None:
 
 
 def _print_table(title: str, before: dict[str, int], report: Report) -> None:
+    """Prints one line for each inserted block, the totals, and the counts of state-dict keys."""
     console = stdout_console()
     console.print(title, highlight=False)
     table = new_table(("path", "", "block", "start"), ("C x H x W", "parameters", "MACs"))

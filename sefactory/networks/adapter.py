@@ -98,6 +98,7 @@ def fold_adapter(adapter: ResidualAdapter) -> Block:
 
 
 def _check_foldable(adapter: ResidualAdapter) -> None:
+    """Raises ConfigError with the reason if the adapter cannot be folded into the gate of its block."""
     block, unit = adapter.block, adapter.block.node
     if adapter.is_parallel:
         reason = "runs in parallel to the module that it replaces, which is needed until the mixing coefficient is 1"

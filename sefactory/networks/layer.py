@@ -1,7 +1,7 @@
 """A block as a layer factory for the model builders of timm and torchvision: called with a width, it builds the block."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,6 @@ from ..block import Block
 from ..build.api import build, load
 from ..errors import ConfigError, join_words, short_repr
 from .transfer import has_ratio, reduction_ratio
-
-IGNORED = ("act_layer", "norm_layer", "gate_layer", "activation", "scale_activation", "rd_divisor", "rd_round_fn", "bias")
-"""Arguments of other libraries' SE layers that have no meaning for a block."""
 
 
 class Layer:
@@ -47,22 +44,25 @@ class Layer:
         dtype: torch.dtype | None = None,
     ) -> Block:
         """The block for feature maps of `channels` channels."""
+        names = ("act_layer", "norm_layer", "gate_layer", "activation", "scale_activation", "rd_divisor", "rd_round_fn", "bias")
         given = (act_layer, norm_layer, gate_layer, activation, scale_activation, rd_divisor, rd_round_fn, bias)
-        ignored = [name for name, value in zip(IGNORED, given, strict=True) if value is not None]
         hidden = squeeze_channels if rd_channels is None else rd_channels
-        overrides = list(self.overrides)
-        if not self._has_ratio:
-            widths = (("squeeze_channels", hidden), ("rd_ratio", rd_ratio))
-            ignored += [name for name, value in widths if value is not None]
-        elif hidden is not None:
-            overrides.append(f"let.r={reduction_ratio(channels, hidden)!r}")
-        elif rd_ratio is not None:
-            overrides.append(f"let.r={1 / rd_ratio!r}")
+        ratio = {} if self._has_ratio else {"squeeze_channels": hidden, "rd_ratio": rd_ratio}
+        self._warn_ignored(dict(zip(names, given, strict=True)) | ratio)
+        overrides = [*self.overrides, *self._ratio_override(channels, hidden, rd_ratio)]
+        return build(self.config, channels, overrides=overrides, search=self.search).to(device=device, dtype=dtype)
+
+    def _ratio_override(self, channels: int, hidden: int | None, rd_ratio: float | None) -> list[str]:
+        if not self._has_ratio or (hidden is None and rd_ratio is None):
+            return []
+        ratio = reduction_ratio(channels, hidden) if hidden is not None else 1 / rd_ratio  # type: ignore[operator]
+        return [f"let.r={ratio!r}"]
+
+    def _warn_ignored(self, arguments: Mapping[str, Any]) -> None:
+        ignored = [name for name, value in arguments.items() if value is not None]
         if ignored and not self._warned:
             self._warned = True
-            warnings.warn(f"{self!r} ignores {join_words(ignored)}", stacklevel=2)
-        block = build(self.config, channels, overrides=overrides, search=self.search)
-        return block.to(device=device, dtype=dtype)
+            warnings.warn(f"{self!r} ignores {join_words(ignored)}", stacklevel=3)
 
     def __repr__(self) -> str:
         return f"layer({self.config if isinstance(self.config, str | Path) else 'block'})"

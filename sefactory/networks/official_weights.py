@@ -29,19 +29,16 @@ def load_official(
     key_map = _key_map(block, source, keys)
     unused = key_map.pop(UNUSED, [])
     own = block.state_dict()
-    faults: list[tuple[str, str]] = []
-    converted, used = dict[str, Tensor](), set[str]()
-    for key, tensor in own.items():
-        official_keys = _official_keys(key, key_map)
-        if key.endswith(COUNTER):
-            official_keys = [name for name in official_keys if name in state_dict]
-            if not official_keys:
-                continue
-        used.update(official_keys)
+    official_keys = {key: _official_keys(key, key_map, state_dict) for key in own}
+    faults, converted = list[tuple[str, str]](), dict[str, Tensor]()
+    for key, names in official_keys.items():
+        if key.endswith(COUNTER) and not names:
+            continue
         try:
-            converted[key] = _convert(key, tensor, official_keys, state_dict)
+            converted[key] = _convert(key, own[key], names, state_dict)
         except InvalidValue as error:
             faults.append((f"{block.label} {key}", str(error)))
+    used = {name for names in official_keys.values() for name in names}
     remaining = [key for key in state_dict if key not in used and not any(has_prefix(key, prefix) for prefix in unused)]
     if remaining:
         message = f"unused keys of the official state dict: {join_words(map(str, remaining))}; map them, or list them in unused"
@@ -81,13 +78,14 @@ def has_prefix(key: str, prefix: str) -> bool:
     return key == prefix or key.startswith(f"{prefix}.")
 
 
-def _official_keys(key: str, key_map: KeyMap) -> list[str]:
-    """The official keys for one key of the block, by the longest entry that matches; empty without one."""
+def _official_keys(key: str, key_map: KeyMap, state_dict: Mapping[str, Tensor]) -> list[str]:
+    """The official keys for one key of the block, by the longest entry that matches; for a batch counter the existing ones."""
     entry = max((entry for entry in key_map if has_prefix(key, entry)), key=len, default=None)
     if entry is None:
         return []
     official = key_map[entry]
-    return [name + key[len(entry) :] for name in ([official] if isinstance(official, str) else official)]
+    names = [name + key[len(entry) :] for name in ([official] if isinstance(official, str) else official)]
+    return [name for name in names if name in state_dict or not key.endswith(COUNTER)]
 
 
 def _convert(key: str, own: Tensor, official_keys: list[str], state_dict: Mapping[str, Tensor]) -> Tensor:

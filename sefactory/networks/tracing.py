@@ -51,6 +51,7 @@ def meta_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _record_calls(model: nn.Module, run: Callable[[], Any]) -> dict[str, CallRecord]:
+    """The calls of every module during `run`, by the path of the module."""
     records = defaultdict[str, CallRecord](CallRecord)
 
     def record(path: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:

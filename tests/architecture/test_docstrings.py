@@ -19,8 +19,6 @@ PENDING: dict[str, int] = {
     "compiler": 6,
     "block": 1,
     "bench": 5,
-    "networks": 3,
-    "cli": 5,
 }
 PENDING_PROCESSORS: dict[str, int] = {"kernels": 17, "compiler": 1}
 

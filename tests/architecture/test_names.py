@@ -158,6 +158,7 @@ RETIRED_IN = {
 KEPT = {
     ("operators", "own"),  # key of a state dict and YAML key
     ("networks", "mix"),  # key of a state dict
+    ("networks", "place"),  # function of the public API
     ("networks", "carry"),  # argument of sf.insert and YAML key
     ("bench", "elements"),  # column of the results
 }
@@ -167,8 +168,6 @@ PENDING: dict[str, int] = {
     "kernels": 30,
     "compiler": 34,
     "bench": 8,
-    "networks": 10,
-    "cli": 2,
 }
 PAPERS = set(
     "senet sknet cbam coordatt triplet danet seaformer ecanet eca gcnet genet bam scse ese sse pam cam srm simam fca fcanet "
