@@ -10,6 +10,7 @@ from torch import Tensor
 import sefactory as sf
 from tests.compiler.comparison import close, compare, outcome, pair
 from tests.random_trees.trees import Tree, grids, random_tree
+from tests.sampling import sampled
 
 COUNT, CHUNKS = 1700, 20
 """Seeds. Some trees are refused, corrupted or one-hot; at least 1,000 remain."""
@@ -87,11 +88,13 @@ def outcomes(chunk: int) -> Counter[str]:
     return found
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize("chunk", sampled(range(CHUNKS), 10))
 def test_random_trees_are_equal(chunk: int) -> None:
-    assert outcomes(chunk).total() == COUNT // CHUNKS
+    found = outcomes(chunk)
+    assert found.total() == COUNT // CHUNKS and found["equal"] > 0.4 * found.total()
 
 
+@pytest.mark.exhaustive
 def test_a_thousand_trees_were_compared() -> None:
     total = sum((outcomes(chunk) for chunk in range(CHUNKS)), Counter[str]())
     assert total["equal"] >= 1000 and total["not settled or without a value"] < 0.05 * total["equal"]

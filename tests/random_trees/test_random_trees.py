@@ -12,6 +12,7 @@ import sefactory as sf
 from sefactory.config.registry import find_operator
 from tests.random_trees.operators import SHAPE_CHANGING, SHAPE_PRESERVING, Operators
 from tests.random_trees.trees import REFERENCES, Tree, depth, grids, random_tree
+from tests.sampling import sampled
 
 COUNT, CHUNKS = 5000, 50
 LARGE = 10**6  # parameters; a corrupted size can ask for more memory than a test should allocate
@@ -84,11 +85,13 @@ def outcomes(chunk: int) -> Counter[str]:
     return Counter(outcome(seed) for seed in range(chunk * size, (chunk + 1) * size))
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize("chunk", sampled(range(CHUNKS), CHUNKS))
 def test_trees_run_or_are_rejected(chunk: int) -> None:
-    assert sum(outcomes(chunk).values()) == COUNT // CHUNKS
+    found = outcomes(chunk)
+    assert found.total() == COUNT // CHUNKS and found["ran"] > 0.4 * found.total()
 
 
+@pytest.mark.exhaustive
 def test_the_trees_are_not_trivial() -> None:
     total: Counter[str] = sum((outcomes(chunk) for chunk in range(CHUNKS)), Counter())
     assert sum(total.values()) == COUNT
