@@ -78,7 +78,7 @@ def _resolve(source: Any, overrides: Sequence[str], repository: ConfigRepository
     """The config with what it inherits and with the overrides applied."""
     config = load_config(source, repository)
     if overrides:
-        from ..config.overrides import apply_overrides  # imports Hydra, which takes 0.1 s
+        from ..config.overrides import apply_overrides  # imports Hydra, only where it is needed
 
         config = apply_overrides(config, overrides, repository)
     return drop_removed(config)

@@ -22,14 +22,20 @@ def init_parameter(shape: Sequence[int], fan_in: int = 1, start: float | None = 
     if start is not None and abs(start) > torch.finfo(dtype).max:
         raise InvalidValue(f"start {start:g} is beyond {str(dtype).removeprefix('torch.')}")
     weight = torch.empty(tuple(shape))
-    return nn.Parameter(weight.uniform_(-bound, bound) if start is None else weight.fill_(start))
+    if start is not None:
+        weight.fill_(start)
+    elif not weight.is_meta:  # on the meta device uniform_ runs in Python
+        weight.uniform_(-bound, bound)
+    return nn.Parameter(weight)
 
 
 def normal_parameter(shape: Sequence[int]) -> nn.Parameter:
     """Returns a parameter drawn from N(0, 1). Raises InvalidValue above 10^9 entries."""
     _check_size(shape)
     weight = torch.empty(tuple(shape))
-    return nn.Parameter(weight if weight.is_meta else weight.normal_())  # normal_ on meta imports torch's compiler: 1 s
+    if not weight.is_meta:  # on the meta device normal_ imports torch's compiler
+        weight.normal_()
+    return nn.Parameter(weight)
 
 
 def _check_size(shape: Sequence[int]) -> None:
