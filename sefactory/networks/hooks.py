@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..block import Block
 from ..errors import ConfigError
 from .adapter import CHILD, ResidualAdapter, fold_adapter
-from .report import Where
+from .options import Where
 
 
 def attach_block(model: nn.Module, path: str, child: Block | ResidualAdapter, where: Where) -> None:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from ..config.repository import ConfigRepository
 from ..config.yaml_reader import copy_plain, to_plain
 from ..errors import ConfigError, did_you_mean, join_words, short_repr
-from .insertion import InsertionSpec, insert_all
-from .report import Report, option_faults
+from .insertion import insert_all
+from .options import InsertionSpec, option_faults
+from .report import Report
 from .tracing import example_input
 from .zoo import create_network
 

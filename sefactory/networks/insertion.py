@@ -1,7 +1,6 @@
 """Inserts blocks into a network that is already built; its weights and state-dict keys stay as they are."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,47 +11,19 @@ from torch import Tensor, nn
 from ..bench.summary import summarize
 from ..block import Block
 from ..build.api import build
-from ..errors import ConfigError, choice_message, short_repr
+from ..errors import ConfigError
 from ..shapes import GRIDS
 from .adapter import CHILD, ResidualAdapter, wrap
 from .cost import parameters
 from .hooks import attach_block
-from .report import Placement, Report, Start, Where, option_faults
+from .options import InsertionSpec, Start, Where
+from .report import Placement, Report
 from .selectors import select
 from .tracing import CallRecord, Shape, common_shape, example_input, trace
 from .transfer import ratio_override, transfer_weights
 
 GRID_OF = {2 + len(grid): grid for grid in GRIDS}
 """Rank of a feature map -> spatial axes."""
-
-
-@dataclass(frozen=True)
-class InsertionSpec:
-    """The config of a block, the modules that `at` selects for it, and the other options of `insert`.
-
-    Raises ConfigError for an invalid option.
-    """
-
-    config: Any
-    at: str | Sequence[str]
-    where: Where = "after"
-    start: Start = "identity"
-    overrides: Sequence[str] = ()
-    grid: str | None = None
-    carry: str | None = None
-
-    def __post_init__(self) -> None:
-        faults = option_faults({"where": self.where, "start": self.start, "at": self.at})
-        if self.grid is not None and self.grid not in GRIDS:
-            faults.append(("grid", choice_message(self.grid, GRIDS)))
-        if not isinstance(self.overrides, list | tuple) or not all(isinstance(item, str) for item in self.overrides):
-            faults.append(("overrides", f"{short_repr(self.overrides)}; allowed: a list of path=value"))
-        if not isinstance(self.carry, str | None):
-            faults.append(("carry", f"{short_repr(self.carry)}; allowed: the name of a key map of the config"))
-        if self.carry is not None and self.where != "replace":
-            faults.append(("carry", f"needs a replaced module; set where to 'replace' instead of {short_repr(self.where)}"))
-        if faults:
-            raise ConfigError(faults)
 
 
 def insert(

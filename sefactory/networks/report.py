@@ -1,16 +1,9 @@
-"""The options of an insertion, and the report of what it did to a network."""
+"""The report of what an insertion did to a network."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
 
-from ..errors import choice_message, short_repr
-from .selectors import SELECTOR, is_selector
+from .options import Start, Where
 from .tracing import Shape
-
-Where = Literal["after", "before", "replace"]
-Start = Literal["identity", "own"]
-CHOICES = {"where": get_args(Where), "start": get_args(Start)}
 
 
 @dataclass(frozen=True)
@@ -53,15 +46,3 @@ class Report:
     def __str__(self) -> str:
         lines = [f"{p.path}  {p.where}  {p.block}  {'x'.join(map(str, p.shape[1:]))}  +{p.parameters:,}" for p in self.places]
         return "\n".join([*lines, f"+{self.parameters:,} parameters, +{self.macs:,} multiply-adds; {self.key_counts}"])
-
-
-def option_faults(options: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(option, message) for each of `where`, `start` and `at` that is given and invalid."""
-    faults = [
-        (name, choice_message(options[name], choices))
-        for name, choices in CHOICES.items()
-        if name in options and options[name] not in choices
-    ]
-    if "at" in options and not is_selector(options["at"]):
-        faults.append(("at", f"{short_repr(options['at'])}; allowed: {SELECTOR}"))
-    return faults
