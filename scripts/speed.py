@@ -6,6 +6,7 @@ python scripts/speed.py --blocks none --compiled-blocks all --json s.json      e
 python scripts/speed.py --blocks none --json s.json --write docs/speed.md     only the page, from the rows in s.json
 python scripts/speed.py --processes 3 --json s.json          medians over processes, which differ in memory addresses
 python scripts/speed.py --device cuda --json gpu.json        on a GPU; its rows go into the same page
+python scripts/speed.py --count --write docs/speed.md        launches and bytes on other devices, counted on meta tensors
 
 Restarts itself with malloc tuned, so that page faults are not timed. Exit code 1 if a pair differs or a column failed.
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timing import count
 from timing.builds import build_seconds, meta_builds_per_minute
 from timing.clock import Effort
 from timing.compiled import compiled_rows
@@ -53,6 +55,7 @@ def parse_arguments(given: list[str]) -> argparse.Namespace:
     option("--compiled-blocks", default="none", help="shipped blocks compiled, lowered against plain; or all")
     option("--memory-pam", action="store_true", help="peak memory of a training step of pam at 128 x 128")
     option("--build", action="store_true", help="how long building takes")
+    option("--count", action="store_true", help="count launches and bytes on other devices, time nothing")
     option("--json", type=Path, help="file that rows are read from, and written to after each row")
     option("--write", type=Path, help="file for the page")
     args = parser.parse_args(given)
@@ -154,8 +157,20 @@ def measure_in_processes(args: argparse.Namespace) -> Results:
     return results
 
 
+def write_counts(names: list[str], path: Path | None) -> int:
+    """Prints the section of counts, and puts it into the page."""
+    text = count.section(list(count.counts(names)))
+    print(text)
+    if path is not None:
+        page = path.read_text(encoding="utf-8") if path.exists() else ""
+        path.write_text(count.with_section(page, text), encoding="utf-8")
+    return 0
+
+
 def main(given: list[str]) -> int:
     args = parse_arguments(given)
+    if args.count:
+        return write_counts(args.blocks, args.write)
     results = measure(args, args.json) if args.processes == 1 else measure_in_processes(args)
     for size, kind in dict.fromkeys((row.size, row.kind) for row in results.select("seven", args.device)):
         rows = results.select("seven", args.device, size, kind)

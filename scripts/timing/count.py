@@ -1,71 +1,131 @@
-"""Counts kernel launches and bytes of a module on meta tensors: what a device other than a CPU runs, without such a device.
+"""Counts kernel launches and bytes on meta tensors: what runs on any device other than a CPU, without such a device.
 
-A launch is an ATen call that computes: its result is neither a view nor memory that is only allocated. In-place calls count.
-Its bytes are those that it reads and writes: every tensor argument and every result once, an expanded axis as one value.
+A launch is an ATen call whose result is neither a view nor memory that is only allocated; in-place calls count. Its bytes are
+those that it reads and writes: every tensor argument and every result once, an expanded axis as one value.
 """
 
 import copy
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import torch
+from markdown_table import markdown_table
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from .results import Kind
+from .pairs import CHANNELS, SEVEN, TINY, paper_pair
+from .results import KINDS, Kind
+from .table import mean_ratio
 
 aten = torch.ops.aten
 ALLOCATIONS = {aten.empty, aten.empty_like, aten.empty_strided, aten.new_empty, aten.new_empty_strided, aten._unsafe_view}
 WRITTEN_ONLY = {aten.copy_, aten.fill_, aten.zero_}
-BATCH = 32
-SIDES = {"sknet": 28, "seaformer": 28, "danet": 32}
-COLUMNS = ("authors", "ours", "plain")
+BATCH, SIDES = 32, {"sknet": 28, "seaformer": 28, "danet": 32}
+TITLE = "## Launches and bytes on other devices"
+TEXT = """What runs on a device other than a CPU is counted on meta tensors (scripts/timing/count.py). A launch is an ATen call
+whose result is neither a view nor an allocation. Bytes are what these calls read and write. A ratio is the count of the
+authors' operations, or of our module tree without compilation, over that of our compiled block; above 1 ours is less.
+"""
 
 
-@dataclass
-class Count:
-    """Launches, and bytes read and written."""
+@dataclass(frozen=True)
+class Counts:
+    """The launches and bytes of one block at one shape in one kind of step, by column: authors, ours, plain."""
 
-    launches: int = 0
-    bytes: int = 0
+    block: str
+    size: str
+    kind: Kind
+    shape: tuple[int, ...]
+    launches: dict[str, int]
+    bytes: dict[str, int]
+
+    def ratio(self, what: str, column: str) -> float:
+        """The launches or bytes of a column over ours."""
+        count: dict[str, int] = getattr(self, what)
+        return count[column] / count["ours"]
 
 
 class Counting(TorchDispatchMode):
-    """Adds up the launches and the bytes of every ATen call inside it."""
+    """Records the name and the bytes of every launch inside it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.count = Count()
-        self.calls: list[str] = []
+        self.launches: list[tuple[str, int]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        packet = func.overloadpacket
-        if func.is_view or packet in ALLOCATIONS or not any(isinstance(t, Tensor) for t in tree_leaves(result)):
+        if func.is_view or func.overloadpacket in ALLOCATIONS or not _tensors(result):
             return result
-        read = args[1:] if packet in WRITTEN_ONLY else (args, kwargs)
-        size = sum(_bytes(t) for t in (*tree_leaves(read), *tree_leaves(result)) if isinstance(t, Tensor))
-        self.count.launches += 1
-        self.count.bytes += size
-        self.calls.append(f"{str(func).removeprefix('aten.'):44} {size:>12,}")
+        named = {name: value for name, value in (kwargs or {}).items() if name != "out"}
+        read = args[1:] if func.overloadpacket in WRITTEN_ONLY else (args, named)
+        self.launches.append((str(func), sum(map(_bytes, [*_tensors(read), *_tensors(result)]))))
         return result
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    return [value for value in tree_leaves(values) if isinstance(value, Tensor)]
 
 
 def _bytes(t: Tensor) -> int:
     return prod(n for n, stride in zip(t.shape, t.stride(), strict=True) if stride) * t.element_size()
 
 
-def counted(module: nn.Module, shape: tuple[int, ...], kind: Kind) -> Counting:
-    """The calls of a forward in eval mode without gradients, or of a forward and backward in train mode."""
-    module = copy.deepcopy(module).to("meta").train(kind == "training")
-    x = torch.empty(shape, device="meta", requires_grad=kind == "training")
-    with torch.set_grad_enabled(kind == "training"):
-        y = module(x)
+def launches(module: nn.Module, shape: Sequence[int], kind: Kind) -> list[tuple[str, int]]:
+    """The launches of a forward in eval mode without gradients, or of a forward and backward in train mode."""
+    training = kind == "training"
+    module = copy.deepcopy(module).to("meta").train(training)
+    x = torch.empty(shape, device="meta", requires_grad=training)
+    with torch.set_grad_enabled(training):
+        y = module(x)  # constants are made here
         cotangent = torch.empty_like(y)
         with Counting() as counting:
             y = module(x)
-            if kind == "training":
+            if training:
                 torch.autograd.grad(y, [x, *module.parameters()], cotangent, allow_unused=True)
-    return counting
+    return counting.launches
+
+
+def counts(names: Sequence[str] = tuple(SEVEN)) -> Iterator[Counts]:
+    """The counts of the papers at full size and at 2 x 128 x 7 x 7, forward and training."""
+    for name in names:
+        modules, side = paper_pair(name, plain=True).modules(), SIDES.get(name, 56)
+        for size, shape in {"large": (BATCH, CHANNELS, side, side), "tiny": (TINY[0], CHANNELS, TINY[1], TINY[1])}.items():
+            for kind in KINDS:
+                found = {column: launches(module, shape, kind) for column, module in modules.items()}
+                number = {column: len(calls) for column, calls in found.items()}
+                yield Counts(name, size, kind, shape, number, {c: sum(n for _, n in calls) for c, calls in found.items()})
+
+
+def section(rows: Sequence[Counts]) -> str:
+    """The section of docs/speed.md: a table for each size and kind of step."""
+    lines = [TITLE, "", TEXT]
+    for size, kind in dict.fromkeys((row.size, row.kind) for row in rows):
+        chosen = [row for row in rows if (row.size, row.kind) == (size, kind)]
+        what = ["launches", "bytes"]
+        head = ["block", "shape", *(f"{c} {u}" for u in ("launches", "MB") for c in ("authors'", "our", "plain"))]
+        head += [f"{u}: {c}" for u in what for c in ("authors", "plain")]
+        last = ["**geometric mean**", *[""] * 7]
+        last += [f"**{mean_ratio(row.ratio(u, c) for row in chosen):.2f}**" for u in what for c in ("authors", "plain")]
+        lines += [
+            f"### {size.capitalize()} maps, {kind}",
+            "",
+            *markdown_table(head, [*map(_line, chosen), last], align="---:"),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _line(row: Counts) -> list[str]:
+    cells = [f"`{row.block}`", "x".join(map(str, row.shape)), *map(str, row.launches.values())]
+    cells += [f"{n / 1e6:.4g}" for n in row.bytes.values()]
+    return cells + [f"{row.ratio(u, c):.2f}" for u in ("launches", "bytes") for c in ("authors", "plain")]
+
+
+def with_section(page: str, text: str) -> str:
+    """A page with the section replaced, or put at its end."""
+    rest = re.sub(rf"\n{TITLE}\n.*?(?=\n## |\Z)", "", page, flags=re.DOTALL)
+    return rest.rstrip() + "\n\n" + text.rstrip() + "\n"

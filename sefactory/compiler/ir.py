@@ -211,6 +211,18 @@ class Gate(Op):
 
 
 @dataclass(frozen=True)
+class MeanOfSum(Op):
+    """The mean over some axes of the sum over S."""
+
+    over: str
+
+
+@dataclass(frozen=True)
+class WeightedSum(Op):
+    """sum_S w x, where the weights sum to one over S; the inputs are x and w."""
+
+
+@dataclass(frozen=True)
 class Select(Op):
     """a s + b (1 - s); the inputs are a, b, s."""
 

@@ -3,7 +3,9 @@
 from itertools import chain
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 
 from ..kernels.dispatch import SMALL, asked_once, exporting
 from ..operators.containers import Sequential
@@ -14,7 +16,7 @@ from .codegen.emitter import program
 from .codegen.layout import non_unit_axes
 from .codegen.program import Program
 from .graph import Node, eval_norms, topological_order, user_counts
-from .passes import ALWAYS, EVALUATED
+from .passes import ALWAYS, EVALUATED, ON_ACCELERATORS
 from .passes.rewrite import Rewrite, Rules
 from .tracer import trace
 
@@ -125,7 +127,19 @@ class CompiledBlock:
     """
 
     # of an object with a __dict__ a compiler looks before each call whether a method was put there
-    __slots__ = ("_always", "_behind", "_evaluated", "_evaluates", "_fixed", "_frozen", "_node", "_sizes", "_watch")
+    __slots__ = (
+        "_always",
+        "_behind",
+        "_elsewhere",
+        "_evaluated",
+        "_evaluates",
+        "_fixed",
+        "_frozen",
+        "_node",
+        "_norms",
+        "_sizes",
+        "_watch",
+    )
 
     def __init__(self, node: nn.Module, sizes: Sizes, frozen: bool = False) -> None:
         self._node, self._sizes, self._frozen = node, sizes, frozen
@@ -133,6 +147,8 @@ class CompiledBlock:
         self._always: Program | None = None
         self._evaluated: Program | None = None
         self._fixed: list[BatchNorm] = []
+        self._norms: list[BatchNorm] = []
+        self._elsewhere: dict[bool, Program] = {}
         self._evaluates, self._behind = False, True
 
     @asked_once
@@ -185,11 +201,22 @@ class CompiledBlock:
         evaluates = self._evaluates
         graph = rewritten(trace(self._node, self._sizes), ALWAYS, [])
         self._always = always = program(graph, self._frozen)
+        self._norms = [module for module in self._node.modules() if isinstance(module, BatchNorm)]
+        self._elsewhere = {}
         if evaluates:
             evaluated = rewritten(graph, EVALUATED, [])
             self._fixed = eval_norms(evaluated)
             self._evaluated = always if evaluated is graph else program(evaluated, self._frozen)
         self._behind = evaluates != self._evaluates or not settled(self._node)
+
+    def _on_accelerator(self, x: Tensor) -> Tensor:
+        """Runs the program of other devices: with norms as constants where there are no gradients and all are in eval mode."""
+        constant_norms = not torch.is_grad_enabled() and not any(norm.training for norm in self._norms)
+        if constant_norms not in self._elsewhere:
+            graph = rewritten(trace(self._node, self._sizes), ON_ACCELERATORS, [])
+            graph = rewritten(graph, EVALUATED, []) if constant_norms else graph
+            self._elsewhere[constant_norms] = program(graph, self._frozen)
+        return self._elsewhere[constant_norms](x)
 
     def _read(self) -> tuple[Node, list[Rewrite]]:
         """What is computed in eval mode by the tree as it is, and what the rules did for it."""
@@ -210,6 +237,8 @@ class CompiledBlock:
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, ...) -> (B, C', ...); `faithful` was asked before."""
         assert self._always is not None
+        if not (x.is_cpu or is_compiling()):
+            return self._on_accelerator(x)
         if self._evaluated is None:
             return self._always(x)
         for norm in self._fixed:

@@ -180,7 +180,8 @@ def _parts(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing) 
     placed_2DT = placing(position, size)
     q, k, v = x_BCT.split_with_sizes((width, width, values), 1)
     if torch.is_grad_enabled() or not plain_eager(x_BCT) or x_BCT.dtype != placed_2DT.dtype:
-        return q + placed_2DT[0], k + placed_2DT[1], v
+        q_DT, k_DT = placed_2DT
+        return q + q_DT, k + k_DT, v
     qk_2BDT = x_BCT.narrow(1, 0, 2 * width).unflatten(1, (2, width)).transpose(0, 1)
     q, k = torch.add(qk_2BDT, placed_2DT[:, None], out=x_BCT.new_empty(qk_2BDT.shape))  # one call, both contiguous
     return q, k, v

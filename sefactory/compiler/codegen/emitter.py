@@ -17,11 +17,12 @@ from .attention_parts import attend_parts
 from .convolution import window
 from .gated_reduction import gate, reduction, select
 from .layout import broadcast_layout, non_unit_axes
-from .linear import dense, norm
+from .linear import count_batches, dense, norm
 from .pooling import gather, project
-from .program import Emitter, Program
+from .program import Emitter, Program, Slots
 from .resample import coarsened, enlarged, window_mean
-from .slicing import concat, cut, join, part, split, stacked
+from .slicing import concat, cut, join, part, split
+from .stacks import mean_of_sum, stack_place, stacked, weighted_sum
 
 
 def program(root: Node, frozen: bool = False) -> Program:
@@ -31,6 +32,8 @@ def program(root: Node, frozen: bool = False) -> Program:
         if id(value) not in writer.layouts:
             WRITERS[type(value.op)](value.op, value, writer)
     sizes = root.sizes
+    if writer.norms:
+        writer.steps.insert(0, (count_batches(writer.norms), ()))
     return writer.program(writer.slot(root, f"C{sizes.grid}"))
 
 
@@ -97,6 +100,18 @@ def _gained(op: ops.LearnedScale, value: Node, w: Emitter) -> None:
 def _pointwise(op: ops.Pointwise, value: Node, w: Emitter) -> None:
     (x,) = value.inputs
     run = _overwriting(op.name) if w.own(x) and op.name in IN_PLACE else FUNCTIONS[op.name]
+    place, source, layout = stack_place(value, w.layout(x), w), w.slot(x), w.layout(x)
+    if place is not None:
+        o = w.new()
+
+        def step(slots: Slots) -> None:
+            t = slots[source]
+            y = place.output(slots, t, t.shape, layout)
+            slots[o] = run(t) if y is None else torch.clamp(t, min=0, out=y)
+
+        w.put(step, source)
+        w.made(value, o, layout)
+        return
     w.made(value, w.unary(run, w.slot(x)), w.layout(x), fresh=w.frozen)
 
 
@@ -144,6 +159,8 @@ WRITERS: dict[type[ops.Op], Callable[[Any, Node, Emitter], None]] = {
     ops.Attend: attend,
     ops.AttendParts: attend_parts,
     ops.Gate: gate,
+    ops.MeanOfSum: mean_of_sum,
+    ops.WeightedSum: weighted_sum,
     ops.Select: select,
     ops.ConcatPositions: join,
     ops.SplitPositions: split,

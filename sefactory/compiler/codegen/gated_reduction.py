@@ -1,11 +1,12 @@
 """Steps for the statistics of a map and for its gates, with one shared backward where the map is large."""
 
-from collections.abc import Callable
-from functools import reduce
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
 
 import torch
 from torch import Tensor
 
+from ...kernels.broadcast_mean import broadcast_mean, broadcasts_gradient
 from ...kernels.cache_tiling import EXTREMA, Request
 from ...kernels.dispatch import eligible, fused
 from ...kernels.gated_reduction import Combine, MapContext, apply_gates, apply_gates_and_reduce, reduce_map
@@ -16,8 +17,9 @@ from ..graph import Node
 from .layout import broadcast_layout, strip_unit_axes
 from .pooling import spread, spread_of
 from .program import Emitter, Slots
+from .stacks import stack_place
 
-STATISTICS: dict[str, Callable[..., Tensor]] = {"mean": Tensor.mean, "sum": Tensor.sum, "max": Tensor.amax, "min": Tensor.amin}
+STATISTICS: dict[str, Callable[..., Tensor]] = {"mean": torch.mean, "sum": torch.sum, "max": torch.amax, "min": torch.amin}
 
 
 def reduction(op: ops.Reduce | ops.Variance, value: Node, w: Emitter) -> None:
@@ -26,7 +28,10 @@ def reduction(op: ops.Reduce | ops.Variance, value: Node, w: Emitter) -> None:
     layout = w.layout(x)
     if strip_unit_axes(op.over, x.sizes):
         if map_context(x, w) is None:
-            w.made(value, w.unary(_statistic(op, _dims(value, layout), layout), w.slot(x)), _kept_axes(op, layout))
+            o, source = w.new(), w.slot(x)
+            write = _writer(value, o, layout, w)
+            w.put(lambda slots: write(slots, slots[source]), source)
+            w.made(value, o, _kept_axes(op, layout))
     elif isinstance(op, ops.Reduce):  # over axes of size 1
         w.made(value, w.slot(x), layout)
     else:
@@ -38,10 +43,37 @@ def _statistic(op: ops.Reduce | ops.Variance, dims: tuple[int, ...], layout: str
     """A statistic by itself."""
     if isinstance(op, ops.Variance):
         return spread(op, dims)
+    by, of_rows = STATISTICS[op.by], dims == (len(layout),)
+    if op.by != "mean":
+        return lambda x: by(x, dims)
+
+    def mean(x: Tensor) -> Tensor:
+        if of_rows and eligible(x, 0):
+            return row_mean(x)
+        return broadcast_mean(x, dims) if broadcasts_gradient(x) else by(x, dims)
+
+    return mean
+
+
+def _writer(value: Node, o: int, layout: str, w: Emitter) -> Callable[[Slots, Tensor], None]:
+    """Puts a statistic of x into register o, and into its place in a stack where it has one."""
+    op, dims = value.op, _dims(value, layout)
+    assert isinstance(op, ops.Reduce | ops.Variance)
+    plain, kept = _statistic(op, dims, layout), _kept_axes(op, layout)
+    place = stack_place(value, kept, w)
+
+    def write(slots: Slots, x: Tensor) -> None:
+        slots[o] = plain(x)
+
+    if place is None or not isinstance(op, ops.Reduce):
+        return write
     by = STATISTICS[op.by]
-    if op.by == "mean" and dims == (len(layout),):
-        return lambda x: row_mean(x) if eligible(x, 0) else by(x, dims)
-    return lambda x: by(x, dims)
+
+    def write_in_place(slots: Slots, x: Tensor) -> None:
+        y = place.output(slots, x, [n for i, n in enumerate(x.shape) if i not in dims], kept)
+        slots[o] = plain(x) if y is None else by(x, dims, out=y)
+
+    return write_in_place
 
 
 def map_context(x: Node, w: Emitter) -> int | None:
@@ -103,14 +135,14 @@ def _reduce_map(x: Node, statistics: list[Node], w: Emitter) -> int:
         (w.new(), value.op, _dims(value, layout)) for value in statistics if isinstance(value.op, ops.Reduce | ops.Variance)
     ]
     requests, (gates, combine) = _requests(statistics, layout), _first_gates(x, w)
-    plain = [(o, _statistic(op, dims, layout)) for o, op, dims in outputs]
+    writers = [_writer(value, o, layout, w) for value, (o, _, _) in zip(statistics, outputs, strict=True)]
     finished = [(o, dims, spread_of(op) if isinstance(op, ops.Variance) else None) for o, op, dims in outputs]
 
     def step(slots: Slots) -> None:
         x, known = slots[source], None if ready is None else slots[ready]
         if known is None and not eligible(x):
-            for o, by in plain:
-                slots[o] = by(x)
+            for write in writers:
+                write(slots, x)
             return
         slots[context], found = reduce_map(x, requests, gates, combine) if known is None else (MapContext(x), known)
         for (o, dims, finish), y in zip(finished, found, strict=True):
@@ -171,7 +203,17 @@ def _plain_gate(op: ops.Gate, value: Node, w: Emitter) -> Callable[..., Tensor]:
         return _one_by_one
     if scale == 1:
         return lambda t, *factors: t * reduce(torch.add, factors)
-    return lambda t, *factors: t * (reduce(inner, factors) * scale)
+    if op.kind == "product":
+        return lambda t, *factors: t * (reduce(inner, factors) * scale)
+    return lambda t, *factors: t * _scaled_sum(factors, scale)
+
+
+def _scaled_sum(gates: Sequence[Tensor], scale: float) -> Tensor:
+    """scale (g1 + g2 + ...); without gradients the scale goes onto each gate, which is smaller than the sum."""
+    if torch.is_grad_enabled():
+        return reduce(torch.add, gates) * scale
+    first, *others = sorted(gates, key=Tensor.numel)
+    return reduce(partial(torch.add, alpha=scale), others, first * scale)
 
 
 def _one_by_one(x: Tensor, *gates: Tensor) -> Tensor:

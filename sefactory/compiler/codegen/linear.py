@@ -1,6 +1,7 @@
 """Learned maps and norms as steps: the widest layout without views, and one operation of torch each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch.nn import functional as F
 
 from ...kernels import custom_ops as compiled
 from ...kernels.batch_norm import batch_norm
-from ...kernels.dispatch import eligible, exporting, folds
+from ...kernels.dispatch import eligible, exporting, folds, plain_eager
 from ...operators.norm import BatchNorm
 from ...shapes import Sizes
 from .. import ir as ops
@@ -106,9 +107,24 @@ def norm(op: ops.Norm, value: Node, w: Emitter) -> None:
     (x,) = value.inputs
     layout = norm_layout(op.norm, w.layout(x), x.sizes)
     if layout:
+        w.norms.append(op.norm)
         w.made(value, w.unary(_normed(op.norm), w.slot(x, layout)), layout, fresh=True)
     else:
         w.made(value, w.unary(op.norm, w.slot(x, x.sizes.axes)), x.sizes.axes)
+
+
+def count_batches(norms: Sequence[BatchNorm]) -> Callable[[Any], None]:
+    """The step that adds one to the batches that norms in training mode have seen, in one call for all of them."""
+
+    def step(slots: Any) -> None:
+        seen = [norm.num_batches_tracked for norm in norms if norm.training]
+        if len(seen) > 1 and all(plain_eager(n) for n in seen):
+            torch._foreach_add_(seen, 1)
+        else:
+            for n in seen:
+                n.add_(1)
+
+    return step
 
 
 def _normed(module: BatchNorm) -> Callable[[Tensor], Tensor]:
@@ -117,7 +133,6 @@ def _normed(module: BatchNorm) -> Callable[[Tensor], Tensor]:
     def run(x: Tensor) -> Tensor:
         if not module.training:
             return evaluated(x)
-        module.num_batches_tracked.add_(1)
         weight, bias, mean, var = terms()
         normed = batch_norm if eligible(x) else F.batch_norm
         return normed(x, mean, var, weight, bias, True, momentum, eps)

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ...operators.norm import BatchNorm
 from ..graph import Node, topological_order, user_counts
 from ..ir import ChannelSplit, ConcatPositions, Op, OpaqueCall, ScalarAffine, Slice, Source, SplitPositions
 from .layout import conversion, strip_unit_axes
@@ -54,6 +55,8 @@ class Emitter:
         self._next = 0
         self.values = topological_order(root)
         self.used = user_counts(self.values)
+        self.norms: list[BatchNorm] = []
+        self.stacks: dict[int, tuple[int, str]] = {}
         self.readers: dict[int, list[Node]] = {}
         for value in self.values:
             for other in value.inputs:

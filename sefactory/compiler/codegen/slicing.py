@@ -1,58 +1,14 @@
-"""What lies side by side as steps: maps on S, parts of an axis, strips of positions end to end."""
+"""What lies side by side as steps: parts of an axis, strips of positions end to end."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from ...kernels.dispatch import fused
-from ...operators.pool import Pool
 from .. import ir as ops
 from ..graph import Node
-from .layout import broadcast_layout, conversion, strip_unit_axes
+from .layout import broadcast_layout
 from .program import Emitter, Slots
-
-
-def stacked(op: ops.Stack, value: Node, w: Emitter) -> None:
-    """The inputs side by side: stacked where each is one map, else end to end on S."""
-    first = value.inputs[0]
-    layout = strip_unit_axes(w.layout(first), first.sizes).replace("S", "")
-    if all(x.sizes["S"] == 1 for x in value.inputs):
-        slots = [w.slot(x, layout) for x in value.inputs]
-        run: Callable[..., Tensor] = lambda *maps: torch.stack(maps, 1)  # noqa: E731
-        if op.pool is not None and _of_one_map(value):
-            run, slots = _pooled(op.pool, value, f"S{layout}", w), [w.slot(first.inputs[0]), *slots]
-        w.made(value, w.nary(run, slots), f"S{layout}")
-        return
-    slots = [w.slot(x, f"S{layout}") for x in value.inputs]
-    w.made(value, w.nary(lambda *maps: torch.cat(maps, 1), slots), f"S{layout}")
-
-
-def _of_one_map(value: Node) -> bool:
-    """Whether what is stacked are still statistics of one map, which no rule has made anything else of."""
-    source = value.inputs[0].inputs[0]
-    return all(isinstance(x.op, ops.Reduce | ops.Variance) and x.inputs[0] is source for x in value.inputs)
-
-
-def _pooled(pool: Pool, value: Node, layout: str, w: Emitter) -> Callable[..., Tensor]:
-    """A compiler makes one loop of several statistics only where they are written as in the plain tree: 1.12.
-
-    Without variances of their gradients alone; then the tree has more to look at before each call than the steps.
-    """
-    source = value.inputs[0].inputs[0]
-    before, after = (
-        conversion(w.layout(source), source.sizes.axes, source.sizes),
-        conversion(value.sizes.axes, layout, value.sizes),
-    )
-    varied = any(isinstance(x.op, ops.Variance) for x in value.inputs)
-
-    def run(x: Tensor, *maps: Tensor) -> Tensor:
-        if not fused() or not (varied or torch.is_grad_enabled()):
-            return torch.stack(maps, 1)
-        y: Tensor = pool(x if before is None else before(x))
-        return y if after is None else after(y)
-
-    return run
 
 
 def concat(op: ops.Concat, value: Node, w: Emitter) -> None:

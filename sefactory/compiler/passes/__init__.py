@@ -26,6 +26,7 @@ from .reductions import (
 )
 from .rewrite import Rules
 from .slicing import part_of_concat
+from .stacks import mean_of_stack_sum, reduce_single_use_stack, sum_weighted_stack
 
 ALWAYS: Rules = {
     ops.Reduce: (
@@ -51,5 +52,18 @@ ALWAYS: Rules = {
     ops.AttendParts: (factor_behind_product, gain_behind_product),
     ops.Slice: (part_of_concat,),
 }
+ON_ACCELERATORS: Rules = {
+    **ALWAYS,
+    ops.Reduce: (
+        sum_weighted_stack,
+        mean_of_stack_sum,
+        reduce_single_use_stack,
+        reduce_without_concat,
+        mean_before_sum,
+        sum_before_linear,
+        mean_of_window,
+    ),
+}
+"""The same for devices other than the CPU."""
 EVALUATED: Rules = {ops.Norm: (norm_into_linear, norm_into_window)}
 """In eval mode, where norms are constants."""

@@ -1,0 +1,153 @@
+"""Steps for maps that lie side by side on S. Without gradients they are written into the stack, so that nothing is copied."""
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...kernels.dispatch import fused, plain_eager
+from ...operators.pool import Pool
+from ...operators.precision import HALF, is_autocast_enabled
+from .. import ir as ops
+from ..graph import Node
+from .convolution import window_layout
+from .layout import conversion, strip_unit_axes
+from .program import Emitter, Slots
+
+
+def stacked(op: ops.Stack, value: Node, w: Emitter) -> None:
+    """The inputs side by side: stacked where each is one map, else end to end on S."""
+    first = value.inputs[0]
+    layout = strip_unit_axes(w.layout(first), first.sizes).replace("S", "")
+    if any(x.sizes["S"] != 1 for x in value.inputs):
+        slots = [w.slot(x, f"S{layout}") for x in value.inputs]
+        w.made(value, w.nary(lambda *maps: torch.cat(maps, 1), slots), f"S{layout}")
+        return
+    register, layout = w.stacks.get(id(value)) or (None, _stack_layout(value, layout, w))
+    slots = [w.slot(x, layout) for x in value.inputs]
+    run: Callable[..., Tensor] = lambda *maps: torch.stack(maps, 1)  # noqa: E731
+    if op.pool is not None and _of_one_map(value):
+        run, slots = _pooled(op.pool, value, f"S{layout}", w), [w.slot(first.inputs[0]), *slots]
+    o, count = w.new(), len(value.inputs)
+
+    def step(registers: Slots) -> None:
+        whole, written = (None, 0) if register is None else registers[register] or (None, 0)
+        registers[o] = whole if written == count else run(*[registers[i] for i in slots])
+
+    w.put(step, *slots, *([] if register is None else [register]))
+    w.made(value, o, f"S{layout}", fresh=True)
+
+
+def _stack_layout(value: Node, layout: str, w: Emitter) -> str:
+    """The layout of the inputs: in the order of the convolution that alone reads the stack, so that it copies nothing."""
+    readers = w.readers.get(id(value), [])
+    if len(readers) != 1 or not isinstance(readers[0].op, ops.ConvOp):
+        return layout
+    wanted = window_layout(readers[0].op, value.sizes)
+    return wanted[1:] if wanted[:1] == "S" and sorted(wanted[1:]) == sorted(layout) else layout
+
+
+def _of_one_map(value: Node) -> bool:
+    """True if the inputs of a stack are statistics of one map."""
+    source = value.inputs[0].inputs[0]
+    return all(isinstance(x.op, ops.Reduce | ops.Variance) and x.inputs[0] is source for x in value.inputs)
+
+
+def _pooled(pool: Pool, value: Node, layout: str, w: Emitter) -> Callable[..., Tensor]:
+    """A compiler fuses several statistics into one loop only where they are written as in the module tree.
+
+    Without variances only their gradients are worth it; the module tree has more guards to check before each call.
+    """
+    source = value.inputs[0].inputs[0]
+    before, after = (
+        conversion(w.layout(source), source.sizes.axes, source.sizes),
+        conversion(value.sizes.axes, layout, value.sizes),
+    )
+    has_variance = any(isinstance(x.op, ops.Variance) for x in value.inputs)
+
+    def run(x: Tensor, *maps: Tensor) -> Tensor:
+        if not fused() or not (has_variance or torch.is_grad_enabled()):
+            return torch.stack(maps, 1)
+        y: Tensor = pool(x if before is None else before(x))
+        return y if after is None else after(y)
+
+    return run
+
+
+# ---- Inputs that are written into their stack ------------------------------------------------------------------------
+
+
+class StackPlace(NamedTuple):
+    """Where one input of a stack lies in it: the register of (stack, inputs written), the index on S, the length of S, the layout."""
+
+    register: int
+    position: int
+    length: int
+    layout: str
+
+    def output(self, registers: Slots, x: Tensor, shape: Sequence[int], layout: str) -> Tensor | None:
+        """A view of the stack for a result of this shape and layout, computed from x. None if it has to be stacked later."""
+        if torch.is_grad_enabled() or not plain_eager(x) or is_autocast_enabled(x):
+            return None
+        if registers[self.register] is None:
+            sides = [shape[1 + layout.index(axis)] for axis in self.layout]
+            registers[self.register] = x.new_empty(shape[0], self.length, *sides), 0
+        whole, written = registers[self.register]
+        y: Tensor = whole.select(1, self.position).permute(0, *[1 + self.layout.index(axis) for axis in layout])
+        if whole.dtype != x.dtype or list(y.shape) != list(shape):
+            return None
+        registers[self.register] = whole, written + 1
+        return y
+
+
+def stack_place(value: Node, layout: str, w: Emitter) -> StackPlace | None:
+    """The place of a value in the stack that alone reads it, where all its inputs can be written there; else None."""
+    readers = w.readers.get(id(value), [])
+    if len(readers) != 1 or not isinstance(readers[0].op, ops.Stack):
+        return None
+    (stack,) = readers
+    if any(x.sizes != value.sizes or x.sizes["S"] != 1 or len(w.readers[id(x)]) > 1 for x in stack.inputs):
+        return None
+    if not all(x.op == ops.Pointwise("relu") for x in stack.inputs) and not (
+        _of_one_map(stack) and all(isinstance(x.op, ops.Reduce) for x in stack.inputs)
+    ):
+        return None
+    if id(stack) not in w.stacks:
+        w.stacks[id(stack)] = w.new_map(), _stack_layout(stack, strip_unit_axes(layout, value.sizes), w)
+    register, of_stack = w.stacks[id(stack)]
+    if sorted(of_stack) != sorted(layout):
+        return None
+    return StackPlace(register, stack.inputs.index(value), len(stack.inputs), of_stack)
+
+
+# ---- What reads a stack ----------------------------------------------------------------------------------------------
+
+
+def mean_of_sum(op: ops.MeanOfSum, value: Node, w: Emitter) -> None:
+    """The sum over S and some axes, divided by their number: its gradient is broadcast, that of a mean is written."""
+    (x,) = value.inputs
+    layout = w.layout(x)
+    over = tuple(1 + i for i, axis in enumerate(layout) if axis in op.over)
+    at = 1 + layout.index("S")
+
+    def run(t: Tensor) -> Tensor:
+        if t.dtype in HALF:
+            return t.mean(over, keepdim=True).sum((at, *over))
+        return t.sum((at, *over)) * (1 / max(prod([t.shape[dim] for dim in over]), 1))
+
+    w.made(value, w.unary(run, w.slot(x)), "".join(axis for axis in layout if axis not in f"S{op.over}"))
+
+
+def weighted_sum(op: ops.WeightedSum, value: Node, w: Emitter) -> None:
+    """sum_S w x; of two maps whose weights sum to one x_1 + w_0 (x_0 - x_1), without gradients."""
+    x, weights = value.inputs
+    layout, is_pair = f"S{w.layout(x).replace('S', '')}", x.sizes["S"] == 2
+
+    def run(t: Tensor, p: Tensor) -> Tensor:
+        if is_pair and t.dtype == p.dtype and not torch.is_grad_enabled():
+            return torch.lerp(t.select(1, 1), t.select(1, 0), p.select(1, 0))
+        return (t * p).sum(1)
+
+    w.made(value, w.binary(run, w.slot(x, layout), w.slot(weights, layout)), layout[1:], fresh=True)
