@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from examples import build_node
 
 import sefactory as sf
 from sefactory.bench.columns import COLUMNS
@@ -98,6 +100,14 @@ def test_the_commands_run_and_print_what_is_quoted(
             assert set(quoted.splitlines()[1].split()) <= {column.heading for column in COLUMNS}, line
         elif quoted:
             assert [text.rstrip() for text in printed.splitlines()] == quoted.splitlines(), line
+
+
+def test_the_configs_in_the_glossary_build() -> None:
+    texts = re.findall(r"`([{\[][^`]*[}\]])`", _text("docs/glossary.md"))
+    configs = [yaml.safe_load(text) for text in texts if "at:" not in text]  # but a place of a network
+    assert len(configs) >= 12
+    for config in configs:
+        build_node(config)
 
 
 def test_the_readme_quotes_outputs() -> None:
