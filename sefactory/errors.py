@@ -1,4 +1,4 @@
-"""What a user's mistake becomes: where it is, what was given, what is allowed, the nearest match."""
+"""How a user's mistake is reported: where it is, what was given, what is allowed, and the nearest match."""
 
 import json
 from collections.abc import Iterable
@@ -20,11 +20,14 @@ SYNONYMS = {
 
 
 class InvalidValue(ValueError):
-    """The bare fact, raised where the rule lives; the factory adds the place in the config and raises ConfigError."""
+    """A value that is not allowed. It has no location yet: the caller adds one and raises ConfigError."""
 
 
 class ConfigError(ValueError):
-    """One line a fault, each starting with its place; `path` is the place of the first, `faults` holds them all."""
+    """Faults in a config: one line each, `location: text`.
+
+    `faults` holds all (location, text) pairs; `path` is the location of the first.
+    """
 
     def __init__(self, faults: Iterable[tuple[str, str]]) -> None:
         self.faults = tuple(faults)
@@ -32,7 +35,7 @@ class ConfigError(ValueError):
 
     @property
     def path(self) -> str:
-        """File and path in the config of the first fault."""
+        """The file of the first fault, and its path in the config."""
         return self.faults[0][0]
 
     def __str__(self) -> str:
@@ -42,17 +45,17 @@ class ConfigError(ValueError):
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or nothing where no allowed word is near.
+    """Returns `; did you mean 'x'?`, or an empty text if no allowed word is close.
 
     >>> did_you_mean("senett", ["senet", "sknet"])
     "; did you mean 'senet'?"
     """
-    found = closest_match(word, allowed)
-    return f"; did you mean {found!r}?" if found else ""
+    match = closest_match(word, allowed)
+    return f"; did you mean {match!r}?" if match else ""
 
 
 def closest_match(word: str, allowed: Iterable[str]) -> str | None:
-    """The allowed word that is nearest to a word, if one is near.
+    """Returns the allowed word closest to a word, or None if none is close.
 
     >>> closest_match("AVG", ["mean", "max"]), closest_match("zzz", ["mean", "max"])
     ('mean', None)
@@ -61,26 +64,26 @@ def closest_match(word: str, allowed: Iterable[str]) -> str | None:
     lower = word[:MAX_SHOWN].lower()
     if SYNONYMS.get(lower) in options:
         return SYNONYMS[lower]
-    close = get_close_matches(word[:MAX_SHOWN], options, n=1) or get_close_matches(lower, options, n=1)
-    return close[0] if close else None
+    matches = get_close_matches(word[:MAX_SHOWN], options, n=1) or get_close_matches(lower, options, n=1)
+    return matches[0] if matches else None
 
 
 def join_words(items: Iterable[str]) -> str:
-    """`a, b, c`, cut where there are many, or `nothing`."""
+    """Returns `a, b, c`, truncated if there are more than 40, or `nothing`."""
     listed = list(items)
     more = len(listed) - MAX_LISTED
     return ", ".join(listed[:MAX_LISTED] + ([f"and {more} more"] if more > 0 else [])) or "nothing"
 
 
 def short_repr(value: object) -> str:
-    """The value as a user wrote it, cut where it is long.
+    """Returns the value as a user writes it in YAML, truncated if it is long.
 
     >>> short_repr("a"), short_repr(["x", True]), short_repr("x" * 100)[-8:], short_repr(None)
     ("'a'", '["x", true]', "xxxx...'", 'null')
     """
     try:
-        plain = isinstance(value, bool | list | dict) or value is None
-        text = json.dumps(value, ensure_ascii=False) if plain else repr(value)
+        is_json = isinstance(value, bool | list | dict) or value is None
+        text = json.dumps(value, ensure_ascii=False) if is_json else repr(value)
     except (TypeError, ValueError, RecursionError):
         text = type(value).__name__
     return text if len(text) <= MAX_SHOWN else f"{text[:50]}...{text[-1]}"

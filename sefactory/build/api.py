@@ -1,5 +1,6 @@
 """build and load: from what a user names to a block."""
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -10,10 +11,10 @@ import torch
 from .. import operators as _operators  # registers the operators of the package
 from ..block import Block
 from ..config.expressions import GRID_ARGUMENTS
+from ..config.merge import remove_nulls
 from ..config.parser import Parser
-from ..config.repository import ConfigRepository, drop_removed, load_config
+from ..config.repository import ConfigRepository, load_config
 from ..config.syntax_tree import Config
-from ..config.yaml_reader import copy_plain
 from ..errors import ConfigError, did_you_mean, join_words, short_repr
 from ..shapes import GRIDS, Sizes
 from .builder import ModuleTree, build_tree
@@ -54,7 +55,7 @@ def build(
     tree = _build_modules(resolved, repository, sizes)
     return Block(
         tree.root,
-        config=copy_plain(resolved.data),
+        config=copy.deepcopy(resolved.data),
         label=resolved.label or "block",
         sizes=(sizes, tree.output),
         parts=tree.nodes,
@@ -71,7 +72,7 @@ def load(config: Any, overrides: Sequence[str] = (), search: Iterable[str | Path
     >>> load("ecanet")["gate"]
     ['sigmoid']
     """
-    return copy_plain(_resolve(config, overrides, ConfigRepository(search)).data)
+    return copy.deepcopy(_resolve(config, overrides, ConfigRepository(search)).data)
 
 
 def _resolve(source: Any, overrides: Sequence[str], repository: ConfigRepository) -> Config:
@@ -81,7 +82,7 @@ def _resolve(source: Any, overrides: Sequence[str], repository: ConfigRepository
         from ..config.overrides import apply_overrides  # imports Hydra, only where it is needed
 
         config = apply_overrides(config, overrides, repository)
-    return drop_removed(config)
+    return remove_nulls(config)
 
 
 def _build_modules(config: Config, repository: ConfigRepository, sizes: Sizes) -> ModuleTree:
@@ -90,9 +91,7 @@ def _build_modules(config: Config, repository: ConfigRepository, sizes: Sizes) -
     Raises ConfigError with the faults of the config and of the sizes.
     """
     parser = Parser(repository, sizes.axes[1:])
-    root = parser.read(config)
-    if parser.overflows:
-        raise ConfigError(dict.fromkeys(parser.faults))
+    root = parser.parse(config)
     with torch.device("meta"):
         tree = build_tree(root, sizes, parser.faults)
     return tree if torch.get_default_device().type == "meta" else build_tree(root, sizes)
@@ -101,10 +100,12 @@ def _build_modules(config: Config, repository: ConfigRepository, sizes: Sizes) -
 def _input_sizes(channels: Any, grid: Any, fixed: Mapping[str, Any]) -> Sizes:
     """The sizes of the input. Raises ConfigError for a grid or a size that is not valid."""
     if not isinstance(grid, str) or grid not in GRIDS:
-        raise ConfigError([("grid", f"{short_repr(grid)}; it is one of {join_words(GRIDS)}{did_you_mean(str(grid), GRIDS)}")])
+        raise ConfigError(
+            [("grid", f"{short_repr(grid)}; allowed: one of {join_words(GRIDS)}{did_you_mean(str(grid), GRIDS)}")]
+        )
     fixed = {axis: size for axis, size in fixed.items() if size is not None}
     given = {"channels": channels} | {GRID_ARGUMENTS[axis]: size for axis, size in fixed.items()}
-    faults = [(name, f"{short_repr(n)}; it is a whole number from 1 to 2^31") for name, n in given.items() if not _is_size(n)]
+    faults = [(name, f"{short_repr(n)}; allowed: an integer from 1 to 2^31") for name, n in given.items() if not _is_size(n)]
     faults += [(GRID_ARGUMENTS[axis], f"a grid of {grid} has no {GRID_ARGUMENTS[axis]}") for axis in fixed if axis not in grid]
     if faults:
         raise ConfigError(faults)

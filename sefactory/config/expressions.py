@@ -1,8 +1,10 @@
-"""Size expressions: `C/r`, `max(C/32, 8)`, `odd((log2(C) + 1) / 2)`. A whitelist over `ast`; nothing is executed."""
+"""Size expressions such as `C/r`, `max(C/32, 8)` or `odd((log2(C) + 1) / 2)`.
+
+Python's `ast` parses them. Only numbers, names, arithmetic and four functions are allowed, and no code is executed.
+"""
 
 import ast
 import math
-import operator
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -14,17 +16,18 @@ MAX_LENGTH = 200
 MAX_DEPTH = 20
 MAX_NUMBER = 2**53
 MAX_EXPONENT = 64
+MIN_ARGUMENTS = 2
 
 GRID_ARGUMENTS = {"D": "depth", "H": "height", "W": "width"}
-"""The axes of a grid, and the arguments that fix them."""
+"""The spatial axes, and the arguments of `build` that fix their sizes."""
 
 Number = int | float
 Value = Number | bool | None | EllipsisType
-"""What a name stands for; None is a number that is not known yet, as everything behind a fault upstream, ... a node."""
+"""The value of a name. None is a number that is not known yet; ... is a node of `let`."""
 
 
 class UnresolvedName(Exception):
-    """The expression is in order, but rests on a number that is not known yet."""
+    """The expression is valid, but the value of one of its names is not known yet."""
 
 
 def _odd(x: Number) -> int:
@@ -33,140 +36,146 @@ def _odd(x: Number) -> int:
 
 def _log2(x: Number) -> float:
     if x <= 0:
-        raise InvalidValue(f"log2 of {x}")
+        raise InvalidValue(f"log2({x}) is undefined")
     return math.log2(x)
 
 
 FUNCTIONS: dict[str, Callable[..., Number]] = {"max": max, "min": min, "log2": _log2, "odd": _odd}
-ARITIES = {"log2": 1, "odd": 1}
-MIN_ARGUMENTS = 2
-_OPERATIONS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Pow)
-_BINARY: dict[type[ast.operator], Callable[[Number, Number], Number]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-}
+ONE_ARGUMENT = ("log2", "odd")
+_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Pow)
 _ALPHABET = re.compile(r"[A-Za-z0-9_ .,+*/()-]*")
-_GLUED = re.compile(r"(?<![A-Za-z_0-9.])[0-9.]++(?:[eE][+-]?[0-9]++)?+[A-Za-z_]")
-"""A number with letters right behind it, of which Python's parser only warns."""
+_NUMBER_THEN_LETTER = re.compile(r"(?<![A-Za-z_0-9.])[0-9.]++(?:[eE][+-]?[0-9]++)?+[A-Za-z_]")
+"""A number followed directly by a letter, such as `2if`: Python's parser accepts it with a warning."""
 
 
-def evaluate(text: str, names: Mapping[str, Value], whole: bool = True) -> Number:
-    """The value of an expression; with `whole`, int / int is floored (sizes, let), else division is true.
+def evaluate(text: str, names: Mapping[str, Value], floor: bool = True) -> Number:
+    """Returns the value of an expression. With `floor`, int / int rounds down (sizes, `let`); without, it is exact.
 
-    Raises InvalidValue for anything outside the language and for a nonzero value that was floored to 0, and Unknown.
+    Raises InvalidValue if the expression is not allowed, or if a nonzero value rounds down to 0.
+    Raises UnresolvedName if the value of a name is not known yet.
 
-    >>> evaluate("max(C/32, 8)", {"C": 64}), evaluate("1/20", {}, whole=False)
+    >>> evaluate("max(C/32, 8)", {"C": 64}), evaluate("1/20", {}, floor=False)
     (8, 0.05)
     """
-    if isinstance(bare := names.get(text.strip()), int | float) and not isinstance(bare, bool):
-        return bare
     body = _parse(text)
     check_names(text, names)
     try:
-        value = _value(body, names, whole)
-        exact = _value(body, names, False) if whole and value == 0 else value
-    except InvalidValue as refused:
-        raise InvalidValue(f"{text}: {refused}{format_values(text, names)}") from None
+        value = _value(body, names, floor)
+        exact = _value(body, names, False) if floor and value == 0 else value
+    except InvalidValue as error:
+        raise InvalidValue(f"{text}: {error}{format_values(text, names)}") from None
     if value == 0 and exact != 0:
-        raise _vanished(text, exact, names)
+        raise _rounds_to_zero(text, exact, names)
     return value
 
 
 def floor_size(text: str, value: Number, names: Mapping[str, Value]) -> int:
-    """A size: the value made whole.
-
-    Raises InvalidValue for a nonzero value that becomes 0.
+    """Returns a size rounded down; raises InvalidValue if a positive value becomes 0.
 
     >>> floor_size("3.7", 3.7, {})
     3
     """
     if 0 < value < 1:
-        raise _vanished(text, value, names)
+        raise _rounds_to_zero(text, value, names)
     return math.floor(value)
 
 
-def _vanished(text: str, value: Number, names: Mapping[str, Value]) -> InvalidValue:
-    return InvalidValue(f"{text} = {value:.3g}, which floors to 0{format_values(text, names)}")
+def _rounds_to_zero(text: str, value: Number, names: Mapping[str, Value]) -> InvalidValue:
+    fact = f"{text} = {value:.3g}, which rounds down to 0{format_values(text, names)}"
+    return InvalidValue(fact + _remedy(_parse(text), names))
+
+
+def _remedy(body: ast.expr, names: Mapping[str, Value]) -> str:
+    """Returns how to make a quotient at least 1, where that is certain: for a name divided by a name or a number."""
+    match body:
+        case ast.BinOp(ast.Name(dividend), ast.Div() | ast.FloorDiv(), ast.Name() | ast.Constant() as right):
+            size, divisor = _value(body.left, names, False), _value(right, names, False)
+        case _:
+            return ""
+    remedies = []
+    if isinstance(right, ast.Name) and right.id not in ("C", *GRID_ARGUMENTS) and size > 0:
+        remedies.append(f"set let.{right.id} to {size} or less")
+    if dividend == "C":
+        remedies.append(f"use at least {math.ceil(divisor)} channels")
+    return f"; {', or '.join(remedies)}" if remedies else ""
 
 
 def format_values(text: str, names: Mapping[str, Value]) -> str:
-    """The numbers behind the names of an expression.
+    """Returns the values of the names in an expression, for a message.
 
     >>> format_values("C/r", {"C": 8, "r": 16})
     ' (C = 8, r = 16)'
     """
-    numbers = {name: names.get(name) for name in sorted(free_variables(text))}
-    known = [f"{name} = {short_repr(value)}" for name, value in numbers.items() if value is not None]
+    values = {name: names.get(name) for name in sorted(free_variables(text))}
+    known = [f"{name} = {short_repr(value)}" for name, value in values.items() if value is not None]
     return f" ({', '.join(known)})" if known else ""
 
 
 def check_names(text: str, names: Mapping[str, object]) -> None:
-    """Refuses a name that does not exist, or that stands for a node."""
+    """Raises InvalidValue for a name that does not exist, or that is a node of `let`."""
     for name in sorted(free_variables(text)):
         if names.get(name) is ...:
             raise InvalidValue(f"{text}: {name!r} is a node of let, not a number")
         if name in names:
             continue
         if name in GRID_ARGUMENTS:
-            missing = [
-                f"{GRID_ARGUMENTS[axis]}=" for axis in GRID_ARGUMENTS if axis in free_variables(text) and axis not in names
-            ]
+            unknown = [axis for axis in GRID_ARGUMENTS if axis in free_variables(text) and axis not in names]
+            arguments = " and ".join(f"{GRID_ARGUMENTS[axis]}=" for axis in unknown)
             kind = " of DHW" if name == "D" else ""
-            raise InvalidValue(f"{text}: {name} is known on a fixed grid{kind} only: give {' and '.join(missing)}")
+            raise InvalidValue(f"{text}: {name} is known only on a fixed grid{kind}: give {arguments}")
         raise InvalidValue(f"{text}: no name {name!r}; there are {join_words(names)}{did_you_mean(name, names)}")
 
 
-@lru_cache(maxsize=4096)
 def free_variables(text: str) -> frozenset[str]:
-    """The names an expression uses."""
+    """Returns the names in an expression."""
     return frozenset(node.id for node in ast.walk(_parse(text)) if isinstance(node, ast.Name)) - FUNCTIONS.keys()
 
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> ast.expr:
+    """Returns the syntax tree of an allowed expression; raises InvalidValue for any other text."""
     if len(text) > MAX_LENGTH:
         raise InvalidValue(f"an expression of {len(text)} characters; allowed: at most {MAX_LENGTH}")
     try:
-        if not _ALPHABET.fullmatch(text) or _GLUED.search(text):
+        if not _ALPHABET.fullmatch(text) or _NUMBER_THEN_LETTER.search(text):
             raise SyntaxError
         body = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise InvalidValue(f"{short_repr(text)}; allowed: a number, or an expression such as C/r or max(C/32, 8)") from None
     if _depth(body) > MAX_DEPTH:
-        raise InvalidValue(f"{short_repr(text)}; allowed: at most {MAX_DEPTH} operations inside one another")
+        raise InvalidValue(f"{short_repr(text)}; allowed: at most {MAX_DEPTH} nested operations")
     try:
-        _check_form(body)
-    except InvalidValue as refused:
-        raise InvalidValue(str(refused) if str(refused).startswith(f"{text} is ") else f"{text}: {refused}") from None
+        _check_syntax(body)
+    except InvalidValue as error:
+        raise InvalidValue(str(error) if str(error).startswith(f"{text} is ") else f"{text}: {error}") from None
     return body
 
 
 def _depth(node: ast.AST) -> int:
-    """Levels of operations; bounded because the text is short."""
+    """Returns the number of nested operations, without recursion."""
     level, depth = [node], 0
     while level:
-        level = [c for n in level for c in ast.iter_child_nodes(n) if isinstance(c, ast.expr)]
+        level = [child for parent in level for child in ast.iter_child_nodes(parent) if isinstance(child, ast.expr)]
         depth += 1
     return depth
 
 
-def _check_form(node: ast.expr) -> None:
-    """Refuses everything but numbers, names, arithmetic and the functions."""
+def _check_syntax(node: ast.expr) -> None:
+    """Raises InvalidValue for everything but numbers, names, arithmetic and the functions."""
     match node:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
             return
         case ast.Name():
             return
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return _check_form(operand)
-        case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _OPERATIONS):
-            _check_form(left)
-            return _check_form(right)
+            return _check_syntax(operand)
+        case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _OPERATORS):
+            _check_syntax(left)
+            return _check_syntax(right)
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
             _check_call(name, len(args))
             for arg in args:
-                _check_form(arg)
+                _check_syntax(arg)
             return
     raise InvalidValue(
         f"{ast.unparse(node)} is not allowed; an expression has numbers, names, + - * / // **, {join_words(FUNCTIONS)}"
@@ -176,35 +185,37 @@ def _check_form(node: ast.expr) -> None:
 def _check_call(name: str, count: int) -> None:
     if name not in FUNCTIONS:
         raise InvalidValue(f"no function {name!r}; there are {join_words(FUNCTIONS)}{did_you_mean(name, FUNCTIONS)}")
-    if count != ARITIES.get(name, max(count, MIN_ARGUMENTS)):
-        raise InvalidValue(f"{name} takes {'one number' if name in ARITIES else 'two numbers or more'}")
+    if name in ONE_ARGUMENT and count != 1:
+        raise InvalidValue(f"{name} takes one number")
+    if name not in ONE_ARGUMENT and count < MIN_ARGUMENTS:
+        raise InvalidValue(f"{name} takes at least two numbers")
 
 
-def _value(node: ast.expr, names: Mapping[str, Value], whole: bool) -> Number:
-    value = _raw(node, names, whole)
+def _value(node: ast.expr, names: Mapping[str, Value], floor: bool) -> Number:
+    value = _apply(node, names, floor)
     if isinstance(value, complex) or not math.isfinite(value):
-        raise InvalidValue(f"{ast.unparse(node)} is no number")
+        raise InvalidValue(f"{ast.unparse(node)} is not a finite real number")
     if abs(value) > MAX_NUMBER:
-        raise InvalidValue(f"{ast.unparse(node)} is beyond 2^53")
+        raise InvalidValue(f"{ast.unparse(node)} is larger than 2^53")
     return value
 
 
-def _raw(node: ast.expr, names: Mapping[str, Value], whole: bool) -> Number:
+def _apply(node: ast.expr, names: Mapping[str, Value], floor: bool) -> Number:
     match node:
         case ast.Name(id=name):
-            return _named(name, names.get(name))
+            return _lookup(name, names.get(name))
         case ast.UnaryOp(operand=operand):
-            return -_value(operand, names, whole)
+            return -_value(operand, names, floor)
         case ast.BinOp(left=left, op=op, right=right):
-            return _binary(op, _value(left, names, whole), _value(right, names, whole), whole)
+            return _binary(op, _value(left, names, floor), _value(right, names, floor), floor)
         case ast.Call(func=ast.Name(id=name), args=args):
-            return FUNCTIONS[name](*(_value(arg, names, whole) for arg in args))
+            return FUNCTIONS[name](*(_value(arg, names, floor) for arg in args))
         case ast.Constant(value=int() | float() as value):
             return value
-    raise InvalidValue(f"{ast.unparse(node)} is no number")
+    raise InvalidValue(f"{ast.unparse(node)} is not a number")
 
 
-def _named(name: str, value: Value) -> Number:
+def _lookup(name: str, value: Value) -> Number:
     if name in FUNCTIONS:
         raise InvalidValue(f"{name} is a function; write {name}(...)")
     if value is None:
@@ -214,21 +225,26 @@ def _named(name: str, value: Value) -> Number:
     return value
 
 
-def _binary(op: ast.operator, left: Number, right: Number, whole: bool) -> Number:
-    if type(op) in _BINARY:
-        return _BINARY[type(op)](left, right)
-    if right == 0 and isinstance(op, ast.Div | ast.FloorDiv):
+def _binary(op: ast.operator, left: Number, right: Number, floor: bool) -> Number:
+    match op:
+        case ast.Add():
+            return left + right
+        case ast.Sub():
+            return left - right
+        case ast.Mult():
+            return left * right
+        case ast.Pow():
+            return _power(left, right)
+    if right == 0:
         raise InvalidValue("division by zero")
-    if isinstance(op, ast.Pow):
-        return _power(left, right)
-    if isinstance(op, ast.FloorDiv) or (whole and isinstance(left, int) and isinstance(right, int)):
+    if isinstance(op, ast.FloorDiv) or (floor and isinstance(left, int) and isinstance(right, int)):
         return left // right
     return left / right
 
 
 def _power(base: Number, exponent: Number) -> Number:
     if abs(exponent) > MAX_EXPONENT:
-        raise InvalidValue(f"{base} ** {exponent}; exponents go up to {MAX_EXPONENT}")
+        raise InvalidValue(f"{base} ** {exponent}; exponents are at most {MAX_EXPONENT}")
     if base == 0 and exponent < 0:
         raise InvalidValue(f"0 ** {exponent}; division by zero")
     try:

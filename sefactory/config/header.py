@@ -1,4 +1,4 @@
-"""The header of a config: paper, official, defaults. `let` is read where expressions are."""
+"""Checks the header of a config: paper, official, defaults. The parser checks `let`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,35 +9,37 @@ UNUSED = "unused"
 
 
 def header_faults(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What is wrong with the header of a config, by key.
+    """Yields (path, message) for each fault in the header of a config.
 
     >>> list(header_faults({"paper": 3}))
-    [('paper', '3; paper is a text')]
+    [('paper', '3; allowed: text')]
     """
     if not isinstance(data.get("paper", ""), str):
-        yield "paper", f"{short_repr(data['paper'])}; paper is a text"
+        yield "paper", f"{short_repr(data['paper'])}; allowed: text"
     if "defaults" in data:
         yield "defaults", "an override cannot set defaults; write them in the file"
     official = data.get("official", {})
     if not isinstance(official, dict):
-        yield "official", f"{short_repr(official)}; official is a mapping of sources to maps of keys"
+        yield "official", f"{short_repr(official)}; allowed: a mapping from sources to key maps"
         return
-    for source, entries in official.items():
-        for key, text in map_faults(entries):
+    for source, key_map in official.items():
+        for key, text in key_map_faults(key_map):
             yield f"official.{source}{key and '.'}{key}", text
 
 
-def map_faults(entries: Any) -> Iterator[tuple[str, str]]:
-    """What is wrong with one map of keys, by key; null removes a map or an entry.
+def key_map_faults(key_map: Any) -> Iterator[tuple[str, str]]:
+    """Yields (key, message) for each fault in a map from keys of the block to keys of an official state dict.
 
-    >>> list(map_faults({"excite.0": 3}))
-    [('excite.0', '3; it is a key of theirs, or a list of them')]
+    A null removes the map or an entry.
+
+    >>> list(key_map_faults({"excite.0": 3}))
+    [('excite.0', '3; allowed: an official key, or a list of them')]
     """
-    if not isinstance(entries, Mapping | None):
-        yield "", f"{short_repr(entries)}; it is a mapping of our keys to theirs"
+    if not isinstance(key_map, Mapping | None):
+        yield "", f"{short_repr(key_map)}; allowed: a mapping from keys of the block to official keys"
         return
-    for ours, theirs in (entries or {}).items():
-        listed = isinstance(theirs, list | tuple) and all(isinstance(name, str) for name in theirs)
-        if not (listed or theirs is None or (isinstance(theirs, str) and ours != UNUSED)):
-            wanted = "a list of their keys" if ours == UNUSED else "a key of theirs, or a list of them"
-            yield str(ours), f"{short_repr(theirs)}; it is {wanted}"
+    for ours, theirs in (key_map or {}).items():
+        is_list = isinstance(theirs, list | tuple) and all(isinstance(key, str) for key in theirs)
+        if not (is_list or theirs is None or (isinstance(theirs, str) and ours != UNUSED)):
+            allowed = "a list of official keys" if ours == UNUSED else "an official key, or a list of them"
+            yield str(ours), f"{short_repr(theirs)}; allowed: {allowed}"

@@ -1,289 +1,264 @@
-"""From plain containers to a tree of nodes: which form each node has is read off its keys. No sizes yet."""
+"""The parser: from plain containers to a syntax tree. The keys of a mapping decide which form its node has."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from ..errors import ConfigError, InvalidValue, did_you_mean, join_words, short_repr
 from .expressions import UnresolvedName, Value
 from .header import header_faults
-from .names import FORM_KEYS, FORM_OF, FORMS, meant, misplaced, plain, taken, unfit
+from .names import FORM_KEYS, FORM_OF, FORMS, is_identifier, key_fault, let_name_fault, step_name_fault, suggest
+from .parse_context import ParseContext
 from .registry import APPLY_MODES, FUSE_MODES, HEADER_KEYS, RESERVED_NAMES, SLOTS, Operator, find_operator, operators
-from .syntax_tree import Config, ErrorNode, Node, OpNode, ParallelNode, ReferenceNode, SequenceNode, SourceLocation, UnitNode
+from .repository import ConfigRepository
+from .syntax_tree import Config, ErrorNode, Node, OpNode, ParallelNode, ReferenceNode, SequenceNode, UnitNode
 
 MAX_NODES = 10_000
 MAX_FAULTS = 100
 MAX_DEPTH = 80
-"""Names of a path, those of the files that use it included."""
-NAMED = ("series", "parallel", "own")
-LET_HOLDS = "let holds numbers, true or false, expressions, and nodes"
+"""The largest number of names in a path, with those of the files that use this one."""
 
-
-class ConfigLookup(Protocol):
-    """Where the configs behind names are."""
-
-    def get(self, name: str, near: Config) -> Config | None:
-        """The config of a name as the config `near` sees it; None where there is none."""
-
-    def names(self, near: Config) -> list[str]:
-        """All names that `near` can look up."""
-
-
-class ParseContext(NamedTuple):
-    """Where the reader is: the place, the names in force, the files from the root to here."""
-
-    location: SourceLocation
-    names: Mapping[str, Value]
-    files: tuple[Config, ...]
-    nodes: Mapping[str, Any] = MappingProxyType({})
-    """What the names of `let` that stand for nodes hold."""
-
-    def __truediv__(self, name: object) -> "ParseContext":
-        return ParseContext(self.location / name, self.names, self.files, self.nodes)
+Let = Mapping[str, Any]
+NamedNodes = tuple[tuple[str, Node], ...]
 
 
 class Parser:
-    """Reads one config, and what it refers to, into nodes; faults are gathered in `faults`, none is raised."""
+    """Parses one config and the configs that it refers to. It collects faults in `faults` instead of raising them."""
 
-    def __init__(self, library: ConfigLookup, axes: str = "CHW") -> None:
-        self.library = library
+    def __init__(self, repository: ConfigRepository, axes: str = "CHW") -> None:
+        self.repository = repository
         self.sizes: dict[str, Value] = dict.fromkeys(axes)
         self.faults: list[tuple[str, str]] = []
         self._count = 0
 
-    def read(self, config: Config) -> Node:
-        """The root node of a config."""
-        return self._node(config.data, ParseContext(SourceLocation(config.label), self.sizes, (config,)))
+    def parse(self, config: Config) -> Node:
+        """Returns the root node of a config. A node with a fault is an ErrorNode.
 
-    @property
-    def overflows(self) -> bool:
-        """Whether reading stopped at the greatest number of nodes: what was read until then is not worth making."""
-        return self._count > MAX_NODES
+        Raises ConfigError for more than 10,000 nodes or more than 100 faults.
+        """
+        return self._node(config.data, ParseContext.root(config, self.sizes))
 
-    def _fault(self, at: ParseContext, text: str) -> ErrorNode:
-        self.faults.append((str(at.location), text))
-        return ErrorNode(at.location)
+    def _fault(self, context: ParseContext, text: str) -> ErrorNode:
+        self.faults.append((str(context.location), text))
+        return ErrorNode(context.location)
 
-    def _node(self, data: Any, at: ParseContext) -> Node:
+    def _node(self, data: Any, context: ParseContext) -> Node:
         self._count += 1
+        if self._count > MAX_NODES:
+            self._fault(context, f"the config expands to more than {MAX_NODES:,} nodes")
         if self._count > MAX_NODES or len(self.faults) > MAX_FAULTS:
-            crossed = self._count == MAX_NODES + 1
-            return (
-                self._fault(at, f"the config expands to more than {MAX_NODES:,} nodes") if crossed else ErrorNode(at.location)
-            )
-        if at.location.depth > MAX_DEPTH:
-            return self._fault(at, f"configs nest deeper than {MAX_DEPTH} names of a path")
+            raise ConfigError(dict.fromkeys(self.faults))
+        if context.location.depth > MAX_DEPTH:
+            return self._fault(context, f"configs nest deeper than {MAX_DEPTH} names of a path")
         match data:
             case str():
-                return self._named(data, None, {}, at)
+                return self._name(data, None, {}, context)
             case list() if data:
-                return SequenceNode(at.location, self._steps(data, at))
+                return SequenceNode(context.location, self._steps(data, context))
             case dict() if data:
-                return self._mapping(data, at)
-        return self._fault(at, f"{short_repr(data)} is no node; a node is a name, a list of nodes, or a mapping")
+                return self._mapping(data, context)
+        return self._fault(context, f"{short_repr(data)} is not a node; a node is a name, a list of nodes, or a mapping")
 
-    def _steps(self, data: Any, at: ParseContext) -> tuple[tuple[str, Node], ...]:
+    def _steps(self, data: Any, context: ParseContext) -> NamedNodes:
+        """Returns the nodes of a mapping by name, or of a list by number."""
         items = data.items() if isinstance(data, dict) else enumerate(data)
-        return tuple((str(name), self._step(name, item, at / name)) for name, item in items)
+        return tuple((str(name), self._step(name, item, context / name)) for name, item in items)
 
-    def _step(self, name: str | int, data: Any, at: ParseContext) -> Node:
-        """A node at its name, or at its number in a list."""
-        node = self._node(data, at)
-        why = unfit(name) if isinstance(name, str) else ""
-        return self._fault(at, f"the name {name!r} {why}; choose another") if why else node
+    def _step(self, name: str | int, data: Any, context: ParseContext) -> Node:
+        node = self._node(data, context)
+        fault = step_name_fault(name) if isinstance(name, str) else ""
+        return self._fault(context, f"the name {name!r} {fault}; choose another") if fault else node
 
-    def _mapping(self, data: dict[str, Any], at: ParseContext) -> Node:
-        if not at.location.path:
-            self.faults += [(str(at.location / key), text) for key, text in header_faults(data)]
-        header = ("let",) if at.location.path else HEADER_KEYS
-        keys = [key for key in data if key not in header]
-        let, nodes = self._let(data["let"], at / "let") if data.get("let") is not None else ({}, {})
-        if let or nodes:
-            names: dict[str, Value] = {**at.names, **dict.fromkeys(let), **dict.fromkeys(nodes, ...)}
-            at = at._replace(names=names, nodes={**{n: at.nodes[n] for n in at.nodes if n not in let}, **nodes})
-        forms = {FORM_OF[key] for key in keys if key in FORM_OF}
+    def _mapping(self, data: dict[str, Any], context: ParseContext) -> Node:
+        is_root = not context.location.path
+        if is_root:
+            self.faults += [(str(context.location / key), text) for key, text in header_faults(data)]
+        keys = [key for key in data if key not in (HEADER_KEYS if is_root else ("let",))]
+        let, nodes = self._let(data.get("let"), context / "let")
+        context = context.define(let, nodes)
+        forms = [FORM_OF[key] for key in keys if key in FORM_OF]
         form = next((form for form in ("series", "parallel") if form in keys), next((f for f in FORMS if f in forms), None))
         if form is None:
-            return self._single(data, keys, let, at)
-        wrong = [self._fault(at, misplaced(key, form, keys)) for key in keys if key not in FORMS[form]]
+            return self._single(data, keys, let, context)
+        wrong = [self._fault(context, key_fault(key, form, keys)) for key in keys if key not in FORMS[form]]
         if wrong:
-            self._look_below(data, at)
+            self._parse_values(data, context)
             return wrong[0]
-        return {"unit": self._unit, "series": self._series, "parallel": self._fork}[form](data, let, at)
+        return {"unit": self._unit, "series": self._series, "parallel": self._parallel}[form](data, let, context)
 
-    def _look_below(self, data: dict[str, Any], at: ParseContext) -> None:
-        """Notes the faults below a node that is at fault itself."""
+    def _parse_values(self, data: dict[str, Any], context: ParseContext) -> None:
+        """Finds the faults below a mapping whose keys are wrong."""
         for key, value in data.items():
-            if (key in (*SLOTS, "shared") and isinstance(value, list)) or (key in NAMED and isinstance(value, dict)):
-                self._steps(value, at / key)
+            is_steps = key in (*SLOTS, "shared") and isinstance(value, list)
+            if is_steps or (key in ("series", "parallel", "own") and isinstance(value, dict)):
+                self._steps(value, context / key)
 
-    def _single(self, data: dict[str, Any], keys: list[str], let: Mapping[str, Any], at: ParseContext) -> Node:
+    def _single(self, data: dict[str, Any], keys: list[str], let: Let, context: ParseContext) -> Node:
+        """Returns the node of a mapping `{name: arguments}`."""
         if len(keys) == 1:
-            return self._named(keys[0], data[keys[0]], let, at)
+            return self._name(keys[0], data[keys[0]], let, context)
         if not keys:
-            return self._fault(at, f"there is nothing to build beside {join_words(data)}")
-        strange = [key for key in keys if find_operator(key) is None]
-        faults = [self._fault(at, f"no slot or operator {key!r}{meant(key, at.names)}") for key in strange]
-        text = f"{join_words(keys)} stand in one mapping; a node has one operator, so make each a step of a list"
-        return faults[0] if faults else self._fault(at, text)
+            return self._fault(context, f"there is nothing to build, only {join_words(data)}")
+        unknown = [key for key in keys if find_operator(key) is None]
+        faults = [self._fault(context, f"no slot or operator {key!r}{suggest(key, context.names)}") for key in unknown]
+        text = f"{join_words(keys)} are in one mapping; a node has one operator, so write each as a step of a list"
+        return faults[0] if faults else self._fault(context, text)
 
-    def _let(self, let: Any, at: ParseContext) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The names that stand for numbers, and those that stand for nodes."""
+    def _let(self, let: Any, context: ParseContext) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns the names that `let` defines: those of numbers and expressions, and those of nodes."""
         if not isinstance(let, dict | None):
-            self._fault(at, f"{short_repr(let)}; let is a mapping of names to numbers or expressions")
+            self._fault(context, f"{short_repr(let)}; let is a mapping of names to numbers or expressions")
             return {}, {}
-        sound = dict[str, Any]()
+        valid = dict[str, Any]()
         for name, value in (let or {}).items():
-            if why := taken(name):
-                self._fault(at / name, f"the name {name!r} {why}; choose another")
+            if fault := let_name_fault(name):
+                self._fault(context / name, f"the name {name!r} {fault}; choose another")
             elif value is None:
-                self._fault(at / name, f"null; {LET_HOLDS}")
-            if name not in RESERVED_NAMES and plain(name):
-                sound[name] = value
-        nodes = {name: value for name, value in sound.items() if self._is_node(value, at)}
-        return {name: value for name, value in sound.items() if name not in nodes}, nodes
+                self._fault(context / name, "null; let holds numbers, true or false, expressions, and nodes")
+            if name not in RESERVED_NAMES and is_identifier(name):
+                valid[name] = value
+        nodes = {name: value for name, value in valid.items() if self._is_node(value, context)}
+        return {name: value for name, value in valid.items() if name not in nodes}, nodes
 
-    def _is_node(self, value: Any, at: ParseContext) -> bool:
-        """Whether a value of `let` is a node: a list, a mapping, or the name of an operator or a config."""
+    def _is_node(self, value: Any, context: ParseContext) -> bool:
+        """True if a value of `let` is a node: a list, a mapping, or the name of an operator or of a config."""
         if not isinstance(value, str):
             return isinstance(value, list | dict)
-        try:
-            return find_operator(value) is not None or self.library.get(value, at.files[-1]) is not None
-        except ConfigError:
-            return True  # a file at fault, which says so where it is used
+        return find_operator(value) is not None or self.repository.find(value, beside=context.files[-1].folder) is not None
 
-    def _unit(self, data: dict[str, Any], let: Mapping[str, Any], at: ParseContext) -> Node:
-        squeeze, excite, gate = (self._chain(data.get(slot, []), at / slot) for slot in SLOTS)
-        apply = self._choice(data.get("apply", "multiply"), APPLY_MODES, at / "apply")
+    def _unit(self, data: dict[str, Any], let: Let, context: ParseContext) -> Node:
+        squeeze, excite, gate = (self._sequence(data.get(slot, []), context / slot) for slot in SLOTS)
+        apply = self._choice(data.get("apply", "multiply"), APPLY_MODES, context / "apply")
         if not (squeeze and excite and gate and apply):
-            return ErrorNode(at.location)
+            return ErrorNode(context.location)
         if not (squeeze.steps or excite.steps or gate.steps):
-            return self._fault(at, "a unit needs a step in squeeze, excite or gate, and all three are empty")
-        return UnitNode(at.location, squeeze, excite, gate, apply, let=let)
+            return self._fault(context, "a unit needs a step in squeeze, excite or gate, and all three are empty")
+        return UnitNode(context.location, squeeze, excite, gate, apply, let=let)
 
-    def _chain(self, data: Any, at: ParseContext) -> SequenceNode | None:
-        """A slot or a trunk: always a list; None where it is at fault."""
+    def _sequence(self, data: Any, context: ParseContext) -> SequenceNode | None:
+        """Returns the node of a slot or of a shared trunk, which is always a list; None if it is not."""
         if isinstance(data, list):
-            return SequenceNode(at.location, self._steps(data, at))
+            return SequenceNode(context.location, self._steps(data, context))
         hint = f"; write [{data}]" if isinstance(data, str) else "; put it in brackets" if data else ", [] for none"
-        self._fault(at, f"{short_repr(data)}; {at.location.path[-1]} is a list of steps{hint}")
+        self._fault(context, f"{short_repr(data)}; {context.location.path[-1]} is a list of steps{hint}")
         return None
 
-    def _choice(self, word: Any, allowed: tuple[str, ...], at: ParseContext) -> str | None:
+    def _choice(self, word: Any, allowed: tuple[str, ...], context: ParseContext) -> str | None:
         if isinstance(word, str) and word in allowed:
             return word
-        self._fault(at, f"{short_repr(word)}; allowed: one of {join_words(allowed)}{did_you_mean(str(word), allowed)}")
+        self._fault(context, f"{short_repr(word)}; allowed: one of {join_words(allowed)}{did_you_mean(str(word), allowed)}")
         return None
 
-    def _series(self, data: dict[str, Any], let: Mapping[str, Any], at: ParseContext) -> Node:
-        steps = data["series"]
+    def _series(self, data: dict[str, Any], let: Let, context: ParseContext) -> Node:
+        steps, inside = data["series"], context / "series"
         if not isinstance(steps, list | dict) or not steps:
-            return self._fault(at / "series", f"{short_repr(steps)}; series is a list of steps or a mapping of named steps")
-        return SequenceNode(at.location, self._steps(steps, at / "series"), is_named=True, let=let)
+            return self._fault(inside, f"{short_repr(steps)}; series is a list of steps or a mapping of named steps")
+        return SequenceNode(context.location, self._steps(steps, inside), is_named=True, let=let)
 
-    def _fork(self, data: dict[str, Any], let: Mapping[str, Any], at: ParseContext) -> Node:
+    def _parallel(self, data: dict[str, Any], let: Let, context: ParseContext) -> Node:
         missing = [key for key in ("parallel", "fuse") if key not in data]
         for key in missing:
             allowed = "a mapping of names to nodes" if key == "parallel" else f"one of {join_words(FUSE_MODES)}"
-            self._fault(at, f"{key} is missing; it is {allowed}")
-        branches, own = (self._branches(data.get(key, {}), at / key) for key in ("parallel", "own"))
-        fuse = self._choice(data["fuse"], FUSE_MODES, at / "fuse") if "fuse" in data else None
-        shared = self._chain(data["shared"], at / "shared") if "shared" in data else None
+            self._fault(context, f"{key} is missing; allowed: {allowed}")
+        branches, heads = (self._branches(data.get(key, {}), context / key) for key in ("parallel", "own"))
+        fuse = self._choice(data["fuse"], FUSE_MODES, context / "fuse") if "fuse" in data else None
+        shared = self._sequence(data["shared"], context / "shared") if "shared" in data else None
         if branches == () and not missing:
-            self._fault(at / "parallel", "{}; parallel is a mapping of names to nodes, at least one")
-        if missing or not branches or own is None or fuse is None or ("shared" in data and shared is None):
-            return ErrorNode(at.location)
+            self._fault(context / "parallel", "{}; parallel is a mapping of names to nodes, at least one")
+        if missing or not branches or heads is None or fuse is None or ("shared" in data and shared is None):
+            return ErrorNode(context.location)
         names = [name for name, _ in branches]
-        for name, _ in own:
+        for name, _ in heads:
             if name not in names:
                 text = f"no branch {name!r} in parallel; there are {join_words(names)}{did_you_mean(name, names)}"
-                self._fault(at / "own" / name, text)
-        return ParallelNode(at.location, branches, shared, own, fuse, let=let)
+                self._fault(context / "own" / name, text)
+        return ParallelNode(context.location, branches, shared, heads, fuse, let=let)
 
-    def _branches(self, data: Any, at: ParseContext) -> tuple[tuple[str, Node], ...] | None:
-        """Nodes by name; None where it is at fault."""
+    def _branches(self, data: Any, context: ParseContext) -> NamedNodes | None:
         if isinstance(data, dict):
-            return self._steps(data, at)
-        self._fault(at, f"{short_repr(data)}; {at.location.path[-1]} is a mapping of names to nodes")
+            return self._steps(data, context)
+        self._fault(context, f"{short_repr(data)}; {context.location.path[-1]} is a mapping of names to nodes")
         return None
 
-    def _named(self, name: str, given: Any, let: Mapping[str, Any], at: ParseContext) -> Node:
-        """An operator, or another config, by name."""
-        found = find_operator(name)
-        if name in at.nodes and found is None:
-            return self._let_node(name, given, let, at)
-        if at.names.get(name) is ... and found is None:
-            return self._fault(at, f"{name!r} of let rests on itself")
+    def _name(self, name: str, given: Any, let: Let, context: ParseContext) -> Node:
+        """Returns the node of an operator, a node of `let`, or another config, by name."""
+        op, folder = find_operator(name), context.files[-1].folder
+        if name in context.let_nodes and op is None:
+            return self._let_node(name, given, let, context)
+        if context.names.get(name) is ... and op is None:
+            return self._fault(context, f"{name!r} of let refers to itself")
         try:
-            config = self.library.get(name, at.files[-1])
+            config = self.repository.get(name, folder)
         except ConfigError as error:
-            self.faults += [(f"{path} (used at {at.location})", text) for path, text in error.faults]
-            return ErrorNode(at.location)
-        if config and (found or name in at.names):
-            other = "an operator" if found else "a name of let"
-            return self._fault(at, f"{name!r} is {other} and a config ({config.label}) at once; rename one of them")
-        if found:
-            return self._operation(found, given, let, at)
-        if config is None:
-            known = [*operators(), *self.library.names(at.files[-1]), *(FORM_KEYS if given is not None else [])]
-            step = at.location.path[-1] if at.location.path else ""
-            names = (
-                f"; the keys here are names of steps: write a list, or step: {{{step}: {name}}}" if find_operator(step) else ""
-            )
-            return self._fault(at, f"no operator or config named {short_repr(name)}{names or meant(name, at.names, known)}")
-        return self._reference(name, config, given, let, at)
+            self.faults += [(f"{path} (used at {context.location})", text) for path, text in error.faults]
+            return ErrorNode(context.location)
+        if config and (op or name in context.names):
+            kind = "an operator" if op else "a name of let"
+            return self._fault(context, f"{name!r} is {kind} and a config ({config.label}) at once; rename one of them")
+        if op:
+            return self._operator(op, given, let, context)
+        if config:
+            return self._reference(name, config, given, let, context)
+        known = [*operators(), *self.repository.list_names(beside=folder), *(FORM_KEYS if given is not None else [])]
+        key = context.location.path[-1] if context.location.path else ""
+        hint = suggest(name, context.names, known)
+        if find_operator(key):
+            hint = f"; the keys here are names of steps: write a list, or step: {{{key}: {name}}}"
+        return self._fault(context, f"no operator or config named {short_repr(name)}{hint}")
 
-    def _fits(self, name: str, key: str, value: Any, config: Config, at: ParseContext, inside: ParseContext) -> bool:
-        """Whether a parameter of a config is of its let, and a node where that holds a node."""
-        if key not in config.let:
-            takes = f"its let has {join_words(config.let)}" if config.let else "it has no let"
-            self._fault(at, f"the config {name!r} has no parameter {key!r}; {takes}{did_you_mean(key, config.let)}")
-            return False
-        node = self._is_node(config.let[key], inside)
-        if value is None or self._is_node(value, at) != node:
-            wanted = "a node" if node else "a number or an expression"
-            self._fault(at, f"the config {name!r}: {key} is {short_repr(value)}; it stands for {wanted} there")
-            return False
-        return True
-
-    def _let_node(self, name: str, given: Any, let: Mapping[str, Any], at: ParseContext) -> Node:
-        """The node behind a name of `let`, read where it is used."""
+    def _let_node(self, name: str, given: Any, let: Let, context: ParseContext) -> Node:
+        """Returns the node that a name of `let` stands for."""
         if given is not None or let:
-            return self._fault(at, f"{name!r} is a node of let and takes no parameters")
-        if self.library.get(name, at.files[-1]):
-            return self._fault(at, f"{name!r} is a name of let and a config at once; rename one of them")
-        inside = at._replace(nodes={other: node for other, node in at.nodes.items() if other != name})
-        return self._node(at.nodes[name], inside)
+            return self._fault(context, f"{name!r} is a node of let and takes no parameters")
+        if self.repository.find(name, beside=context.files[-1].folder):
+            return self._fault(context, f"{name!r} is a name of let and a config at once; rename one of them")
+        return self._node(context.let_nodes[name], context.hide_node(name))
 
-    def _operation(self, found: Operator, given: Any, let: Mapping[str, Any], at: ParseContext) -> Node:
+    def _operator(self, op: Operator, given: Any, let: Let, context: ParseContext) -> Node:
         try:
-            arguments = found.arguments(given)
-        except InvalidValue as refused:
-            return self._fault(at, str(refused))
-        faults = [self._fault(at, complaint) for complaint in found.check_names(arguments)]
-        for schema in found.parameters:
+            arguments = op.arguments(given)
+        except InvalidValue as error:
+            return self._fault(context, str(error))
+        faults = [self._fault(context, text) for text in op.check_names(arguments)]
+        for schema in op.parameters:
             try:
                 if schema.name in arguments:
-                    schema.read(arguments[schema.name], at.names)
+                    schema.read(arguments[schema.name], context.names)
             except UnresolvedName:
-                continue  # rests on sizes or on let: read again when they are known
-            except InvalidValue as refused:
-                faults.append(self._fault(at, f"{found.name}: {refused}"))
-        return faults[0] if faults else OpNode(at.location, found, arguments, let=let)
+                continue  # it needs sizes or `let`; the builder reads it again when they are known
+            except InvalidValue as error:
+                faults.append(self._fault(context, f"{op.name}: {error}"))
+        return faults[0] if faults else OpNode(context.location, op, arguments, let=let)
 
-    def _reference(self, name: str, config: Config, given: Any, let: Mapping[str, Any], at: ParseContext) -> Node:
-        files = [(file.label, file.folder) for file in (*at.files, config)]
+    def _reference(self, name: str, config: Config, given: Any, let: Let, context: ParseContext) -> Node:
+        files = [(file.label, file.folder) for file in (*context.files, config)]
         if files[-1] in files[:-1]:
             chain = " -> ".join(label for label, _ in files[files.index(files[-1]) :])
-            return self._fault(at, f"{name!r} includes itself: {chain}")
-        takes = f"its let has {join_words(config.let)}" if config.let else "it has no let"
+            return self._fault(context, f"{name!r} includes itself: {chain}")
         if not isinstance(given, dict | None):
-            return self._fault(
-                at, f"the config {name!r} takes a mapping of parameters, and is given {short_repr(given)}; {takes}"
-            )
-        inside = ParseContext(SourceLocation(config.label, used_at=at.location), self.sizes, (*at.files, config))
-        sound = {key: value for key, value in (given or {}).items() if self._fits(name, key, value, config, at, inside)}
-        nodes = {key: value for key, value in sound.items() if self._is_node(value, at)}
-        numbers = {key: sound.get(key) for key in given or {} if key not in nodes}
+            text = f"the config {name!r} takes a mapping of parameters, got {short_repr(given)}; {_describe_let(config)}"
+            return self._fault(context, text)
+        inside = context.enter_config(config, self.sizes)
+        values, nodes = dict[str, Any](), dict[str, Any]()
+        for key, value in (given or {}).items():
+            if fault := self._parameter_fault(key, value, config, context, inside):
+                self._fault(context, f"the config {name!r}{fault}")
+                values[key] = None
+            elif self._is_node(value, context):
+                nodes[key] = value
+            else:
+                values[key] = value
         data = {**config.data, "let": {**config.let, **nodes}} if nodes else config.data
-        return ReferenceNode(at.location, self._node(data, inside), numbers, let=let)
+        return ReferenceNode(context.location, self._node(data, inside), values, let=let)
+
+    def _parameter_fault(self, key: str, value: Any, config: Config, context: ParseContext, inside: ParseContext) -> str:
+        """Returns why a config cannot take a parameter, or an empty text."""
+        if key not in config.let:
+            return f" has no parameter {key!r}; {_describe_let(config)}{did_you_mean(key, config.let)}"
+        takes_node = self._is_node(config.let[key], inside)
+        if value is None or self._is_node(value, context) != takes_node:
+            return f": {key} is {short_repr(value)}; allowed: {'a node' if takes_node else 'a number or an expression'}"
+        return ""
+
+
+def _describe_let(config: Config) -> str:
+    return f"its let has {join_words(config.let)}" if config.let else "it has no let"

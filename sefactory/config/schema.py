@@ -1,4 +1,7 @@
-"""What a parameter of an operator may be: its annotation is the type, the text of an error and the JSON Schema."""
+"""The schema of one parameter of an operator, made from its annotation.
+
+It gives the validation, the allowed values in words, and the JSON Schema for editors.
+"""
 
 import re
 import types
@@ -15,7 +18,7 @@ from .expressions import UnresolvedName, Value, evaluate, floor_size, format_val
 MAX_SIZE = 10**9
 
 
-def _letters(text: str) -> str:
+def _check_axes(text: str) -> str:
     letters = text.replace(GRID_WORD, "", 1)
     if len(set(letters)) != len(letters) or set(letters) - set(AXES):
         raise ValueError
@@ -29,34 +32,35 @@ Real = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _AXES = f"letters of {AXES}, each once, or {GRID_WORD}"
-Axes = Annotated[str, AfterValidator(_letters), Field(description=_AXES, pattern=f"^([{AXES}]|{GRID_WORD})+$")]
-NoAxes = Annotated[str, AfterValidator(_letters), Field(description=_AXES, pattern=f"^([{AXES}]|{GRID_WORD})*$")]
+Axes = Annotated[str, AfterValidator(_check_axes), Field(description=_AXES, pattern=f"^([{AXES}]|{GRID_WORD})+$")]
+NoAxes = Annotated[str, AfterValidator(_check_axes), Field(description=_AXES, pattern=f"^([{AXES}]|{GRID_WORD})*$")]
+"""As Axes; the empty text is allowed."""
 
 
 class Schema:
-    """One parameter: reads what a config gives it into what the operator gets."""
+    """The name, annotation and default of a parameter; `read` converts what a config gives to what the operator gets."""
 
     def __init__(self, name: str, annotation: Any, default: Any, required: bool) -> None:
         self.name, self.annotation, self.default, self.required = name, annotation, default, required
-        leaves = set(_leaves(annotation))
+        leaves = _leaf_types(annotation)
         self.number_type: type | None = float if float in leaves else int if int in leaves else None
         self.is_optional = type(None) in leaves
         self.is_boolean = bool in leaves
-        self.is_axes = _letters in _validators(annotation)
+        self.is_axes = _check_axes in _validators(annotation)
         self.choices = _choices(annotation)
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
-        """Pydantic's reading of the annotation."""
+        """Pydantic's validator of the annotation."""
         return TypeAdapter(self.annotation)
 
     @cached_property
     def allowed_values(self) -> str:
-        """The allowed values in words, from the JSON Schema."""
+        """The allowed values in words."""
         return _describe(self.adapter.json_schema())
 
     def json_schema(self) -> dict[str, Any]:
-        """JSON Schema for editors: every number may also be an expression."""
+        """Returns the JSON Schema for editors: every number can also be an expression."""
         schema = self.adapter.json_schema()
         if self.number_type or self.is_boolean:
             expression = {"type": "string", "description": "size expression over C, H, W and names of let"}
@@ -64,24 +68,25 @@ class Schema:
         return schema
 
     def read(self, value: Any, names: Mapping[str, Value]) -> Any:
-        """The value with its expressions evaluated, checked against the annotation.
+        """Returns the value with its expressions evaluated, checked against the annotation.
 
-        Raises InvalidValue, or Unknown where an expression rests on a number that is not known yet.
+        Raises InvalidValue, or UnresolvedName if an expression uses a value that is not known yet.
         """
         if self.is_optional and (value is None or value == "none"):
             return None
         try:
-            evaluated = self._evaluated(value, names)
-        except InvalidValue as refused:
-            raise InvalidValue(f"{self.name} is {refused}") from None
+            evaluated = self._evaluate(value, names)
+        except InvalidValue as error:
+            raise InvalidValue(f"{self.name} is {error}") from None
         try:
             return self.adapter.validate_python(evaluated, strict=True)
         except ValidationError:
-            raise InvalidValue(self._complaint(value, evaluated, names)) from None
+            raise InvalidValue(self._error_text(value, evaluated, names)) from None
 
-    def _evaluated(self, value: Any, names: Mapping[str, Value]) -> Any:
+    def _evaluate(self, value: Any, names: Mapping[str, Value]) -> Any:
+        """Returns the value with each expression replaced by its number, and each name of a boolean by true or false."""
         if isinstance(value, list):
-            return [self._evaluated(item, names) for item in value]
+            return [self._evaluate(item, names) for item in value]
         if not isinstance(value, str) or value in self.choices:
             return value
         if self.is_boolean and value in names:
@@ -89,86 +94,82 @@ class Schema:
                 raise UnresolvedName
             return names[value]
         if self.number_type is None or (self.choices and value.isidentifier() and value not in (*names, *AXES)):
-            return value  # a word: its choices answer it
-        number = evaluate(value, names, whole=self.number_type is int)
+            return value  # a misspelled choice: the validation reports it
+        number = evaluate(value, names, floor=self.number_type is int)
         return floor_size(value, number, names) if self.number_type is int else number
 
-    def _complaint(self, value: Any, evaluated: Any, names: Mapping[str, Value]) -> str:
+    def _error_text(self, value: Any, evaluated: Any, names: Mapping[str, Value]) -> str:
         given = short_repr(value)
         if isinstance(value, str) and not isinstance(evaluated, str):
             given = f"{value} = {short_repr(evaluated)}{'' if value in names else format_values(value, names)}"
-        beyond = isinstance(evaluated, int) and evaluated > MAX_SIZE and self.number_type is int
-        allowed = (
-            re.sub(r"(a whole number from \d+)(?! to)", r"\1 to 10^9", self.allowed_values) if beyond else self.allowed_values
-        )
+        allowed = self.allowed_values
+        if isinstance(evaluated, int) and evaluated > MAX_SIZE and self.number_type is int:
+            allowed = re.sub(r"(an integer from \d+)(?! to)", r"\1 to 10^9", allowed)
         return f"{self.name} is {given}; allowed: {allowed}{self._hint(value)}"
 
     def _hint(self, value: Any) -> str:
-        """The word that may have been meant."""
-        given = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
-        letters = "".join(given).upper()
-        if given and self.is_axes and letters != value and len(set(letters)) == len(letters) and set(letters) <= set(AXES):
+        """Returns a hint: the axes or the choice that was probably meant."""
+        words = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
+        letters = "".join(words).upper()
+        if words and self.is_axes and letters != value and len(set(letters)) == len(letters) and set(letters) <= set(AXES):
             return f"; did you mean {letters!r}?"
         choices = (*self.choices, *(("true", "false") if self.is_boolean else ()))
-        hints = [did_you_mean(word, choices) for word in given if word not in choices]
+        hints = [did_you_mean(word, choices) for word in words if word not in choices]
         return next((hint for hint in hints if hint), "")
 
 
-def _leaves(annotation: Any) -> list[Any]:
-    """The plain types an annotation is made of."""
+def _leaf_types(annotation: Any) -> set[Any]:
+    """Returns the plain types in an annotation."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        return _leaves(get_args(annotation)[0])
+        return _leaf_types(get_args(annotation)[0])
     if origin is Literal:
-        return [str]
+        return {str}
     if origin in (Union, types.UnionType, list):
-        return [leaf for argument in get_args(annotation) for leaf in _leaves(argument)]
-    return [annotation]
+        return {leaf for argument in get_args(annotation) for leaf in _leaf_types(argument)}
+    return {annotation}
 
 
 def _validators(annotation: Any) -> list[Any]:
-    """The functions by which pydantic checks an annotation."""
-    own = [getattr(entry, "func", None) for entry in getattr(annotation, "__metadata__", ())]
-    return own + [validator for argument in get_args(annotation) for validator in _validators(argument)]
+    """Returns the functions with which pydantic validates an annotation."""
+    validators = [getattr(entry, "func", None) for entry in getattr(annotation, "__metadata__", ())]
+    return validators + [validator for argument in get_args(annotation) for validator in _validators(argument)]
 
 
 def _choices(annotation: Any) -> tuple[str, ...]:
-    """The words of every Literal in an annotation."""
+    """Returns the words of every Literal in an annotation."""
     if get_origin(annotation) is Literal:
         return get_args(annotation)
-    found = [choice for argument in get_args(annotation) for choice in _choices(argument)]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(choice for argument in get_args(annotation) for choice in _choices(argument)))
 
 
 def _describe(schema: Mapping[str, Any]) -> str:
-    """A JSON Schema in words.
+    """Returns a JSON Schema in words.
 
     >>> _describe({"type": "integer", "minimum": 1})
-    'a whole number from 1'
+    'an integer from 1'
     """
     if "description" in schema:
         return str(schema["description"])
     if "anyOf" in schema:
-        return _either(schema["anyOf"])
+        return _describe_options(schema["anyOf"])
     if "enum" in schema or "const" in schema:
         return "one of " + join_words(schema["enum"]) if "enum" in schema else str(schema["const"])
     if schema["type"] == "array":
-        if "prefixItems" in schema or schema.get("minItems") == schema.get("maxItems") is not None:
-            return f"a list of {schema['minItems']}, each {_describe(schema['items'])}"
-        if "maxItems" in schema:
-            return f"a list of {schema['minItems']} to {schema['maxItems']}, each {_describe(schema['items'])}"
-        return f"a list, each {_describe(schema['items'])}"
-    plain = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "null": "none"}
-    return plain[schema["type"]] + _range(schema)
+        least, most = schema.get("minItems"), schema.get("maxItems")
+        length = "" if most is None else f" of {most}" if least == most else f" of {least} to {most}"
+        return f"a list{length}, each {_describe(schema['items'])}"
+    words = {"integer": "an integer", "number": "a number", "boolean": "true or false", "null": "none"}
+    return words[schema["type"]] + _describe_range(schema)
 
 
-def _either(options: Sequence[Mapping[str, Any]]) -> str:
-    """Alternatives in words; a list of what stands before it is `a list of them`."""
+def _describe_options(options: Sequence[Mapping[str, Any]]) -> str:
+    """Returns alternatives in words; a list of the first alternative is `a list of them`."""
     texts = list(dict.fromkeys(_describe(option) for option in options))
     return ", or ".join("a list of them" if text == f"a list, each {texts[0]}" else text for text in texts)
 
 
-def _range(schema: Mapping[str, Any]) -> str:
+def _describe_range(schema: Mapping[str, Any]) -> str:
     low, above, high = schema.get("minimum"), schema.get("exclusiveMinimum"), schema.get("maximum")
     text = f" from {low:g}" if low is not None else f" above {above:g}" if above is not None else ""
     return text + (f" to {high:g}" if high is not None and high != MAX_SIZE else "")

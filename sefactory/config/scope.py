@@ -1,4 +1,4 @@
-"""Names and what they stand for: C, H, W of the map a config is built for, and those of `let`."""
+"""The names that expressions can use: sizes of the input, and the names that `let` defines."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,11 +8,11 @@ from ..shapes import Sizes
 from .expressions import UnresolvedName, Value, check_names, evaluate, free_variables
 
 MAX_CHAIN = 100
-"""Names of `let` that rest on one another."""
+"""The largest number of names of `let` that refer to one another in a chain."""
 
 
 def size_variables(sizes: Sizes) -> dict[str, Value]:
-    """C, and the axes of the grid that are known.
+    """Returns C, and the spatial axes whose size is known.
 
     >>> size_variables(Sizes.of_map(64, {"H": 14}))
     {'C': 64, 'H': 14}
@@ -21,7 +21,7 @@ def size_variables(sizes: Sizes) -> dict[str, Value]:
 
 
 class LetError(InvalidValue):
-    """Names of `let` that cannot be evaluated, with the reasons; `values` has what can be, and None for the rest."""
+    """Names of `let` that cannot be evaluated, with the reasons; `values` has the other values, and None for these."""
 
     def __init__(self, faults: Mapping[str, str], values: dict[str, Value]) -> None:
         super().__init__("; ".join(f"{name}: {text}" for name, text in faults.items()))
@@ -29,55 +29,57 @@ class LetError(InvalidValue):
 
 
 def resolve_let(let: Mapping[str, Any], outer: Mapping[str, Value]) -> dict[str, Value]:
-    """The values of `let`, which sees its siblings in any order, on top of the outer names.
+    """Returns the outer names and the values of `let`, whose names can refer to one another in any order.
 
-    Raises LetError for cycles and expressions that are refused.
+    Raises LetError for cycles and for expressions that are not allowed.
 
     >>> resolve_let({"keys": "2*key", "key": "C/8"}, {"C": 64})
     {'C': 64, 'key': 8, 'keys': 16}
     """
-    values = {name: value for name, value in outer.items() if name not in let}
-    resolver = _Resolver(let, values)
+    resolver = _Resolver(let, outer)
     for name in let:
         resolver.resolve(name, ())
     if resolver.faults:
-        raise LetError(resolver.faults, values)
-    return values
+        raise LetError(resolver.faults, resolver.values)
+    return resolver.values
 
 
 class _Resolver:
-    def __init__(self, let: Mapping[str, Any], values: dict[str, Value]) -> None:
-        self.let, self.values = let, values
-        self.known = {**values, **let}
+    """Evaluates the names of one `let`, each after the names that it refers to."""
+
+    def __init__(self, let: Mapping[str, Any], outer: Mapping[str, Value]) -> None:
+        self.let = let
+        self.values = {name: value for name, value in outer.items() if name not in let}
+        self.known = {**self.values, **let}
         self.faults: dict[str, str] = {}
 
-    def resolve(self, name: str, below: tuple[str, ...]) -> None:
-        """Puts the value of a name, or None where it has none, into `values`."""
+    def resolve(self, name: str, users: tuple[str, ...]) -> None:
+        """Sets the value of a name, or None if it has none; `users` is the chain of names that refer to it."""
         if name not in self.values:
-            value = self._value(name, below)
+            value = self._value(name, users)
             self.values[name] = value
 
-    def _value(self, name: str, below: tuple[str, ...]) -> Value:
+    def _value(self, name: str, users: tuple[str, ...]) -> Value:
         given = self.let[name]
-        if name in below:
-            self.faults[name] = f"rests on itself: {' -> '.join((*below[below.index(name) :], name))}"
-        elif len(below) > MAX_CHAIN:
-            self.faults[name] = f"rests on a chain of more than {MAX_CHAIN} names"
-        elif not isinstance(given, str):
-            return given if isinstance(given, int | float) else None
-        else:
-            return self._evaluated(name, given, below)
+        if name in users:
+            self.faults[name] = f"refers to itself: {' -> '.join((*users[users.index(name) :], name))}"
+        elif len(users) > MAX_CHAIN:
+            self.faults[name] = f"refers to a chain of more than {MAX_CHAIN} names"
+        elif isinstance(given, str):
+            return self._evaluate(name, given, users)
+        elif isinstance(given, int | float):
+            return given
         return None
 
-    def _evaluated(self, name: str, text: str, below: tuple[str, ...]) -> Value:
+    def _evaluate(self, name: str, text: str, users: tuple[str, ...]) -> Value:
         try:
             check_names(text, self.known)
             for other in sorted(free_variables(text)):
                 if other in self.let:
-                    self.resolve(other, (*below, name))
+                    self.resolve(other, (*users, name))
             return evaluate(text, self.values)
         except UnresolvedName:
             pass
-        except InvalidValue as refused:
-            self.faults[name] = str(refused)
+        except InvalidValue as error:
+            self.faults[name] = str(error)
         return None

@@ -1,8 +1,7 @@
-"""A config as a tree of nodes: what each place of it is. No sizes yet, no torch."""
+"""The syntax tree of a config. It has no sizes yet."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ MAX_USES = 4
 
 
 class SourceLocation(NamedTuple):
-    """Where a node stands: file and path, and where that file is used.
+    """The location of a node: a file, a path in it, and the location where that file is used.
 
     >>> str(SourceLocation("pam.yaml", ("excite", "0"), SourceLocation("danet.yaml", ("series", "attend"))))
     'pam.yaml excite.0 (used at danet.yaml series.attend)'
@@ -22,18 +21,18 @@ class SourceLocation(NamedTuple):
     path: tuple[str, ...] = ()
     used_at: "SourceLocation | None" = None
 
-    def __truediv__(self, name: object) -> "SourceLocation":  # tuples: a build makes a hundred of them
-        return SourceLocation(self.file, (*self.path, str(name)), self.used_at)
+    def __truediv__(self, name: object) -> "SourceLocation":
+        return self._replace(path=(*self.path, str(name)))
 
     @property
-    def module(self) -> str:
-        """The path of the module: a reference owns its path, so the paths of the files are put together."""
-        inner, outer = ".".join(self.path), self.used_at.module if self.used_at else ""
+    def module_path(self) -> str:
+        """The path of the module: the path in this file, after the path of the node that uses the file."""
+        inner, outer = ".".join(self.path), self.used_at.module_path if self.used_at else ""
         return f"{outer}.{inner}" if inner and outer else inner or outer
 
     @property
     def depth(self) -> int:
-        """Names of the path, those of the files that use it included."""
+        """The number of names in the path, with those of the files that use this one."""
         return len(self.path) + (self.used_at.depth if self.used_at else 0)
 
     def __str__(self) -> str:
@@ -41,19 +40,19 @@ class SourceLocation(NamedTuple):
         return f"{here} (used at {', '.join(self._uses())})" if self.used_at else here
 
     def _uses(self) -> list[str]:
-        """The places where this file is used, from the nearest to the root; cut in the middle."""
-        uses, used = list[str](), self.used_at
-        while used:
-            uses.append(str(used._replace(used_at=None)))
-            used = used.used_at
+        """Returns where this file is used, from the innermost location to the root; long lists are cut in the middle."""
+        uses, used_at = list[str](), self.used_at
+        while used_at:
+            uses.append(str(used_at._replace(used_at=None)))
+            used_at = used_at.used_at
         return uses if len(uses) <= MAX_USES else [*uses[: MAX_USES - 1], "...", uses[-1]]
 
 
 @dataclass(frozen=True)
 class Config:
-    """A config in plain containers, the label of its file, and the folder in which its references are looked up first.
+    """A config in plain containers, with the label of its file and the folder in which its references are found first.
 
-    Configs share their containers, also with the file as it was read: nobody changes them, and a block is given a copy.
+    Configs share containers with one another. They are never changed; a block holds a copy.
     """
 
     data: Any
@@ -62,39 +61,27 @@ class Config:
 
     @property
     def let(self) -> Mapping[str, Any]:
-        """The names it gives to numbers; its parameters when it is used by name."""
+        """The names that the config defines. They are its parameters when another config uses it by name."""
         let = self.data.get("let") if isinstance(self.data, dict) else None
         return let if isinstance(let, dict) else {}
-
-    @cached_property
-    def has_null(self) -> bool:
-        """Whether there is a null anywhere in it."""
-        return _holds_null(self.data)
-
-
-def _holds_null(data: Any) -> bool:
-    if not isinstance(data, dict | list):
-        return data is None
-    items = data.values() if isinstance(data, dict) else data
-    return None in items or any([_holds_null(item) for item in items if isinstance(item, dict | list)])
 
 
 @dataclass(frozen=True)
 class Node:
-    """A place in the config and the names that `let` gives it."""
+    """A node, with the names that its `let` defines."""
 
     location: SourceLocation
     let: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
-    @cached_property
+    @property
     def path(self) -> str:
         """The path of its module."""
-        return self.location.module
+        return self.location.module_path
 
 
 @dataclass(frozen=True)
 class OpNode(Node):
-    """An operator with the arguments a config wrote."""
+    """An operator, with its arguments as the config writes them."""
 
     operator: Operator
     arguments: Mapping[str, Any]
@@ -102,7 +89,7 @@ class OpNode(Node):
 
 @dataclass(frozen=True)
 class SequenceNode(Node):
-    """Steps one after the other; `is_named` where they stand under `series`."""
+    """Steps that run one after the other; `is_named` if the config writes them under `series`."""
 
     steps: tuple[tuple[str, Node], ...]
     is_named: bool = False
@@ -110,7 +97,7 @@ class SequenceNode(Node):
 
 @dataclass(frozen=True)
 class ParallelNode(Node):
-    """Branches side by side, an optional trunk, steps of their own, and how they are fused."""
+    """Branches, the trunk they share, a head for some of them, and how their results are fused."""
 
     branches: tuple[tuple[str, Node], ...]
     shared: SequenceNode | None
@@ -120,7 +107,7 @@ class ParallelNode(Node):
 
 @dataclass(frozen=True)
 class UnitNode(Node):
-    """The unit: three slots and how the gate is applied."""
+    """A unit: three slots, and how the gate is applied to the input."""
 
     squeeze: SequenceNode
     excite: SequenceNode
@@ -130,7 +117,7 @@ class UnitNode(Node):
 
 @dataclass(frozen=True)
 class ReferenceNode(Node):
-    """Another config by name, with numbers for some names of its `let`."""
+    """Another config that is used by name, with values for some names of its `let`."""
 
     body: Node
     parameters: Mapping[str, Any]
@@ -138,4 +125,4 @@ class ReferenceNode(Node):
 
 @dataclass(frozen=True)
 class ErrorNode(Node):
-    """A node at fault; the fault is already noted."""
+    """A node with a fault that the parser has recorded."""

@@ -1,5 +1,6 @@
 """A network with blocks as a config: `host: timm:resnet50` and a list of insertions under `place`."""
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..config.repository import ConfigRepository
-from ..config.yaml_reader import copy_plain, to_plain
+from ..config.yaml_reader import to_plain
 from ..errors import ConfigError, did_you_mean, join_words, short_repr
 from .insertion import insert_all
 from .options import InsertionSpec, option_faults
@@ -29,13 +30,13 @@ def host_config(source: Any, search: Iterable[str | Path] = ()) -> tuple[dict[st
     if isinstance(source, Mapping):
         data, label = to_plain(source, ""), "host"
     elif isinstance(source, Path):
-        data, label = copy_plain(repository.read(source).data), source.name
+        data, label = copy.deepcopy(repository.read(source).data), source.name
     else:
         path = repository.find(source, "host") if isinstance(source, str) else None
         if path is None:
             hint = did_you_mean(str(source), repository.list_names("host"))
             raise ConfigError([(short_repr(source), f"no host of this name{hint}")])
-        data, label = copy_plain(repository.read(path).data), path.name
+        data, label = copy.deepcopy(repository.read(path).data), path.name
     _check_config(data, label)
     return data, label
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..block import Block
-from ..config.header import UNUSED, map_faults
+from ..config.header import UNUSED, key_map_faults
 from ..errors import ConfigError, InvalidValue, did_you_mean, join_words, short_repr
 
 COUNTER = "num_batches_tracked"
@@ -55,7 +55,7 @@ def _key_map(block: Block, source: str | None, keys: KeyMap | None) -> dict[str,
     if keys is not None and source is not None:
         raise ConfigError([(f"{block.label} official", "source= and keys= cannot be used together; pass one of them")])
     path, entries = ("keys", keys) if keys is not None else _source_key_map(block, source)
-    if faults := [(f"{block.label} {path}{key and '.'}{key}", text) for key, text in map_faults(entries)]:
+    if faults := [(f"{block.label} {path}{key and '.'}{key}", text) for key, text in key_map_faults(entries)]:
         raise ConfigError(faults)
     return {ours: theirs for ours, theirs in entries.items() if theirs is not None}
 

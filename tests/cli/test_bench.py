@@ -23,7 +23,7 @@ def test_bench_writes_results_and_report(run: Run, tmp_path: Path) -> None:
 def test_a_refused_block_is_a_row_and_the_rest_is_measured(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("bench", "blocks=[senet,ecanet]", "input=single", "input.channels=8", *SMALL[2:])
     rows = {row["block"]: row for row in read_rows(results_folder(tmp_path))}
-    assert code == 0 and "floors to 0" in str(rows["senet"]["refused"]) and rows["senet"]["forward_s"] is None
+    assert code == 0 and "rounds down to 0" in str(rows["senet"]["refused"]) and rows["senet"]["forward_s"] is None
     assert rows["ecanet"]["forward_s"] and rows["ecanet"]["forward_ratio"] is None
 
 

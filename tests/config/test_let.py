@@ -63,8 +63,8 @@ def test_a_node_may_name_a_config(tmp_path: Path) -> None:
 
 
 MISTAKES = [
-    ({"let": {"act": ["act"]}, "series": ["act"]}, "series.0.0: 'act' of let rests on itself"),
-    ({"let": {"a": ["b"], "b": ["a"]}, "series": ["a"]}, "series.0.0.0: 'a' of let rests on itself"),
+    ({"let": {"act": ["act"]}, "series": ["act"]}, "series.0.0: 'act' of let refers to itself"),
+    ({"let": {"a": ["b"], "b": ["a"]}, "series": ["a"]}, "series.0.0.0: 'a' of let refers to itself"),
     ({"let": {"act": "relu"}, "series": [{"act": 3}]}, "series.0: 'act' is a node of let and takes no parameters"),
     ({"let": {"act": ["relux"]}, "series": ["act"]}, "series.0.0: no operator or config named 'relux'; did you mean 'relu'?"),
     ({"let": {"act": "relu"}, "mlp": "C/act"}, "config: mlp: hidden is C/act: 'act' is a node of let, not a number"),

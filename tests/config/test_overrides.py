@@ -112,7 +112,7 @@ def test_words_of_a_users_folder(tmp_path: Path) -> None:
     assert sf.load("unit", overrides=["squeeze=mean"], search=[tmp_path])["squeeze"] == [{"pool": {"by": "min"}}]
     with pytest.raises(sf.ConfigError) as caught:
         sf.load("unit", overrides=["squeeze=empty"], search=[tmp_path])
-    assert str(caught.value) == "unit.yaml override squeeze=empty: empty.yaml is no squeeze word: it has no squeeze"
+    assert str(caught.value) == "unit.yaml override squeeze=empty: empty.yaml is not a squeeze word: it has no squeeze"
 
 
 def test_overrides_of_a_list_at_the_root() -> None:

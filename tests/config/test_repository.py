@@ -19,7 +19,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigTypeError
 
 import sefactory as sf
-from sefactory.config.repository import SHIPPED, merge, without_nulls
+from sefactory.config.merge import merge, without_nulls
+from sefactory.config.repository import SHIPPED
 
 NAMES = sf.configs()
 TREES: st.SearchStrategy[Any] = st.recursive(

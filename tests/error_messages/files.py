@@ -5,7 +5,7 @@ from tests.error_messages.table import yaml
 FILES = [
     yaml("a: [1, 2\nb: 3", "my.yaml: malformed YAML: line 2, column 2: expected ',' or ']', but got ':'"),
     yaml("squeeze: [pool\n", "my.yaml: malformed YAML: line 2, column 1: expected ',' or ']', but got '<stream end>'"),
-    yaml("a: 1\na: 2", "my.yaml: malformed YAML: line 2, column 1: the key 'a' stands twice"),
+    yaml("a: 1\na: 2", "my.yaml: malformed YAML: line 2, column 1: the key 'a' appears twice"),
     yaml(
         "gate: [sigmoid]\n---\ngate: [tanh]",
         "my.yaml: malformed YAML: line 2, column 1: expected a single document in the stream, but found another document",
@@ -14,31 +14,35 @@ FILES = [
     yaml("gate: *nothing", "my.yaml: malformed YAML: line 1, column 7: found undefined alias 'nothing'"),
     yaml(
         "gate: [!!python/object/apply:os.system [ls]]",
-        ("my.yaml: malformed YAML: line 1, column 8: the tag '!!python/object/apply:os.system' is refused; write plain values"),
+        (
+            "my.yaml: malformed YAML: line 1, column 8: the tag '!!python/object/apply:os.system' is not allowed; write plain values"
+        ),
     ),
-    yaml("gate: [!mine sigmoid]", "my.yaml: malformed YAML: line 1, column 8: the tag '!mine' is refused; write plain values"),
-    yaml("a: '${oc.env:HOME}'", "my.yaml a: '${' is refused; use a name of let"),
+    yaml(
+        "gate: [!mine sigmoid]", "my.yaml: malformed YAML: line 1, column 8: the tag '!mine' is not allowed; write plain values"
+    ),
+    yaml("a: '${oc.env:HOME}'", "my.yaml a: '${' is not allowed; use a name of let"),
     yaml("", "my.yaml: the file is empty"),
     yaml("# nothing\n", "my.yaml: the file is empty"),
-    yaml(b"\xff\xfe\x00bad", "my.yaml: is no UTF-8 text"),
+    yaml(b"\xff\xfe\x00bad", "my.yaml: is not UTF-8 text"),
     yaml(b"gate: [sig\x00moid]", "my.yaml: malformed YAML: unacceptable character #x0000: special characters are not allowed"),
     yaml(
         "gate: [2020-01-01]",
-        "my.yaml gate.0: date is no plain value; allowed are text, numbers, true, false, null, lists and mappings",
+        "my.yaml gate.0: a value of type date; allowed: text, numbers, true, false, null, lists and mappings",
     ),
-    yaml("1: relu\ntrue: tanh", "my.yaml: the key 1 is no text; quote it"),
+    yaml("1: relu\ntrue: tanh", "my.yaml: the key 1 is not text; quote it"),
     yaml("? [a, b]\n: relu", "my.yaml: malformed YAML: line 1, column 3: found unhashable key"),
     yaml(
         "_target_: os.system\n_partial_: true",
-        "my.yaml _target_: is refused: a config cannot run code; a node is the name of an operator",
-        "my.yaml _partial_: is refused: a config cannot run code; a node is the name of an operator",
+        "my.yaml _target_: is not allowed: a config cannot run code; a node is the name of an operator",
+        "my.yaml _partial_: is not allowed: a config cannot run code; a node is the name of an operator",
     ),
     yaml(
         "mlp: {hidden: 4, _recursive_: false}",
-        "my.yaml mlp._recursive_: is refused: a config cannot run code; a node is the name of an operator",
+        "my.yaml mlp._recursive_: is not allowed: a config cannot run code; a node is the name of an operator",
     ),
-    yaml("conv: {out: .nan}", "my.yaml conv.out: nan is no finite number"),
-    yaml("let: {a: 9007199254740993}\nrelu: null", "my.yaml let.a: a whole number beyond 2^53"),
+    yaml("conv: {out: .nan}", "my.yaml conv.out: nan is not a finite number"),
+    yaml("let: {a: 9007199254740993}\nrelu: null", "my.yaml let.a: an integer larger than 2^53"),
     yaml(
         (
             "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[relu]]]]]]]]]]]]]]]]]]]]]]]]]]"
@@ -59,19 +63,19 @@ FILES = [
         other="defaults: [my, _self_]",
     ),
     yaml("defaults: [cbamm, _self_]", "my.yaml defaults: no config named 'cbamm'; did you mean 'cbam'?"),
-    yaml("defaults: cbam", "my.yaml defaults: 'cbam'; it is a list of names of blocks and _self_"),
+    yaml("defaults: cbam", "my.yaml defaults: 'cbam'; allowed: a list of names of blocks and _self_"),
     yaml(
         "defaults: [cbam]\nlet: {r: 4}",
-        "my.yaml defaults: write _self_ once, where this file's own content comes in; last is usual",
+        "my.yaml defaults: _self_ must be listed once; this file's content is merged there, usually last",
     ),
     yaml(
         "defaults: [words, _self_]\nrelu: null",
-        "my.yaml defaults: words is no mapping; only a mapping can be inherited",
+        "my.yaml defaults: words is not a mapping; only a mapping can be inherited",
         words="[relu]",
     ),
     yaml(
         "defaults: [cbam, _self_]\nseries: {spacial: null}",
-        "my.yaml series.spacial: null, and there is none to remove; there are channel, spatial; did you mean 'spatial'?",
+        "my.yaml series.spacial: null, but no such element is inherited that it could remove; there are channel, spatial; did you mean 'spatial'?",
     ),
     yaml(
         "defaults: [cbam, _self_]\nseries: {spatial: {squeez: []}}",
@@ -101,7 +105,7 @@ FILES = [
     ),
     yaml(
         "series: [other]",
-        "other.yaml let.r (used at my.yaml series.0): C/100 = 0.64, which floors to 0 (C = 64)",
+        "other.yaml let.r (used at my.yaml series.0): C/100 = 0.64, which rounds down to 0 (C = 64); use at least 100 channels",
         other="let: {r: C/100}\nmlp: r",
     ),
     yaml(

@@ -83,7 +83,7 @@ OVERRIDES = [
         "cbam",
         "let.r=max(C/4, 8)",
         says=(
-            "cbam.yaml override let.r=max(C/4, 8): is no path=value; quote a value with parentheses or commas: "
+            "cbam.yaml override let.r=max(C/4, 8): is not path=value; quote a value with parentheses or commas: "
             "'let.r=\"max(C/4, 8)\"'"
         ),
     ),
@@ -151,7 +151,7 @@ OVERRIDES = [
         "cbam",
         "squeeze@series.channel=[relu]",
         says=(
-            "cbam.yaml override squeeze@series.channel=[relu]: [\"relu\"] is no squeeze word; a list needs no '@': "
+            "cbam.yaml override squeeze@series.channel=[relu]: [\"relu\"] is not a squeeze word; a list needs no '@': "
             "series.channel.squeeze=[...]"
         ),
     ),
@@ -170,9 +170,9 @@ OVERRIDES = [
         ),
     ),
     overridden("cbam", "~let.r=16", says="cbam.yaml override ~let.r=16: '~' takes no value; write ~let.r"),
-    overridden("cbam", "let.r", says="cbam.yaml override let.r: is no path=value; write path=value, +path=value or ~path"),
-    overridden("cbam", "", says="cbam.yaml override : is no path=value; write path=value, +path=value or ~path"),
-    overridden("cbam", "=3", says="cbam.yaml override =3: is no path=value; write path=value, +path=value or ~path"),
+    overridden("cbam", "let.r", says="cbam.yaml override let.r: is not path=value; write path=value, +path=value or ~path"),
+    overridden("cbam", "", says="cbam.yaml override : is not path=value; write path=value, +path=value or ~path"),
+    overridden("cbam", "=3", says="cbam.yaml override =3: is not path=value; write path=value, +path=value or ~path"),
     overridden(
         "cbam",
         "block.let.r=8",
@@ -189,9 +189,9 @@ OVERRIDES = [
     overridden(
         "cbam",
         "+_target_=os.system",
-        says="cbam.yaml _target_: is refused: a config cannot run code; a node is the name of an operator",
+        says="cbam.yaml _target_: is not allowed: a config cannot run code; a node is the name of an operator",
     ),
-    overridden("cbam", "let.r=${oc.env:HOME}", says="cbam.yaml let.r: '${' is refused; use a name of let"),
+    overridden("cbam", "let.r=${oc.env:HOME}", says="cbam.yaml let.r: '${' is not allowed; use a name of let"),
     overridden("cbam", "let.r=null", says="cbam.yaml let.r: null; let holds numbers, true or false, expressions, and nodes"),
     overridden("cbam", "let.r=abc", says="cbam.yaml let.r: abc: no name 'abc'; there are C, r, k"),
     overridden(

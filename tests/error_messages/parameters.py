@@ -3,11 +3,14 @@
 from tests.error_messages.table import yaml
 
 PARAMETERS = [
-    yaml("conv: {kernel: true}", "my.yaml: conv: kernel is true; allowed: a whole number from 1, or a list of them"),
+    yaml("conv: {kernel: true}", "my.yaml: conv: kernel is true; allowed: an integer from 1, or a list of them"),
     yaml("conv: {kernel: big}", "my.yaml: conv: kernel is big: no name 'big'; there are C, H, W"),
     yaml("conv: {kernel: [3]}", "my.yaml: conv: kernel [3] is not one for each axis of along HW"),
-    yaml("conv: {kernel: []}", "my.yaml: conv: kernel is []; allowed: a whole number from 1, or a list of them"),
-    yaml("conv: {kernel: [3, C/65]}", "my.yaml: conv: kernel is C/65 = 0.985, which floors to 0 (C = 64)"),
+    yaml("conv: {kernel: []}", "my.yaml: conv: kernel is []; allowed: an integer from 1, or a list of them"),
+    yaml(
+        "conv: {kernel: [3, C/65]}",
+        "my.yaml: conv: kernel is C/65 = 0.985, which rounds down to 0 (C = 64); use at least 65 channels",
+    ),
     yaml("conv: {kernel: [3, 4]}", "my.yaml: conv: kernel 4 is even: a window that keeps the size has an odd kernel"),
     yaml(
         "conv: {kernel: 4, padding: reflect}", "my.yaml: conv: kernel 4 is even: a window that keeps the size has an odd kernel"
@@ -15,19 +18,19 @@ PARAMETERS = [
     yaml(
         "conv: {padding: reflct}",
         (
-            "my.yaml: conv: padding is 'reflct'; allowed: one of zeros, circular, reflect, replicate, or a whole number from 0 "
-            "to 10000, or a list, each a whole number from 0 to 10000; did you mean 'reflect'?"
+            "my.yaml: conv: padding is 'reflct'; allowed: one of zeros, circular, reflect, replicate, or an integer from 0 "
+            "to 10000, or a list, each an integer from 0 to 10000; did you mean 'reflect'?"
         ),
     ),
     yaml(
         "conv: {padding: -1}",
         (
-            "my.yaml: conv: padding is -1; allowed: one of zeros, circular, reflect, replicate, or a whole number from 0 to "
-            "10000, or a list, each a whole number from 0 to 10000"
+            "my.yaml: conv: padding is -1; allowed: one of zeros, circular, reflect, replicate, or an integer from 0 to "
+            "10000, or a list, each an integer from 0 to 10000"
         ),
     ),
-    yaml("conv: {padding: H/2}", "my.yaml: conv: padding is H/2: H is known on a fixed grid only: give height="),
-    yaml("conv: {padding: H}", "my.yaml: conv: padding is H: H is known on a fixed grid only: give height="),
+    yaml("conv: {padding: H/2}", "my.yaml: conv: padding is H/2: H is known only on a fixed grid: give height="),
+    yaml("conv: {padding: H}", "my.yaml: conv: padding is H: H is known only on a fixed grid: give height="),
     yaml("conv: {padding: [1, 1, 1]}", "my.yaml: conv: padding [1, 1, 1] is not one for each axis of along HW"),
     yaml(
         "conv: {padding: circular, dilation: 20000}",
@@ -41,33 +44,31 @@ PARAMETERS = [
     yaml(
         "attention: {tokens: H, position: []}",
         (
-            "my.yaml: attention: position is []; allowed: a whole number from 1, or a list of 1 to 3, each a whole "
-            "number from 1, or none"
+            "my.yaml: attention: position is []; allowed: an integer from 1, or a list of 1 to 3, each an integer "
+            "from 1, or none"
         ),
     ),
-    yaml("cluster: {rounds: -1}", "my.yaml: cluster: rounds is -1; allowed: a whole number from 0"),
+    yaml("cluster: {rounds: -1}", "my.yaml: cluster: rounds is -1; allowed: an integer from 0"),
     yaml("cluster: {rounds: 2000}", "my.yaml: cluster: rounds 2000; at most 1,000"),
     yaml("cluster: {hard: yes please}", "my.yaml: cluster: hard is 'yes please'; allowed: true or false"),
-    yaml("conv: {kernel: 7.0}", "my.yaml: conv: kernel is 7.0; allowed: a whole number from 1, or a list of them"),
-    yaml("conv: {kernel: null}", "my.yaml: conv: kernel is null; allowed: a whole number from 1, or a list of them"),
-    yaml("conv: {kernel: 0}", "my.yaml: conv: kernel is 0; allowed: a whole number from 1, or a list of them"),
-    yaml("conv: {kernel: -1}", "my.yaml: conv: kernel is -1; allowed: a whole number from 1, or a list of them"),
+    yaml("conv: {kernel: 7.0}", "my.yaml: conv: kernel is 7.0; allowed: an integer from 1, or a list of them"),
+    yaml("conv: {kernel: null}", "my.yaml: conv: kernel is null; allowed: an integer from 1, or a list of them"),
+    yaml("conv: {kernel: 0}", "my.yaml: conv: kernel is 0; allowed: an integer from 1, or a list of them"),
+    yaml("conv: {kernel: -1}", "my.yaml: conv: kernel is -1; allowed: an integer from 1, or a list of them"),
     yaml(
         "conv: {kernel: 1000000000000}",
-        "my.yaml: conv: kernel is 1000000000000; allowed: a whole number from 1 to 10^9, or a list of them",
+        "my.yaml: conv: kernel is 1000000000000; allowed: an integer from 1 to 10^9, or a list of them",
     ),
-    yaml(
-        "conv: {kernel: {size: 3}}", 'my.yaml: conv: kernel is {"size": 3}; allowed: a whole number from 1, or a list of them'
-    ),
+    yaml("conv: {kernel: {size: 3}}", 'my.yaml: conv: kernel is {"size": 3}; allowed: an integer from 1, or a list of them'),
     yaml("conv: {kernel: 4}", "my.yaml: conv: kernel 4 is even: a window that keeps the size has an odd kernel"),
     yaml("conv: {bias: 1}", "my.yaml: conv: bias is 1; allowed: true or false"),
     yaml("conv: {bias: ture}", "my.yaml: conv: bias is 'ture'; allowed: true or false; did you mean 'true'?"),
     yaml("batch_norm: {momentum: 2}", "my.yaml: batch_norm: momentum is 2; allowed: a number from 0 to 1"),
     yaml("batch_norm: {eps: 0}", "my.yaml: batch_norm: eps is 0; allowed: a number above 0"),
     yaml("gain: {start: true}", "my.yaml: gain: start is true; allowed: a number"),
-    yaml("gain: {start: .inf}", "my.yaml gain.start: inf is no finite number"),
-    yaml("slice: {start: -1}", "my.yaml: slice: start is -1; allowed: a whole number from 0"),
-    yaml("multiscale: {kernels: 3}", "my.yaml: multiscale: kernels is 3; allowed: a list, each a whole number from 1"),
+    yaml("gain: {start: .inf}", "my.yaml gain.start: inf is not a finite number"),
+    yaml("slice: {start: -1}", "my.yaml: slice: start is -1; allowed: an integer from 0"),
+    yaml("multiscale: {kernels: 3}", "my.yaml: multiscale: kernels is 3; allowed: a list, each an integer from 1"),
     yaml("multiscale: {kernels: [3, x]}", "my.yaml: multiscale: kernels is x: no name 'x'; there are C, H, W"),
     yaml("conv: {groups: 3}", "my.yaml: conv: C of 64 is not divisible by 3"),
     yaml("stack: 3", "my.yaml: stack: C of 64 is not divisible by 3"),
@@ -83,19 +84,23 @@ PARAMETERS = [
         "my.yaml 1: linear: S holds 2 maps: write mix: S to mix them, or mix: '' to treat each alike",
     ),
     yaml("softmax: null", "my.yaml: softmax needs over, letters of SCDHW, each once, or grid"),
-    yaml("mlp: {bias: true}", "my.yaml: mlp needs hidden, a whole number from 1"),
-    yaml("mlp: C/128", "my.yaml: mlp: hidden is C/128 = 0.5, which floors to 0 (C = 64)"),
-    yaml("let: {r: 128}\nmlp: C/r", "my.yaml: mlp: hidden is C/r = 0.5, which floors to 0 (C = 64, r = 128)"),
-    yaml("linear: C-100", "my.yaml: linear: out is C-100 = -36 (C = 64); allowed: a whole number from 1, or none"),
-    yaml("linear: {out: 0}", "my.yaml: linear: out is 0; allowed: a whole number from 1, or none"),
+    yaml("mlp: {bias: true}", "my.yaml: mlp needs hidden, an integer from 1"),
+    yaml("mlp: C/128", "my.yaml: mlp: hidden is C/128 = 0.5, which rounds down to 0 (C = 64); use at least 128 channels"),
+    yaml(
+        "let: {r: 128}\nmlp: C/r",
+        "my.yaml: mlp: hidden is C/r = 0.5, which rounds down to 0 (C = 64, r = 128); set let.r to 64 or less, or use at least "
+        "128 channels",
+    ),
+    yaml("linear: C-100", "my.yaml: linear: out is C-100 = -36 (C = 64); allowed: an integer from 1, or none"),
+    yaml("linear: {out: 0}", "my.yaml: linear: out is 0; allowed: an integer from 1, or none"),
     yaml("let: {r: 0}\nmlp: C/r", "my.yaml: mlp: hidden is C/r: division by zero (C = 64, r = 0)"),
     yaml("let: {r: true}\nmlp: C/r", "my.yaml: mlp: hidden is C/r: r is true, not a number (C = 64, r = true)"),
     yaml("let: {r: 16}\nmlp: C/R", "my.yaml: mlp: hidden is C/R: no name 'R'; there are C, H, W, r; did you mean 'r'?"),
     yaml("mlp: C/", "my.yaml: mlp: hidden is 'C/'; allowed: a number, or an expression such as C/r or max(C/32, 8)"),
     yaml("mlp: floor(C/2)", "my.yaml: mlp: hidden is floor(C/2): no function 'floor'; there are max, min, log2, odd"),
-    yaml("mlp: max(C)", "my.yaml: mlp: hidden is max(C): max takes two numbers or more"),
+    yaml("mlp: max(C)", "my.yaml: mlp: hidden is max(C): max takes at least two numbers"),
     yaml("mlp: log2", "my.yaml: mlp: hidden is log2: log2 is a function; write log2(...)"),
-    yaml("mlp: log2(C-64)", "my.yaml: mlp: hidden is log2(C-64): log2 of 0 (C = 64)"),
+    yaml("mlp: log2(C-64)", "my.yaml: mlp: hidden is log2(C-64): log2(0) is undefined (C = 64)"),
     yaml(
         "mlp: C.real",
         "my.yaml: mlp: hidden is C.real is not allowed; an expression has numbers, names, + - * / // **, max, min, log2, odd",
@@ -107,10 +112,10 @@ PARAMETERS = [
             "min, log2, odd"
         ),
     ),
-    yaml("mlp: C**C**C", "my.yaml: mlp: hidden is C**C**C: C ** C is beyond 2^53 (C = 64)"),
-    yaml("mlp: 9**9**9**9", "my.yaml: mlp: hidden is 9**9**9**9: 9 ** 387420489; exponents go up to 64"),
-    yaml("linear: H", "my.yaml: linear: out is H: H is known on a fixed grid only: give height="),
-    yaml("let: {a: b, b: c, c: a}\nmlp: a", "my.yaml let.a: rests on itself: a -> b -> c -> a"),
+    yaml("mlp: C**C**C", "my.yaml: mlp: hidden is C**C**C: C ** C is larger than 2^53 (C = 64)"),
+    yaml("mlp: 9**9**9**9", "my.yaml: mlp: hidden is 9**9**9**9: 9 ** 387420489; exponents are at most 64"),
+    yaml("linear: H", "my.yaml: linear: out is H: H is known only on a fixed grid: give height="),
+    yaml("let: {a: b, b: c, c: a}\nmlp: a", "my.yaml let.a: refers to itself: a -> b -> c -> a"),
     yaml(
         "let: {a: C/q, b: C/0}\nmlp: a",
         "my.yaml let.a: C/q: no name 'q'; there are C, a, b",
@@ -135,7 +140,7 @@ PARAMETERS = [
     ),
     yaml("resize: {}", "my.yaml: resize: needs to or scale"),
     yaml("resize: {to: [7, 7], scale: 2}", "my.yaml: resize: to and scale exclude each other"),
-    yaml("resize: 7", "my.yaml: resize: to is 7; allowed: a list of 1 to 3, each a whole number from 1, or none"),
+    yaml("resize: 7", "my.yaml: resize: to is 7; allowed: a list of 1 to 3, each an integer from 1, or none"),
     yaml("resize: {to: [7]}", "my.yaml: resize: to [7] is not one size for each axis of the grid HW"),
     yaml("resize: {scale: 0}", "my.yaml: resize: scale is 0; allowed: a number from 0.001 to 1000, or none"),
     yaml(
@@ -155,7 +160,7 @@ PARAMETERS = [
     yaml("unfold: {kernel: 101}", "my.yaml: unfold: kernel 101 over HW would place 10,201 maps on S; at most 10,000"),
     yaml(
         "spectrum: {frequencies: []}",
-        "my.yaml: spectrum: frequencies is []; allowed: a list, each a list of 1 to 3, each a whole number from 0, or none",
+        "my.yaml: spectrum: frequencies is []; allowed: a list, each a list of 1 to 3, each an integer from 0, or none",
     ),
     yaml(
         "spectrum: [[0, 0, 1]]",
@@ -166,10 +171,10 @@ PARAMETERS = [
     yaml(
         "spectrum: {grid: 1001}",
         (
-            "my.yaml: spectrum: grid is 1001; allowed: a whole number from 1 to 1000, or a list of 1 to 3, each a whole "
-            "number from 1 to 1000"
+            "my.yaml: spectrum: grid is 1001; allowed: an integer from 1 to 1000, or a list of 1 to 3, each an integer "
+            "from 1 to 1000"
         ),
     ),
     yaml("spectrum: [[0, 0], [0, 1], [1, 0]]", "my.yaml: spectrum: C of 64 is not divisible by 3"),
-    yaml("sqrt: 2", "my.yaml: sqrt takes no parameters, and is given 2"),
+    yaml("sqrt: 2", "my.yaml: sqrt takes no parameters, got 2"),
 ]

@@ -105,7 +105,7 @@ SIZES = [
     yaml("- pam: {key: Q}", "my.yaml 0: pam.yaml: key is Q: no name 'Q'; there are C"),
     yaml(
         "- pam: {key: 0}",
-        "pam.yaml excite.1 (used at my.yaml 0): attention: key is key = 0; allowed: a whole number from 1, or none",
+        "pam.yaml excite.1 (used at my.yaml 0): attention: key is key = 0; allowed: an integer from 1, or none",
     ),
     yaml(
         "resize: {scale: 0.7}",

@@ -5,7 +5,7 @@ from tests.error_messages.table import yaml
 GRAMMAR = [
     yaml(
         "squeeze: [avgpool]\ngate: [sigmoid]",
-        "my.yaml squeeze.0: no operator or config named 'avgpool'; here it is pool with by: mean",
+        "my.yaml squeeze.0: no operator or config named 'avgpool'; write pool with by: mean",
     ),
     yaml(
         "squeeze: [{pool: {by: avg}}]",
@@ -51,9 +51,9 @@ GRAMMAR = [
     ),
     yaml(
         "parallel: {a: [relu], b: [tanh]}",
-        "my.yaml: fuse is missing; it is one of sum, mean, product, max, min, difference, stack, concat",
+        "my.yaml: fuse is missing; allowed: one of sum, mean, product, max, min, difference, stack, concat",
     ),
-    yaml("own: {a: [relu]}\nfuse: sum", "my.yaml: parallel is missing; it is a mapping of names to nodes"),
+    yaml("own: {a: [relu]}\nfuse: sum", "my.yaml: parallel is missing; allowed: a mapping of names to nodes"),
     yaml("parallel: [relu, tanh]\nfuse: sum", 'my.yaml parallel: ["relu", "tanh"]; parallel is a mapping of names to nodes'),
     yaml(
         "parallel: {values: [relu], keys: [tanh]}\nown: {valeus: [sigmoid]}\nfuse: sum",
@@ -75,25 +75,25 @@ GRAMMAR = [
     yaml(
         "squeeze: [{pool: HW}]\nexcite: []\ngates: [sigmoid]\nrelu: null",
         "my.yaml: no key 'gates'; did you mean 'gate'?",
-        "my.yaml: 'relu' cannot stand beside 'squeeze'; allowed there: gate, apply",
+        "my.yaml: 'relu' cannot be combined with 'squeeze'; allowed here: gate, apply",
     ),
     yaml(
         "relu: null\nsigmoid: null",
-        "my.yaml: relu, sigmoid stand in one mapping; a node has one operator, so make each a step of a list",
+        "my.yaml: relu, sigmoid are in one mapping; a node has one operator, so write each as a step of a list",
     ),
     yaml(
         "series: [relu]\nparallel: {a: [relu]}\nfuse: sum",
-        "my.yaml: 'parallel' cannot stand beside 'series'; a node has one form",
-        "my.yaml: 'fuse' cannot stand beside 'series'; a node has one form",
+        "my.yaml: 'parallel' cannot be combined with 'series'; a node has one form",
+        "my.yaml: 'fuse' cannot be combined with 'series'; a node has one form",
     ),
     yaml(
         "series: {a: [relu]}\ngate: [sigmoid]",
-        "my.yaml: the slot 'gate' cannot stand beside 'series'; say which step has it: gate@series.NAME=...",
+        "my.yaml: the slot 'gate' cannot be combined with 'series'; say which step has it: gate@series.NAME=...",
     ),
     yaml("gate: sigmoid", "my.yaml gate: 'sigmoid'; gate is a list of steps; write [sigmoid]"),
     yaml("gate: {softmax: C}", 'my.yaml gate: {"softmax": "C"}; gate is a list of steps; put it in brackets'),
     yaml("squeeze: null\ngate: [sigmoid]", "my.yaml squeeze: null; squeeze is a list of steps, [] for none"),
-    yaml("gate: [{sigmoid: 3}]", "my.yaml gate.0: sigmoid takes no parameters, and is given 3"),
+    yaml("gate: [{sigmoid: 3}]", "my.yaml gate.0: sigmoid takes no parameters, got 3"),
     yaml("gate: [{sigmoid: {slope: 3}}]", "my.yaml gate.0: sigmoid has no parameter 'slope'; it takes none"),
     yaml("series: relu", "my.yaml series: 'relu'; series is a list of steps or a mapping of named steps"),
     yaml("series: {}", "my.yaml series: {}; series is a list of steps or a mapping of named steps"),
@@ -102,20 +102,23 @@ GRAMMAR = [
         "my.yaml: a unit needs a step in squeeze, excite or gate, and all three are empty",
     ),
     yaml("apply: add", "my.yaml: a unit needs a step in squeeze, excite or gate, and all three are empty"),
-    yaml("paper: a title", "my.yaml: there is nothing to build beside paper"),
+    yaml("paper: a title", "my.yaml: there is nothing to build, only paper"),
     yaml("- paper: a title\n  relu: null", "my.yaml 0: no slot or operator 'paper'; paper belongs at the root of a file"),
-    yaml("paper: 3\nrelu: null", "my.yaml paper: 3; paper is a text"),
-    yaml("gate: [sigmoid]\nofficial: {a/b: [fc]}", 'my.yaml official.a/b: ["fc"]; it is a mapping of our keys to theirs'),
+    yaml("paper: 3\nrelu: null", "my.yaml paper: 3; allowed: text"),
+    yaml(
+        "gate: [sigmoid]\nofficial: {a/b: [fc]}",
+        'my.yaml official.a/b: ["fc"]; allowed: a mapping from keys of the block to official keys',
+    ),
     yaml(
         "gate: [sigmoid]\nofficial: {a/b: {excite.0: 3, unused: conv6}}",
-        "my.yaml official.a/b.excite.0: 3; it is a key of theirs, or a list of them",
-        "my.yaml official.a/b.unused: 'conv6'; it is a list of their keys",
+        "my.yaml official.a/b.excite.0: 3; allowed: an official key, or a list of them",
+        "my.yaml official.a/b.unused: 'conv6'; allowed: a list of official keys",
     ),
     yaml(
         "- relu\n- []\n- null\n- 3",
-        "my.yaml 1: [] is no node; a node is a name, a list of nodes, or a mapping",
-        "my.yaml 2: null is no node; a node is a name, a list of nodes, or a mapping",
-        "my.yaml 3: 3 is no node; a node is a name, a list of nodes, or a mapping",
+        "my.yaml 1: [] is not a node; a node is a name, a list of nodes, or a mapping",
+        "my.yaml 2: null is not a node; a node is a name, a list of nodes, or a mapping",
+        "my.yaml 3: 3 is not a node; a node is a name, a list of nodes, or a mapping",
     ),
     yaml("series: {type: [relu]}", "my.yaml series.type: the name 'type' belongs to torch.nn.Module; choose another"),
     yaml(
@@ -125,10 +128,10 @@ GRAMMAR = [
     ),
     yaml(
         "let: {C: 3, relu: 2, if: 2, max: 3}\ngate: [sigmoid]",
-        "my.yaml let.C: the name 'C' is a size of the map; choose another",
+        "my.yaml let.C: the name 'C' is a size of the input; choose another",
         "my.yaml let.relu: the name 'relu' is an operator; choose another",
-        "my.yaml let.if: the name 'if' is a word of expressions; choose another",
-        "my.yaml let.max: the name 'max' is a word of expressions; choose another",
+        "my.yaml let.if: the name 'if' is reserved in expressions; choose another",
+        "my.yaml let.max: the name 'max' is reserved in expressions; choose another",
     ),
     yaml("let: {r: [16]}\nmlp: {hidden: C/r}", "my.yaml: mlp: hidden is C/r: 'r' is a node of let, not a number"),
     yaml("let: [16]\nrelu: null", "my.yaml let: [16]; let is a mapping of names to numbers or expressions"),
@@ -144,24 +147,23 @@ GRAMMAR = [
         ),
     ),
     yaml("- cam: {key: 2}", "my.yaml 0: the config 'cam' has no parameter 'key'; it has no let"),
-    yaml("- pam: 4", "my.yaml 0: the config 'pam' takes a mapping of parameters, and is given 4; its let has key"),
-    yaml("- pam: {key: [4]}", "my.yaml 0: the config 'pam': key is [4]; it stands for a number or an expression there"),
+    yaml("- pam: 4", "my.yaml 0: the config 'pam' takes a mapping of parameters, got 4; its let has key"),
+    yaml("- pam: {key: [4]}", "my.yaml 0: the config 'pam': key is [4]; allowed: a number or an expression"),
     yaml("- senett", "my.yaml 0: no operator or config named 'senett'; did you mean 'senet'?"),
     yaml(
         "- flatten",
-        "my.yaml 0: no operator or config named 'flatten'; here it is nothing: operators name their axes, and nothing is "
-        "reshaped",
+        "my.yaml 0: no operator or config named 'flatten'; leave it out: operators name their axes, so nothing is reshaped",
     ),
     yaml("offical: {}\ngate: [sigmoid]", "my.yaml: no key 'offical'; at the root of a file there is 'official'"),
     yaml(
         "parallel: {a: {conv: 3}, skip: null}\nfuse: sum",
-        "my.yaml parallel.skip: null, and there is none to remove; write identity for what passes on",
+        "my.yaml parallel.skip: null, but no such element is inherited that it could remove; write identity for an element that changes nothing",
     ),
     yaml(
         "- series: {c: {conv: 3}, relu: null}",
-        "my.yaml 0.series.relu: null, and there is none to remove; write identity for what passes on",
+        "my.yaml 0.series.relu: null, but no such element is inherited that it could remove; write identity for an element that changes nothing",
     ),
-    yaml("- AdaptiveMaxPool2d", "my.yaml 0: no operator or config named 'AdaptiveMaxPool2d'; here it is pool with by: max"),
+    yaml("- AdaptiveMaxPool2d", "my.yaml 0: no operator or config named 'AdaptiveMaxPool2d'; write pool with by: max"),
     yaml(
         "series: {linear: C/2}",
         "my.yaml series.linear: no operator or config named 'C/2'; the keys here are names of steps: write a list, or step: "

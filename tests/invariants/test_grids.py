@@ -215,14 +215,14 @@ REFUSED: list[tuple[Any, str, dict[str, Any], str]] = [
         "0: linear: needs the size of D, which only a fixed grid has: give depth=, height= and width=",
     ),
     ([{"linear": {"mix": "grid"}}], "W", {}, "0: linear: needs the size of W, which only a fixed grid has: give width="),
-    ([{"linear": "D"}], "HW", {}, "0: linear: out is D: D is known on a fixed grid of DHW only: give depth="),
+    ([{"linear": "D"}], "HW", {}, "0: linear: out is D: D is known only on a fixed grid of DHW: give depth="),
     (
         [{"linear": "D"}],
         "DHW",
         {},
-        "0: linear: out is D: D is known on a fixed grid of DHW only: give depth=",
+        "0: linear: out is D: D is known only on a fixed grid of DHW: give depth=",
     ),
-    ("senet", "WH", {}, "grid: 'WH'; it is one of W, HW, DHW; did you mean 'W'?"),
+    ("senet", "WH", {}, "grid: 'WH'; allowed: one of W, HW, DHW; did you mean 'W'?"),
     ("senet", "HW", {"depth": 3}, "depth: a grid of HW has no depth"),
     ("senet", "W", {"height": 3}, "height: a grid of W has no height"),
 ]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import sefactory as sf
-from sefactory.config.repository import without_nulls
+from sefactory.config.merge import without_nulls
 
 SE = {"squeeze": ["pool"], "excite": [{"mlp": {"hidden": 4, "bias": True}}], "gate": ["sigmoid"]}
 NORMED = [{"linear": {"out": 6, "bias": True}}, "batch_norm"]
@@ -185,12 +185,12 @@ def test_shapes_differ_by_axes_of_size_one_alone(shape: tuple[int, ...], fits: b
             {"source": "here/one", "keys": {"excite.0": "fc"}},
             "block official: source= and keys= cannot be used together; pass one of them",
         ),
-        (mlp(), {"keys": ["fc"]}, 'block keys: ["fc"]; it is a mapping of our keys to theirs'),
+        (mlp(), {"keys": ["fc"]}, 'block keys: ["fc"]; allowed: a mapping from keys of the block to official keys'),
         (
             mlp(),
             {"keys": {"excite.0": 3, "unused": "fc"}},
-            "block keys.excite.0: 3; it is a key of theirs, or a list of them\n"
-            "block keys.unused: 'fc'; it is a list of their keys",
+            "block keys.excite.0: 3; allowed: an official key, or a list of them\n"
+            "block keys.unused: 'fc'; allowed: a list of official keys",
         ),
     ],
 )
