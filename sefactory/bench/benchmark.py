@@ -80,8 +80,10 @@ class Comparison:
         rows = [run.row() for run in self._runs]
         baseline = next((row for row in rows if row.block == self._baseline), None)
         forward_s, train_s = (baseline.forward_s, baseline.train_s) if baseline else (None, None)
-        ratios = ((_ratio(row.forward_s, forward_s), _ratio(row.train_s, train_s)) for row in rows)
-        return [replace(row, forward_ratio=f, train_ratio=t) for row, (f, t) in zip(rows, ratios, strict=True)]
+        return [
+            replace(row, forward_ratio=_ratio(row.forward_s, forward_s), train_ratio=_ratio(row.train_s, train_s))
+            for row in rows
+        ]
 
 
 class _CaseRun:

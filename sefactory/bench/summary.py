@@ -1,19 +1,18 @@
 """What a block consists of and what it costs: path, operator, sizes, parameters, multiply-adds, elementwise operations."""
 
-from collections.abc import Container, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from ..block import Block
 from ..compiler.passes.rewrite import Rewrite
 from ..config.expressions import Value
 from ..operators.containers import Sequential
 from ..operators.layout import Slice, Stack, Unstack
+from .meta_forward import meta_forward
 
 FREE = (Sequential, nn.Identity, Slice, Stack, Unstack)
 """Modules that compute nothing themselves."""
@@ -125,11 +124,10 @@ def trace_work(node: nn.Module, x_BSCHW: Tensor) -> tuple[dict[str, Work], tuple
             works[name] = _work(module, args[0], y)
 
         handles.append(module.register_forward_hook(record))
-    state = {key: torch.empty_like(t, device="meta") for key, t in [*node.named_parameters(), *node.named_buffers()]}
-    dtype = next((t.dtype for t in state.values() if t.is_floating_point()), torch.get_default_dtype())
+    tensors = (*node.parameters(), *node.buffers())
+    dtype = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.get_default_dtype())
     try:
-        with eval_mode(node), torch.no_grad():
-            y: Tensor = functional_call(node, state, (x_BSCHW.to(dtype),))
+        y: Tensor = meta_forward(node, x_BSCHW.to(dtype))
     finally:
         for handle in handles:
             handle.remove()
@@ -144,15 +142,3 @@ def _work(module: nn.Module, x: Tensor, y: Tensor) -> Work:
         return Work(elementwise_ops=int(count(x, y)))
     has_children = any(True for _ in module.children())
     return Work() if has_children or isinstance(module, FREE) else Work(elementwise_ops=x.numel())
-
-
-@contextmanager
-def eval_mode(node: nn.Module) -> Iterator[None]:
-    """Sets eval mode, and restores the mode of every module at the end."""
-    modes = [(module, module.training) for module in node.modules()]
-    node.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

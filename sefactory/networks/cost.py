@@ -4,11 +4,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..bench.summary import eval_mode
-from .tracing import meta_state
+from ..bench.meta_forward import meta_forward
 
 
 def parameters(model: nn.Module) -> int:
@@ -19,6 +17,6 @@ def parameters(model: nn.Module) -> int:
 def macs(model: nn.Module, shape: Sequence[int]) -> int:
     """Multiply-adds of one forward pass for an input of this shape: convolutions and matrix products, on the meta device."""
     x = torch.empty(tuple(shape), device="meta", dtype=next((p.dtype for p in model.parameters()), None))
-    with eval_mode(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        functional_call(model, meta_state(model), (x,))
+    with FlopCounterMode(display=False) as counter:
+        meta_forward(model, x)
     return int(counter.get_total_flops()) // 2

@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from ..bench.summary import eval_mode
+from ..bench.meta_forward import eval_mode, meta_forward
 from ..errors import ConfigError, join_words, short_repr
 
 Shape = tuple[int, ...]
@@ -34,7 +33,7 @@ def trace(model: nn.Module, example: Tensor) -> dict[str, CallRecord]:
     Runs on the meta device; if the network cannot, on its own device. Raises ConfigError if that fails too.
     """
     try:
-        return _record_calls(model, lambda: functional_call(model, meta_state(model), (example.to("meta"),)))
+        return _record_calls(model, lambda: meta_forward(model, example))
     except Exception:  # networks that create tensors themselves, or read values of tensors
         pass
     try:
@@ -42,12 +41,6 @@ def trace(model: nn.Module, example: Tensor) -> dict[str, CallRecord]:
     except Exception as error:
         text = str(error).strip().split("\n")[0] or type(error).__name__
         raise ConfigError([("input_size", f"the network does not run on {tuple(example.shape)}: {text}")]) from None
-
-
-def meta_state(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters and buffers of a model as meta tensors, which take no memory."""
-    named = [*model.named_parameters(), *model.named_buffers()]
-    return {key: torch.empty_like(tensor, device="meta") for key, tensor in named}
 
 
 def _record_calls(model: nn.Module, run: Callable[[], Any]) -> dict[str, CallRecord]:
