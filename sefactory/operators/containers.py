@@ -62,7 +62,8 @@ def find_upsample_axes(apply: str, x: Sizes, gate: Sizes) -> str:
         if size in (1, target) or (axis == "S" and size == maps):
             continue
         if axis not in x.spatial_axes or not is_at_most(size, target):
-            raise InvalidValue(f"the gate does not fit its map: {axis} is {size} against {target} (gate {gate}, map {x})")
+            allowed = "1" if target == 1 else f"1 or at most {target}" if axis in x.spatial_axes else f"1 or {target}"
+            raise InvalidValue(f"the gate does not fit its map: {axis} is {size} and must be {allowed} (gate {gate}, map {x})")
         axes += axis
     return axes
 

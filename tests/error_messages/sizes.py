@@ -29,7 +29,7 @@ SIZES = [
     ),
     yaml(
         "attention: {tokens: C, heads: 2, key: 8}",
-        "my.yaml: attention: C of 64 is not 3 x 2 x 8: where C is a token axis q, k and v are equally wide",
+        "my.yaml: attention: C of 64 is not 3 x 2 x 8: with C as a token axis, q, k and v are of one size",
     ),
     yaml(
         "conv: {padding: 0}",
@@ -43,18 +43,21 @@ SIZES = [
         "my.yaml: conv: a window of 73 does not fit C of 64 with padding 0 on both sides",
     ),
     yaml("attention: {tokens: SCHW}", "my.yaml: attention: tokens SCHW leave no axis for the features"),
-    yaml("attention: {key: 32}", "my.yaml: attention: C of 64 has no room for q and k of 1 x 32 channels each and a v"),
+    yaml(
+        "attention: {key: 32}",
+        "my.yaml: attention: C of 64 holds q, k and v, and q and k of 1 x 32 channels each leave none for v",
+    ),
     yaml("attention: {key: 4, heads: 3}", "my.yaml: attention: the width of v 40 is not divisible by 3"),
     yaml(
         "squeeze: [{pool: {over: HW, by: [mean, max]}}]\nexcite: [relu]\ngate: [sigmoid]",
         (
-            "my.yaml: the gate does not fit its map: S is 2 against 1 (gate 2 x 64 x 1 x 1, map 1 x 64 x H x W); S holds "
+            "my.yaml: the gate does not fit its map: S is 2 and must be 1 (gate 2 x 64 x 1 x 1, map 1 x 64 x H x W); S holds "
             "several maps since my.yaml squeeze.0"
         ),
     ),
     yaml(
         "excite: [{linear: 3}]\ngate: [sigmoid]",
-        "my.yaml: the gate does not fit its map: C is 3 against 64 (gate 1 x 3 x H x W, map 1 x 64 x H x W)",
+        "my.yaml: the gate does not fit its map: C is 3 and must be 1 or 64 (gate 1 x 3 x H x W, map 1 x 64 x H x W)",
     ),
     yaml(
         "squeeze: [{pool: {over: HW, by: mean}}]\napply: scale_shift",
@@ -117,15 +120,21 @@ SIZES = [
     ),
     yaml(
         "squeeze: [{resize: {scale: 2}}]",
-        "my.yaml: the gate does not fit its map: H is H*2 against H (gate 1 x 64 x H*2 x W*2, map 1 x 64 x H x W)",
+        (
+            "my.yaml: the gate does not fit its map: H is H*2 and must be 1 or at most H (gate 1 x 64 x H*2 x "
+            "W*2, map 1 x 64 x H x W)"
+        ),
     ),
     yaml(
         "squeeze: [{window: 4}, {resize: {scale: 2}}]",
-        "my.yaml: the gate does not fit its map: H is H/4*2 against H (gate 1 x 64 x H/4*2 x W/4*2, map 1 x 64 x H x W)",
+        (
+            "my.yaml: the gate does not fit its map: H is H/4*2 and must be 1 or at most H (gate 1 x 64 x H/4*2 "
+            "x W/4*2, map 1 x 64 x H x W)"
+        ),
     ),
     yaml(
         "squeeze: [{resize: {to: [7, 7]}}]",
-        "my.yaml: the gate does not fit its map: H is 7 against H (gate 1 x 64 x 7 x 7, map 1 x 64 x H x W)",
+        "my.yaml: the gate does not fit its map: H is 7 and must be 1 or at most H (gate 1 x 64 x 7 x 7, map 1 x 64 x H x W)",
     ),
     yaml(
         "\n".join(["- resize: {scale: 1000}"] * 6),

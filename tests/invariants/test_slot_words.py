@@ -16,9 +16,9 @@ LEAST = {
     "gate": "sigmoid hard_sigmoid tanh softmax none",
 }
 REFUSED = {
-    **{("cluster", "none", gate): "S is 4 against 1" for gate in WORDS["gate"]},
-    **{("mean_max", "none", gate): "S is 2 against 1" for gate in WORDS["gate"]},
-    **{("channels", "none", gate): "S is 2 against 1" for gate in WORDS["gate"]},
+    **{("cluster", "none", gate): "S is 4 and must be 1" for gate in WORDS["gate"]},
+    **{("mean_max", "none", gate): "S is 2 and must be 1" for gate in WORDS["gate"]},
+    **{("channels", "none", gate): "S is 2 and must be 1" for gate in WORDS["gate"]},
     **{("channels", "attention", gate): "tokens C have size 1" for gate in WORDS["gate"]},
     **{("channels", excite, "softmax"): "softmax: over C of size 1" for excite in WORDS["excite"] if excite != "attention"},
     ("none", "none", "none"): "all three are empty",
