@@ -1,6 +1,7 @@
 """When the steps are written: before the first run and not at the build, wherever that is, and without touching a tensor."""
 
 import copy
+import itertools
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from sefactory.compiler.codegen.emitter import program
 from sefactory.compiler.codegen.program import Program
 from sefactory.compiler.graph import Node
 from sefactory.kernels.dispatch import SMALL
+from tests.sampling import sampled
 
 NAMES = ["cbam", "danet_head", "seaformer", "sknet"]
 
@@ -137,8 +139,7 @@ FIRST: dict[str, Callable[[sf.Block, Tensor], Any]] = {
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:`torch.jit:DeprecationWarning")
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("first", FIRST)
+@pytest.mark.parametrize(("first", "name"), sampled(itertools.product(FIRST, NAMES), 3))
 def test_the_first_run_may_be_anywhere(first: str, name: str, written: list[Node]) -> None:
     side = 24 if first == "compile" else 6  # a compiler is given the plain tree of a small map
     block, x = sf.build(name, 32).eval(), x_of(side=side)
@@ -165,7 +166,7 @@ LIGHT = {
 }
 
 
-@pytest.mark.parametrize("name", LIGHT)
+@pytest.mark.parametrize("name", sampled(LIGHT, {"senet", "cbam"}))
 def test_a_compiler_is_given_the_tree_where_only_descriptors_are_worked_on(name: str, written: list[Node]) -> None:
     """Of any size; an exporter, strict or not, is given the steps."""
     block, x = sf.build(name, 32).eval(), x_of(side=24)

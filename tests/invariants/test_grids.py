@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 import sefactory as sf
 from tests.invariants.cases import NARROW
+from tests.sampling import SEVEN_PAPERS, sampled
 
 CHANNELS = 16
 SPECTRAL = {"fcanet"}  # a frequency has one number for each axis
@@ -48,7 +49,7 @@ def pair(name: str, grid: str) -> tuple[sf.Block, sf.Block]:
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
 @pytest.mark.parametrize("grid", WIDER)
-@pytest.mark.parametrize("name", ALIKE)
+@pytest.mark.parametrize("name", sampled(ALIKE, {*SEVEN_PAPERS, *ALIKE[::4]}))
 def test_a_grid_is_the_wider_one_with_one_position_more(name: str, grid: str, mode: str) -> None:
     narrow, wide = (block.train(mode == "train") for block in pair(name, grid))
     x = torch.randn(2, CHANNELS, *SHAPES[grid], dtype=torch.float64)
@@ -72,7 +73,7 @@ def gradients(y: Tensor, x: Tensor, cotangent: Tensor) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("grid", SHAPES)
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", sampled(EVERY, {*SEVEN_PAPERS, *EVERY[::3]}))
 def test_it_leaves_the_sizes_it_declares(name: str, grid: str) -> None:
     block = built(name, grid).eval()
     for batch, shape in ((1, SHAPES[grid]), (2, tuple(n + 3 for n in SHAPES[grid])), (3, tuple(1 for _ in grid))):

@@ -1,9 +1,4 @@
-"""Backward under compiled autograd, on maps so large that the kernels run, gives the gradients of the module tree.
-
-LONG=1 in the environment tests all shipped blocks.
-"""
-
-import os
+"""Backward under compiled autograd, on maps so large that the kernels run, gives the gradients of the module tree."""
 
 import pytest
 import torch
@@ -11,8 +6,8 @@ from torch import Tensor
 
 import sefactory as sf
 from sefactory.kernels.dispatch import LARGE
+from tests.sampling import sampled
 
-SAMPLE = ["senet", "cbam", "coordatt", "triplet_two", "sknet", "cam", "pam", "seaformer"]
 SHAPE = (3, 64, 40, 40)
 
 
@@ -26,7 +21,7 @@ def gradients(block: sf.Block, x: Tensor) -> list[Tensor]:
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # by torch's own tracer
-@pytest.mark.parametrize("name", sf.configs() if os.environ.get("LONG") else SAMPLE)
+@pytest.mark.parametrize("name", sampled(sf.configs(), {"cbam", "seaformer"}))
 def test_gradients_are_those_of_the_module_tree(name: str) -> None:
     torch.manual_seed(0)
     block, tree = sf.build(name, SHAPE[1], height=40, width=40), sf.build(name, SHAPE[1], height=40, width=40, lower=False)

@@ -16,6 +16,7 @@ from tests.invariants.export_checks import third_party_warnings
 from tests.networks.models import apart, built, images, outputs, step, tensors
 from tests.networks.small_net import SIZE, net
 from tests.networks.small_net import images as maps
+from tests.sampling import sampled
 
 replication = import_module("torch.nn.parallel.replicate")
 
@@ -53,7 +54,7 @@ def test_a_copy_is_another_network(name: str, at: str, options: dict[str, Any]) 
         again.load_state_dict(built(name).state_dict(), strict=True)  # and its keys are read by its own
 
 
-@EACH
+@pytest.mark.parametrize(("name", "at", "options"), sampled(NETWORKS, {"behind", "routed"}))
 def test_it_is_exported(name: str, at: str, options: dict[str, Any]) -> None:
     model = placed(name, at, options)
     with third_party_warnings():
@@ -64,7 +65,7 @@ def test_it_is_exported(name: str, at: str, options: dict[str, Any]) -> None:
     assert set(program.state_dict) == set(model.state_dict())
 
 
-@EACH
+@pytest.mark.parametrize(("name", "at", "options"), sampled(NETWORKS, {"before", "routed"}))
 def test_it_runs_in_bf16(name: str, at: str, options: dict[str, Any]) -> None:
     x, model = images(2), placed(name, at, options)
     with torch.autocast("cpu", torch.bfloat16):

@@ -340,6 +340,7 @@ def test_rows_of_a_process_that_breaks_off_are_kept() -> None:
         next(several)
 
 
+@pytest.mark.exhaustive
 def test_processes_measure_one_after_the_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--blocks", "senet", "--rounds", "1", "--seconds", "0", "--processes", "2", "--json", str(tmp_path / "rows.json")]
     assert speed.main(given) == 0
