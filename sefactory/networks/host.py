@@ -29,10 +29,8 @@ def host_config(source: Any, search: Iterable[str | Path] = ()) -> tuple[dict[st
     repository = ConfigRepository(search)
     if isinstance(source, Mapping):
         data, label = to_plain(source, ""), "host"
-    elif isinstance(source, Path):
-        data, label = copy.deepcopy(repository.read(source).data), source.name
     else:
-        path = repository.find(source, "host") if isinstance(source, str) else None
+        path = source if isinstance(source, Path) else repository.find(source, "host") if isinstance(source, str) else None
         if path is None:
             hint = did_you_mean(str(source), repository.list_names("host"))
             raise ConfigError([(short_repr(source), f"no host of this name{hint}")])

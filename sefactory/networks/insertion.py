@@ -63,7 +63,7 @@ def insert_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Tensor
     calls = trace(model, example)
     targets = [(path, spec) for spec in specs for path in _select(model, spec, calls)]
     _check_targets(model, [path for path, _ in targets])
-    prepared = [_prepare(model, path, spec, calls.get(path, CallRecord()), search) for path, spec in targets]
+    prepared = [_prepare(model, path, spec, calls.get(path, []), search) for path, spec in targets]
     before = model.state_dict(keep_vars=True)
     for child, place in prepared:
         attach_block(model, place.path, child, place.where)
@@ -74,13 +74,13 @@ def insert_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Tensor
     return Report(tuple(place for _, place in prepared), kept, new, missing)
 
 
-def _select(model: nn.Module, spec: InsertionSpec, calls: Mapping[str, CallRecord]) -> list[str]:
+def _select(model: nn.Module, spec: InsertionSpec, calls: Mapping[str, Sequence[CallRecord]]) -> list[str]:
     patterns = [spec.at] if isinstance(spec.at, str) else spec.at
     return [path for pattern in patterns for path in select(model, pattern, calls)]
 
 
 def _prepare(
-    model: nn.Module, path: str, spec: InsertionSpec, calls: CallRecord, search: Iterable[str | Path]
+    model: nn.Module, path: str, spec: InsertionSpec, calls: Sequence[CallRecord], search: Iterable[str | Path]
 ) -> tuple[Block | ResidualAdapter, Placement]:
     """The block for the module at a path, not attached yet, and its line of the report.
 
@@ -118,13 +118,13 @@ def _check_targets(model: nn.Module, paths: Sequence[str]) -> None:
         raise ConfigError(faults)
 
 
-def _block_shapes(path: str, calls: CallRecord, spec: InsertionSpec) -> tuple[Shape, Shape]:
+def _block_shapes(path: str, calls: Sequence[CallRecord], spec: InsertionSpec) -> tuple[Shape, Shape]:
     """The input shape of the block, and the output shape that the network needs."""
-    output = common_shape(path, calls.output_shapes, "output")
+    output = common_shape(path, [call.output_shape for call in calls], "output")
     if spec.where == "after":
         return output, output
-    shape = common_shape(path, calls.input_shapes, "input")
-    if spec.where == "replace" and spec.start == "own" and not all(calls.single_argument):
+    shape = common_shape(path, [call.input_shape for call in calls], "input")
+    if spec.where == "replace" and spec.start == "own" and not all(call.has_single_argument for call in calls):
         message = "is called with more than one argument, but a block takes one; start: identity keeps the module"
         raise ConfigError([(path, message)])
     return shape, shape if spec.where == "before" else output

@@ -23,7 +23,7 @@ def is_selector(at: Any) -> bool:
     return isinstance(patterns, list | tuple) and all(isinstance(item, str) and item for item in patterns) and bool(patterns)
 
 
-def select(model: nn.Module, pattern: str, calls: Mapping[str, CallRecord]) -> list[str]:
+def select(model: nn.Module, pattern: str, calls: Mapping[str, Sequence[CallRecord]]) -> list[str]:
     """The paths of the modules that a pattern selects, in the order of the network.
 
     A pattern is one of three: a path, in which `*` matches any part of a name and `**` any number of names
@@ -70,16 +70,15 @@ def _suggestions(pattern: str, modules: Mapping[str, nn.Module]) -> str:
     if CLASS_NAME.fullmatch(pattern):
         classes = sorted({type(module).__name__ for module in modules.values()})
         return f"class; there are {join_words(classes)}{did_you_mean(pattern, classes)}"
+    paths = list(modules)
     if "*" in pattern:  # suggestions are patterns too: `layer1.*.bn2`
-        paths = {".".join("*" if name.isdigit() else name for name in path.split(".")) for path in modules}
-    else:
-        paths = set(modules)
-    if close := get_close_matches(pattern, sorted(paths), n=MAX_SUGGESTIONS):
+        paths = [".".join("*" if name.isdigit() else name for name in path.split(".")) for path in paths]
+    if close := get_close_matches(pattern, sorted(set(paths)), n=MAX_SUGGESTIONS):
         return f"path; the nearest are {join_words(close)}"
     return f"path; its top-level modules are {join_words(path for path in modules if '.' not in path)}"
 
 
-def _stage_end(model: nn.Module, number: int, calls: Mapping[str, CallRecord], pattern: str) -> str:
+def _stage_end(model: nn.Module, number: int, calls: Mapping[str, Sequence[CallRecord]], pattern: str) -> str:
     """The last module of a stage, from timm's `feature_info`, or else from where the spatial size shrinks."""
     info = getattr(model, "feature_info", None)
     ends = [str(stage["module"]) for stage in info if stage.get("module")] if info else list(_traced_stage_ends(calls))
@@ -88,9 +87,9 @@ def _stage_end(model: nn.Module, number: int, calls: Mapping[str, CallRecord], p
     return ends[number if number < 0 else number - 1]
 
 
-def _traced_stage_ends(calls: Mapping[str, CallRecord]) -> Iterator[str]:
+def _traced_stage_ends(calls: Mapping[str, Sequence[CallRecord]]) -> Iterator[str]:
     """The last module of every spatial size, among the top-level modules and their children."""
-    outputs = [(path, call.output_shapes[-1]) for path, call in calls.items() if call.output_shapes and path.count(".") <= 1]
+    outputs = [(path, records[-1].output_shape) for path, records in calls.items() if path.count(".") <= 1]
     sizes = [(path, shape[2:]) for path, shape in outputs if shape and len(shape) == 4 and max(shape[2:]) > 1]
     top_level = [(path, size) for path, size in sizes if "." not in path]
     if len({size for _, size in top_level}) >= 3:  # else one top-level module holds the whole backbone

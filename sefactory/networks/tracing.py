@@ -1,10 +1,8 @@
 """Records the shapes of all modules of a network during one forward pass."""
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,19 +13,16 @@ from ..errors import ConfigError, join_words, short_repr
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class CallRecord:
-    """All calls of one module in one forward pass: the shape of the first argument and of the output of each call.
+class CallRecord(NamedTuple):
+    """One call of a module in a forward pass. A shape is None if the value is not a tensor."""
 
-    A shape is None if the value is not a tensor. `single_argument` is True for calls with exactly one argument.
-    """
-
-    input_shapes: list[Shape | None] = field(default_factory=list)
-    single_argument: list[bool] = field(default_factory=list)
-    output_shapes: list[Shape | None] = field(default_factory=list)
+    input_shape: Shape | None
+    """Of the first argument."""
+    has_single_argument: bool
+    output_shape: Shape | None
 
 
-def trace(model: nn.Module, example: Tensor) -> dict[str, CallRecord]:
+def trace(model: nn.Module, example: Tensor) -> dict[str, list[CallRecord]]:
     """The calls of every module in one forward pass in eval mode, in the order of their outputs. The model is not changed.
 
     Runs on the meta device; if the network cannot, on its own device. Raises ConfigError if that fails too.
@@ -43,14 +38,13 @@ def trace(model: nn.Module, example: Tensor) -> dict[str, CallRecord]:
         raise ConfigError([("input_size", f"the network does not run on {tuple(example.shape)}: {text}")]) from None
 
 
-def _record_calls(model: nn.Module, run: Callable[[], Any]) -> dict[str, CallRecord]:
+def _record_calls(model: nn.Module, run: Callable[[], Any]) -> dict[str, list[CallRecord]]:
     """The calls of every module during `run`, by the path of the module."""
-    records = defaultdict[str, CallRecord](CallRecord)
+    records: dict[str, list[CallRecord]] = {}
 
     def record(path: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        records[path].single_argument.append(len(args) + len(kwargs) == 1)
-        records[path].input_shapes.append(_shape(args[0] if args else None))
-        records[path].output_shapes.append(_shape(output))
+        call = CallRecord(_shape(args[0] if args else None), len(args) + len(kwargs) == 1, _shape(output))
+        records.setdefault(path, []).append(call)
 
     hooks = [module.register_forward_hook(partial(record, path), with_kwargs=True) for path, module in model.named_modules()]
     try:
@@ -59,7 +53,7 @@ def _record_calls(model: nn.Module, run: Callable[[], Any]) -> dict[str, CallRec
     finally:
         for hook in hooks:
             hook.remove()
-    return dict(records)
+    return records
 
 
 def _shape(value: Any) -> Shape | None:

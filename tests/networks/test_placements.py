@@ -10,6 +10,8 @@ from torch import nn
 
 import sefactory as sf
 from sefactory.config.repository import SHIPPED
+from sefactory.networks.host import host_config
+from sefactory.networks.zoo import create_network
 from tests.networks.models import apart, images, outputs, settled
 
 # Parameters of the whole network; places.
@@ -71,7 +73,7 @@ def test_another_bottleneck_is_another_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["danet_resnet50", "seaformer_mobilenet_v2"])
 def test_a_placement_of_our_own_starts_as_the_network_itself(name: str) -> None:
     torch.manual_seed(0)
-    model = settled(sf.networks.zoo.create_network(sf.networks.host.host_config(name)[0]["host"]))
+    model = settled(create_network(host_config(name)[0]["host"]))
     x = images(2)
     before = outputs(model, x)
     report = sf.place(model, name)
