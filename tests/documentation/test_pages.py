@@ -120,6 +120,14 @@ def test_the_error_that_the_readme_quotes_is_raised() -> None:
     assert f"`{caught.value}`" in _text("README.md")
 
 
+def test_the_speed_that_the_readme_quotes_is_measured() -> None:
+    quoted = re.search(r"run (\S+) and train (\S+) times as fast", " ".join(_text("README.md").split()))
+    assert quoted
+    table = _text("docs/speed.md").split("## On AMD EPYC")[1]
+    means = [re.search(rf"\| {row} \| \*\*(\S+)\*\* \|", table) for row in ("Forward", "Training")]
+    assert [mean[1] for mean in means if mean] == list(quoted.groups())
+
+
 def test_the_readme_is_short() -> None:
     assert len(_text("README.md").splitlines()) < 200
     assert len(_text("docs/architecture.md").splitlines()) < 150
