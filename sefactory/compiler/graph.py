@@ -1,4 +1,4 @@
-"""What a block computes, as a graph: values that rest on other values. The rules rewrite it, and steps run it."""
+"""What a block computes, as a graph of nodes. The tracer builds it, the passes rewrite it, codegen makes a program of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,47 +9,47 @@ from ..shapes import Sizes
 from .ir import ConvOp, LinearOp, Op
 
 
-@dataclass(eq=False, slots=True)  # never changed; a frozen one takes three times as long to make
+@dataclass(eq=False, slots=True)  # never changed; a frozen dataclass takes three times as long to create
 class Node:
-    """What an operation makes of other values: its sizes, and the path of the node that it comes from."""
+    """The result of one operation on other nodes: its sizes, and the path of the module that it comes from."""
 
     op: Op
     inputs: tuple["Node", ...]
     sizes: Sizes
-    place: str = ""
+    source_path: str = ""
 
-    def resting_on(self, inputs: Sequence["Node"]) -> "Node":
-        """The same of other values."""
+    def with_inputs(self, inputs: Sequence["Node"]) -> "Node":
+        """The same operation on other inputs."""
         same = all(map(is_, inputs, self.inputs))
-        return self if same else Node(self.op, tuple(inputs), self.sizes, self.place)
+        return self if same else Node(self.op, tuple(inputs), self.sizes, self.source_path)
 
 
 def topological_order(root: Node) -> list[Node]:
-    """Every value below a root once, each behind those that it rests on."""
+    """Every node that a root depends on, once, each after its inputs."""
     found: dict[int, Node] = {}
     stack = [root]
     while stack:
-        value = stack[-1]
-        if left := [other for other in value.inputs if id(other) not in found]:
-            stack += reversed(left)
+        node = stack[-1]
+        if missing := [other for other in node.inputs if id(other) not in found]:
+            stack += reversed(missing)
         else:
-            found[id(value)] = value
+            found[id(node)] = node
             stack.pop()
             while stack and id(stack[-1]) in found:
                 stack.pop()
     return list(found.values())
 
 
-def user_counts(values: Sequence[Node]) -> dict[int, int]:
-    """How many values rest on each, by its id; the last one is used once, from outside."""
-    count = {id(values[-1]): 1}
-    for value in values:
-        for other in value.inputs:
+def user_counts(nodes: Sequence[Node]) -> dict[int, int]:
+    """How many nodes use each node, by its id. The last one, the result, has one user outside."""
+    count = {id(nodes[-1]): 1}
+    for node in nodes:
+        for other in node.inputs:
             count[id(other)] = count.get(id(other), 0) + 1
     return count
 
 
 def eval_norms(root: Node) -> list[BatchNorm]:
-    """The norms that the graph takes to be in eval mode."""
-    found = (value.op for value in topological_order(root))
+    """The norms that the graph assumes to be in eval mode."""
+    found = (node.op for node in topological_order(root))
     return [op.norm for op in found if isinstance(op, LinearOp | ConvOp) and op.norm is not None]

@@ -1,6 +1,6 @@
-"""What a value of the graph can be: each operation says what is computed, in the words of the grammar.
+"""The operations of the graph, the intermediate representation (IR) of the compiler.
 
-Those that hold weights name the module of the plain tree that owns them, and read them from there whenever they run.
+Operations with weights hold the module that owns them, and read the weights from it at every run.
 """
 
 from collections.abc import Callable
@@ -22,17 +22,17 @@ Combination = Literal["sum", "product", "max", "min", "difference", "quotient"]
 
 @dataclass(frozen=True)
 class Op:
-    """What is computed from the inputs of a value."""
+    """What a node computes from its inputs."""
 
 
 @dataclass(frozen=True)
 class Source(Op):
-    """The map that comes in."""
+    """The input of the block."""
 
 
 @dataclass(frozen=True)
 class OpaqueCall(Op):
-    """The module of the plain tree, or a function of it, on x_BSCHW: what no rule speaks of."""
+    """A module of the tree, or a function, of x_BSCHW. No rewrite rule looks into it."""
 
     call: Callable[..., Tensor]
 
@@ -47,7 +47,7 @@ class Reduce(Op):
 
 @dataclass(frozen=True)
 class Variance(Op):
-    """The variance over some axes, or the square root of it and eps."""
+    """The variance over some axes, or sqrt(variance + eps)."""
 
     over: str
     root: bool
@@ -57,33 +57,26 @@ class Variance(Op):
 
 @dataclass(frozen=True)
 class WeightedPool(Op):
-    """Weighted means of the positions, the weights a softmax of W x + b over them; side by side on S."""
+    """Weighted means of the positions, side by side on S. The weights are softmax(W x + b) over the positions."""
 
     cluster: Cluster
 
 
 @dataclass(frozen=True)
-class Project(Op):
-    """W x + b over all positions together."""
-
-    linear: Linear
-
-
-@dataclass(frozen=True)
 class Stack(Op):
-    """The inputs side by side on S; those of one pool name it."""
+    """The inputs side by side on S. Statistics of one pooling module name it."""
 
     pool: Pool | None = None
 
 
 @dataclass(frozen=True)
 class Concat(Op):
-    """The inputs end to end on C."""
+    """The inputs concatenated on C."""
 
 
 @dataclass(frozen=True)
 class Elementwise(Op):
-    """The inputs put together element by element, axes of size 1 stretched."""
+    """The inputs combined element by element, axes of size 1 broadcast."""
 
     kind: Combination
 
@@ -105,7 +98,7 @@ class LearnedScale(Op):
 
 @dataclass(frozen=True)
 class LinearOp(Op):
-    """W x + times b over C, then the norm, which is fixed."""
+    """W x + times b over C, then the norm in eval mode."""
 
     linear: Linear
     times: int = 1
@@ -114,7 +107,7 @@ class LinearOp(Op):
 
 @dataclass(frozen=True)
 class ConvOp(Op):
-    """A convolution, or the sum of several whose windows lie in the middle of the first; then the norm, which is fixed."""
+    """A convolution, then the norm in eval mode. The kernels of `others` are added to the centre of its kernel."""
 
     conv: Conv
     norm: BatchNorm | None = None
@@ -123,7 +116,7 @@ class ConvOp(Op):
 
 @dataclass(frozen=True)
 class ConvMean(Op):
-    """The mean, or the sum, of a window over all of its places."""
+    """The mean, or the sum, of a convolution over all its positions."""
 
     window: ConvOp
     by: Literal["mean", "sum"]
@@ -131,14 +124,14 @@ class ConvMean(Op):
 
 @dataclass(frozen=True)
 class AvgPool(Op):
-    """Means over windows that overlap."""
+    """Means over overlapping windows."""
 
     window: LocalPool
 
 
 @dataclass(frozen=True)
 class NearestUpsample(Op):
-    """The first input on the grid of the second along some axes, nearest."""
+    """The first input, resampled (nearest) to the size of the second along some axes."""
 
     axes: str
 
@@ -159,7 +152,7 @@ class Pointwise(Op):
 
 @dataclass(frozen=True)
 class Softmax(Op):
-    """Weights that sum to one over one axis."""
+    """Softmax over one axis."""
 
     over: str
 
@@ -175,14 +168,14 @@ class Slice(Op):
 
 @dataclass(frozen=True)
 class ChannelSplit(Op):
-    """C cut into parts that lie on S."""
+    """The channels in equal parts, which are stacked on S."""
 
     parts: int
 
 
 @dataclass(frozen=True)
 class Attend(Op):
-    """gain * attention(linear x) + identity * x + residual; x and, where there is one, the residual are the inputs."""
+    """gain * attention(linear x) + identity * x + residual. The inputs are x and, if there is one, the residual."""
 
     attention: Attention
     linear: Linear | None = None
@@ -192,9 +185,9 @@ class Attend(Op):
 
 @dataclass(frozen=True)
 class AttendParts(Op):
-    """Attention among the channels of each head; the inputs are q, k, v, then factors of q or of k, one for each channel.
+    """Attention among the channels of each head. The inputs are q, k, v, then factors of q or of k, one for each channel.
 
-    `onto` says of each factor whose it is, 0 for q and 1 for k, and how it goes onto the scores. A gain has one for each head.
+    `onto` has an entry for each factor: 0 for q or 1 for k, and how it is combined with the scores. A gain has one value a head.
     """
 
     attention: Attention
@@ -224,16 +217,16 @@ class WeightedSum(Op):
 
 @dataclass(frozen=True)
 class Select(Op):
-    """a s + b (1 - s); the inputs are a, b, s."""
+    """b + s (a - b); the inputs are a, b, s."""
 
 
 @dataclass(frozen=True)
 class ConcatPositions(Op):
-    """The positions of all inputs, one after the other."""
+    """The positions of all inputs, concatenated on one axis."""
 
 
 @dataclass(frozen=True)
 class SplitPositions(Op):
-    """The positions of the n-th input of a join again; the inputs are what is split, and the branches that were joined."""
+    """The positions of the n-th input of a ConcatPositions. The inputs are the concatenation and the branches."""
 
     index: int

@@ -16,7 +16,7 @@ from .codegen.emitter import program
 from .codegen.layout import non_unit_axes
 from .codegen.program import Program
 from .graph import Node, eval_norms, topological_order, user_counts
-from .passes import ALWAYS, EVALUATED, ON_ACCELERATORS
+from .passes import ANY_MODE, EVAL_MODE, ON_ACCELERATORS
 from .passes.rewrite import Rewrite, Rules
 from .tracer import trace
 
@@ -38,11 +38,11 @@ def _once(root: Node, rules: Rules, notes: list[Rewrite]) -> Node:
     used = user_counts(values)
     made: dict[int, Node] = {}
     for value in values:
-        new = value.resting_on([made[id(other)] for other in value.inputs]) if value.inputs else value
+        new = value.with_inputs([made[id(other)] for other in value.inputs]) if value.inputs else value
         for rule in rules.get(type(new.op), ()):
             found = rule(new, used)
             if found is not None:
-                notes.append(Rewrite(value.place, rule.__name__, str(rule.__doc__).partition("\n")[0]))
+                notes.append(Rewrite(value.source_path, rule.__name__, str(rule.__doc__).partition("\n")[0]))
                 new = found
                 break  # what it has become is looked at in the next pass
         used[id(new)] = used[id(value)]
@@ -199,12 +199,12 @@ class CompiledBlock:
     def _write(self) -> None:
         """Writes the programs. Threads that do so at once write the same, and put each program there whole."""
         evaluates = self._evaluates
-        graph = rewritten(trace(self._node, self._sizes), ALWAYS, [])
+        graph = rewritten(trace(self._node, self._sizes), ANY_MODE, [])
         self._always = always = program(graph, self._frozen)
         self._norms = [module for module in self._node.modules() if isinstance(module, BatchNorm)]
         self._elsewhere = {}
         if evaluates:
-            evaluated = rewritten(graph, EVALUATED, [])
+            evaluated = rewritten(graph, EVAL_MODE, [])
             self._fixed = eval_norms(evaluated)
             self._evaluated = always if evaluated is graph else program(evaluated, self._frozen)
         self._behind = evaluates != self._evaluates or not settled(self._node)
@@ -214,15 +214,15 @@ class CompiledBlock:
         constant_norms = not torch.is_grad_enabled() and not any(norm.training for norm in self._norms)
         if constant_norms not in self._elsewhere:
             graph = rewritten(trace(self._node, self._sizes), ON_ACCELERATORS, [])
-            graph = rewritten(graph, EVALUATED, []) if constant_norms else graph
+            graph = rewritten(graph, EVAL_MODE, []) if constant_norms else graph
             self._elsewhere[constant_norms] = program(graph, self._frozen)
         return self._elsewhere[constant_norms](x)
 
     def _read(self) -> tuple[Node, list[Rewrite]]:
         """What is computed in eval mode by the tree as it is, and what the rules did for it."""
         notes: list[Rewrite] = []
-        graph = rewritten(trace(self._node, self._sizes), ALWAYS, notes)
-        return rewritten(graph, EVALUATED, notes), notes
+        graph = rewritten(trace(self._node, self._sizes), ANY_MODE, notes)
+        return rewritten(graph, EVAL_MODE, notes), notes
 
     @property
     def rewrites(self) -> tuple[Rewrite, ...]:

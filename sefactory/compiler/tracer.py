@@ -1,4 +1,4 @@
-"""From the plain tree to the graph: what each module computes, said in the operations that the rules know."""
+"""Builds the graph of a block from its module tree: each module becomes operations of the IR."""
 
 from collections.abc import Callable
 from functools import partial
@@ -29,7 +29,7 @@ from ..shapes import Sizes
 from . import ir as ops
 from .graph import Node
 
-NAMES: dict[type[nn.Module], str] = {
+POINTWISE_NAMES: dict[type[nn.Module], str] = {
     nn.Sigmoid: "sigmoid",
     nn.Hardsigmoid: "hardsigmoid",
     nn.Tanh: "tanh",
@@ -40,7 +40,7 @@ NAMES: dict[type[nn.Module], str] = {
     nn.Hardswish: "hardswish",
     nn.Softplus: "softplus",
 }
-FUSED: dict[str, ops.Combination] = {
+FUSE_OPS: dict[str, ops.Combination] = {
     "sum": "sum",
     "mean": "sum",
     "product": "product",
@@ -48,100 +48,107 @@ FUSED: dict[str, ops.Combination] = {
     "min": "min",
     "difference": "difference",
 }
-APPLIED: dict[str, ops.Combination] = {"add": "sum", "subtract": "difference", "divide": "quotient"}
+APPLY_OPS: dict[str, ops.Combination] = {"add": "sum", "subtract": "difference", "divide": "quotient"}
 
 
 def trace(node: nn.Module, sizes: Sizes) -> Node:
-    """The graph of a plain tree for the sizes of its map."""
-    return _node(node, Node(ops.Source(), (), sizes), "")
+    """The graph of a module tree for the sizes of its input."""
+    return _trace_module(node, Node(ops.Source(), (), sizes), "")
 
 
-def _node(module: nn.Module, x: Node, place: str) -> Node:
-    make = CAPTURES.get(type(module), _plain)
-    return make(module, x, place)
+def _trace_module(module: nn.Module, x: Node, path: str) -> Node:
+    return TRACERS.get(type(module), _trace_opaque)(module, x, path)
 
 
-def _at(place: str, name: str) -> str:
-    return f"{place}.{name}" if place else name
+def _join_path(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
-def _steps(module: nn.Module, x: Node, place: str) -> Node:
+def _trace_sequence(module: nn.Module, x: Node, path: str) -> Node:
     for name, step in module.named_children():
-        x = _node(step, x, _at(place, name))
+        x = _trace_module(step, x, _join_path(path, name))
     return x
 
 
-def _series(module: Series, x: Node, place: str) -> Node:
-    return _steps(module.series, x, _at(place, "series"))
+def _trace_series(module: Series, x: Node, path: str) -> Node:
+    return _trace_sequence(module.series, x, _join_path(path, "series"))
 
 
-def _plain(module: nn.Module, x: Node, place: str) -> Node:
-    return Node(ops.OpaqueCall(module), (x,), getattr(module, "sizes", x.sizes), place)
+def _trace_opaque(module: nn.Module, x: Node, path: str) -> Node:
+    """A module that no rewrite rule knows, as one call."""
+    return Node(ops.OpaqueCall(module), (x,), getattr(module, "sizes", x.sizes), path)
 
 
-def _unit(module: Unit, x: Node, place: str) -> Node:
+def _trace_unit(module: Unit, x: Node, path: str) -> Node:
+    """apply(x, gate(excite(squeeze(x)))), the gate upsampled where it is coarser than x."""
     gate = x
     for slot in ("squeeze", "excite", "gate"):
-        gate = _steps(getattr(module, slot), gate, _at(place, slot))
+        gate = _trace_sequence(getattr(module, slot), gate, _join_path(path, slot))
     if module.upsample_axes:
         sizes = gate.sizes.replace({axis: x.sizes[axis] for axis in module.upsample_axes})
-        gate = Node(ops.NearestUpsample(module.upsample_axes), (gate, x), sizes, place)
+        gate = Node(ops.NearestUpsample(module.upsample_axes), (gate, x), sizes, path)
     if module.apply_mode == "multiply":
-        return Node(ops.Gate(), (x, gate), x.sizes, place)
-    if module.apply_mode in APPLIED:
-        return Node(ops.Elementwise(APPLIED[module.apply_mode]), (x, gate), x.sizes, place)
-    return Node(ops.OpaqueCall(APPLIES[module.apply_mode]), (x, gate), x.sizes, place)
+        return Node(ops.Gate(), (x, gate), x.sizes, path)
+    if module.apply_mode in APPLY_OPS:
+        return Node(ops.Elementwise(APPLY_OPS[module.apply_mode]), (x, gate), x.sizes, path)
+    return Node(ops.OpaqueCall(APPLIES[module.apply_mode]), (x, gate), x.sizes, path)
 
 
-def _parallel(module: Parallel, x: Node, place: str) -> Node:
-    ends = {name: _node(branch, x, f"{_at(place, 'parallel')}.{name}") for name, branch in module.parallel.named_children()}
+def _trace_parallel(module: Parallel, x: Node, path: str) -> Node:
+    """The branches, their shared trunk, the heads of the branches, and how they are fused."""
+    branches = {
+        name: _trace_module(branch, x, f"{_join_path(path, 'parallel')}.{name}")
+        for name, branch in module.parallel.named_children()
+    }
     if module.shared is not None:
-        ends = _through_trunk(module.shared, ends, place)
+        branches = _trace_shared_trunk(module.shared, branches, path)
     if module.own is not None:
         for name, step in module.own.named_children():
-            ends[name] = _node(step, ends[name], f"{_at(place, 'own')}.{name}")
-    return _fused(module.fuse, tuple(ends.values()), place)
+            branches[name] = _trace_module(step, branches[name], f"{_join_path(path, 'own')}.{name}")
+    return _fuse_branches(module.fuse, tuple(branches.values()), path)
 
 
-def _fused(fuse: str, ends: tuple[Node, ...], place: str) -> Node:
-    sizes = fused_sizes(fuse, [end.sizes for end in ends])
-    if len(ends) == 1:
-        return ends[0]
-    if fuse in FUSED:
-        y = Node(ops.Elementwise(FUSED[fuse]), ends, sizes, place)
-        return Node(ops.ScalarAffine(1 / len(ends)), (y,), sizes, place) if fuse == "mean" else y
+def _fuse_branches(fuse: str, branches: tuple[Node, ...], path: str) -> Node:
+    """The branches of a parallel node, combined by its fuse."""
+    sizes = fused_sizes(fuse, [branch.sizes for branch in branches])
+    if len(branches) == 1:
+        return branches[0]
+    if fuse in FUSE_OPS:
+        y = Node(ops.Elementwise(FUSE_OPS[fuse]), branches, sizes, path)
+        return Node(ops.ScalarAffine(1 / len(branches)), (y,), sizes, path) if fuse == "mean" else y
     along = FUSE_AXIS.get(fuse, "")
-    if along and all(end.sizes.replace({along: 1}) == ends[0].sizes.replace({along: 1}) for end in ends):
-        return Node(ops.Stack() if along == "S" else ops.Concat(), ends, sizes, place)
-    return Node(ops.OpaqueCall(_listed(FUSES[fuse])), ends, sizes, place)
+    if along and all(branch.sizes.replace({along: 1}) == branches[0].sizes.replace({along: 1}) for branch in branches):
+        return Node(ops.Stack() if along == "S" else ops.Concat(), branches, sizes, path)
+    return Node(ops.OpaqueCall(_call_with_list(FUSES[fuse])), branches, sizes, path)
 
 
-def _listed(fuse: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _call_with_list(fuse: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda *maps: fuse(maps)
 
 
-def _through_trunk(shared: Sequential, ends: dict[str, Node], place: str) -> dict[str, Node]:
-    branches = tuple(ends.values())
-    seen = shared_trunk_sizes([end.sizes for end in branches])
-    trunk = _steps(shared, Node(ops.ConcatPositions(), branches, seen, place), _at(place, "shared"))
-    left = [end.sizes.replace({axis: trunk.sizes[axis] for axis in "SC"}) for end in branches]
+def _trace_shared_trunk(shared: Sequential, branches: dict[str, Node], path: str) -> dict[str, Node]:
+    """The branches after their shared trunk, which sees the positions of all of them at once."""
+    inputs = tuple(branches.values())
+    joined = shared_trunk_sizes([branch.sizes for branch in inputs])
+    trunk = _trace_sequence(shared, Node(ops.ConcatPositions(), inputs, joined, path), _join_path(path, "shared"))
+    outputs = [branch.sizes.replace({axis: trunk.sizes[axis] for axis in "SC"}) for branch in inputs]
     return {
-        name: Node(ops.SplitPositions(i), (trunk, *branches), sizes, place)
-        for i, (name, sizes) in enumerate(zip(ends, left, strict=True))
+        name: Node(ops.SplitPositions(i), (trunk, *inputs), sizes, path)
+        for i, (name, sizes) in enumerate(zip(branches, outputs, strict=True))
     }
 
 
 # ---- Operators ------------------------------------------------------------------------------------------------------
 
 
-def _pool(module: Pool, x: Node, place: str) -> Node:
+def _trace_pool(module: Pool, x: Node, path: str) -> Node:
     over = x.sizes.axes_of(module.dims)
     one = x.sizes.replace(dict.fromkeys(over, 1))
-    found = tuple(Node(_statistic(module, name, over), (x,), one, place) for name in module.by)
-    return found[0] if len(found) == 1 else Node(ops.Stack(module), found, module.sizes, place)
+    found = tuple(Node(_statistic_op(module, name, over), (x,), one, path) for name in module.by)
+    return found[0] if len(found) == 1 else Node(ops.Stack(module), found, module.sizes, path)
 
 
-def _statistic(module: Pool, name: str, over: str) -> ops.Op:
+def _statistic_op(module: Pool, name: str, over: str) -> ops.Op:
     if name in ("mean", "max", "min", "sum"):
         return ops.Reduce(over, name)  # type: ignore[arg-type]
     if name in ("std", "var"):
@@ -149,97 +156,101 @@ def _statistic(module: Pool, name: str, over: str) -> ops.Op:
     return ops.OpaqueCall(partial(module.statistic, name))
 
 
-def _cluster(module: Cluster, x: Node, place: str) -> Node:
+def _trace_cluster(module: Cluster, x: Node, path: str) -> Node:
     if module.hard or module.rounds:
-        return _plain(module, x, place)
-    return Node(ops.WeightedPool(module), (x,), module.sizes, place)
+        return _trace_opaque(module, x, path)
+    return Node(ops.WeightedPool(module), (x,), module.sizes, path)
 
 
-def _pooling(module: LocalPool, x: Node, place: str) -> Node:
+def _trace_local_pool(module: LocalPool, x: Node, path: str) -> Node:
+    """Means over overlapping windows; others are opaque."""
     overlapping = module.by == "mean" and all(kernel != stride for kernel, stride in module.windows if stride > 1)
-    return Node(ops.AvgPool(module), (x,), module.sizes, place) if overlapping else _plain(module, x, place)
+    return Node(ops.AvgPool(module), (x,), module.sizes, path) if overlapping else _trace_opaque(module, x, path)
 
 
-def _linear(module: Linear, x: Node, place: str) -> Node:
+def _trace_linear(module: Linear, x: Node, path: str) -> Node:
+    """W x + b over C; over other axes it is opaque."""
     over_channels = module.mix == "C" and not module.each
-    return Node(ops.LinearOp(module), (x,), module.sizes, place) if over_channels else _plain(module, x, place)
+    return Node(ops.LinearOp(module), (x,), module.sizes, path) if over_channels else _trace_opaque(module, x, path)
 
 
-def _conv(module: Conv, x: Node, place: str) -> Node:
-    return Node(ops.ConvOp(module), (x,), module.sizes, place) if module.mode == "zeros" else _plain(module, x, place)
+def _trace_conv(module: Conv, x: Node, path: str) -> Node:
+    return Node(ops.ConvOp(module), (x,), module.sizes, path) if module.mode == "zeros" else _trace_opaque(module, x, path)
 
 
-def _scales(module: MultiScale, x: Node, place: str) -> Node:
+def _trace_multi_scale(module: MultiScale, x: Node, path: str) -> Node:
     if module.fuse == "concat":
-        return _plain(module, x, place)
-    ends = tuple(_node(conv, x, _at(place, name)) for name, conv in module.named_children())
-    return _fused(module.fuse, ends, place)
+        return _trace_opaque(module, x, path)
+    branches = tuple(_trace_module(conv, x, _join_path(path, name)) for name, conv in module.named_children())
+    return _fuse_branches(module.fuse, branches, path)
 
 
-def _attention(module: Attention, x: Node, place: str) -> Node:
-    return Node(ops.Attend(module), (x,), module.sizes, place)
+def _trace_attention(module: Attention, x: Node, path: str) -> Node:
+    return Node(ops.Attend(module), (x,), module.sizes, path)
 
 
-def _norm(module: BatchNorm, x: Node, place: str) -> Node:
-    return Node(ops.Norm(module), (x,), x.sizes, place)
+def _trace_norm(module: BatchNorm, x: Node, path: str) -> Node:
+    return Node(ops.Norm(module), (x,), x.sizes, path)
 
 
-def _pointwise(module: nn.Module, x: Node, place: str) -> Node:
-    return Node(ops.Pointwise(NAMES[type(module)]), (x,), x.sizes, place)
+def _trace_pointwise(module: nn.Module, x: Node, path: str) -> Node:
+    return Node(ops.Pointwise(POINTWISE_NAMES[type(module)]), (x,), x.sizes, path)
 
 
-def _elementwise(module: Elementwise, x: Node, place: str) -> Node:
-    return Node(ops.Pointwise(module.name), (x,), x.sizes, place)
+def _trace_elementwise(module: Elementwise, x: Node, path: str) -> Node:
+    return Node(ops.Pointwise(module.name), (x,), x.sizes, path)
 
 
-def _identity(module: nn.Identity, x: Node, place: str) -> Node:
+def _trace_identity(module: nn.Identity, x: Node, path: str) -> Node:
     return x
 
 
-def _softmax(module: SoftmaxModule, x: Node, place: str) -> Node:
+def _trace_softmax(module: SoftmaxModule, x: Node, path: str) -> Node:
     if len(module.dims) > 1:
-        return _plain(module, x, place)
-    return Node(ops.Softmax(x.sizes.axes_of(module.dims)), (x,), x.sizes, place)
+        return _trace_opaque(module, x, path)
+    return Node(ops.Softmax(x.sizes.axes_of(module.dims)), (x,), x.sizes, path)
 
 
-def _gain(module: Gain, x: Node, place: str) -> Node:
+def _trace_gain(module: Gain, x: Node, path: str) -> Node:
     plain = module.each or module.bias is not None
-    return _plain(module, x, place) if plain else Node(ops.LearnedScale(module), (x,), x.sizes, place)
+    return _trace_opaque(module, x, path) if plain else Node(ops.LearnedScale(module), (x,), x.sizes, path)
 
 
-def _affine(module: Affine, x: Node, place: str) -> Node:
-    return Node(ops.ScalarAffine(module.scale, module.shift), (x,), x.sizes, place)
+def _trace_affine(module: Affine, x: Node, path: str) -> Node:
+    return Node(ops.ScalarAffine(module.scale, module.shift), (x,), x.sizes, path)
 
 
-def _slice(module: Slice, x: Node, place: str) -> Node:
+def _trace_slice(module: Slice, x: Node, path: str) -> Node:
     axis = x.sizes.axes[module.dim - 1]
-    return Node(ops.Slice(axis, module.start, module.length), (x,), module.sizes, place)
+    return Node(ops.Slice(axis, module.start, module.length), (x,), module.sizes, path)
 
 
-def _cut(module: Stack, x: Node, place: str) -> Node:
-    return Node(ops.ChannelSplit(module.parts), (x,), module.sizes, place) if module.groups == 1 else _plain(module, x, place)
+def _trace_stack(module: Stack, x: Node, path: str) -> Node:
+    return (
+        Node(ops.ChannelSplit(module.parts), (x,), module.sizes, path) if module.groups == 1 else _trace_opaque(module, x, path)
+    )
 
 
-CAPTURES: dict[type[nn.Module], Callable[[Any, Node, str], Node]] = {
-    Sequential: _steps,
-    nn.Sequential: _steps,
-    Series: _series,
-    Unit: _unit,
-    Parallel: _parallel,
-    Pool: _pool,
-    Cluster: _cluster,
-    LocalPool: _pooling,
-    Linear: _linear,
-    Conv: _conv,
-    MultiScale: _scales,
-    Attention: _attention,
-    BatchNorm: _norm,
-    Elementwise: _elementwise,
-    nn.Identity: _identity,
-    SoftmaxModule: _softmax,
-    Gain: _gain,
-    Affine: _affine,
-    Slice: _slice,
-    Stack: _cut,
-    **dict.fromkeys(NAMES, _pointwise),
+TRACERS: dict[type[nn.Module], Callable[[Any, Node, str], Node]] = {
+    Sequential: _trace_sequence,
+    nn.Sequential: _trace_sequence,
+    Series: _trace_series,
+    Unit: _trace_unit,
+    Parallel: _trace_parallel,
+    Pool: _trace_pool,
+    Cluster: _trace_cluster,
+    LocalPool: _trace_local_pool,
+    Linear: _trace_linear,
+    Conv: _trace_conv,
+    MultiScale: _trace_multi_scale,
+    Attention: _trace_attention,
+    BatchNorm: _trace_norm,
+    Elementwise: _trace_elementwise,
+    nn.Identity: _trace_identity,
+    SoftmaxModule: _trace_softmax,
+    Gain: _trace_gain,
+    Affine: _trace_affine,
+    Slice: _trace_slice,
+    Stack: _trace_stack,
+    **dict.fromkeys(POINTWISE_NAMES, _trace_pointwise),
 }

@@ -7,7 +7,7 @@ import torch
 
 import sefactory as sf
 from sefactory.compiler.codegen import gated_reduction as units
-from sefactory.compiler.passes import ALWAYS, EVALUATED
+from sefactory.compiler.passes import ANY_MODE, EVAL_MODE
 from tests.compiler.comparison import compare, pair
 from tests.op_recorder import OpRecorder
 from tests.sampling import sampled
@@ -55,52 +55,52 @@ CASES: dict[str, tuple[Any, Any]] = {
         {"squeeze": [{"pool": {"by": ["mean", "max"]}}], "excite": [*MLP, SUM_S]},
         {"squeeze": [{"pool": {"by": ["mean", "max"]}}], "excite": [*MLP, {"pool": {"over": "S", "by": "max"}}]},
     ),
-    "factor_map_out": (
+    "factor_out_map": (
         {"parallel": {"a": GATE, "b": {"squeeze": [{"pool": "C"}]}}, "fuse": "sum"},
         {"parallel": {"a": GATE, "b": ["relu", {"squeeze": [{"pool": "C"}]}]}, "fuse": "sum"},
     ),
-    "residual_into_gate": (
+    "fold_residual_into_gate": (
         {"parallel": {"a": GATE, "b": "identity"}, "fuse": "sum"},
         {"parallel": {"a": {"gate": ["sigmoid"]}, "b": "identity"}, "fuse": "sum"},
     ),
-    "scale_into_gate": (
+    "fold_scale_into_gate": (
         {"parallel": {"a": GATE, "b": {"squeeze": [{"pool": "C"}]}}, "fuse": "mean"},
         {"parallel": {"a": "relu", "b": "tanh"}, "fuse": "mean"},
     ),
-    "gates_one_by_one": ({"excite": [STRIPS]}, {"excite": [{**STRIPS, "fuse": "sum"}]}),
-    "gain_into_attention": (ATTEND, {"excite": [{"attention": {"factored": True}}], "gate": ["gain"]}),
-    "linear_into_attention": (ATTEND, {"excite": [{"linear": {"out": "2*4 + C"}}, "relu", {"attention": {"key": 4}}]}),
-    "residual_into_attention": (AMONG, {**AMONG, "apply": "multiply"}),
-    "residuals_together": (
+    "split_gate_product": ({"excite": [STRIPS]}, {"excite": [{**STRIPS, "fuse": "sum"}]}),
+    "fold_gain_into_attention": (ATTEND, {"excite": [{"attention": {"factored": True}}], "gate": ["gain"]}),
+    "fold_projection_into_attention": (ATTEND, {"excite": [{"linear": {"out": "2*4 + C"}}, "relu", {"attention": {"key": 4}}]}),
+    "fold_residual_into_attention": (AMONG, {**AMONG, "apply": "multiply"}),
+    "merge_residuals": (
         {"parallel": {"a": ATTEND, "b": AMONG}, "fuse": "sum"},
         {"parallel": {"a": ATTEND, "b": ["relu", AMONG]}, "fuse": "sum"},
     ),
-    "mean_of_window": (
+    "mean_before_conv": (
         [{"conv": {"stride": 2, "each": "C", "bias": True}}, "pool"],
         [{"conv": {"stride": 2, "each": "C", "bias": True}}, "relu", "pool"],
     ),
-    "windows_together": (
+    "merge_convs": (
         {"multiscale": {"kernels": [3, 7, 5], "along": "grid", "bias": True}},
         {"parallel": {"a": {"conv": 3}, "b": {"conv": {"kernel": 3, "dilation": 2}}}, "fuse": "sum"},
     ),
-    "parts_of_attention": (
+    "split_qkv": (
         [{"linear": "3*C"}, IN_HEADS],
         [{"linear": "3*C"}, {"attention": {**IN_HEADS["attention"], "factored": True}}],
     ),
-    "factor_behind_product": (
+    "move_factor_to_scores": (
         crossed([{**LENGTH, "apply": "divide"}], []),
         crossed([{"squeeze": [{"pool": "C"}], "gate": ["sigmoid"]}], []),
     ),
-    "gain_behind_product": (
+    "move_gain_to_scores": (
         crossed([{"stack": 2}, {"gain": {"each": "S"}}, "unstack"], []),
         crossed([{"stack": 4}, {"gain": {"each": "S"}}, "unstack"], []),
     ),
-    "part_of_concat": (
+    "slice_of_concat": (
         [HALVES, {"parallel": {"a": {"slice": {"stop": 6}}, "b": [{"slice": {"start": 8, "stop": 14}}]}, "fuse": "sum"}],
         [HALVES, {"parallel": {"a": {"slice": {"stop": 8}}, "b": [{"slice": {"start": 4, "stop": 12}}]}, "fuse": "sum"}],
     ),
-    "norm_into_linear": ([{"linear": 8}, "batch_norm"], [{"linear": 8}, "relu", "batch_norm"]),
-    "norm_into_window": ([{"conv": 3}, "batch_norm"], [{"conv": {"padding": "circular"}}, "batch_norm"]),
+    "fold_norm_into_linear": ([{"linear": 8}, "batch_norm"], [{"linear": 8}, "relu", "batch_norm"]),
+    "fold_norm_into_conv": ([{"conv": 3}, "batch_norm"], [{"conv": {"padding": "circular"}}, "batch_norm"]),
 }
 
 
@@ -110,7 +110,7 @@ def fired(block: sf.Block) -> list[str]:
 
 
 def test_every_rule_has_a_case() -> None:
-    assert set(CASES) == {rule.__name__ for rules in (ALWAYS, EVALUATED) for some in rules.values() for rule in some}
+    assert set(CASES) == {rule.__name__ for rules in (ANY_MODE, EVAL_MODE) for some in rules.values() for rule in some}
 
 
 @pytest.mark.parametrize("rule", CASES)
@@ -166,7 +166,7 @@ def test_gates_one_by_one_are_a_product_to_a_compiler_in_training(
     """By the factors that are multiplied one after the other: the gates alone, or the map by each."""
     monkeypatch.setattr(units, "fused", lambda: compiling)
     maps = []
-    block = sf.build(CASES["gates_one_by_one"][0], 16).eval()
+    block = sf.build(CASES["split_gate_product"][0], 16).eval()
     monkeypatch.setattr(torch, "mul", lambda a, b: maps.append(b.shape[2:]) or a * b)
     with torch.set_grad_enabled(training):
         assert block(torch.randn(2, 16, 9, 8)).shape == (2, 16, 9, 8)
@@ -191,7 +191,7 @@ def test_factors_of_q_and_of_k_go_onto_the_scores(temperature: str, apply: str, 
     steps, unit = TEMPERATURES[temperature], {**LENGTH, "apply": apply}
     for of_q, of_k in ([unit, *steps], [unit]), ([*steps, unit], []), ([unit], [*steps, unit, *steps]):
         lowered, plain = pair(crossed(of_q, of_k, **given), 16)
-        assert ("factor_behind_product" in fired(lowered)) == (given != {"similarity": "cosine"})  # which knows no lengths
+        assert ("move_factor_to_scores" in fired(lowered)) == (given != {"similarity": "cosine"})  # which knows no lengths
         for side in 6, 96:
             x = torch.randn(2, 16, side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
             assert compare(lowered, plain, x, 1e-11)
@@ -212,14 +212,14 @@ def test_a_wrong_rule_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     from sefactory.compiler import passes as rules
     from sefactory.compiler.passes import rewrite
 
-    def wrong(value: graph.Node, used: rewrite.Uses) -> graph.Node | None:
+    def wrong(node: graph.Node, users: rewrite.UserCounts) -> graph.Node | None:
         """mean = sum, which it is not."""
-        op = value.op
+        op = node.op
         if not isinstance(op, operations.Reduce) or op.by != "mean":
             return None
-        return graph.Node(operations.Reduce(op.over, "sum"), value.inputs, value.sizes, value.place)
+        return graph.Node(operations.Reduce(op.over, "sum"), node.inputs, node.sizes, node.source_path)
 
-    monkeypatch.setitem(rules.ALWAYS, operations.Reduce, (wrong,))  # type: ignore[arg-type]
+    monkeypatch.setitem(rules.ANY_MODE, operations.Reduce, (wrong,))  # type: ignore[arg-type]
     lowered, plain = pair(GATE, 16)
     with pytest.raises(AssertionError):
         compare(lowered, plain, torch.randn(2, 16, 5, 6, dtype=torch.float64))

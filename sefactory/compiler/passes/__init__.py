@@ -1,23 +1,24 @@
-"""The rules: each rewrites one place of the graph into what is equal and costs less. None of them knows a paper.
+"""Rewrite rules of the graph: a graph of `ir.py` comes in, an equal and cheaper graph goes out. They import codegen for layouts.
 
-A rule is given a value and tells what it becomes, or None. Its first line is the equation, the condition follows.
+A rule takes a node and the numbers of users, and returns the node that replaces it, or None. The first line of its
+docstring is its equation. No rule knows a paper.
 """
 
 from .. import ir as ops
 from .attention import (
-    factor_behind_product,
-    gain_behind_product,
-    gain_into_attention,
-    linear_into_attention,
-    parts_of_attention,
-    residual_into_attention,
-    residuals_together,
+    fold_gain_into_attention,
+    fold_projection_into_attention,
+    fold_residual_into_attention,
+    merge_residuals,
+    move_factor_to_scores,
+    move_gain_to_scores,
+    split_qkv,
 )
-from .gates import factor_map_out, gates_one_by_one, residual_into_gate, scale_into_gate
-from .linear import norm_into_linear, norm_into_window, windows_together
+from .gates import factor_out_map, fold_residual_into_gate, fold_scale_into_gate, split_gate_product
+from .linear import fold_norm_into_conv, fold_norm_into_linear, merge_convs
 from .reductions import (
+    mean_before_conv,
     mean_before_sum,
-    mean_of_window,
     reduce_without_concat,
     reduce_without_stack,
     select_by_softmax,
@@ -25,35 +26,35 @@ from .reductions import (
     sum_gated_stack,
 )
 from .rewrite import Rules
-from .slicing import part_of_concat
+from .slicing import slice_of_concat
 from .stacks import mean_of_stack_sum, reduce_single_use_stack, sum_weighted_stack
 
-ALWAYS: Rules = {
+ANY_MODE: Rules = {
     ops.Reduce: (
         reduce_without_stack,
         reduce_without_concat,
         sum_gated_stack,
         mean_before_sum,
         sum_before_linear,
-        mean_of_window,
+        mean_before_conv,
     ),
     ops.Elementwise: (
         select_by_softmax,
-        factor_map_out,
-        residual_into_gate,
-        residual_into_attention,
-        residuals_together,
-        windows_together,
+        factor_out_map,
+        fold_residual_into_gate,
+        fold_residual_into_attention,
+        merge_residuals,
+        merge_convs,
     ),
-    ops.ScalarAffine: (scale_into_gate,),
-    ops.Gate: (gates_one_by_one,),
-    ops.LearnedScale: (gain_into_attention,),
-    ops.Attend: (linear_into_attention, parts_of_attention),
-    ops.AttendParts: (factor_behind_product, gain_behind_product),
-    ops.Slice: (part_of_concat,),
+    ops.ScalarAffine: (fold_scale_into_gate,),
+    ops.Gate: (split_gate_product,),
+    ops.LearnedScale: (fold_gain_into_attention,),
+    ops.Attend: (fold_projection_into_attention, split_qkv),
+    ops.AttendParts: (move_factor_to_scores, move_gain_to_scores),
+    ops.Slice: (slice_of_concat,),
 }
 ON_ACCELERATORS: Rules = {
-    **ALWAYS,
+    **ANY_MODE,
     ops.Reduce: (
         sum_weighted_stack,
         mean_of_stack_sum,
@@ -61,9 +62,9 @@ ON_ACCELERATORS: Rules = {
         reduce_without_concat,
         mean_before_sum,
         sum_before_linear,
-        mean_of_window,
+        mean_before_conv,
     ),
 }
 """The same for devices other than the CPU."""
-EVALUATED: Rules = {ops.Norm: (norm_into_linear, norm_into_window)}
-"""In eval mode, where norms are constants."""
+EVAL_MODE: Rules = {ops.Norm: (fold_norm_into_linear, fold_norm_into_conv)}
+"""The rules for eval mode, where norms are constants."""

@@ -1,4 +1,4 @@
-"""Linear maps one after the other, or side by side, become one."""
+"""Rewrite rules that merge linear operations and fold norms into them."""
 
 from dataclasses import replace
 
@@ -7,50 +7,59 @@ from .. import ir as ops
 from ..codegen.convolution import window_layout
 from ..codegen.linear import norm_layout
 from ..graph import Node
-from .rewrite import Uses, alone
+from .rewrite import UserCounts, has_one_user
 
 
-def norm_into_linear(value: Node, used: Uses) -> Node | None:
-    """s (W x + b) + t = (s W) x + (s b + t), where the norm is fixed."""
-    (dense,) = value.inputs
-    if not isinstance(value.op, ops.Norm) or not isinstance(dense.op, ops.LinearOp):
+def fold_norm_into_linear(node: Node, users: UserCounts) -> Node | None:
+    """s (W x + b) + t = (s W) x + (s b + t)
+
+    The norm is in eval mode, so that s and t are constants.
+    """
+    (dense,) = node.inputs
+    if not isinstance(node.op, ops.Norm) or not isinstance(dense.op, ops.LinearOp):
         return None
-    if dense.op.norm is not None or not alone(dense, used):
+    if dense.op.norm is not None or not has_one_user(dense, users):
         return None
-    if value.op.norm.each != "C" or dense.sizes["S"] != 1 or len(dense.sizes.spatial_axes) != 2:
+    if node.op.norm.each != "C" or dense.sizes["S"] != 1 or len(dense.sizes.spatial_axes) != 2:
         return None
-    return replace(dense, op=replace(dense.op, norm=value.op.norm))
+    return replace(dense, op=replace(dense.op, norm=node.op.norm))
 
 
-def norm_into_window(value: Node, used: Uses) -> Node | None:
-    """s (w * x) + t = (s w) * x + t, where the norm is fixed."""
-    (window,) = value.inputs
-    if not isinstance(value.op, ops.Norm) or not isinstance(window.op, ops.ConvOp):
+def fold_norm_into_conv(node: Node, users: UserCounts) -> Node | None:
+    """s (w * x) + t = (s w) * x + t
+
+    The norm is in eval mode, so that s and t are constants.
+    """
+    (window,) = node.inputs
+    if not isinstance(node.op, ops.Norm) or not isinstance(window.op, ops.ConvOp):
         return None
     layout = window_layout(window.op, window.inputs[0].sizes)
-    if window.op.norm is not None or not layout or not alone(window, used):
+    if window.op.norm is not None or not layout or not has_one_user(window, users):
         return None
     made = (window.op.conv.mix or window.op.conv.each or layout[0]) + layout[1:]
-    if len(value.op.norm.each) != 1 or norm_layout(value.op.norm, made, window.sizes)[1:] != made[1:]:
+    if len(node.op.norm.each) != 1 or norm_layout(node.op.norm, made, window.sizes)[1:] != made[1:]:
         return None
-    return replace(window, op=replace(window.op, norm=value.op.norm))
+    return replace(window, op=replace(window.op, norm=node.op.norm))
 
 
-def windows_together(value: Node, used: Uses) -> Node | None:
-    """w_1 * x + w_2 * x + ... = (w_1 + w_2 + ...) * x, each in the middle of the widest."""
-    windows = [x.op for x in value.inputs if isinstance(x.op, ops.ConvOp)]
-    if value.op != ops.Elementwise("sum") or len(windows) < len(value.inputs) or len({x.inputs for x in value.inputs}) > 1:
+def merge_convs(node: Node, users: UserCounts) -> Node | None:
+    """w_1 * x + w_2 * x + ... = (w_1 + w_2 + ...) * x
+
+    The smaller kernels are padded to the largest one.
+    """
+    windows = [x.op for x in node.inputs if isinstance(x.op, ops.ConvOp)]
+    if node.op != ops.Elementwise("sum") or len(windows) < len(node.inputs) or len({x.inputs for x in node.inputs}) > 1:
         return None
-    if any(op.norm is not None or op.others for op in windows) or not all(alone(x, used) for x in value.inputs):
+    if any(op.norm is not None or op.others for op in windows) or not all(has_one_user(x, users) for x in node.inputs):
         return None
     first, *rest = sorted((op.conv for op in windows), key=lambda conv: conv.weight.numel(), reverse=True)
-    if not all(_inside(conv, first) for conv in rest) or not window_layout(ops.ConvOp(first), value.inputs[0].inputs[0].sizes):
+    if not all(_inside(conv, first) for conv in rest) or not window_layout(ops.ConvOp(first), node.inputs[0].inputs[0].sizes):
         return None
-    return Node(ops.ConvOp(first, others=tuple(rest)), value.inputs[0].inputs, value.sizes, value.place)
+    return Node(ops.ConvOp(first, others=tuple(rest)), node.inputs[0].inputs, node.sizes, node.source_path)
 
 
 def _inside(conv: Conv, wide: Conv) -> bool:
-    """Whether both see the same places of the same channels, and one no further than the other."""
+    """True if two convolutions differ in kernel size alone and the kernel of the first lies centred in that of the second."""
     same = all(getattr(conv, name) == getattr(wide, name) for name in ("along", "mix", "each", "stride", "dilation", "groups"))
     axes = len(conv.along)
     if not same or conv.weight.shape[:-axes] != wide.weight.shape[:-axes]:

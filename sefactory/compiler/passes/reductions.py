@@ -1,4 +1,4 @@
-"""Sums, means and extrema go before what they do not need."""
+"""Rewrite rules that move sums, means and extrema before the operations that do not need whole maps."""
 
 from dataclasses import replace
 
@@ -7,28 +7,34 @@ from .. import ir as ops
 from ..codegen.convolution import window_layout
 from ..codegen.layout import non_unit_axes, strip_unit_axes
 from ..graph import Node
-from .rewrite import Uses, alone
+from .rewrite import UserCounts, has_one_user
 
 
-def reduce_without_stack(value: Node, used: Uses) -> Node | None:
-    """sum_S stack(a, b, ...) = a + b + ..., so the stack is never made."""
-    op, (stack, *_) = value.op, value.inputs
+def reduce_without_stack(node: Node, users: UserCounts) -> Node | None:
+    """sum_S stack(a, b, ...) = a + b + ...
+
+    The stack is not computed. Means, maxima and minima likewise.
+    """
+    op, (stack, *_) = node.op, node.inputs
     if not isinstance(op, ops.Reduce) or op.over != "S" or not isinstance(stack.op, ops.Stack):
         return None
     if any(x.sizes["S"] != 1 for x in stack.inputs):
         return None
-    return _together(op.by, stack.inputs, value)
+    return _together(op.by, stack.inputs, node)
 
 
-def _together(by: ops.Statistic, parts: tuple[Node, ...], value: Node) -> Node:
-    """The statistic of all parts, in the place of a value, from that of each: means of parts of one size, sums, extrema."""
-    y = Node(ops.Elementwise(by if by in ("max", "min") else "sum"), parts, value.sizes, value.place)
-    return y if by != "mean" else Node(ops.ScalarAffine(1 / len(parts)), (y,), value.sizes, value.place)
+def _together(by: ops.Statistic, parts: tuple[Node, ...], node: Node) -> Node:
+    """The statistic of all parts from the statistic of each. The parts have one size."""
+    y = Node(ops.Elementwise(by if by in ("max", "min") else "sum"), parts, node.sizes, node.source_path)
+    return y if by != "mean" else Node(ops.ScalarAffine(1 / len(parts)), (y,), node.sizes, node.source_path)
 
 
-def reduce_without_concat(value: Node, used: Uses) -> Node | None:
-    """mean_C concat(a, b, ...) = (mean_C a + mean_C b + ...) / n, extrema likewise: a stack is never laid end to end on C."""
-    op, (whole, *_) = value.op, value.inputs
+def reduce_without_concat(node: Node, users: UserCounts) -> Node | None:
+    """mean_C concat(a, b, ...) = (mean_C a + mean_C b + ...) / n
+
+    The concatenation of a stack on C is not computed. Sums and extrema likewise.
+    """
+    op, (whole, *_) = node.op, node.inputs
     if not isinstance(op, ops.Reduce) or "C" not in op.over:
         return None
     if not isinstance(whole.op, ops.OpaqueCall) or not isinstance(whole.op.call, Unstack):
@@ -37,13 +43,16 @@ def reduce_without_concat(value: Node, used: Uses) -> Node | None:
     first = stack.inputs[0].sizes if isinstance(stack.op, ops.Stack) else None
     if first is None or first["S"] != 1 or any(x.sizes != first for x in stack.inputs):
         return None
-    return _together(op.by, tuple(Node(op, (x,), value.sizes, value.place) for x in stack.inputs), value)
+    return _together(op.by, tuple(Node(op, (x,), node.sizes, node.source_path) for x in stack.inputs), node)
 
 
-def sum_gated_stack(value: Node, used: Uses) -> Node | None:
-    """sum_S(stack(a, b) * g) = a g_0 + b g_1: neither a stack of maps nor its product is made."""
-    op, (gate, *_) = value.op, value.inputs
-    if not isinstance(op, ops.Reduce) or op.over != "S" or op.by != "sum" or not alone(gate, used):
+def sum_gated_stack(node: Node, users: UserCounts) -> Node | None:
+    """sum_S (stack(a, b) * g) = a g_0 + b g_1
+
+    Neither the stack of feature maps nor its product is computed.
+    """
+    op, (gate, *_) = node.op, node.inputs
+    if not isinstance(op, ops.Reduce) or op.over != "S" or op.by != "sum" or not has_one_user(gate, users):
         return None
     if not isinstance(gate.op, ops.Gate) or len(gate.inputs) != 2:
         return None
@@ -55,61 +64,75 @@ def sum_gated_stack(value: Node, used: Uses) -> Node | None:
     if any(x.sizes["S"] != 1 for x in stack.inputs):
         return None
     one = weights.sizes.replace({"S": 1})
-    parts = [Node(ops.Slice("S", i, 1), (weights,), one, value.place) for i in range(len(stack.inputs))]
-    gated = [Node(gate.op, (x, part), x.sizes, value.place) for x, part in zip(stack.inputs, parts, strict=True)]
-    return Node(ops.Elementwise("sum"), tuple(gated), value.sizes, value.place)
+    parts = [Node(ops.Slice("S", i, 1), (weights,), one, node.source_path) for i in range(len(stack.inputs))]
+    gated = [Node(gate.op, (x, part), x.sizes, node.source_path) for x, part in zip(stack.inputs, parts, strict=True)]
+    return Node(ops.Elementwise("sum"), tuple(gated), node.sizes, node.source_path)
 
 
-def select_by_softmax(value: Node, used: Uses) -> Node | None:
-    """a p_0 + b p_1 = b + p_0 (a - b), where p = softmax_S(l) of two."""
-    if value.op != ops.Elementwise("sum") or len(value.inputs) != 2 or not all(x.op == ops.Gate() for x in value.inputs):
+def select_by_softmax(node: Node, users: UserCounts) -> Node | None:
+    """a p_0 + b p_1 = b + p_0 (a - b), p = softmax_S(l) of two
+
+    A linear interpolation is one operation.
+    """
+    if node.op != ops.Elementwise("sum") or len(node.inputs) != 2 or not all(x.op == ops.Gate() for x in node.inputs):
         return None
-    (a, p), (b, q) = (x.inputs for x in value.inputs)
+    (a, p), (b, q) = (x.inputs for x in node.inputs)
     if p.op != ops.Slice("S", 0, 1) or q.op != ops.Slice("S", 1, 1) or p.inputs[0] is not q.inputs[0]:
         return None
     (weights,) = p.inputs
     if weights.op != ops.Softmax("S") or weights.sizes["S"] != 2:
         return None
-    return Node(ops.Select(), (a, b, p), value.sizes, value.place)
+    return Node(ops.Select(), (a, b, p), node.sizes, node.source_path)
 
 
-def mean_before_sum(value: Node, used: Uses) -> Node | None:
-    """mean(a + b) = mean(a) + mean(b): the sum of maps is never made."""
-    op, (total, *_) = value.op, value.inputs
+def mean_before_sum(node: Node, users: UserCounts) -> Node | None:
+    """mean(a + b) = mean(a) + mean(b)
+
+    The sum of feature maps is not computed.
+    """
+    op, (total, *_) = node.op, node.inputs
     if not isinstance(op, ops.Reduce) or op.by not in ("mean", "sum"):
         return None
-    if total.op != ops.Elementwise("sum") or not alone(total, used):
+    if total.op != ops.Elementwise("sum") or not has_one_user(total, users):
         return None
     if any(x.sizes != total.sizes for x in total.inputs) or not set(total.sizes.grid) & set(op.over):
         return None
-    return Node(total.op, tuple(Node(op, (x,), value.sizes, value.place) for x in total.inputs), value.sizes, value.place)
+    return Node(
+        total.op, tuple(Node(op, (x,), node.sizes, node.source_path) for x in total.inputs), node.sizes, node.source_path
+    )
 
 
-def sum_before_linear(value: Node, used: Uses) -> Node | None:
-    """sum_S(W x + b) = W sum_S(x) + n b: one product in place of n."""
-    op, (map_, *_) = value.op, value.inputs
+def sum_before_linear(node: Node, users: UserCounts) -> Node | None:
+    """sum_S (W x + b) = W sum_S(x) + n b
+
+    One matrix product replaces n.
+    """
+    op, (map_, *_) = node.op, node.inputs
     if not isinstance(op, ops.Reduce) or (op.over, op.by) != ("S", "sum") or not isinstance(map_.op, ops.LinearOp):
         return None
-    if map_.op.norm is not None or not alone(map_, used):
+    if map_.op.norm is not None or not has_one_user(map_, users):
         return None
     (x,) = map_.inputs
     count = x.sizes.number("S")
-    total = Node(op, (x,), x.sizes.replace({"S": 1}), value.place)
-    return Node(replace(map_.op, times=map_.op.times * count), (total,), value.sizes, map_.place)
+    total = Node(op, (x,), x.sizes.replace({"S": 1}), node.source_path)
+    return Node(replace(map_.op, times=map_.op.times * count), (total,), node.sizes, map_.source_path)
 
 
-def mean_of_window(value: Node, used: Uses) -> Node | None:
-    """mean_p sum_t w_t x(p + t) = sum_t w_t mean_p x(p + t): the sums under each tap come before the weights."""
-    op, (window, *_) = value.op, value.inputs
+def mean_before_conv(node: Node, users: UserCounts) -> Node | None:
+    """mean_p sum_t w_t x(p + t) = sum_t w_t mean_p x(p + t)
+
+    The means under each kernel tap are taken before the weights are applied.
+    """
+    op, (window, *_) = node.op, node.inputs
     if not isinstance(op, ops.Reduce) or op.by not in ("mean", "sum") or not isinstance(window.op, ops.ConvOp):
         return None
     along = window.op.conv.along
     if (
         window.op.norm is not None
-        or not alone(window, used)
+        or not has_one_user(window, users)
         or not set(strip_unit_axes(op.over, window.sizes)) <= set(along) <= set(op.over)
     ):
         return None
     if len(window_layout(window.op, window.inputs[0].sizes)) != 1 + len(along):
         return None
-    return Node(ops.ConvMean(window.op, op.by), window.inputs, value.sizes, value.place)
+    return Node(ops.ConvMean(window.op, op.by), window.inputs, node.sizes, node.source_path)

@@ -1,4 +1,4 @@
-"""What a rule is, and what it leaves behind."""
+"""The type of a rewrite rule, and the record of one rewrite."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from .. import ir as ops
 from ..graph import Node
 
-Uses = Mapping[int, int]
-Rule = Callable[[Node, Uses], Node | None]
+UserCounts = Mapping[int, int]
+Rule = Callable[[Node, UserCounts], Node | None]
 Rules = Mapping[type[ops.Op], tuple[Rule, ...]]
-"""By the operation that a rule speaks of."""
+"""The rules of each kind of operation."""
 
 
 @dataclass(frozen=True)
 class Rewrite:
-    """One application of a rule: where, by which rule, and its equation."""
+    """One application of a rule: the path of the rewritten module, the name of the rule, its equation."""
 
     place: str
     rule: str
     equation: str
 
 
-def alone(value: Node, used: Uses) -> bool:
-    """Whether nobody else rests on a value; those that a rule has just made are new, and used once."""
-    return used.get(id(value), 1) == 1
+def has_one_user(node: Node, users: UserCounts) -> bool:
+    """True if exactly one node uses this one. Nodes that a rule has just created count as used once."""
+    return users.get(id(node), 1) == 1
