@@ -18,7 +18,7 @@ from .convolution import window
 from .gated_reduction import gate, reduction, select
 from .layout import broadcast_layout, non_unit_axes
 from .linear import count_batches, dense, norm
-from .pooling import gather, project
+from .pooling import gather
 from .program import Emitter, Program, Slots
 from .resample import coarsened, enlarged, window_mean
 from .slicing import concat, cut, join, part, split
@@ -140,7 +140,6 @@ WRITERS: dict[type[ops.Op], Callable[[Any, Node, Emitter], None]] = {
     ops.Reduce: reduction,
     ops.Variance: reduction,
     ops.WeightedPool: gather,
-    ops.Project: project,
     ops.Stack: stacked,
     ops.Concat: concat,
     ops.Elementwise: _combined,

@@ -12,7 +12,6 @@ from ...operators.pool import variance
 from ...operators.precision import HALF
 from .. import ir as ops
 from ..graph import Node
-from .layout import non_unit_axes, strip_unit_axes
 from .params import read_params
 from .program import Emitter
 
@@ -57,16 +56,3 @@ def gather(op: ops.WeightedPool, value: Node, w: Emitter) -> None:
         return torch.bmm(a_BKN.to(x_BCN.dtype), x_BCN.transpose(1, 2))
 
     w.made(value, w.unary(run, w.slot(x, layout)), "SC")
-
-
-def project(op: ops.Project, value: Node, w: Emitter) -> None:
-    """W x + b, x (B, C, N), W (out, N): the outputs lie on the first of the axes."""
-    (x,) = value.inputs
-    axes = non_unit_axes(x.sizes).replace("C", "")
-    terms, layout = read_params(op.linear), f"C{axes}"
-
-    def run(x: Tensor) -> Tensor:
-        weight, bias = terms()
-        return F.linear(x.flatten(2) if x.dim() > 3 else x, weight.flatten(1), bias)
-
-    w.made(value, w.unary(run, w.slot(x, layout)), f"C{strip_unit_axes(axes, x.sizes)[0]}", fresh=True)

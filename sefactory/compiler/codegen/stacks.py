@@ -79,6 +79,11 @@ def _pooled(pool: Pool, value: Node, layout: str, w: Emitter) -> Callable[..., T
 # ---- Inputs that are written into their stack ------------------------------------------------------------------------
 
 
+def can_write(x: Tensor) -> bool:
+    """True if results of x may be written into a stack. On the CPU a copy of a small tensor costs less than this question."""
+    return not (x.is_cpu or torch.is_grad_enabled()) and plain_eager(x) and not is_autocast_enabled(x)
+
+
 class StackPlace(NamedTuple):
     """Where one input of a stack lies in it: the register of (stack, inputs written), the index on S, the length of S, the layout."""
 
@@ -89,7 +94,7 @@ class StackPlace(NamedTuple):
 
     def output(self, registers: Slots, x: Tensor, shape: Sequence[int], layout: str) -> Tensor | None:
         """A view of the stack for a result of this shape and layout, computed from x. None if it has to be stacked later."""
-        if torch.is_grad_enabled() or not plain_eager(x) or is_autocast_enabled(x):
+        if not can_write(x):
             return None
         if registers[self.register] is None:
             sides = [shape[1 + layout.index(axis)] for axis in self.layout]
