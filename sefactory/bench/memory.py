@@ -1,7 +1,7 @@
 """The memory of one forward and backward: the bytes that autograd saves, and the peak."""
 
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -64,14 +64,11 @@ class _StorageTracker(TorchDispatchMode):
     def __init__(self, excluded: list[torch.UntypedStorage]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak_bytes = 0
-        self._live_bytes = 0
         self._excluded = {storage._cdata for storage in excluded}
         self._bytes: dict[int, int] = {}
         self._references: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
-    def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor) and leaf.layout is torch.strided:
@@ -86,10 +83,8 @@ class _StorageTracker(TorchDispatchMode):
             return
         if key not in self._references:
             self._references[key] = weakref.ref(storage, lambda _: self._release(key))
-        self._live_bytes += storage.nbytes() - self._bytes.get(key, 0)  # a storage may have grown
-        self._bytes[key] = storage.nbytes()
-        self.peak_bytes = max(self.peak_bytes, self._live_bytes)
+        self._bytes[key] = storage.nbytes()  # of a known storage as well, which may have grown
+        self.peak_bytes = max(self.peak_bytes, sum(self._bytes.values()))
 
     def _release(self, key: int) -> None:
-        self._live_bytes -= self._bytes.pop(key)
-        del self._references[key]
+        del self._bytes[key], self._references[key]

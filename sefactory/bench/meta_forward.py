@@ -11,8 +11,8 @@ from torch.func import functional_call
 
 def meta_forward(module: nn.Module, x: Tensor) -> Any:
     """The output for x on the meta device, in eval mode without gradients. The module itself does not change."""
-    named = [*module.named_parameters(), *module.named_buffers()]
-    state = {name: torch.empty_like(tensor, device="meta") for name, tensor in named}
+    tensors = [*module.named_parameters(), *module.named_buffers()]
+    state = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
     with eval_mode(module), torch.no_grad():
         return functional_call(module, state, (x.to("meta"),))
 

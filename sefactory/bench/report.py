@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from jinja2 import Environment as Templates
-from jinja2 import StrictUndefined
+import jinja2
 from markupsafe import Markup
 
 from .columns import filled_columns, is_measured
@@ -24,7 +23,7 @@ def render_html(rows: Sequence[Row], environment: Environment) -> str:
     from .plots import cost_split, time_against_parameters  # imports matplotlib, which takes half a second
 
     source = resources.files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
-    templates = Templates(autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    templates = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return templates.from_string(source).render(
         environment=dict(environment),
         shapes=group_by_shape(rows),

@@ -107,11 +107,9 @@ def group_by_shape(rows: Iterable[Row]) -> dict[str, list[Row]]:
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.shape, []).append(row)
-    return {shape: sorted(group, key=_forward_seconds) for shape, group in groups.items()}
-
-
-def _forward_seconds(row: Row) -> float:
-    return math.inf if row.forward_s is None else row.forward_s
+    for group in groups.values():
+        group.sort(key=lambda row: math.inf if row.forward_s is None else row.forward_s)
+    return groups
 
 
 def write_results(rows: Sequence[Row], environment: Environment, folder: Path) -> None:
@@ -157,6 +155,5 @@ def _csv(records: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
     writer.writeheader()
-    for record in records:
-        writer.writerow({**record, "split": json.dumps(record["split"], ensure_ascii=False)})
+    writer.writerows({**record, "split": json.dumps(record["split"], ensure_ascii=False)} for record in records)
     return text.getvalue()

@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -117,20 +118,18 @@ def _node_path(name: str, paths: Container[str]) -> str:
 def trace_work(node: nn.Module, x_BSCHW: Tensor) -> tuple[dict[str, Work], tuple[int, ...]]:
     """The work of every module by path, and the shape of the output, from one forward in eval mode on the meta device."""
     works: dict[str, Work] = {}
-    handles = []
-    for name, module in node.named_modules():
 
-        def record(module: nn.Module, args: tuple[Tensor, ...], y: Tensor, name: str = name) -> None:
-            works[name] = _work(module, args[0], y)
+    def record(path: str, module: nn.Module, args: tuple[Tensor, ...], y: Tensor) -> None:
+        works[path] = _work(module, args[0], y)
 
-        handles.append(module.register_forward_hook(record))
+    hooks = [module.register_forward_hook(partial(record, path)) for path, module in node.named_modules()]
     tensors = (*node.parameters(), *node.buffers())
     dtype = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.get_default_dtype())
     try:
         y: Tensor = meta_forward(node, x_BSCHW.to(dtype))
     finally:
-        for handle in handles:
-            handle.remove()
+        for hook in hooks:
+            hook.remove()
     return works, tuple(y.shape)
 
 

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FunctionType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,9 +54,8 @@ def prepare_workload(module: nn.Module, x: Tensor, options: Options) -> Workload
 
 
 def _compile(module: nn.Module) -> Callable[[Tensor], Tensor]:
-    def run(x: Tensor) -> Tensor:
-        y: Tensor = module(x)
-        return y
+    def run(x: Tensor) -> Any:
+        return module(x)
 
     # torch.compile keeps at most eight variants for each code object and then silently runs eagerly. Modules of one class
     # share the code object of their forward, so each module gets its own copy.
