@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import sefactory as sf
+from sefactory.networks.report import Report
 from tests.networks.models import FAMILIES, Family, apart, built, images, outputs, snapshot, step, unchanged, without_gradient
 from tests.sampling import sampled
 
@@ -34,7 +35,7 @@ def written(folder: Path, family: Family, block: str) -> Path:
     return path
 
 
-def placed(folder: Path, family: Family, block: str) -> tuple[torch.nn.Module, sf.networks.report.Report]:
+def placed(folder: Path, family: Family, block: str) -> tuple[torch.nn.Module, Report]:
     model = built(family.name)
     torch.manual_seed(3)
     return model, sf.place(model, written(folder, family, block), input_size=(3, 64, 64))
