@@ -51,9 +51,7 @@ def _input_shapes(config: DictConfig) -> list[Shape]:
         if not isinstance(shape, list) or len(shape) - 1 not in GRID_OF:
             allowed = "[channels, height, width], [channels, width] or [channels, depth, height, width]"
             raise ConfigError([(f"input.shapes.{i}", f"{short_repr(shape)}; allowed: {allowed}")])
-        for n in shape:
-            positive_int(f"input.shapes.{i}", n)
-    return [(batch, *shape) for shape in shapes]
+    return [(batch, *(positive_int(f"input.shapes.{i}", n) for n in shape)) for i, shape in enumerate(shapes)]
 
 
 def _sources(config: DictConfig) -> dict[str, Any]:

@@ -123,8 +123,8 @@ ODD: list[tuple[Any, Any, dict[str, Any], str]] = [
         "narrow",
         "senet",
         {},
-        "senet.yaml excite.0 (for narrow, C = 8): mlp: hidden is C/r = 0.5, which rounds down to 0 (C = 8, r = 16); set let.r to 8 or less, or use at least 16 "
-        "channels",
+        "senet.yaml excite.0 (for narrow, C = 8): mlp: hidden is C/r = 0.5, which rounds down to 0 (C = 8, r = 16); "
+        "set let.r to 8 or less, or use at least 16 channels",
     ),
     ("norm", "sent", {}, "sent (for norm, C = 16): no config of this name; did you mean 'senet'?"),
     (
@@ -254,8 +254,8 @@ PLACES: list[tuple[Any, str]] = [
     ({"place": [GOOD, {"at": "norm", "block": "senet"}]}, "host: norm: is selected twice"),
     (
         {"place": [GOOD, {"at": "narrow", "block": "senet"}]},
-        "host: senet.yaml excite.0 (for narrow, C = 8): mlp: hidden is C/r = 0.5, which rounds down to 0 (C = 8, r = 16); set let.r to 8 or less, or use at least 16 "
-        "channels",
+        "host: senet.yaml excite.0 (for narrow, C = 8): mlp: hidden is C/r = 0.5, which rounds down to 0 (C = 8, r = 16); "
+        "set let.r to 8 or less, or use at least 16 channels",
     ),
     (
         {"place": [GOOD, {"at": "stem", "block": "simam", "where": "replace"}]},
