@@ -102,6 +102,15 @@ def test_the_commands_run_and_print_what_is_quoted(
             assert [text.rstrip() for text in printed.splitlines()] == quoted.splitlines(), line
 
 
+@pytest.mark.parametrize("command", ["show", "bench"])
+def test_every_key_of_a_command_is_described(command: str) -> None:
+    config = yaml.safe_load((ROOT / "configs" / f"{command}.yaml").read_text(encoding="utf-8"))
+    groups = [key for entry in config.pop("defaults") if isinstance(entry, dict) for key in entry if " " not in key]
+    section = _text("docs/cli.md").split(f"## `{command}`")[1].split("\n## ")[0]
+    keys = {*config, *groups} - {"hydra", "squeeze", "excite", "gate"}  # slot words are described above
+    assert len(keys) >= 5 and {key for key in keys if f"`{key}`" not in section} == set()
+
+
 def test_the_configs_in_the_glossary_build() -> None:
     texts = re.findall(r"`([{\[][^`]*[}\]])`", _text("docs/glossary.md"))
     configs = [yaml.safe_load(text) for text in texts if "at:" not in text]  # but a place of a network
