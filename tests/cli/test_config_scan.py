@@ -30,7 +30,7 @@ HOSTILE = {
     "block/c.yaml": ("# @package hydra.callbacks\ny: {x: 1}\n", "the package 'hydra.callbacks' is refused"),
     "block/d.yaml": ("hydra: {run: {dir: /tmp}}\ngate: [sigmoid]\n", "the key 'hydra' is refused"),
     "block/e.yaml": ("gate: [{_target_: os.system}]\n", "a config cannot run code"),
-    "block/f.yaml": ("gate: ['${oc.env:HOME}']\n", "'${' is refused"),
+    "block/f.yaml": ("gate: ['${oc.env:HOME}']\n", "'${' is not allowed"),
     "block/g.yaml": ("defaults: [{/hydra/launcher: evil}]\ngate: [sigmoid]\n", "is refused"),
     "block/h.yaml": ("defaults: ['/hydra/launcher@_global_']\ngate: [sigmoid]\n", "is refused"),
     "block/i.yaml": ("gate: !!python/object/apply:os.system [ls]\n", "malformed YAML"),

@@ -80,7 +80,7 @@ def test_an_unknown_block_lists_the_blocks(run: Run) -> None:
 
 def test_a_slot_word_on_a_block_without_that_slot(run: Run) -> None:
     code, _, err = run("show", "block=cbam", "squeeze=mean")
-    assert code == 2 and err.startswith("cbam.yaml: the slot 'squeeze' cannot stand beside 'series'; ") and "@series" in err
+    assert code == 2 and err.startswith("cbam.yaml: the slot 'squeeze' cannot be combined with 'series'; ") and "@series" in err
     code, out, _ = run("show", "block=cbam", "+squeeze@block.series.channel=cluster", "channels=64")
     assert code == 0 and "cluster" in out
 
