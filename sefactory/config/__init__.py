@@ -1,5 +1,4 @@
-"""From YAML text, or Python containers, to a syntax tree.
+"""YAML text or Python containers come in, and a syntax tree goes out: read, merged, overridden, then parsed.
 
-yaml_reader reads text, repository and merge resolve names and inheritance, overrides changes values, parser makes the tree.
-It imports errors and shapes, and no torch.
+May import errors and shapes, and no torch.
 """

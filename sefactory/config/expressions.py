@@ -145,7 +145,9 @@ def _parse(text: str) -> ast.expr:
     if _depth(body) > MAX_DEPTH:
         raise InvalidValue(f"{short_repr(text)}; allowed: at most {MAX_DEPTH} nested operations")
     try:
-        _check_syntax(body)
+        for node in ast.walk(body):
+            if isinstance(node, ast.expr):
+                _check_node(node)
     except InvalidValue as error:
         raise InvalidValue(str(error) if str(error).startswith(f"{text} is ") else f"{text}: {error}") from None
     return body
@@ -160,26 +162,20 @@ def _depth(node: ast.AST) -> int:
     return depth
 
 
-def _check_syntax(node: ast.expr) -> None:
+def _check_node(node: ast.expr) -> None:
     """Raises InvalidValue for everything but numbers, names, arithmetic and the functions."""
     match node:
-        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
-            return
-        case ast.Name():
-            return
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return _check_syntax(operand)
-        case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _OPERATORS):
-            _check_syntax(left)
-            return _check_syntax(right)
+        case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
+            pass
+        case ast.Name() | ast.UnaryOp(op=ast.USub()):
+            pass
+        case ast.BinOp(op=op) if isinstance(op, _OPERATORS):
+            pass
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
             _check_call(name, len(args))
-            for arg in args:
-                _check_syntax(arg)
-            return
-    raise InvalidValue(
-        f"{ast.unparse(node)} is not allowed; an expression has numbers, names, + - * / // **, {join_words(FUNCTIONS)}"
-    )
+        case _:
+            allowed = f"numbers, names, + - * / // **, {join_words(FUNCTIONS)}"
+            raise InvalidValue(f"{ast.unparse(node)} is not allowed; an expression has {allowed}")
 
 
 def _check_call(name: str, count: int) -> None:
@@ -245,10 +241,10 @@ def _binary(op: ast.operator, left: Number, right: Number, floor: bool) -> Numbe
 def _power(base: Number, exponent: Number) -> Number:
     if abs(exponent) > MAX_EXPONENT:
         raise InvalidValue(f"{base} ** {exponent}; exponents are at most {MAX_EXPONENT}")
-    if base == 0 and exponent < 0:
-        raise InvalidValue(f"0 ** {exponent}; division by zero")
     try:
         power: Number = base**exponent
     except OverflowError:
         return math.inf
+    except ZeroDivisionError:
+        raise InvalidValue("division by zero") from None
     return power

@@ -69,7 +69,7 @@ def _check_removals(base: Any, change: Any, location: SourceLocation) -> None:
             remedy = "write identity for an element that changes nothing"
             if inherited:
                 remedy = f"there are {join_words(inherited)}{did_you_mean(str(key), inherited)}"
-            raise ConfigError([(str(location / key), f"null, but no such element is inherited that it could remove; {remedy}")])
+            raise ConfigError([(str(location / key), f"null removes nothing here; {remedy}")])
         _check_removals(inherited.get(key), value, location / key)
 
 

@@ -1,7 +1,7 @@
 """Which names and keys a config may use where, and what was probably meant by one that is not allowed."""
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 from keyword import iskeyword
 
 from ..errors import closest_match, did_you_mean, join_words
@@ -11,7 +11,6 @@ from .registry import HEADER_KEYS, RESERVED_NAMES, SLOTS, find_operator, is_modu
 FORMS = {"unit": (*SLOTS, "apply"), "series": ("series",), "parallel": ("parallel", "shared", "own", "fuse")}
 """The three forms of a mapping, and their keys."""
 FORM_KEYS = [key for keys in FORMS.values() for key in keys]
-FORM_OF = {key: form for form, keys in FORMS.items() for key in keys}
 
 _POOL = "write pool with by: {}"
 _RESHAPE = "leave it out: operators name their axes, so nothing is reshaped"
@@ -33,6 +32,14 @@ FOREIGN_NAMES = {
     "swish": "write silu",
 }
 """What to write instead of a name of another library; without underscores and the suffix 1d, 2d or 3d."""
+
+
+def form_of(keys: Collection[str]) -> str | None:
+    """Returns the form of a mapping with these keys, or None if no key belongs to a form."""
+    for form in ("series", "parallel"):
+        if form in keys:
+            return form
+    return next((form for form, form_keys in FORMS.items() if any(key in form_keys for key in keys)), None)
 
 
 def is_identifier(name: str) -> bool:

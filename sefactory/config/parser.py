@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import ConfigError, InvalidValue, did_you_mean, join_words, short_repr
+from ..errors import ConfigError, InvalidValue, choice_message, did_you_mean, join_words, short_repr
 from .expressions import UnresolvedName, Value
 from .header import header_faults
-from .names import FORM_KEYS, FORM_OF, FORMS, is_identifier, key_fault, let_name_fault, step_name_fault, suggest
+from .names import FORM_KEYS, FORMS, form_of, is_identifier, key_fault, let_name_fault, step_name_fault, suggest
 from .parse_context import ParseContext
 from .registry import APPLY_MODES, FUSE_MODES, HEADER_KEYS, RESERVED_NAMES, SLOTS, Operator, find_operator, operators
 from .repository import ConfigRepository
@@ -75,8 +75,7 @@ class Parser:
         keys = [key for key in data if key not in (HEADER_KEYS if is_root else ("let",))]
         let, nodes = self._let(data.get("let"), context / "let")
         context = context.define(let, nodes)
-        forms = [FORM_OF[key] for key in keys if key in FORM_OF]
-        form = next((form for form in ("series", "parallel") if form in keys), next((f for f in FORMS if f in forms), None))
+        form = form_of(keys)
         if form is None:
             return self._single(data, keys, let, context)
         wrong = [self._fault(context, key_fault(key, form, keys)) for key in keys if key not in FORMS[form]]
@@ -145,7 +144,7 @@ class Parser:
     def _choice(self, word: Any, allowed: tuple[str, ...], context: ParseContext) -> str | None:
         if isinstance(word, str) and word in allowed:
             return word
-        self._fault(context, f"{short_repr(word)}; allowed: one of {join_words(allowed)}{did_you_mean(str(word), allowed)}")
+        self._fault(context, choice_message(word, allowed))
         return None
 
     def _series(self, data: dict[str, Any], let: Let, context: ParseContext) -> Node:

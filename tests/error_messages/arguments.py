@@ -15,7 +15,8 @@ ARGUMENTS = [
     Row(
         "my.yaml",
         (
-            "'my.yaml': is not a config name; allowed: lowercase letters, digits, _ and / for folders; pass Path('my.yaml') for a file",
+            "'my.yaml': is not a config name; allowed: lowercase letters, digits, _ and / for folders; "
+            "pass Path('my.yaml') for a file",
         ),
     ),
     Row("", ("'': is not a config name; allowed: lowercase letters, digits, _ and / for folders",)),

@@ -15,7 +15,8 @@ FILES = [
     yaml(
         "gate: [!!python/object/apply:os.system [ls]]",
         (
-            "my.yaml: malformed YAML: line 1, column 8: the tag '!!python/object/apply:os.system' is not allowed; write plain values"
+            "my.yaml: malformed YAML: line 1, column 8: the tag '!!python/object/apply:os.system' is not allowed; "
+            "write plain values"
         ),
     ),
     yaml(
@@ -75,7 +76,7 @@ FILES = [
     ),
     yaml(
         "defaults: [cbam, _self_]\nseries: {spacial: null}",
-        "my.yaml series.spacial: null, but no such element is inherited that it could remove; there are channel, spatial; did you mean 'spatial'?",
+        "my.yaml series.spacial: null removes nothing here; there are channel, spatial; did you mean 'spatial'?",
     ),
     yaml(
         "defaults: [cbam, _self_]\nseries: {spatial: {squeez: []}}",

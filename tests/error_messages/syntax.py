@@ -157,11 +157,11 @@ GRAMMAR = [
     yaml("offical: {}\ngate: [sigmoid]", "my.yaml: no key 'offical'; at the root of a file there is 'official'"),
     yaml(
         "parallel: {a: {conv: 3}, skip: null}\nfuse: sum",
-        "my.yaml parallel.skip: null, but no such element is inherited that it could remove; write identity for an element that changes nothing",
+        "my.yaml parallel.skip: null removes nothing here; write identity for an element that changes nothing",
     ),
     yaml(
         "- series: {c: {conv: 3}, relu: null}",
-        "my.yaml 0.series.relu: null, but no such element is inherited that it could remove; write identity for an element that changes nothing",
+        "my.yaml 0.series.relu: null removes nothing here; write identity for an element that changes nothing",
     ),
     yaml("- AdaptiveMaxPool2d", "my.yaml 0: no operator or config named 'AdaptiveMaxPool2d'; write pool with by: max"),
     yaml(
