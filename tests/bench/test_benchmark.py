@@ -1,6 +1,5 @@
 """The benchmark against modules whose cost is known by hand."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,26 +9,11 @@ from torch import Tensor, nn
 from torch.utils.benchmark import Measurement
 from torch.utils.benchmark.utils.common import TaskSpec
 
-from sefactory.bench import benchmark, machine, memory, operator_time, workload
+from sefactory.bench import benchmark, operator_time, workload
 from sefactory.bench.benchmark import Case, Comparison, roofline_bound
 from sefactory.bench.machine import MachineRates, Options
-from sefactory.bench.results import Row, refused_row
-
-SHAPE = (2, 4, 6, 8)
-QUICK = Options(rounds=2, seconds=1e-4)
-RATES = MachineRates(bytes_per_second=1e9, flops_per_second=1e10)
-
-
-class Gate(nn.Module):
-    """x * sigmoid(mean): of its tensors, autograd needs x and the gate."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(x.mean((2, 3), keepdim=True))
-
-
-class Exponentials(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.exp().exp()
+from sefactory.bench.results import refused_row
+from tests.bench.modules import QUICK, RATES, SHAPE, Gate, Watched, case, measured
 
 
 class Pooled(nn.Module):
@@ -41,19 +25,6 @@ class Pooled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.norm(x.mean((2, 3), keepdim=True))
-
-
-class Watched(nn.Module):
-    """Tells `see` its state and input at every call, then doubles."""
-
-    def __init__(self, see: Callable[["Watched", Tensor], object]) -> None:
-        super().__init__()
-        self.see = see
-        self.weight = nn.Parameter(torch.tensor(2.0))
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.see(self, x)
-        return x * self.weight
 
 
 class Scripted:
@@ -69,16 +40,6 @@ class Scripted:
     def timeit(self, number: int) -> Measurement:
         self.numbers.append(number)
         return Measurement(number, [next(self.seconds) * number], self.spec)
-
-
-def case(name: str, module: nn.Module, operators: dict[str, str] | None = None) -> Case:
-    return Case(name, module, sum(p.numel() for p in module.parameters()), 10, 20, operators or {})
-
-
-def measured(*cases: Case, options: Options = QUICK, baseline: str | None = None, shape: Any = SHAPE) -> list[Row]:
-    comparison = Comparison(cases, shape, options, RATES, baseline)
-    assert len(list(comparison.run())) == comparison.total == 2 * options.rounds * len(cases)
-    return comparison.rows()
 
 
 def scripted(forward: list[float], train: list[float]) -> nn.Module:
@@ -146,46 +107,6 @@ def test_roofline_bound(parameters: int, macs: int, train: bool, seconds: float)
     x, y = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 2, 2)
     known = Case("a", nn.Identity(), parameters, macs, 0, {})
     assert roofline_bound(known, x, y, MachineRates(bytes_per_second=1000, flops_per_second=5000), train) == seconds
-
-
-@pytest.mark.parametrize("dtype, size", [("float32", 4), ("float64", 8), ("bfloat16", 2)])
-def test_saved_bytes_of_a_gate(dtype: str, size: int) -> None:
-    (row,) = measured(case("a", Gate()), options=Options(rounds=1, seconds=1e-4, dtype=dtype))
-    assert row.saved_bytes == (2 * 4 * 6 * 8 + 2 * 4) * size  # x and the gate, each once
-
-
-def test_weights_are_not_saved_bytes_but_a_slice_keeps_its_storage() -> None:
-    (row,) = measured(case("a", nn.Conv2d(4, 3, 1)))
-    assert row.saved_bytes == 2 * 4 * 6 * 8 * 4
-    x = torch.ones(100, requires_grad=True)
-    assert memory.saved_for_backward_bytes(lambda: x[:10].square(), []) == 400
-    assert memory.saved_for_backward_bytes(lambda: x + 1, []) == 0
-
-
-def test_peak_bytes_of_two_exponentials() -> None:
-    (row,) = measured(case("a", Exponentials()))
-    one = 2 * 4 * 6 * 8 * 4
-    # x, both results and the gradient of each exponential; the second result may be freed before the last gradient
-    assert row.peak_bytes is not None and 4 * one <= row.peak_bytes <= 5 * one
-
-
-def test_peak_bytes_forget_what_was_freed() -> None:
-    def chain() -> None:
-        y = x
-        for _ in range(20):
-            y = y.neg()
-
-    x = torch.ones(1000)
-    assert memory.peak_memory_bytes(chain, x, []) == 3 * 4000  # x, a result, and the next one made from it
-    assert memory.peak_memory_bytes(lambda: [x.neg() for _ in range(5)], x, []) == 6 * 4000
-    assert memory.peak_memory_bytes(lambda: x.view(10, 100).relu_(), x, []) == 4000  # views and in-place work are free
-
-
-def test_peak_bytes_leave_out_weights_but_not_their_gradients() -> None:
-    # a linear map transposes its weights, which is an operator that returns their storage
-    (row,) = measured(case("a", nn.Linear(64, 64, bias=False)), shape=(1, 2, 2, 64))
-    weights = 64 * 64 * 4
-    assert row.peak_bytes is not None and weights <= row.peak_bytes < 2 * weights
 
 
 def test_an_error_stays_in_its_row() -> None:
@@ -314,55 +235,11 @@ def test_every_case_is_compiled_in_both_modes(monkeypatch: pytest.MonkeyPatch) -
     assert all(row.peak_bytes is None and row.saved_bytes == 2 * 4 * 6 * 8 * 4 for row in rows)
 
 
-def test_rates_count_both_directions_and_both_operations(monkeypatch: pytest.MonkeyPatch) -> None:
-    works: list[Callable[[], Any]] = []
-
-    def fastest(work: Callable[[], Any], threads: int) -> float:
-        works.append(work)
-        return 0.5
-
-    monkeypatch.setattr(machine, "_fastest", fastest)
-    monkeypatch.setattr(machine, "COPY_BYTES", 2**20)
-    rates = machine.measure_machine(Options(dtype="float64"))
-    assert rates == MachineRates(bytes_per_second=2 * 2**20 / 0.5, flops_per_second=2 * 1024**3 / 0.5)
-    copied, product = (work() for work in works)
-    assert copied.nbytes == 2**20 and copied.dtype == torch.float64 and product.shape == (1024, 1024)
-
-
-def test_measured_rates_are_rates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "COPY_BYTES", 2**20)
-    rates = machine.measure_machine(Options())
-    assert 1e7 < rates.bytes_per_second < 1e14 and 1e7 < rates.flops_per_second < 1e15
-
-
-def test_environment_names_what_results_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "77")
-    facts = machine.environment(Options(threads=2, dtype="float64"))
-    assert facts["torch"] == torch.__version__ and facts["threads"] == 2 and facts["dtype"] == "float64"
-    assert facts["device"] == "cpu" and facts["cores"] >= 1 and str(facts["date"]).endswith("+00:00")  # type: ignore[operator]
-    assert "MALLOC_TRIM_THRESHOLD_=77" in str(facts["allocator"]) and facts["cpu"]
-    assert machine._version("no-such-distribution") == "unknown"
-
-
 def test_refused_row() -> None:
     row = refused_row("a", (8, 256, 56, 48), "the gate does not fit")
     assert (row.block, row.shape, row.refused, row.error) == ("a", "8x256x56x48", "the gate does not fit", None)
     assert (row.batch, row.channels, row.depth, row.height, row.width) == (8, 256, None, 56, 48)
     assert row.forward_s is row.parameters is None and row.rounds == 0
-
-
-@pytest.mark.parametrize(
-    "make, message",
-    [
-        (lambda: Options(dtype="float"), "dtype: 'float' is none of float32, float64, bfloat16, float16"),
-        (lambda: Options(rounds=0), "threads=1, rounds=0, seconds=0.02 must be positive"),
-        (lambda: Options(device="cuda:99"), "device: 'cuda:99' cannot be used here"),
-        (lambda: Options(device="nonsense"), "device: 'nonsense' cannot be used here"),
-    ],
-)
-def test_options_that_cannot_be(make: Callable[[], Options], message: str) -> None:
-    with pytest.raises(ValueError, match="^" + message):
-        make()
 
 
 def test_cases_that_cannot_be_compared() -> None:
