@@ -139,7 +139,7 @@ def _softmax(q: Tensor, k: Tensor, scale: float, product: Product) -> Tensor:
         return softmax(product(q, k))
     if product is torch.bmm and not torch.is_grad_enabled() and not is_compiling():
         return softmax(torch.baddbmm(q.new_empty(()), q, k, beta=0, alpha=scale))
-    if q.numel() < q.shape[0] * q.shape[1] * k.shape[2]:
+    if not is_compiling() and q.shape[2] < k.shape[2]:  # an exported program would be held to this order of sizes
         return softmax(product(q * scale, k))
     return softmax(product(q, k).mul_(scale))
 
@@ -251,7 +251,8 @@ def _among_channels(x_BCN: Tensor, weight: Tensor | None, scale: float, identity
     else:
         a_BCC, v_BCN = _weights(x_BCN, x_BCN.transpose(1, 2), scale, product), x_BCN
         if weight is not None:  # onto the smaller of both
-            a_BCC, v_BCN = (a_BCC * weight, v_BCN) if a_BCC.shape[2] <= x_BCN.shape[2] else (a_BCC, v_BCN * weight)
+            is_few = is_compiling() or a_BCC.shape[2] <= x_BCN.shape[2]
+            a_BCC, v_BCN = (a_BCC * weight, v_BCN) if is_few else (a_BCC, v_BCN * weight)
         if identity and product is torch.bmm:
             return torch.baddbmm(x_BCN, a_BCC, v_BCN, beta=identity)
         y_BCN = _mixed(a_BCC, v_BCN, product)
