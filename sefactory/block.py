@@ -1,4 +1,4 @@
-"""The boundary between plain maps and the tensors inside."""
+"""`Block`: the nn.Module that users hold. Feature maps (B, C, H, W) go in and come out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.compiler import is_dynamo_compiling
 
 from .compiler.runtime import CompiledBlock
 from .config.expressions import Value
 from .errors import ConfigError
+from .kernels.dispatch import prefers_module_tree
 from .operators.precision import is_autocast_enabled
 from .shapes import Sizes
 
@@ -27,13 +27,16 @@ class NodeInfo:
 class Block(nn.Module):
     """(B, C, H, W) -> (B, C', H', W'), or with the axes of its grid.
 
-    It shares the names of its root node, so that no path of the config has a prefix. channels_last
-    in is channels_last out.
-    What runs is the lowered form of the tree (`lowered`, with its rewrites), or the tree itself where `lower` is false,
-    and wherever a module inside has hooks. `frozen` are those of `freeze`.
-    `config` is the resolved config, `sizes` what comes in and what goes out, `label` its name in messages, `parts` are
-    its nodes from the root down, `let` the values of the names at each path that has a `let`.
-    Raises ConfigError for an input of the wrong rank, width, grid or dtype.
+    It runs a compiled form of its module tree (`lowered`). The tree itself runs if `lower` is False, if a module inside has
+    hooks or was exchanged, and under torch.compile in training and for small maps. A channels_last input gives a
+    channels_last output.
+
+    The block registers the children and parameters of its root node under their own names, so that no state-dict key has
+    a prefix. `frozen` is True for the results of `freeze`.
+
+    `config` is the resolved config, `sizes` are the input and output sizes, `label` is the block's name in messages,
+    `parts` are its nodes from the root down, and `let` holds the values of the names at each path that has a `let`.
+    Raises ConfigError for an input of the wrong rank, channels, grid or dtype.
     """
 
     def __init__(
@@ -52,40 +55,42 @@ class Block(nn.Module):
         self._modules, self._parameters, self._buffers = node._modules, node._parameters, node._buffers
         self._non_persistent_buffers_set = node._non_persistent_buffers_set
         self._node = (node,)  # in a tuple: its children are registered here, under their own names
-        owners = (module for module in node.modules() if module._parameters)
-        self._owner = next(((module, next(iter(module._parameters))) for module in owners), None)
-        self._rank, self._flat = 2 + len(sizes[0].grid), sizes[0].grid == "W"
+        with_parameters = (module for module in node.modules() if module._parameters)
+        self._first_parameter = next(((module, next(iter(module._parameters))) for module in with_parameters), None)
+        self._rank, self._is_1d = 2 + len(sizes[0].grid), sizes[0].grid == "W"
         self._channels = sizes[0].number("C")
-        self._fixed = {2 + i: sizes[0].number(axis) for i, axis in enumerate(sizes[0].grid) if isinstance(sizes[0][axis], int)}
+        self._fixed_sizes = {
+            2 + i: sizes[0].number(axis) for i, axis in enumerate(sizes[0].grid) if isinstance(sizes[0][axis], int)
+        }
         self.frozen = False
         self.lowered: CompiledBlock | None = None
         if lower:
             self.lower()
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        self._check(x_BCHW)
-        if self.frozen:  # maps inside are overwritten
+        self._check_input(x_BCHW)
+        if self.frozen:  # the program overwrites maps
             with torch.no_grad():
                 return self._run(x_BCHW)
         return self._run(x_BCHW)
 
     def _run(self, x_BCHW: Tensor) -> Tensor:
         lowered = self.lowered
-        if lowered is not None and not (is_dynamo_compiling() and lowered.left(x_BCHW)) and lowered.faithful():
+        if lowered is not None and not prefers_module_tree(x_BCHW) and lowered.guards_hold():
             y_BCHW = lowered(x_BCHW)
-        elif self._flat:  # one dimension is a map of height 1
+        elif self._is_1d:  # one dimension is a map of height 1
             y_B1C1W: Tensor = self._node[0](x_BCHW[:, None, :, None])
             return y_B1C1W.squeeze(3).squeeze(1)
         else:
             y_BSCHW: Tensor = self._node[0](x_BCHW.unsqueeze(1))
             y_BCHW = y_BSCHW.squeeze(1)
-        return y_BCHW if x_BCHW.is_contiguous() else _laid_out(y_BCHW, x_BCHW)
+        return y_BCHW if x_BCHW.is_contiguous() else _match_layout(y_BCHW, x_BCHW)
 
     def lower(self) -> None:
-        """Writes the steps anew from the tree as it is: after modules inside were exchanged, of which the tree itself runs."""
+        """Compiles the module tree as it is now. Call it after modules inside were exchanged; until then the tree itself runs."""
         self.lowered = CompiledBlock(self.node, self.sizes[0], self.frozen)
         if not self.training:
-            self.lowered.evaluate()
+            self.lowered.prepare_eval()
 
     @property
     def node(self) -> nn.Module:
@@ -93,16 +98,16 @@ class Block(nn.Module):
         return self._node[0]
 
     def train(self, mode: bool = True) -> "Block":
-        """As in torch; the root node is told as well. A frozen block stays in eval mode."""
+        """As in torch, for the root node as well. A frozen block stays in eval mode."""
         mode = mode and not self.frozen
         self._node[0].train(mode)
         super().train(mode)
         if self.lowered is not None and not mode:
-            self.lowered.evaluate()
+            self.lowered.prepare_eval()
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        """The steps stay behind: they are written anew from the tree."""
+        """Without the compiled form, which is compiled again from the tree."""
         return {**self.__dict__, "lowered": self.lowered is not None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -111,22 +116,22 @@ class Block(nn.Module):
         if state["lowered"]:
             self.lower()
 
-    def _check(self, x: Tensor) -> None:
+    def _check_input(self, x: Tensor) -> None:
         if not isinstance(x, Tensor) or x.dim() != self._rank or x.shape[1] != self._channels:
-            self._refuse(x, f"{tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}")
-        if self._fixed and any(x.shape[dim] != size for dim, size in self._fixed.items()):
-            self._refuse(x, f"{tuple(x.shape)}")
+            self._raise_input_error(x, f"{tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}")
+        if self._fixed_sizes and any(x.shape[dim] != size for dim, size in self._fixed_sizes.items()):
+            self._raise_input_error(x, f"{tuple(x.shape)}")
         dtype = self._dtype()
         if x.dtype != dtype and not (x.is_floating_point() and (dtype is None or is_autocast_enabled(x))):
-            self._refuse(x, str(x.dtype).removeprefix("torch."))
+            self._raise_input_error(x, str(x.dtype).removeprefix("torch."))
 
     def _dtype(self) -> torch.dtype | None:
-        if self._owner is None:
+        if self._first_parameter is None:
             return None
-        parameter = self._owner[0]._parameters.get(self._owner[1])
+        parameter = self._first_parameter[0]._parameters.get(self._first_parameter[1])
         return None if parameter is None else parameter.dtype
 
-    def _refuse(self, x: object, given: str) -> None:
+    def _raise_input_error(self, x: object, given: str) -> None:
         sizes = self.sizes[0]
         shape = ", ".join(["B", *(str(sizes[axis]) for axis in f"C{sizes.grid}")])
         dtype = str(self._dtype() or "floating point").removeprefix("torch.")
@@ -145,7 +150,7 @@ class Block(nn.Module):
 
 
 class _Replica(Block):
-    """What DataParallel runs: it sets a replica's tensors as plain attributes, which a root that holds some needs too."""
+    """A replica for DataParallel, which sets tensors as plain attributes: the root node needs them as well."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -153,7 +158,7 @@ class _Replica(Block):
             setattr(self.node, name, value)
 
 
-def _laid_out(y: Tensor, x: Tensor) -> Tensor:
-    """y with the channels last in memory where those of x are: an operator may have laid it out anew on the way."""
-    # moved and not asked for its memory format, which is not implemented inside of vmap
+def _match_layout(y: Tensor, x: Tensor) -> Tensor:
+    """y with channels last in memory if x has them so: an operator may have changed the layout."""
+    # by movedim, since vmap does not implement memory formats
     return y.movedim(1, -1).contiguous().movedim(-1, 1) if x.movedim(1, -1).is_contiguous() else y

@@ -14,7 +14,7 @@ from ..operators.conv import Conv
 from ..operators.elementwise import Gain
 from ..operators.linear import Linear
 from ..operators.norm import BatchNorm
-from ..operators.pool import Cluster, LocalPool, Pool
+from ..operators.pool import Cluster, LocalPool
 
 Statistic = Literal["mean", "max", "min", "sum"]
 Combination = Literal["sum", "product", "max", "min", "difference", "quotient"]
@@ -64,9 +64,7 @@ class WeightedPool(Op):
 
 @dataclass(frozen=True)
 class Stack(Op):
-    """The inputs side by side on S. Statistics of one pooling module name it."""
-
-    pool: Pool | None = None
+    """The inputs side by side on S."""
 
 
 @dataclass(frozen=True)

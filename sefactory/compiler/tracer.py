@@ -145,7 +145,7 @@ def _trace_pool(module: Pool, x: Node, path: str) -> Node:
     over = x.sizes.axes_of(module.dims)
     one = x.sizes.replace(dict.fromkeys(over, 1))
     found = tuple(Node(_statistic_op(module, name, over), (x,), one, path) for name in module.by)
-    return found[0] if len(found) == 1 else Node(ops.Stack(module), found, module.sizes, path)
+    return found[0] if len(found) == 1 else Node(ops.Stack(), found, module.sizes, path)
 
 
 def _statistic_op(module: Pool, name: str, over: str) -> ops.Op:

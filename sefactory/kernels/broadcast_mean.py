@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from .dispatch import LARGE, plain_eager
+from .dispatch import LARGE, is_eager
 
 
 def broadcasts_gradient(x: Tensor) -> bool:
     """True if `broadcast_mean` saves passes over a map: a large one in training, not on the CPU, which shares one backward."""
-    return not x.is_cpu and x.numel() > LARGE and torch.is_grad_enabled() and x.requires_grad and plain_eager(x)
+    return not x.is_cpu and x.numel() > LARGE and torch.is_grad_enabled() and x.requires_grad and is_eager(x)
 
 
 class _Mean(Function):

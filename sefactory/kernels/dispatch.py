@@ -1,82 +1,75 @@
-"""Where the hand-written paths may stand in for plain torch."""
+"""Where a kernel of this package stands in for ATen: `cpu_fast_path` in eager torch, `use_custom_op` under torch.compile."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch._C import _get_tracing_state as tracing
+from torch._C import _get_tracing_state
 from torch.compiler import is_compiling, is_dynamo_compiling
 from torch.nn import Parameter
 
-exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", lambda: False)  # torch 2.6 has none
-"""Whether torch.export is at work, whose programs are to hold nothing of this package."""
+# torch 2.6 does not have it
+is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", lambda: is_compiling() and not is_dynamo_compiling())
+"""True while torch.export runs. An exported program contains no operator of this package."""
 
-Asked = TypeVar("Asked", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 LARGE = 256 * 1024
-"""Values from which a hand-written backward pays for its Python: below, plain autograd is faster (0.95 against 1.15)."""
-
+"""Values from which a backward written in Python is faster than plain autograd."""
 SMALL = 2**15
-"""Values up to which a compiler is given the plain tree: lowered, 12k take up to 1.2 times as long, 200k down to 0.7 times."""
-
-DTYPES = (torch.float32, torch.float64)
+"""Values up to which inductor's code for the module tree is as fast as that for the program, and has fewer guards."""
 
 
-def eager(x: Tensor, more_than: int = LARGE) -> bool:
-    """A large map of float32 or float64 on the CPU, however laid, seen by nothing but eager autograd.
+def is_eager(x: Tensor) -> bool:
+    """True for an ordinary tensor that only eager autograd sees: no compiler, exporter, tracer or function transform.
 
-    Compilers, exporters and tracers are asked first, as to them a comparison of sizes is part of the program. Functorch
-    and forward mode cannot pass an autograd.Function; subclasses have rules of their own; autocast has casts of its own.
-    0.4 us where x is small, 1 us where it is not.
+    Function transforms and forward mode cannot differentiate an autograd.Function, tensor subclasses have rules of their
+    own, and autocast inserts casts.
     """
-    if type(x) is not Tensor and type(x) is not Parameter:
-        return False
-    if is_compiling() or tracing() is not None or x.numel() <= more_than:
-        return False
-    return x.is_cpu and x.dtype in DTYPES and not transformed()
+    return _is_plain_tensor(x) and not is_transformed()
 
 
-def eligible(x: Tensor, more_than: int = LARGE) -> bool:
-    """The same of a contiguous map."""
-    return eager(x, more_than) and x.is_contiguous()
+def cpu_fast_path(x: Tensor, min_numel: int = LARGE) -> bool:
+    """True for a CPU tensor of float32 or float64 with at least `min_numel` values that only eager autograd sees.
 
-
-def plain_eager(x: Tensor) -> bool:
-    """True for an ordinary tensor on any device that nothing but eager autograd sees."""
-    if type(x) is not Tensor and type(x) is not Parameter:
-        return False
-    return not is_compiling() and tracing() is None and not transformed()
-
-
-def fused() -> bool:
-    """Whether a compiler, and no exporter, is at work: what it is given it fuses by itself."""
-    return is_dynamo_compiling() and not exporting()
-
-
-def folds(x: Tensor, more_than: int) -> bool:
-    """Whether a map has so many values that it is worth to change weights for it; to a compiler, but where it knows better."""
-    if not is_compiling():
-        return x.numel() > more_than
-    if not fused():
-        return True
-    from torch.fx.experimental.symbolic_shapes import statically_known_true  # which a compiler has long imported
-
-    return not statically_known_true(x.numel() <= more_than)
-
-
-def asked_once(question: Asked) -> Asked:
-    """A question that a compiler asks when it compiles, and whose answer it takes for a constant.
-
-    What torch.compiler.assume_constant_result sets, without its import of the whole compiler.
+    A compiler or tracer is ruled out before the sizes are compared: it would record the comparison as a guard.
     """
-    question._dynamo_marked_constant = True  # type: ignore[attr-defined]
-    return question
+    if not _is_plain_tensor(x) or x.numel() < min_numel:
+        return False
+    return x.is_cpu and x.dtype in (torch.float32, torch.float64) and not is_transformed()
 
 
-@asked_once
-def transformed() -> bool:
-    """Whether functorch, forward mode or autocast is at work. A compiler asks once, and anew where that changes."""
+def _is_plain_tensor(x: Tensor) -> bool:
+    return (type(x) is Tensor or type(x) is Parameter) and not is_compiling() and _get_tracing_state() is None
+
+
+def under_inductor() -> bool:
+    """True while torch.compile traces, and torch.export does not."""
+    return is_dynamo_compiling() and not is_exporting()
+
+
+def prefers_module_tree(x: Tensor) -> bool:
+    """True under torch.compile in training and for small maps: inductor then makes as fast code of the module tree."""
+    return under_inductor() and (torch.is_grad_enabled() or x.numel() <= SMALL)
+
+
+def use_custom_op(x: Tensor, min_numel: int) -> bool:
+    """True for a float32 CPU tensor with at least `min_numel` values under torch.compile, outside function transforms."""
+    if not under_inductor() or is_transformed():
+        return False
+    return x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() >= min_numel
+
+
+def assume_constant_result(function: Function) -> Function:
+    """torch.compiler.assume_constant_result, without importing the compiler: dynamo calls the function once, when it traces."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+@assume_constant_result
+def is_transformed() -> bool:
+    """True inside torch.func transforms, forward mode or autocast. Dynamo traces again when one of these changes."""
     return bool(
         torch._C._are_functorch_transforms_active()
         or torch.autograd.forward_ad._current_level >= 0

@@ -1,7 +1,6 @@
 """Reductions of contiguous maps, written as the calls that ATen's CPU kernels run fastest (docs/kernels.md, reductions)."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from math import gcd, prod
 from typing import NamedTuple
 
@@ -43,18 +42,6 @@ def mean(x: Tensor, dims: Sequence[int], y: Tensor | None = None) -> Tensor:
     if len(dims) == 1 and _needs_stages(x, dims[0]):
         return total(x, dims, y).div_(x.shape[dims[0]])
     return torch.mean(x, tuple(dims), keepdim=True, out=y)
-
-
-def row_mean(x: Tensor) -> Tensor:
-    """The mean over the last axis, as a product of a matrix and a vector; differentiable."""
-    return torch.matmul(x, _mean_weights(x.shape[-1], x.dtype))
-
-
-@lru_cache(maxsize=256)
-@torch.inference_mode(False)  # cached, and used with autograd later
-def _mean_weights(n: int, dtype: torch.dtype) -> Tensor:
-    """A vector of n values 1 / n."""
-    return torch.full((n,), 1 / n, dtype=dtype, device="cpu")
 
 
 def extremum(x: Tensor, dims: Sequence[int], kind: Extremum, y: Tensor | None = None) -> Tensor:

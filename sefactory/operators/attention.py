@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from ..config.registry import operator
 from ..config.schema import Axes, Real, Sides, Size
 from ..errors import InvalidValue
+from ..kernels import custom_ops
 from ..shapes import Sizes
 from .parameters import exact_div, inverse_permutation, normal_parameter
 from .precision import in_float32
@@ -77,6 +78,9 @@ class Attention(nn.Module):
 
     def _attend(self, q_NHDT: Tensor, k_NHDT: Tensor, v_NHDT: Tensor) -> Tensor:
         if not self.factored:
+            y = custom_ops.attention(q_NHDT, k_NHDT, v_NHDT, self.scale) if self.similarity == "dot" else None
+            if y is not None:
+                return y
             weight_NHTT = in_float32(self._weights, q_NHDT, k_NHDT).to(v_NHDT.dtype)
             return v_NHDT @ weight_NHTT.transpose(-2, -1)
         q_NHDT, k_NHDT = (t.to(v_NHDT.dtype) for t in in_float32(self._factors, q_NHDT, k_NHDT))

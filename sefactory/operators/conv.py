@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from ..config.registry import operator
 from ..config.schema import Axes, NoAxes, Real, Size
 from ..errors import InvalidValue
+from ..kernels import custom_ops
 from ..shapes import Dim, Sizes, broadcast, ceil_div
 from .linear import out_size
 from .parameters import check_roles, default_mix, exact_div, init_parameter, inverse_permutation
@@ -80,7 +81,7 @@ class Conv(nn.Module):
         padding = self.padding
         if self.mode != "zeros":
             x, padding = pad_borders(x, padding, self.mode), (0,) * len(space)
-        y = CONVOLUTIONS[len(space)](x, weight, bias, self.stride, padding, self.dilation, self.groups)
+        y = custom_ops.convolve(x, weight, bias, self.stride, padding, self.dilation, self.groups)
         return y.reshape(*batch, *self.channels, *y.shape[2:]).permute(self.inverse)
 
     def macs(self, x: Tensor, y: Tensor) -> int:

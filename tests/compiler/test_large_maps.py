@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sefactory.kernels.dispatch import eligible
+from sefactory.kernels.dispatch import cpu_fast_path
 from tests.compiler.comparison import compare, pair
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -18,7 +18,7 @@ SEVEN = ["senet", "sknet", "cbam", "coordatt", "triplet", "seaformer"]
 def agree(name: str, *overrides: str) -> None:
     lowered, plain = pair(name, SHAPE[1], height=SHAPE[2], width=SHAPE[3], overrides=list(overrides))
     x = torch.randn(SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-    assert eligible(x)
+    assert cpu_fast_path(x)
     for train in (False, True):
         assert compare(lowered.train(train), plain.train(train), x, 1e-11)  # a weight's gradient is a sum of 344,064 products
     with torch.no_grad():

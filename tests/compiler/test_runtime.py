@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -89,13 +88,14 @@ def test_writing_touches_no_tensor(name: str) -> None:
     block = sf.build(name, 64, height=14, width=14).eval()
     assert block.lowered is not None
     with Refusing():
-        assert block.lowered.faithful()
+        assert block.lowered.guards_hold()
 
 
 def compiled(block: sf.Block, x: Tensor) -> Any:
-    """Of a map whose size it does not know: of one that it knows to be small a compiler gets the tree itself."""
+    """Of a large map without gradients: else a compiler gets the tree itself."""
     torch._dynamo.reset()
-    return torch.compile(block, fullgraph=True, backend="eager", dynamic=True)(x)
+    with torch.no_grad():
+        return torch.compile(block, fullgraph=True, backend="eager", dynamic=True)(x)
 
 
 def faked(block: sf.Block, x: Tensor) -> Any:
@@ -150,62 +150,6 @@ def test_the_first_run_may_be_anywhere(first: str, name: str, written: list[Node
     assert written
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(block(x), wanted, rtol=1e-4, atol=1e-5)  # and what was written there is there to stay
-
-
-LIGHT = {
-    "senet": True,
-    "ecanet": True,
-    "srmnet": True,
-    "sge": True,
-    "pa": True,
-    "mcanet": True,  # whose convolutions are of the means of rows and columns
-    "cbam": False,
-    "coordatt": False,
-    "gcnet": False,
-    "scse": False,
-}
-
-
-@pytest.mark.parametrize("name", sampled(LIGHT, {"senet", "cbam"}))
-def test_a_compiler_is_given_the_tree_where_only_descriptors_are_worked_on(name: str, written: list[Node]) -> None:
-    """Of any size; an exporter, strict or not, is given the steps."""
-    block, x = sf.build(name, 32).eval(), x_of(side=24)
-    assert x.numel() > SMALL and block.lowered is not None and (block.lowered.left_up_to() is None) == LIGHT[name]
-    torch.testing.assert_close(compiled(block, x), plain_of(block)(x), rtol=1e-4, atol=1e-5)
-    assert bool(written) != LIGHT[name]
-    torch.export.export(block, (x,), strict=True)
-    assert written
-
-
-GATED = "{squeeze: [], excite: [{linear: {out: C}}], gate: [sigmoid]}"
-WORK = {
-    "pool": True,
-    "relu": True,
-    "{affine: {scale: 2}}": True,
-    "{linear: {bias: true}}": True,
-    "{linear: {bias: true}}, gain": True,
-    f"{{parallel: {{a: {GATED}, b: {GATED}}}, fuse: sum}}": False,  # one pass over the map in place of two
-    "{linear: {bias: true}}, pool": False,
-    "batch_norm": False,
-    "{conv: {kernel: 3}}": False,
-    "{pool: {over: H, by: mean}}": True,
-    "layer_norm": True,
-    "{slice: {stop: C/2}}": True,
-    "{pool: {over: grid, by: mean}}": True,
-    "{cluster: {count: 1}}": False,
-}
-
-
-@pytest.mark.parametrize("step", WORK)
-def test_what_is_done_to_maps_decides(step: str) -> None:
-    block = sf.build({"series": [*yaml.safe_load(f"[{step}]"), "sigmoid"]}, 8)
-    assert block.lowered is not None and (block.lowered.left_up_to() is None) == WORK[step]
-
-
-def test_nothing_can_be_put_on_a_lowered_form() -> None:
-    """A compiler would look before each call whether a method was: 3 of 216 things for a block that takes 40 us."""
-    with pytest.raises(AttributeError, match="left_up_to"):
-        sf.build("senet", 32).lowered.left_up_to = None  # type: ignore[assignment,method-assign,union-attr]
 
 
 def test_threads_may_run_it_for_the_first_time_at_once() -> None:

@@ -10,7 +10,6 @@ from torch import Tensor
 from sefactory.kernels import cache_tiling as blockwise
 from sefactory.kernels import grouped_conv as windows
 from sefactory.kernels import map_gradient as gradient
-from sefactory.kernels import reduction
 from sefactory.kernels import separable_resample as bands
 from sefactory.kernels.cache_tiling import Request, gate_map, statistics
 from sefactory.kernels.gated_reduction import Combine, apply_gates_and_reduce, reduce_map
@@ -103,22 +102,14 @@ def test_a_map_is_taken_whole_where_the_last_cache_holds_eight(cache: int, fits:
     assert seen == ([3] if fits else [1, 1, 1])
 
 
-def test_means_of_rows() -> None:
-    x = torch.randn(2, 3, 4, 7, dtype=torch.float64, requires_grad=True)
-    torch.testing.assert_close(reduction.row_mean(x), x.mean(3), rtol=1e-12, atol=1e-12)
-    (found,) = torch.autograd.grad(reduction.row_mean(x).sum(), x)
-    torch.testing.assert_close(found, torch.full_like(x, 1 / 7), rtol=1e-12, atol=1e-12)
-
-
 def test_what_is_kept_in_inference_mode_serves_autograd_later() -> None:
-    for made in (bands.means, bands.tapped, bands.nearest, windows._same, reduction._mean_weights):
+    for made in (bands.means, bands.tapped, bands.nearest, windows._same_group):
         made.cache_clear()
     with torch.inference_mode():
         kept = [
             bands.means(9, 3, 2, False, torch.float64),
             bands.tapped((4,), (3,), 1, (1,), 1, True, torch.float64)[0][0],
             bands.nearest(2, 4)[0],
-            windows._same(2, torch.float64),
-            reduction._mean_weights(5, torch.float64),
+            windows._same_group(2, torch.float64),
         ]
     assert not any(matrix.is_inference() for matrix in kept)

@@ -9,11 +9,17 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
 from sefactory.kernels import convolution
-from sefactory.kernels import im2col as columns
-from sefactory.kernels.convolution import LANES, Form, convolve, form, written
-from sefactory.kernels.few_channel_conv import Thin, correlated, lifted, thin
-from sefactory.kernels.grouped_conv import Each, Windows, fewest, joined, merged, phases
-from sefactory.kernels.im2col import columned, few
+from sefactory.kernels.convolution import LANES, Form, choose_form, convolve, run_form
+from sefactory.kernels.few_channel_conv import FewChannelConv, conv_rows_as_channels, conv_weight_grad, is_few_channel_conv
+from sefactory.kernels.grouped_conv import (
+    ConvCustomBackward,
+    DepthwiseConv,
+    decompose_dilation,
+    groups_to_fill,
+    merge_groups,
+    recompose,
+)
+from sefactory.kernels.im2col import im2col_conv, is_small_conv
 
 
 def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -43,21 +49,21 @@ def agree(ours: Tensor, theirs: Tensor, inputs: list[Tensor], within: float = 1e
 def test_thin(lanes: int, kernel: tuple[int, int], size: tuple[int, int], inputs: int, biased: bool) -> None:
     x, weight, bias = random(2, inputs, *size), random(1, inputs, *kernel), random(1) if biased else None
     theirs = F.conv2d(x, weight, bias, 1, (kernel[0] // 2, kernel[1] // 2))
-    agree(Thin.apply(x, weight, bias, lanes), theirs, [x, weight, *([bias] if bias is not None else [])])
+    agree(FewChannelConv.apply(x, weight, bias, lanes), theirs, [x, weight, *([bias] if bias is not None else [])])
 
 
 def test_thin_differentiates_twice() -> None:
     inputs = (random(2, 2, 5, 4), random(1, 2, 3, 3), random(1))
-    assert gradcheck(lambda *t: Thin.apply(*t, 8), inputs, fast_mode=True) and gradgradcheck(
-        lambda *t: Thin.apply(*t, 8), inputs, fast_mode=True
+    assert gradcheck(lambda *t: FewChannelConv.apply(*t, 8), inputs, fast_mode=True) and gradgradcheck(
+        lambda *t: FewChannelConv.apply(*t, 8), inputs, fast_mode=True
     )
 
 
 def test_lifted_takes_several_planes_out_and_no_batch() -> None:
     x, weight = random(2, 3, 9, 4), random(2, 3, 3, 5)
-    same(lifted(x, weight, None, 8), F.conv2d(x, weight, None, 1, (1, 2)))
-    assert lifted(x[:0], weight, None, 8).shape == (0, 2, 9, 4)
-    assert correlated(x[:0], x[:0, :1], (3, 5)).shape == (1, 3, 3, 5)
+    same(conv_rows_as_channels(x, weight, None, 8), F.conv2d(x, weight, None, 1, (1, 2)))
+    assert conv_rows_as_channels(x[:0], weight, None, 8).shape == (0, 2, 9, 4)
+    assert conv_weight_grad(x[:0], x[:0, :1], (3, 5)).shape == (1, 3, 3, 5)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +82,7 @@ def test_lifted_takes_several_planes_out_and_no_batch() -> None:
     ],
 )
 def test_what_is_thin(shape: tuple[int, ...], weight: tuple[int, ...], padding: tuple[int, ...], said: bool) -> None:
-    assert thin(torch.empty(shape), torch.empty(weight), padding) is said
+    assert is_few_channel_conv(torch.empty(shape), torch.empty(weight), padding) is said
 
 
 @pytest.mark.parametrize(
@@ -87,12 +93,12 @@ def test_what_is_thin(shape: tuple[int, ...], weight: tuple[int, ...], padding: 
 def test_columned(size: tuple[int, ...], kernel: tuple[int, ...], padding: tuple[int, ...], biased: bool) -> None:
     x, weight, bias = random(2, 3, *size), random(4, 3, *kernel), random(4) if biased else None
     theirs = convolution.CONVOLUTIONS[len(size)](x, weight, bias, 1, padding)
-    agree(columned(x, weight, bias, padding), theirs, [x, weight, *([bias] if bias is not None else [])])
+    agree(im2col_conv(x, weight, bias, padding), theirs, [x, weight, *([bias] if bias is not None else [])])
 
 
 def test_columned_differentiates_twice() -> None:
     inputs = (random(2, 2, 5, 4), random(1, 2, 3, 3), random(1))
-    assert gradgradcheck(lambda *t: columned(*t, (1, 1)), inputs, fast_mode=True)
+    assert gradgradcheck(lambda *t: im2col_conv(*t, (1, 1)), inputs, fast_mode=True)
 
 
 @pytest.mark.parametrize(
@@ -114,42 +120,27 @@ def test_columned_differentiates_twice() -> None:
     ],
 )
 def test_what_has_few_columns(shape: tuple[int, ...], weight: tuple[int, ...], padding: tuple[int, ...], said: bool) -> None:
-    assert few(torch.empty(shape), torch.empty(weight), padding) is said
-
-
-@pytest.mark.parametrize("inputs", [2, 3])
-@pytest.mark.parametrize(("kernel", "padding"), [((7, 7), (3, 3)), ((3, 5), (0, 2))])
-@pytest.mark.parametrize("biased", [True, False])
-def test_the_gradient_of_few_planes_with_channels_last(
-    inputs: int, kernel: tuple[int, int], padding: tuple[int, int], biased: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(columns, "COPIES", 0)
-    x, weight, bias = random(2, inputs, 9, 8), random(1, inputs, *kernel), random(1) if biased else None
-    ours = grouped(x, weight, bias, (1, padding, 1, 1), 8)
-    assert "Windows" in type(ours.grad_fn).__name__
-    agree(ours, F.conv2d(x, weight, bias, 1, padding), [x, weight, *([bias] if bias is not None else [])])
-    for t in torch.autograd.grad(grouped(x, weight, bias, (1, padding, 1, 1), 8).sum(), [x, weight]):
-        assert t.is_contiguous()
+    assert is_small_conv(torch.empty(shape), torch.empty(weight), padding) is said
 
 
 @pytest.mark.parametrize(
     ("shape", "weight", "lanes", "said"),
     [
-        ((8, 2, 28, 28), (1, 2, 7, 7), 8, Form(apart=True)),
+        ((8, 2, 28, 28), (1, 2, 7, 7), 8, Form()),
         ((8, 2, 28, 28), (1, 2, 7, 7), 16, Form()),
         ((1, 2, 28, 28), (1, 2, 7, 7), 8, Form()),
         ((8, 1, 28, 28), (1, 1, 7, 7), 8, Form()),
         ((8, 4, 28, 28), (1, 4, 7, 7), 8, Form()),
         ((8, 2, 28, 28), (2, 2, 7, 7), 8, Form()),
         ((8, 2, 28, 28), (1, 2, 1, 1), 8, Form()),
-        ((8, 2, 56, 56), (1, 2, 7, 7), 8, Form(thin=True)),
-        ((8, 2, 7, 7), (1, 2, 7, 7), 8, Form(columns=True)),
+        ((8, 2, 56, 56), (1, 2, 7, 7), 8, Form(few_channels=True)),
+        ((8, 2, 7, 7), (1, 2, 7, 7), 8, Form(im2col=True)),
         ((8, 2, 9000), (1, 2, 3), 8, Form()),
     ],
 )
 def test_the_form_of_few_planes(shape: tuple[int, ...], weight: tuple[int, ...], lanes: int, said: Form) -> None:
     padding = tuple(k // 2 for k in weight[2:])
-    assert form(torch.empty(shape), torch.empty(weight), 1, padding, 1, 1, lanes, True) == said
+    assert choose_form(torch.empty(shape), torch.empty(weight), 1, padding, 1, 1, lanes, True) == said
 
 
 @pytest.mark.parametrize(
@@ -167,7 +158,7 @@ def test_the_form_of_few_planes(shape: tuple[int, ...], weight: tuple[int, ...],
     ],
 )
 def test_how_many_groups_go_together(inputs: int, out: int, groups: int, together: int) -> None:
-    assert fewest(torch.empty(groups * out, inputs, 3, 3), groups, 8) == together
+    assert groups_to_fill(torch.empty(groups * out, inputs, 3, 3), groups, 8) == together
 
 
 @pytest.mark.parametrize(
@@ -187,8 +178,8 @@ def test_groups_that_fill_half_a_register_go_together_for_a_gradient(
 ) -> None:
     """Where it holds 16; groups of fewer than 4 channels go together without one, too."""
     x, weight, padding = torch.empty(2, 8 * inputs, 6, 5), torch.empty(8 * out, inputs, 3, 3), (dilation, dilation)
-    assert form(x, weight, 1, padding, dilation, 8, 16, trained).together == together
-    assert form(x, weight, 1, padding, dilation, 8, 0, trained).together == 1
+    assert choose_form(x, weight, 1, padding, dilation, 8, 16, trained).merged_groups == together
+    assert choose_form(x, weight, 1, padding, dilation, 8, 0, trained).merged_groups == 1
 
 
 Given = tuple[int, tuple[int, ...], int, int]
@@ -197,24 +188,24 @@ Given = tuple[int, tuple[int, ...], int, int]
 
 def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, given: Given, lanes: int) -> Tensor:
     """As `convolve` writes it where a register has so many lanes."""
-    return written(form(x, weight, *given, lanes, weight.requires_grad), x, weight, bias, *given)
+    return run_form(choose_form(x, weight, *given, lanes, weight.requires_grad), x, weight, bias, *given)
 
 
 @pytest.fixture(autouse=True)
 def _phases_of_small_maps(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests are of small maps; where phases begin to pay has a test of its own."""
-    monkeypatch.setattr(convolution, "APART", 0)
-    monkeypatch.setattr(convolution, "LEAST", 0)
+    monkeypatch.setattr(convolution, "MIN_NUMEL_BACKWARD", 0)
+    monkeypatch.setattr(convolution, "MIN_NUMEL", 0)
     monkeypatch.setattr(convolution, "LANES", LANES or 8)  # a processor that has none computes the same forms, slowly
 
 
 @pytest.mark.parametrize("lanes", [8, 16])
 def test_gradients_of_their_own_are_of_large_maps(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convolution, "APART", 2 * 16 * 6 * 5)
+    monkeypatch.setattr(convolution, "MIN_NUMEL_BACKWARD", 2 * 16 * 6 * 5)
     weight = random(16, 4, 3, 3)
     for size, own in (((6, 5), False), ((6, 6), True)):
         y = grouped(random(2, 16, *size), weight, None, (1, (2, 2), 2, 4), lanes)
-        assert ("Windows" in type(y.grad_fn).__name__) is own
+        assert ("ConvCustomBackward" in type(y.grad_fn).__name__) is own
 
 
 @pytest.mark.parametrize(
@@ -225,13 +216,13 @@ def test_gradients_of_narrow_groups(inputs: int, dilation: int, own: bool) -> No
     x, weight = random(2, 3 * inputs, 6, 5), random(12, inputs, 3, 3)
     ours = grouped(x, weight, None, (1, (dilation, dilation), dilation, 3), 16)
     agree(ours, F.conv2d(x, weight, None, 1, dilation, dilation, 3), [x, weight])
-    assert ("Windows" in type(ours.grad_fn).__name__) is own
+    assert ("ConvCustomBackward" in type(ours.grad_fn).__name__) is own
 
 
 @pytest.mark.parametrize("together", [1, 2, 4])
 def test_merged_groups_are_the_same_convolution(together: int) -> None:
     x, weight = random(2, 8, 5, 6), random(12, 2, 3, 3)
-    ours = F.conv2d(x, merged(weight, 4, together), groups=4 // together)
+    ours = F.conv2d(x, merge_groups(weight, 4, together), groups=4 // together)
     agree(ours, F.conv2d(x, weight, groups=4), [x, weight])
 
 
@@ -243,13 +234,13 @@ def test_grouped(lanes: int, stride: int, padding: int, dilation: int, size: tup
     ours = grouped(x, weight, bias, (stride, (padding, padding), dilation, 4), lanes)
     agree(ours, F.conv2d(x, weight, bias, stride, padding, dilation, 4), [x, weight, bias])
     own = stride == 1 and dilation > 1 and (lanes == 16 or padding % dilation == 0)
-    assert ("Windows" in type(ours.grad_fn).__name__) is own
+    assert ("ConvCustomBackward" in type(ours.grad_fn).__name__) is own
 
 
 @pytest.mark.parametrize("phased", [True, False])
 def test_windows_differentiate_twice(phased: bool) -> None:
     def windows(*t: Tensor) -> Tensor:
-        y: Tensor = Windows.apply(*t, 1, (2, 2), 2, 2, phased)
+        y: Tensor = ConvCustomBackward.apply(*t, 1, (2, 2), 2, 2, phased)
         return y
 
     inputs = (random(1, 4, 4, 3), random(2, 2, 3, 3), random(2))
@@ -258,16 +249,16 @@ def test_windows_differentiate_twice(phased: bool) -> None:
 
 def test_phases_are_every_other_row_and_column() -> None:
     x = random(2, 3, 5, 4)
-    parts = phases(x, (2, 2)).unflatten(0, (2, 2, 2))
+    parts = decompose_dilation(x, (2, 2)).unflatten(0, (2, 2, 2))
     same(parts[1, 0, :, :, :, :], F.pad(x, (0, 0, 0, 1))[:, :, 1::2, ::2])
     same(parts[0, 1, :, :, :, :], F.pad(x, (0, 0, 0, 1))[:, :, ::2, 1::2])
-    same(phases(x, (3, 1)).unflatten(0, (3, 1, 2))[2, 0], F.pad(x, (0, 0, 0, 1))[:, :, 2::3])
+    same(decompose_dilation(x, (3, 1)).unflatten(0, (3, 1, 2))[2, 0], F.pad(x, (0, 0, 0, 1))[:, :, 2::3])
 
 
 @pytest.mark.parametrize("steps", [(2, 2), (3, 1), (1, 2), (4, 5)])
 def test_phases_are_joined_again(steps: tuple[int, int]) -> None:
     x = random(2, 3, 5, 4)
-    assert torch.equal(joined(phases(x, steps), steps, (5, 4)), x)
+    assert torch.equal(recompose(decompose_dilation(x, steps), steps, (5, 4)), x)
 
 
 @pytest.mark.parametrize("kernel", [(3, 3), (1, 7), (7, 1), (5, 3), (2, 4)])
@@ -279,7 +270,7 @@ def test_a_dilated_window_of_each_channel(kernel: tuple[int, int], dilation: int
     padding = tuple(dilation * (k // 2 + more) if k > 1 else 0 for k in kernel)
     ours = grouped(x, weight, bias, (1, padding, dilation, 4), 8)
     agree(ours, F.conv2d(x, weight, bias, 1, padding, dilation, 4), [x, weight, bias])
-    assert "Each" in type(ours.grad_fn).__name__
+    assert "DepthwiseConv" in type(ours.grad_fn).__name__
 
 
 @pytest.mark.parametrize("lanes", [8, 16])
@@ -292,7 +283,7 @@ def test_a_window_of_each_channel_that_reaches_far(
     padding = (kernel[0] // 2, kernel[1] // 2)
     ours = grouped(x, weight, bias, (1, padding, 1, 4), lanes)
     agree(ours, F.conv2d(x, weight, bias, 1, padding, 1, 4), [x, weight, bias])
-    assert ("Each" in type(ours.grad_fn).__name__) is (padding[1] > {8: 4, 16: 6}[lanes])
+    assert ("DepthwiseConv" in type(ours.grad_fn).__name__) is (padding[1] > {8: 4, 16: 6}[lanes])
 
 
 @pytest.mark.parametrize(
@@ -309,18 +300,18 @@ def test_a_window_of_each_channel_that_reaches_far(
 def test_when_a_window_of_each_channel_has_its_own_form(
     shape: tuple[int, ...], padding: int, dilation: int, trained: bool, each: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(convolution, "LEAST", 2**13)
+    monkeypatch.setattr(convolution, "MIN_NUMEL_BACKWARD", 2**13)
     axes = len(shape) - 2
     weight = torch.randn(16, 1, *[7] * axes)
-    assert form(torch.empty(shape), weight, 1, (padding,) * axes, dilation, 16, 16, trained) == Form(each=each)
-    assert form(torch.empty(shape), weight, 2, (padding,) * axes, dilation, 16, 16, trained) == Form()
+    assert choose_form(torch.empty(shape), weight, 1, (padding,) * axes, dilation, 16, 16, trained) == Form(depthwise=each)
+    assert choose_form(torch.empty(shape), weight, 2, (padding,) * axes, dilation, 16, 16, trained) == Form()
 
 
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("dilation", [1, 2])
 def test_windows_of_each_channel_differentiate_twice(wide: bool, dilation: int) -> None:
     def windows(*t: Tensor) -> Tensor:
-        y: Tensor = Each.apply(*t, (dilation, dilation), dilation, wide)
+        y: Tensor = DepthwiseConv.apply(*t, (dilation, dilation), dilation, wide)
         return y
 
     inputs = (random(1, 2, 4, 3), random(2, 1, 3, 3), random(2))
@@ -328,14 +319,14 @@ def test_windows_of_each_channel_differentiate_twice(wide: bool, dilation: int) 
 
 
 GIVEN = [
-    ((8, 2, 64, 32), (1, 2, 7, 7), 1, 3, 1, 1, "Thin"),
-    ((4, 16, 10, 8), (16, 4, 3, 3), 1, 2, 2, 4, "Windows"),
+    ((8, 2, 64, 32), (1, 2, 7, 7), 1, 3, 1, 1, "FewChannelConv"),
+    ((4, 16, 10, 8), (16, 4, 3, 3), 1, 2, 2, 4, "ConvCustomBackward"),
     ((2, 2, 7, 9), (1, 2, 7, 7), 1, 3, 1, 1, "Slow"),
     ((2, 2, 30, 7), (1, 2, 3, 3), 1, 1, 1, 1, "Transpose"),
     ((4, 1, 32), (1, 1, 3), 1, 1, 1, 1, "Squeeze"),
     ((4, 16, 10, 8), (16, 4, 3, 3), 2, 1, 1, 4, None),
     ((4, 16, 10, 8), (16, 1, 3, 3), 1, 1, 1, 16, "Convolution"),
-    ((4, 16, 10, 8), (16, 1, 3, 3), 1, 2, 2, 16, "Each"),
+    ((4, 16, 10, 8), (16, 1, 3, 3), 1, 2, 2, 16, "DepthwiseConv"),
     ((4, 16, 10, 8), (16, 1, 3, 3), 1, 1, 2, 16, "Convolution"),
     ((4, 16, 10, 8), (16, 1, 3, 3), 2, 2, 2, 16, "Convolution"),
     ((4, 16, 10), (16, 1, 3), 1, 2, 2, 16, "Convolution"),

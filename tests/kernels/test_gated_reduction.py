@@ -16,7 +16,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from sefactory.bench.memory import saved_for_backward_bytes
 from sefactory.kernels import map_gradient as gradient
 from sefactory.kernels.cache_tiling import Request
-from sefactory.kernels.dispatch import LARGE, eligible
+from sefactory.kernels.dispatch import LARGE, cpu_fast_path
 from sefactory.kernels.gated_reduction import Combine, apply_gates, reduce_map, select
 from tests.sampling import sampled
 
@@ -397,20 +397,19 @@ def large(**options: object) -> Tensor:
     return torch.zeros(2, LARGE, **options)  # type: ignore[call-overload,no-any-return]
 
 
-def test_large_float_maps_of_eager_torch_are_eligible() -> None:
-    assert eligible(large()) and eligible(large(dtype=torch.float64)) and eligible(torch.nn.Parameter(large()))
-    assert not eligible(torch.zeros(LARGE))
-    assert not eligible(large(dtype=torch.bfloat16)) and not eligible(large(device="meta"))
-    assert not eligible(large().t())
-    assert not eligible(large().as_subclass(type("Other", (Tensor,), {})))
+def test_large_float_maps_of_eager_torch_take_the_fast_path() -> None:
+    assert cpu_fast_path(large()) and cpu_fast_path(large(dtype=torch.float64)) and cpu_fast_path(torch.nn.Parameter(large()))
+    assert not cpu_fast_path(torch.zeros(LARGE - 1))
+    assert not cpu_fast_path(large(dtype=torch.bfloat16)) and not cpu_fast_path(large(device="meta"))
+    assert not cpu_fast_path(large().as_subclass(type("Other", (Tensor,), {})))
 
 
-def test_nothing_is_eligible_that_somebody_else_interprets() -> None:
+def test_nothing_takes_the_fast_path_that_somebody_else_interprets() -> None:
     seen: list[bool] = []
 
     def f(x: Tensor) -> Tensor:
-        seen.append(eligible(x))
-        return x.sum() * (2 if eligible(x) else 1)
+        seen.append(cpu_fast_path(x))
+        return x.sum() * (2 if cpu_fast_path(x) else 1)
 
     torch.func.grad(f)(large())
     with torch.autograd.forward_ad.dual_level():
@@ -421,4 +420,6 @@ def test_nothing_is_eligible_that_somebody_else_interprets() -> None:
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.jit.trace(f, (large(),), check_trace=False)
     assert seen == [False] * 4
-    assert torch.compile(lambda x: x.sum() + (1 if eligible(x) else 0), backend="eager", fullgraph=True)(large()).item() == 0
+    assert (
+        torch.compile(lambda x: x.sum() + (1 if cpu_fast_path(x) else 0), backend="eager", fullgraph=True)(large()).item() == 0
+    )

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch.compiler import is_compiling
 
-from ...kernels import custom_ops as compiled
-from ...kernels.attention import FEWEST_TOKENS, attended, channel_attended, softmax, values_attended
-from ...kernels.dispatch import SMALL, eager, eligible, folds, fused, plain_eager
+from ...kernels import custom_ops
+from ...kernels.attention import MIN_TOKENS, attend_channels, softmax
+from ...kernels.attention import attend as attend_tokens
+from ...kernels.dispatch import cpu_fast_path, is_eager, is_exporting
 from ...operators.attention import Attention, resize_positions
 from ...operators.conv import CONVOLUTIONS
 from ...operators.elementwise import Gain
@@ -18,11 +19,11 @@ from ...shapes import Sizes
 from .. import ir as ops
 from ..graph import Node
 from .layout import strip_unit_axes
-from .linear import FOLD, FOLD_ELSEWHERE, laid_apart
+from .linear import is_worth_folding
 from .params import read_params
 from .program import Emitter
 
-FEWEST = 2**15
+MIN_NUMEL = 2**15
 """Values of a map from which its attention has a backward of its own."""
 Placing = Callable[[Tensor, list[int]], Tensor]
 Product = Callable[[Tensor, Tensor], Tensor]
@@ -42,7 +43,7 @@ def attend(op: ops.Attend, value: Node, w: Emitter) -> None:
     if "C" in source.sizes.axes_of(op.attention.tokens):
         among = _channels(op, layout, value.sizes)
     else:
-        among = _positions(op, layout, value.sizes, placing, laid_apart(source, w))
+        among = _positions(op, layout, value.sizes, placing)
     whole = f"C{value.sizes.spatial_axes}"
     slots = [w.slot(source, layout), *[w.slot(other, whole) for other in residual]]
     w.made(value, w.nary(among, slots), whole)
@@ -71,10 +72,10 @@ def _unsqueezing(layout: str, sizes: Sizes) -> Callable[[list[int]], list[int]]:
     return lambda sides: [1 if place < 0 else sides[place] for place in places]
 
 
-def _positions(op: ops.Attend, layout: str, sizes: Sizes, placing: Placing, apart: bool) -> Callable[..., Tensor]:
+def _positions(op: ops.Attend, layout: str, sizes: Sizes, placing: Placing) -> Callable[..., Tensor]:
     """x (B, C, tokens...) -> (B, C', D, H, W)."""
     module, gain, width, whole = op.attention, op.gain, sizes.number("C"), _unsqueezing(layout, sizes)
-    projected = None if op.linear is None else _projection(op.linear, gain, 2 * module.width, apart)
+    projected = None if op.linear is None else _projection(op.linear, gain, 2 * module.width)
 
     def run(x: Tensor, residual: Tensor | None = None) -> Tensor:
         folded, batch, size = _folds(x), x.shape[0], list(x.shape[2:])
@@ -91,11 +92,11 @@ def _positions(op: ops.Attend, layout: str, sizes: Sizes, placing: Placing, apar
 
 
 def _folds(x: Tensor) -> bool:
-    """True if a gain goes into weights: of a large map in inference. A compiler fuses it into a pass that there is anyway."""
-    return folds(x, FOLD if x.is_cpu else FOLD_ELSEWHERE) and not fused() and not torch.is_grad_enabled()
+    """True if a gain goes into weights: of a large map in inference, and of an exported program for inference."""
+    return not torch.is_grad_enabled() and (is_exporting() or is_worth_folding(x))
 
 
-def _projection(linear: Linear, gain: Gain | None, start: int, apart: bool) -> Callable[[Tensor, bool], Tensor]:
+def _projection(linear: Linear, gain: Gain | None, start: int) -> Callable[[Tensor, bool], Tensor]:
     """W x + b; for large maps the rows from `start` on times the gain, since attention is linear in its values."""
     terms, groups, parameters = read_params(linear), linear.groups, linear.weight.shape
 
@@ -105,7 +106,7 @@ def _projection(linear: Linear, gain: Gain | None, start: int, apart: bool) -> C
             weight = torch.cat([weight[:start], weight[start:] * gain.weight])
             bias = bias if bias is None else torch.cat([bias[:start], bias[start:] * gain.weight])
         convolve = CONVOLUTIONS[x.dim() - 2]
-        return convolve(compiled.apart(x) if apart else x, weight.view(*parameters, *[1] * (x.dim() - 2)), bias, groups=groups)
+        return convolve(x, weight.view(*parameters, *[1] * (x.dim() - 2)), bias, groups=groups)
 
     return run
 
@@ -117,9 +118,13 @@ def _attended(module: Attention, x_BCT: Tensor, size: list[int], placing: Placin
     batch, width, tokens = v.shape
     if heads > 1:
         q, k, v = (t.reshape(batch * heads, t.shape[1] // heads, tokens) for t in (q, k, v))
-    own = attended if eager(x_BCT, FEWEST) else compiled.attended if compiled.wanted(x_BCT, FEWEST) else None
-    if own is not None and tokens >= FEWEST_TOKENS:
-        y = own(q[:, None], k[:, None], v[:, None], scale).view(batch, width, tokens)
+    y: Tensor | None
+    if cpu_fast_path(x_BCT, MIN_NUMEL) and tokens >= MIN_TOKENS:
+        y = attend_tokens(q[:, None], k[:, None], v[:, None], scale)
+    else:
+        y = custom_ops.attention(q[:, None], k[:, None], v[:, None], scale)
+    if y is not None:
+        y = y.view(batch, width, tokens)
         return y if residual_BCT is None else y + residual_BCT
     a = _weights(q.transpose(1, 2), k, scale).transpose(1, 2)
     if residual_BCT is None:
@@ -156,14 +161,6 @@ def _mixed(a_NCC: Tensor, x_NCT: Tensor, product: Product) -> Tensor:
     return torch.bmm(x_NCT.transpose(1, 2), a_NCC.transpose(1, 2)).transpose(1, 2)
 
 
-def _values(x_NCT: Tensor, scale: float, product: Product) -> Tensor | None:
-    """Attention among many channels of one feature, where there are no gradients and energies are near."""
-    if product is torch.bmm or torch.is_grad_enabled() or not eager(x_NCT, SMALL // x_NCT.shape[1]):
-        return None
-    y_NC = values_attended(x_NCT.squeeze(2), scale)
-    return y_NC if y_NC is None else y_NC.unsqueeze(2)
-
-
 def _parts(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing) -> tuple[Tensor, Tensor, Tensor]:
     """q, k, v, with the positions of the first two."""
     position = module.position
@@ -179,7 +176,7 @@ def _parts(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing) 
         return q, k, v
     placed_2DT = placing(position, size)
     q, k, v = x_BCT.split_with_sizes((width, width, values), 1)
-    if torch.is_grad_enabled() or not plain_eager(x_BCT) or x_BCT.dtype != placed_2DT.dtype:
+    if torch.is_grad_enabled() or not is_eager(x_BCT) or x_BCT.dtype != placed_2DT.dtype:
         q_DT, k_DT = placed_2DT
         return q + q_DT, k + k_DT, v
     qk_2BDT = x_BCT.narrow(1, 0, 2 * width).unflatten(1, (2, width)).transpose(0, 1)
@@ -231,10 +228,8 @@ def _channels(op: ops.Attend, layout: str, sizes: Sizes) -> Callable[..., Tensor
     def run(x: Tensor, residual: Tensor | None = None) -> Tensor:
         x_BCN = x.flatten(2) if x.dim() > 3 else x
         weight = None if gain is None else gain.weight
-        if eligible(x_BCN, FEWEST):
-            y_BCN = channel_attended(x_BCN, scale, identity, weight)
-        elif compiled.wanted(x_BCN, FEWEST):
-            y_BCN = compiled.channel_attended(x_BCN, scale, identity, weight)
+        if cpu_fast_path(x_BCN, MIN_NUMEL) and x_BCN.is_contiguous():
+            y_BCN = attend_channels(x_BCN, scale, identity, weight)
         else:
             y_BCN = _among_channels(x_BCN, weight, scale, identity, product)
         y = y_BCN.view(x.shape[:2] + tuple(whole(list(x.shape[2:]))))
@@ -245,7 +240,9 @@ def _channels(op: ops.Attend, layout: str, sizes: Sizes) -> Callable[..., Tensor
 
 def _among_channels(x_BCN: Tensor, weight: Tensor | None, scale: float, identity: float, product: Product) -> Tensor:
     """(weight A + identity) x of small maps, in torch's own operations."""
-    y_BCN = _values(x_BCN, scale, product)
+    q_B1NC = x_BCN.transpose(1, 2)[:, None]
+    y_B1NC = custom_ops.attention(q_B1NC, q_B1NC, q_B1NC, scale)
+    y_BCN = None if y_B1NC is None else y_B1NC.squeeze(1).transpose(1, 2)
     if y_BCN is not None:
         y_BCN = y_BCN if weight is None else y_BCN * weight
     else:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...kernels.attention import softmax
-from ...kernels.attention_parts import mixed, scores
+from ...kernels.channel_attention import apply_head_weights, head_scores
 from ...operators.attention import Attention
 from ...operators.precision import in_float32
 from ...shapes import Sizes
@@ -40,7 +40,7 @@ def _attended(op: ops.AttendParts) -> Callable[..., Tensor]:
     def run(q: Tensor, k: Tensor, v: Tensor, *factors: Tensor) -> Tensor:
         q_BCT, k_BCT, v_BCT = (t.flatten(2) for t in (q, k, v))
         given = (q_BCT, k_BCT, factors, [gain.weight for gain in gains])
-        return mixed(in_float32(weigh, *given).to(v.dtype), v_BCT).view(v.shape)
+        return apply_head_weights(in_float32(weigh, *given).to(v.dtype), v_BCT).view(v.shape)
 
     return run
 
@@ -52,7 +52,7 @@ def _weights(op: ops.AttendParts) -> Callable[..., Tensor]:
     onto = [(3 if side == 0 else 2, PAIRS[kind]) for side, kind in op.onto]
 
     def run(q_BCT: Tensor, k_BCT: Tensor, factors: Sequence[Tensor], gains: Sequence[Tensor]) -> Tensor:
-        e_BHDE = scores(q_BCT, k_BCT, heads)
+        e_BHDE = head_scores(q_BCT, k_BCT, heads)
         if cosine:
             e_BHDE = _factored(_factored(e_BHDE, _lengths(q_BCT), 3, torch.div), _lengths(k_BCT), 2, torch.div)
         for (dim, combine), factor in zip(onto, factors, strict=True):

@@ -3,30 +3,18 @@
 import math
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
-from ...kernels import convolution
-from ...kernels import custom_ops as compiled
-from ...kernels.dispatch import eligible
-from ...kernels.grouped_conv import bordered
-from ...kernels.im2col import PLANES
+from ...kernels import convolution, custom_ops
+from ...kernels.dispatch import cpu_fast_path
+from ...kernels.im2col import MAX_CHANNELS
 from ...operators.conv import CONVOLUTIONS, Conv
 from ...shapes import Sizes
 from .. import ir as ops
 from ..graph import Node
-from .linear import by_size, fixed_norm, laid_apart, then
+from .linear import by_size, fixed_norm, then
 from .params import folded, of_window
 from .program import Emitter
-
-WORTH = 2**15
-"""Values of a map from which a compiler is given a faster form of a convolution, which is a call to it."""
-PLAIN = 2**12
-"""The same for few planes, in training in whatever form: for one convolution that a compiler sees, it lays all maps with
-channels last, and statistics over C and their gates, with backward, take 2.5 times as long."""
-WIDE = 5
-"""Width of a window in groups up to which a compiler is given such a form. With channels last, as a compiler lays maps for its
-own convolutions, 7 x 7 of 128 channels in 8 groups takes 163 ms with backward, and 176 so; 9 x 9 in 16 groups 94, and 326."""
 
 
 def window(op: ops.ConvOp, value: Node, w: Emitter) -> None:
@@ -40,7 +28,7 @@ def window(op: ops.ConvOp, value: Node, w: Emitter) -> None:
     if len(layout) > 1 + len(op.conv.along) and _one_channel(op.conv, x.sizes):
         _shared(op, value, layout, w)
         return
-    run = _convolution(op, layout[1:], apart=laid_apart(x, w))
+    run = _convolution(op, layout[1:])
     out = (op.conv.mix or op.conv.each or layout[0]) + layout[1:]
     w.made(value, w.unary(run, w.slot(x, layout)), out, fresh=True)
 
@@ -101,9 +89,9 @@ def _grid_layout(conv: Conv, axis: str, shared: str, sizes: Sizes) -> str:
     return axis + space if inside and axis in conv.each + conv.mix and axis not in space and conv.stride == 1 else ""
 
 
-def _convolution(op: ops.ConvOp, axes: str, apart: bool = False) -> Callable[[Tensor], Tensor]:
+def _convolution(op: ops.ConvOp, axes: str) -> Callable[[Tensor], Tensor]:
     """The convolution over some axes; it has a kernel of 1 along those that are not of its window."""
-    terms, convolved = of_window(op.conv, op.others, axes), _convolved(op.conv, axes, apart)
+    terms, convolved = of_window(op.conv, op.others, axes), _convolved(op.conv, axes)
 
     def run(x: Tensor) -> Tensor:
         return convolved(x, *terms())
@@ -114,27 +102,19 @@ def _convolution(op: ops.ConvOp, axes: str, apart: bool = False) -> Callable[[Te
     return by_size(lambda x: convolved(x, *both()), then(run, fixed_norm(op.norm)))
 
 
-def _convolved(conv: Conv, axes: str, apart: bool) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
-    """Of a map, a weight and a bias: the form that is fastest, by itself or as a call that a compiler makes."""
+def _convolved(conv: Conv, axes: str) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
+    """Of a map, a weight and a bias: torch's convolution, or a faster form of it."""
     around = dict(zip(conv.along, conv.padding, strict=True))
-    convolve, padding = CONVOLUTIONS[len(axes)], tuple(around.get(axis, 0) for axis in axes)
+    padding = tuple(around.get(axis, 0) for axis in axes)
     stride, dilation, groups = conv.stride, conv.dilation, conv.groups
     each, repaired = _of_each(conv), _repaired(conv)
-    far = each and stride == 1 and len(axes) == 2 and convolution.far(padding, convolution.LANES)
-    few = groups == 1 and math.prod(conv.weight.shape[: -len(conv.along)]) <= PLANES
-    given, worth = few or (repaired and not each and conv.weight.shape[-1] <= WIDE), PLAIN if few else WORTH
+    few = groups == 1 and math.prod(conv.weight.shape[: -len(conv.along)]) <= MAX_CHANNELS
 
     def run(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x = x.contiguous() if repaired and not each else x
-        if (few or repaired) and eligible(x, 0):
+        if (few or repaired) and cpu_fast_path(x, 1) and x.is_contiguous():
             return convolution.convolve(x, weight, bias, stride, padding, dilation, groups)
-        if given and compiled.wanted(x, worth) and x.is_contiguous():
-            if (few and torch.is_grad_enabled()) or convolution.better(x, weight, stride, padding, dilation, groups):
-                return compiled.convolve(x, weight, bias, stride, padding, dilation, groups)
-        x = compiled.apart(x) if apart else x
-        if far and compiled.wanted(x, worth):
-            return bordered(x, weight, bias, padding, dilation)
-        return convolve(x, weight, bias, stride, padding, dilation, groups)
+        return custom_ops.convolve(x, weight, bias, stride, padding, dilation, groups)
 
     return run
 
@@ -147,7 +127,7 @@ def _of_each(conv: Conv) -> bool:
 def _repaired(conv: Conv) -> bool:
     """Whether there may be a faster form: few planes, groups of several channels, each channel with a dilation or far."""
     if _of_each(conv):
-        return conv.dilation > 1 or max(conv.padding) > min(convolution.REACH.values())
+        return conv.dilation > 1 or max(conv.padding) > min(convolution.MAX_REACH.values())
     if conv.groups > 1:
         return bool(conv.mix)
     return math.prod(conv.weight.shape[: -len(conv.along)]) <= 2

@@ -8,10 +8,9 @@ from torch import Tensor
 
 from ...kernels.broadcast_mean import broadcast_mean, broadcasts_gradient
 from ...kernels.cache_tiling import EXTREMA, Request
-from ...kernels.dispatch import eligible, fused
+from ...kernels.dispatch import cpu_fast_path
 from ...kernels.gated_reduction import Combine, MapContext, apply_gates, apply_gates_and_reduce, reduce_map
 from ...kernels.gated_reduction import select as select_map
-from ...kernels.reduction import row_mean
 from .. import ir as ops
 from ..graph import Node
 from .layout import broadcast_layout, strip_unit_axes
@@ -39,27 +38,21 @@ def reduction(op: ops.Reduce | ops.Variance, value: Node, w: Emitter) -> None:
         w.made(value, w.unary(lambda t: finish(t - t, 1), w.slot(x)), layout)
 
 
-def _statistic(op: ops.Reduce | ops.Variance, dims: tuple[int, ...], layout: str) -> Callable[[Tensor], Tensor]:
+def _statistic(op: ops.Reduce | ops.Variance, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
     """A statistic by itself."""
     if isinstance(op, ops.Variance):
         return spread(op, dims)
-    by, of_rows = STATISTICS[op.by], dims == (len(layout),)
+    by = STATISTICS[op.by]
     if op.by != "mean":
         return lambda x: by(x, dims)
-
-    def mean(x: Tensor) -> Tensor:
-        if of_rows and eligible(x, 0):
-            return row_mean(x)
-        return broadcast_mean(x, dims) if broadcasts_gradient(x) else by(x, dims)
-
-    return mean
+    return lambda x: broadcast_mean(x, dims) if broadcasts_gradient(x) else by(x, dims)
 
 
 def _writer(value: Node, o: int, layout: str, w: Emitter) -> Callable[[Slots, Tensor], None]:
     """Puts a statistic of x into register o, and into its place in a stack where it has one."""
     op, dims = value.op, _dims(value, layout)
     assert isinstance(op, ops.Reduce | ops.Variance)
-    plain, kept = _statistic(op, dims, layout), _kept_axes(op, layout)
+    plain, kept = _statistic(op, dims), _kept_axes(op, layout)
     place = stack_place(value, kept, w)
 
     def write(slots: Slots, x: Tensor) -> None:
@@ -140,7 +133,7 @@ def _reduce_map(x: Node, statistics: list[Node], w: Emitter) -> int:
 
     def step(slots: Slots) -> None:
         x, known = slots[source], None if ready is None else slots[ready]
-        if known is None and not eligible(x):
+        if known is None and not (cpu_fast_path(x) and x.is_contiguous()):
             for write in writers:
                 write(slots, x)
             return
@@ -200,7 +193,7 @@ def _plain_gate(op: ops.Gate, value: Node, w: Emitter) -> Callable[..., Tensor]:
     if len(value.inputs) == 2 and scale == 1:
         return Tensor.mul_ if w.frozen and w.own(value.inputs[0]) else torch.mul
     if scale == 1 and op.kind == "product":
-        return _one_by_one
+        return lambda x, *gates: reduce(torch.mul, gates, x)
     if scale == 1:
         return lambda t, *factors: t * reduce(torch.add, factors)
     if op.kind == "product":
@@ -214,11 +207,6 @@ def _scaled_sum(gates: Sequence[Tensor], scale: float) -> Tensor:
         return reduce(torch.add, gates) * scale
     first, *others = sorted(gates, key=Tensor.numel)
     return reduce(partial(torch.add, alpha=scale), others, first * scale)
-
-
-def _one_by_one(x: Tensor, *gates: Tensor) -> Tensor:
-    """x g1 g2 ...; x (g1 g2 ...) to a compiler in training: it makes a map of x g1 where a norm follows, but none of gates."""
-    return x * reduce(torch.mul, gates) if fused() and torch.is_grad_enabled() else reduce(torch.mul, gates, x)
 
 
 def select(op: ops.Select, value: Node, w: Emitter) -> None:

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...kernels import custom_ops as compiled
 from ...kernels.batch_norm import batch_norm
-from ...kernels.dispatch import eligible, exporting, folds, plain_eager
+from ...kernels.dispatch import cpu_fast_path, is_eager, is_exporting
 from ...operators.norm import BatchNorm
 from ...shapes import Sizes
 from .. import ir as ops
@@ -34,7 +33,7 @@ def dense(op: ops.LinearOp, value: Node, w: Emitter) -> None:
     elif x.sizes["S"] == 1 and len(x.sizes.spatial_axes) == 2:
         made = w.layout(x)
         layout = made if made[:1] == "C" and len(made) == 3 else f"C{x.sizes.spatial_axes}"
-        w.made(value, w.unary(_pointwise_convolution(op, laid_apart(x, w)), w.slot(x, layout)), layout, fresh=True)
+        w.made(value, w.unary(_pointwise_convolution(op), w.slot(x, layout)), layout, fresh=True)
     else:
         slot = w.slot(x, x.sizes.axes)
         slot = w.unary(_plainly(op), slot)
@@ -53,13 +52,13 @@ def _product(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
     return run if op.norm is None else then(run, fixed_norm(op.norm))
 
 
-def _pointwise_convolution(op: ops.LinearOp, apart: bool) -> Callable[[Tensor], Tensor]:
+def _pointwise_convolution(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
     terms = times_bias(read_params(op.linear), op.times)
     shape, groups = (*op.linear.weight.shape, 1, 1), op.linear.groups
 
     def run(x: Tensor) -> Tensor:
         weight, bias = terms()
-        return F.conv2d(compiled.apart(x) if apart else x, weight.view(*shape), bias, groups=groups)
+        return F.conv2d(x, weight.view(*shape), bias, groups=groups)
 
     if op.norm is None:
         return run
@@ -67,7 +66,7 @@ def _pointwise_convolution(op: ops.LinearOp, apart: bool) -> Callable[[Tensor], 
 
     def at_once(x: Tensor) -> Tensor:
         weight, bias = both()
-        return F.conv2d(compiled.apart(x) if apart else x, weight.view(*shape), bias, groups=groups)
+        return F.conv2d(x, weight.view(*shape), bias, groups=groups)
 
     return by_size(at_once, then(run, fixed_norm(op.norm)))
 
@@ -82,13 +81,6 @@ def _plainly(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
         return y if bias is None or not more else y + (bias * more).view(-1, *[1] * (y.dim() - 3))
 
     return run if op.norm is None else then(run, op.norm)
-
-
-def laid_apart(x: Node, w: Emitter) -> bool:
-    """Whether a compiler lays a map for a convolution alone: the block's own, or one that others read in another layout."""
-    return isinstance(x.op, ops.Source) or any(
-        isinstance(reader.op, ops.OpaqueCall | ops.ChannelSplit) for reader in w.readers[id(x)]
-    )
 
 
 def fixed_norm(norm: BatchNorm) -> Callable[[Tensor], Tensor]:
@@ -118,7 +110,7 @@ def count_batches(norms: Sequence[BatchNorm]) -> Callable[[Any], None]:
 
     def step(slots: Any) -> None:
         seen = [norm.num_batches_tracked for norm in norms if norm.training]
-        if len(seen) > 1 and all(plain_eager(n) for n in seen):
+        if len(seen) > 1 and all(is_eager(n) for n in seen):
             torch._foreach_add_(seen, 1)
         else:
             for n in seen:
@@ -134,8 +126,8 @@ def _normed(module: BatchNorm) -> Callable[[Tensor], Tensor]:
         if not module.training:
             return evaluated(x)
         weight, bias, mean, var = terms()
-        normed = batch_norm if eligible(x) else F.batch_norm
-        return normed(x, mean, var, weight, bias, True, momentum, eps)
+        normalize = batch_norm if cpu_fast_path(x) and x.is_contiguous() else F.batch_norm
+        return normalize(x, mean, var, weight, bias, True, momentum, eps)
 
     return run
 
@@ -158,5 +150,10 @@ def then(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) 
 
 
 def by_size(large: Callable[[Tensor], Tensor], small: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """An exported program keeps the norm, for those who read it."""
-    return lambda x: large(x) if folds(x, FOLD if x.is_cpu else FOLD_ELSEWHERE) and not exporting() else small(x)
+    """`large` for maps from FOLD values on. An exported program keeps the norm, so that it can be read."""
+    return lambda x: large(x) if not is_exporting() and is_worth_folding(x) else small(x)
+
+
+def is_worth_folding(x: Tensor) -> bool:
+    """True if changing the weights takes less time than a pass over the map."""
+    return x.numel() > (FOLD if x.is_cpu else FOLD_ELSEWHERE)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...kernels.dispatch import plain_eager
+from ...kernels.dispatch import is_eager
 from ...operators.conv import Conv
 from ...operators.norm import BatchNorm
 
@@ -102,7 +102,7 @@ def folded(terms: ReadParams, norm: BatchNorm) -> ReadParams:
     def both() -> tuple[Tensor, Tensor | None]:
         weight, bias = terms()
         gain, shift, mean, var = of_norm()
-        if plain_eager(weight) and weight.dim() > 1 and len(weight) == len(gain):  # two launches in place of six
+        if is_eager(weight) and weight.dim() > 1 and len(weight) == len(gain):  # two launches in place of six
             zero = _zeros(len(gain), gain.dtype, gain.device)
             scaled = torch.batch_norm(weight[None], gain, None, zero, var, False, 0.0, eps, True)[0]
             moved = torch.batch_norm((zero if bias is None else bias)[None], gain, shift, mean, var, False, 0.0, eps, True)[0]

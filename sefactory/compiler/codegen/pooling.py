@@ -5,7 +5,6 @@ from math import prod
 
 import torch
 from torch import Tensor
-from torch.compiler import is_dynamo_compiling
 from torch.nn import functional as F
 
 from ...operators.pool import variance
@@ -48,11 +47,7 @@ def gather(op: ops.WeightedPool, value: Node, w: Emitter) -> None:
     def run(x: Tensor) -> Tensor:
         x_BCN = x.flatten(2)
         weight, bias = terms()
-        if is_dynamo_compiling() and torch.is_grad_enabled():  # a product, whose gradient a compiler puts into its loops
-            logits_BKN = weight @ x_BCN
-            a_BKN = (logits_BKN if bias is None else logits_BKN + bias[:, None]).softmax(-1)
-        else:
-            a_BKN = F.conv1d(x_BCN, weight.unsqueeze(-1), bias).softmax(-1)
+        a_BKN = F.conv1d(x_BCN, weight.unsqueeze(-1), bias).softmax(-1)
         return torch.bmm(a_BKN.to(x_BCN.dtype), x_BCN.transpose(1, 2))
 
     w.made(value, w.unary(run, w.slot(x, layout)), "SC")

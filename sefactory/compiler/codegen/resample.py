@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...kernels import separable_resample as bands
-from ...kernels.dispatch import eligible
+from ...kernels.dispatch import cpu_fast_path
 from ...operators.conv import CONVOLUTIONS
 from .. import ir as ops
 from ..graph import Node
@@ -25,7 +25,7 @@ def coarsened(op: ops.AvgPool, value: Node, w: Emitter) -> None:
     border, borders, layout = [k // 2 for k in kernel], module.count_include_pad, f"C{x.sizes.spatial_axes}"
 
     def run(x: Tensor) -> Tensor:
-        if not eligible(x):
+        if not (cpu_fast_path(x) and x.is_contiguous()):
             return F.avg_pool2d(x, kernel, stride, border, count_include_pad=borders)
         sides = zip(x.shape[2:], kernel, stride, strict=True)
         return bands.mapped(x, [None if k == 1 else bands.means(n, k, s, borders, x.dtype) for n, k, s in sides])
@@ -42,7 +42,7 @@ def enlarged(op: ops.NearestUpsample, value: Node, w: Emitter) -> None:
     def run(gate: Tensor, x: Tensor) -> Tensor:
         given, there = gate.shape[1 + lead :], x.shape[x.dim() - len(space) :]
         sides = [there[i] if axis in axes else given[i] for i, axis in enumerate(space)]
-        if eligible(x) and gate.is_contiguous():
+        if cpu_fast_path(x) and x.is_contiguous() and gate.is_contiguous():
             return bands.enlarged(gate, sides)
         flat = gate.flatten(1, lead)
         return F.interpolate(flat, sides, mode="nearest").view(gate.shape[: 1 + lead] + tuple(sides))
@@ -60,7 +60,7 @@ def window_mean(op: ops.ConvMean, value: Node, w: Emitter) -> None:
     stride, padding, dilation, groups = conv.stride, conv.padding, conv.dilation, conv.groups
 
     def run(x: Tensor) -> Tensor:
-        if eligible(x, 0):
+        if cpu_fast_path(x, 1) and x.is_contiguous():
             return condensed(x)
         y = convolve(x, *terms(), stride, padding, dilation, groups)
         return y.mean(dims) if mean else y.sum(dims)

@@ -1,19 +1,18 @@
 """Steps for maps that lie side by side on S. Without gradients they are written into the stack, so that nothing is copied."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ...kernels.dispatch import fused, plain_eager
-from ...operators.pool import Pool
+from ...kernels.dispatch import is_eager
 from ...operators.precision import HALF, is_autocast_enabled
 from .. import ir as ops
 from ..graph import Node
 from .convolution import window_layout
-from .layout import conversion, strip_unit_axes
+from .layout import strip_unit_axes
 from .program import Emitter, Slots
 
 
@@ -27,14 +26,11 @@ def stacked(op: ops.Stack, value: Node, w: Emitter) -> None:
         return
     register, layout = w.stacks.get(id(value)) or (None, _stack_layout(value, layout, w))
     slots = [w.slot(x, layout) for x in value.inputs]
-    run: Callable[..., Tensor] = lambda *maps: torch.stack(maps, 1)  # noqa: E731
-    if op.pool is not None and _of_one_map(value):
-        run, slots = _pooled(op.pool, value, f"S{layout}", w), [w.slot(first.inputs[0]), *slots]
     o, count = w.new(), len(value.inputs)
 
     def step(registers: Slots) -> None:
         whole, written = (None, 0) if register is None else registers[register] or (None, 0)
-        registers[o] = whole if written == count else run(*[registers[i] for i in slots])
+        registers[o] = whole if written == count else torch.stack([registers[i] for i in slots], 1)
 
     w.put(step, *slots, *([] if register is None else [register]))
     w.made(value, o, f"S{layout}", fresh=True)
@@ -55,33 +51,12 @@ def _of_one_map(value: Node) -> bool:
     return all(isinstance(x.op, ops.Reduce | ops.Variance) and x.inputs[0] is source for x in value.inputs)
 
 
-def _pooled(pool: Pool, value: Node, layout: str, w: Emitter) -> Callable[..., Tensor]:
-    """A compiler fuses several statistics into one loop only where they are written as in the module tree.
-
-    Without variances only their gradients are worth it; the module tree has more guards to check before each call.
-    """
-    source = value.inputs[0].inputs[0]
-    before, after = (
-        conversion(w.layout(source), source.sizes.axes, source.sizes),
-        conversion(value.sizes.axes, layout, value.sizes),
-    )
-    has_variance = any(isinstance(x.op, ops.Variance) for x in value.inputs)
-
-    def run(x: Tensor, *maps: Tensor) -> Tensor:
-        if not fused() or not (has_variance or torch.is_grad_enabled()):
-            return torch.stack(maps, 1)
-        y: Tensor = pool(x if before is None else before(x))
-        return y if after is None else after(y)
-
-    return run
-
-
 # ---- Inputs that are written into their stack ------------------------------------------------------------------------
 
 
 def can_write(x: Tensor) -> bool:
     """True if results of x may be written into a stack. On the CPU a copy of a small tensor costs less than this question."""
-    return not (x.is_cpu or torch.is_grad_enabled()) and plain_eager(x) and not is_autocast_enabled(x)
+    return not (x.is_cpu or torch.is_grad_enabled()) and is_eager(x) and not is_autocast_enabled(x)
 
 
 class StackPlace(NamedTuple):
