@@ -50,8 +50,11 @@ def under_inductor() -> bool:
 
 
 def prefers_module_tree(x: Tensor) -> bool:
-    """True under torch.compile in training and for small maps: inductor then makes as fast code of the module tree."""
-    return under_inductor() and (torch.is_grad_enabled() or x.numel() <= SMALL)
+    """True under torch.compile in training and for small maps: inductor then makes as fast code of the module tree.
+
+    Inside function transforms the program runs: torch cannot compile every module tree there.
+    """
+    return under_inductor() and not is_transformed() and (torch.is_grad_enabled() or x.numel() <= SMALL)
 
 
 def use_custom_op(x: Tensor, min_numel: int) -> bool:
