@@ -16,7 +16,7 @@ from tests.compiler.comparison import compare, pair
 
 @pytest.fixture(autouse=True)
 def _accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime.CompiledBlock, "__call__", runtime.CompiledBlock._on_accelerator)
+    monkeypatch.setattr(runtime.CompiledBlock, "__call__", runtime.CompiledBlock._run_on_accelerator)
     monkeypatch.setattr(stacks, "can_write", lambda x: not torch.is_grad_enabled())
 
 
