@@ -4,10 +4,9 @@ It gives the validation, the allowed values in words, and the JSON Schema for ed
 """
 
 import re
-import types
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
@@ -42,12 +41,13 @@ class Schema:
 
     def __init__(self, name: str, annotation: Any, default: Any, required: bool) -> None:
         self.name, self.annotation, self.default, self.required = name, annotation, default, required
-        leaves = _leaf_types(annotation)
-        self.number_type: type | None = float if float in leaves else int if int in leaves else None
-        self.is_optional = type(None) in leaves
-        self.is_boolean = bool in leaves
-        self.is_axes = _check_axes in _validators(annotation)
-        self.choices = _choices(annotation)
+        parts = _parts(annotation)
+        self.number_type: type | None = float if float in parts else int if int in parts else None
+        self.is_optional = type(None) in parts
+        self.is_boolean = bool in parts
+        self.is_axes = any(getattr(part, "func", None) is _check_axes for part in parts)
+        words = (word for part in parts if get_origin(part) is Literal for word in get_args(part))
+        self.choices: tuple[str, ...] = tuple(dict.fromkeys(words))
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
@@ -118,29 +118,9 @@ class Schema:
         return next((hint for hint in hints if hint), "")
 
 
-def _leaf_types(annotation: Any) -> set[Any]:
-    """Returns the plain types in an annotation."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        return _leaf_types(get_args(annotation)[0])
-    if origin is Literal:
-        return {str}
-    if origin in (Union, types.UnionType, list):
-        return {leaf for argument in get_args(annotation) for leaf in _leaf_types(argument)}
-    return {annotation}
-
-
-def _validators(annotation: Any) -> list[Any]:
-    """Returns the functions with which pydantic validates an annotation."""
-    validators = [getattr(entry, "func", None) for entry in getattr(annotation, "__metadata__", ())]
-    return validators + [validator for argument in get_args(annotation) for validator in _validators(argument)]
-
-
-def _choices(annotation: Any) -> tuple[str, ...]:
-    """Returns the words of every Literal in an annotation."""
-    if get_origin(annotation) is Literal:
-        return get_args(annotation)
-    return tuple(dict.fromkeys(choice for argument in get_args(annotation) for choice in _choices(argument)))
+def _parts(annotation: Any) -> list[Any]:
+    """Returns an annotation and everything that is nested in it: types, validators, the words of a Literal."""
+    return [annotation, *(part for argument in get_args(annotation) for part in _parts(argument))]
 
 
 def _describe(schema: Mapping[str, Any]) -> str:

@@ -55,21 +55,19 @@ class _Resolver:
 
     def resolve(self, name: str, users: tuple[str, ...]) -> None:
         """Sets the value of a name, or None if it has none; `users` is the chain of names that refer to it."""
-        if name not in self.values:
-            value = self._value(name, users)
-            self.values[name] = value
-
-    def _value(self, name: str, users: tuple[str, ...]) -> Value:
+        if name in self.values:
+            return
         given = self.let[name]
+        value: Value = None
         if name in users:
             self.faults[name] = f"refers to itself: {' -> '.join((*users[users.index(name) :], name))}"
         elif len(users) > MAX_CHAIN:
             self.faults[name] = f"refers to a chain of more than {MAX_CHAIN} names"
         elif isinstance(given, str):
-            return self._evaluate(name, given, users)
+            value = self._evaluate(name, given, users)
         elif isinstance(given, int | float):
-            return given
-        return None
+            value = given
+        self.values[name] = value
 
     def _evaluate(self, name: str, text: str, users: tuple[str, ...]) -> Value:
         try:
