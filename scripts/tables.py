@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from markdown_table import markdown_table
+
 import sefactory as sf
 from sefactory.config.registry import Operator, find_operator
 from sefactory.config.schema import Schema
@@ -20,7 +22,6 @@ OPERATORS = """\
 
 The parameters of all operators, with their defaults. [The vocabulary](vocabulary.md#operators) has the formulas, the sizes
 and examples. Written by scripts/tables.py from the signatures and docstrings of the package.
-
 """
 BLOCKS = """\
 # Shipped blocks
@@ -28,7 +29,6 @@ BLOCKS = """\
 All configs of `configs/block`. `sefactory show block=NAME` prints a block with its sizes and costs; the parameters under
 `let` are changed by an override, `let.r=8`, or by a reference, `{senet: {r: 8}}`. Every config has been built and run in
 the ways that [deployment.md](deployment.md) lists. Written by scripts/tables.py from the files.
-
 """
 
 
@@ -38,14 +38,19 @@ def shipped_operators() -> list[Operator]:
     return [operator for operator in operators if operator and operator.make.__module__.startswith("sefactory.")]
 
 
-def operator_table() -> str:
+def operator_table() -> list[str]:
     """One row per operator: name, parameters with their defaults, what it does."""
-    rows = ["| operator | parameters | what it does |", "| --- | --- | --- |"]
+    rows = []
     for operator in shipped_operators():
         parameters = ", ".join(s.name if s.required else f"{s.name}={default_text(s)}" for s in operator.parameters)
         text = (operator.make.__doc__ or "").splitlines()[0].replace("|", "\\|")
-        rows.append(f"| `{operator.name}` | {f'`{parameters}`' if parameters else ''} | {text} |")
-    return "\n".join(rows)
+        rows.append((code(operator.name), code(parameters), text))
+    return markdown_table(("operator", "parameters", "what it does"), rows)
+
+
+def code(text: str) -> str:
+    """Code in a cell of a table; an empty cell for an empty text."""
+    return f"`{text.strip()}`".replace("|", "\\|") if text else ""
 
 
 def default_text(schema: Schema) -> str:
@@ -56,15 +61,14 @@ def default_text(schema: Schema) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def config_table() -> str:
+def config_table() -> list[str]:
     """One row per config: name, parameters at C = 256, names of its `let`, paper."""
-    rows = ["| block | parameters at C = 256 | `let` | paper |", "| --- | ---: | --- | --- |"]
+    rows = []
     for name in sf.configs():
         config = sf.load(name)
         count = sum(p.numel() for p in sf.build(name, 256).parameters())
-        let = let_text(config)
-        rows.append(f"| `{name}` | {count:,} | {f'`{let}`' if let else ''} | {config.get('paper', '')} |")
-    return "\n".join(rows)
+        rows.append((code(name), f"{count:,}", code(let_text(config)), config.get("paper", "")))
+    return markdown_table(("block", "parameters at C = 256", "`let`", "paper"), rows)
 
 
 def let_text(config: Any) -> str:
@@ -81,8 +85,8 @@ def let_text(config: Any) -> str:
 def pages() -> dict[Path, str]:
     """The text of each page."""
     return {
-        DOCS / "operators.md": f"{OPERATORS}{operator_table()}\n",
-        DOCS / "blocks.md": f"{BLOCKS}{config_table()}\n",
+        DOCS / "operators.md": "\n".join([OPERATORS, *operator_table(), ""]),
+        DOCS / "blocks.md": "\n".join([BLOCKS, *config_table(), ""]),
     }
 
 

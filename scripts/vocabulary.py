@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from examples import CHANNELS, build_node, error_message, example, output_size
 from markdown_table import markdown_table
-from tables import default_text, let_text, shipped_operators
+from tables import code, default_text, let_text, shipped_operators
 
 import sefactory as sf
 from sefactory.config.registry import SLOTS, Operator
@@ -29,11 +29,6 @@ def data(name: str) -> Any:
 
 
 RECIPES, FAMILIES, FORMS, TRAPS = data("recipes"), data("operators"), data("forms"), data("traps")
-
-
-def code(text: str) -> str:
-    """Code inside a cell of a table."""
-    return f"`{text.strip()}`".replace("|", "\\|") if text else ""
 
 
 def fuses() -> Iterator[str]:
