@@ -38,8 +38,8 @@ from sefactory.bench.machine import MachineRates, Options, environment, measure_
 TUNED_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
 
 
-def parse_arguments(given: list[str]) -> argparse.Namespace:
-    """The options, with `blocks` and `compiled_blocks` as lists of names, and `clock` cuda on a GPU."""
+def argument_parser() -> argparse.ArgumentParser:
+    """The parser of all options."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     option = parser.add_argument
     option("--blocks", default=",".join(SEVEN), help="papers to measure, between commas; none for none")
@@ -58,6 +58,12 @@ def parse_arguments(given: list[str]) -> argparse.Namespace:
     option("--count", action="store_true", help="count launches and bytes on other devices, time nothing")
     option("--json", type=Path, help="file that rows are read from, and written to after each row")
     option("--write", type=Path, help="file for the page")
+    return parser
+
+
+def parse_arguments(given: list[str]) -> argparse.Namespace:
+    """The options, with `blocks` and `compiled_blocks` as lists of names, and `clock` cuda on a GPU."""
+    parser = argument_parser()
     args = parser.parse_args(given)
     if args.processes < 1:
         parser.error(f"--processes: {args.processes} is not at least 1")
@@ -176,7 +182,8 @@ def main(given: list[str]) -> int:
         rows = results.select("seven", args.device, size, kind)
         print(f"{size} {kind}: {format_ratio(mean_ratio(row.ratio() for row in rows))}")
     if args.write:
-        args.write.write_text(page(results), encoding="utf-8")
+        old = args.write.read_text(encoding="utf-8") if args.write.exists() else ""
+        args.write.write_text(count.keep_section(old, page(results)), encoding="utf-8")
     return int(any(results.rows[key].failed for key in results.added))
 
 

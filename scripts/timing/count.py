@@ -129,3 +129,9 @@ def with_section(page: str, text: str) -> str:
     """A page with the section replaced, or put at its end."""
     rest = re.sub(rf"\n{TITLE}\n.*?(?=\n## |\Z)", "", page, flags=re.DOTALL)
     return rest.rstrip() + "\n\n" + text.rstrip() + "\n"
+
+
+def keep_section(old_page: str, new_page: str) -> str:
+    """The new page with the section of the old page, if that has one."""
+    section = re.search(rf"(?<=\n){TITLE}\n.*?(?=\n## |\Z)", old_page, flags=re.DOTALL)
+    return with_section(new_page, section[0]) if section else new_page

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import speed
-from timing import page
+from timing import count, page
 from timing.results import Results
 
 import sefactory as sf
@@ -32,6 +32,14 @@ def test_the_page_alone_is_written_from_the_file(tmp_path: Path) -> None:
     results_of(paper_row("senet", 4e-3, 1e-3), path=tmp_path / "rows.json")
     code = speed.main(["--blocks", "none", "--json", str(tmp_path / "rows.json"), "--write", str(tmp_path / "speed.md")])
     assert code == 0 and (tmp_path / "speed.md").read_text() == page.page(Results(tmp_path / "rows.json"))
+
+
+def test_a_new_page_keeps_the_counts_of_the_old_one(tmp_path: Path) -> None:
+    results_of(paper_row("senet", 4e-3, 1e-3), path=tmp_path / "rows.json")
+    old = tmp_path / "speed.md"
+    old.write_text(f"# Speed\n\n{count.TITLE}\n\ncounted\n\n## Building\n\nold\n")
+    speed.main(["--blocks", "none", "--json", str(tmp_path / "rows.json"), "--write", str(old)])
+    assert old.read_text() == f"{page.page(Results(tmp_path / 'rows.json'))}\n{count.TITLE}\n\ncounted\n"
 
 
 def test_all_shipped_blocks_are_compiled_or_those_that_are_named() -> None:
