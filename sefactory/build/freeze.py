@@ -5,9 +5,9 @@ import copy
 from torch import Tensor, nn
 
 from ..block import Block
-from ..compiler.codegen.params import folded
+from ..compiler.codegen.params import fold_norm
 from ..compiler.graph import topological_order
-from ..compiler.ir import Attend, ConvOp, LinearOp
+from ..compiler.ir import AttentionOp, ConvOp, LinearOp
 from ..compiler.runtime import CompiledBlock
 from ..operators.conv import Conv
 from ..operators.elementwise import Gain
@@ -41,7 +41,7 @@ def freeze(block: Block) -> Block:
                 _fold_norm(frozen, linear, norm, times)
             case ConvOp(conv, BatchNorm() as norm):
                 _fold_norm(frozen, conv, norm, 1)
-            case Attend(attention, Linear() as linear, Gain() as gain):
+            case AttentionOp(attention, Linear() as linear, Gain() as gain):
                 _fold_gain(frozen, linear, gain, 2 * attention.width)
     frozen.frozen = True
     if frozen.lowered is not None:
@@ -53,7 +53,7 @@ def _fold_norm(block: Block, layer: Layer, norm: BatchNorm, times: int) -> None:
     """Folds a batch norm into the layer before it, whose bias is added `times` times before the norm."""
     weight, bias = layer.weight, None if layer.bias is None else layer.bias.flatten() * times
     outputs = weight.shape[: len(layer.each) + 1]
-    new_weight, new_bias = folded(lambda: (weight.reshape(-1, *weight.shape[len(outputs) :]), bias), norm)()
+    new_weight, new_bias = fold_norm(lambda: (weight.reshape(-1, *weight.shape[len(outputs) :]), bias), norm)()
     assert new_bias is not None
     _set_parameters(layer, new_weight.reshape(weight.shape), (new_bias / times).reshape(outputs))
     _replace_by_identity(block, norm)

@@ -172,7 +172,7 @@ class ChannelSplit(Op):
 
 
 @dataclass(frozen=True)
-class Attend(Op):
+class AttentionOp(Op):
     """gain * attention(linear x) + identity * x + residual. The inputs are x and, if there is one, the residual."""
 
     attention: Attention
@@ -182,7 +182,7 @@ class Attend(Op):
 
 
 @dataclass(frozen=True)
-class AttendParts(Op):
+class ChannelAttentionOp(Op):
     """Attention among the channels of each head. The inputs are q, k, v, then factors of q or of k, one for each channel.
 
     `onto` has an entry for each factor: 0 for q or 1 for k, and how it is combined with the scores. A gain has one value a head.

@@ -11,8 +11,8 @@ from ..kernels.dispatch import assume_constant_result
 from ..operators.containers import Sequential
 from ..operators.norm import BatchNorm
 from ..shapes import Sizes
-from .codegen.emitter import program
-from .codegen.program import Program
+from .codegen.emitter import Program
+from .codegen.generate import generate
 from .graph import Node, eval_norms, topological_order, user_counts
 from .passes import ANY_MODE, EVAL_MODE, ON_ACCELERATORS
 from .passes.rewrite import Rewrite, Rules
@@ -121,13 +121,13 @@ class CompiledBlock:
         """Compiles the programs. Threads that do so at once compile the same, and assign each program as a whole."""
         wants_eval_program = self._wants_eval_program
         graph = rewrite(trace(self._node, self._sizes), ANY_MODE, [])
-        self._program = always = program(graph, self._frozen)
+        self._program = always = generate(graph, self._frozen)
         self._norms = [module for module in self._node.modules() if isinstance(module, BatchNorm)]
         self._accelerator_programs = {}
         if wants_eval_program:
             eval_graph = rewrite(graph, EVAL_MODE, [])
             self._eval_norms = eval_norms(eval_graph)
-            self._eval_program = always if eval_graph is graph else program(eval_graph, self._frozen)
+            self._eval_program = always if eval_graph is graph else generate(eval_graph, self._frozen)
         self._stale = wants_eval_program != self._wants_eval_program or not has_static_shapes(self._node)
 
     def _run_on_accelerator(self, x: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ class CompiledBlock:
         if constant_norms not in self._accelerator_programs:
             graph = rewrite(trace(self._node, self._sizes), ON_ACCELERATORS, [])
             graph = rewrite(graph, EVAL_MODE, []) if constant_norms else graph
-            self._accelerator_programs[constant_norms] = program(graph, self._frozen)
+            self._accelerator_programs[constant_norms] = generate(graph, self._frozen)
         return self._accelerator_programs[constant_norms](x)
 
     def _trace(self) -> tuple[Node, list[Rewrite]]:

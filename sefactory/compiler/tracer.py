@@ -186,7 +186,7 @@ def _trace_multi_scale(module: MultiScale, x: Node, path: str) -> Node:
 
 
 def _trace_attention(module: Attention, x: Node, path: str) -> Node:
-    return Node(ops.Attend(module), (x,), module.sizes, path)
+    return Node(ops.AttentionOp(module), (x,), module.sizes, path)
 
 
 def _trace_norm(module: BatchNorm, x: Node, path: str) -> Node:

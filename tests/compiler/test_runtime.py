@@ -17,8 +17,8 @@ from torch.overrides import TorchFunctionMode
 
 import sefactory as sf
 from sefactory.compiler import runtime as lower
-from sefactory.compiler.codegen.emitter import program
-from sefactory.compiler.codegen.program import Program
+from sefactory.compiler.codegen.emitter import Program
+from sefactory.compiler.codegen.generate import generate
 from sefactory.compiler.graph import Node
 from sefactory.kernels.dispatch import SMALL
 from tests.sampling import sampled
@@ -42,7 +42,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Node]:
 
     def noted(root: Node, frozen: bool = False) -> Program:
         graphs.append(root)
-        return program(root, frozen)
+        return generate(root, frozen)
 
     monkeypatch.setattr(lower, "program", noted)
     return graphs

@@ -18,38 +18,40 @@ from ...operators.precision import HALF, in_float32, is_autocast_enabled
 from ...shapes import Sizes
 from .. import ir as ops
 from ..graph import Node
+from .emitter import Emitter
 from .layout import strip_unit_axes
 from .linear import is_worth_folding
 from .params import read_params
-from .program import Emitter
 
 MIN_NUMEL = 2**15
 """Values of a map from which its attention has a backward of its own."""
-Placing = Callable[[Tensor, list[int]], Tensor]
+Resize = Callable[[Tensor, list[int]], Tensor]
 Product = Callable[[Tensor, Tensor], Tensor]
 
 
-def attend(op: ops.Attend, value: Node, w: Emitter) -> None:
+def emit_attention(op: ops.AttentionOp, node: Node, emitter: Emitter) -> None:
     """Among positions with C as features, or among channels with positions as features; any other as the plain tree does it."""
-    source, *residual = value.inputs
-    layout = attend_layout(op.attention, source.sizes)
+    source, *residual = node.inputs
+    layout = attention_layout(op.attention, source.sizes)
     if not layout:
-        w.made(value, w.unary(op.attention, w.slot(source, source.sizes.axes)), source.sizes.axes)
+        emitter.record(node, emitter.unary(op.attention, emitter.register(source, source.sizes.axes)), source.sizes.axes)
         return
     if layout[0] == "S":
-        w.made(value, w.unary(_each_map(op, _product(layout, source.sizes)), w.slot(source, layout)), layout)
+        emitter.record(
+            node, emitter.unary(_each_map(op, _product(layout, source.sizes)), emitter.register(source, layout)), layout
+        )
         return
-    placing = Kept() if w.frozen else resized
+    placing = PositionCache() if emitter.frozen else resize_to
     if "C" in source.sizes.axes_of(op.attention.tokens):
-        among = _channels(op, layout, value.sizes)
+        among = _channel_attention(op, layout, node.sizes)
     else:
-        among = _positions(op, layout, value.sizes, placing)
-    whole = f"C{value.sizes.spatial_axes}"
-    slots = [w.slot(source, layout), *[w.slot(other, whole) for other in residual]]
-    w.made(value, w.nary(among, slots), whole)
+        among = _position_attention(op, layout, node.sizes, placing)
+    whole = f"C{node.sizes.spatial_axes}"
+    inputs = [emitter.register(source, layout), *[emitter.register(other, whole) for other in residual]]
+    emitter.record(node, emitter.nary(among, inputs), whole)
 
 
-def attend_layout(module: Attention, sizes: Sizes) -> str:
+def attention_layout(module: Attention, sizes: Sizes) -> str:
     """The layout that attention takes; empty where the plain tree has to do it."""
     tokens, features = sizes.axes_of(module.tokens), sizes.axes_of(module.features)
     others = strip_unit_axes(sizes.axes_except(tokens, features), sizes)
@@ -72,17 +74,17 @@ def _unsqueezing(layout: str, sizes: Sizes) -> Callable[[list[int]], list[int]]:
     return lambda sides: [1 if place < 0 else sides[place] for place in places]
 
 
-def _positions(op: ops.Attend, layout: str, sizes: Sizes, placing: Placing) -> Callable[..., Tensor]:
+def _position_attention(op: ops.AttentionOp, layout: str, sizes: Sizes, placing: Resize) -> Callable[..., Tensor]:
     """x (B, C, tokens...) -> (B, C', D, H, W)."""
     module, gain, width, whole = op.attention, op.gain, sizes.number("C"), _unsqueezing(layout, sizes)
     projected = None if op.linear is None else _projection(op.linear, gain, 2 * module.width)
 
     def run(x: Tensor, residual: Tensor | None = None) -> Tensor:
-        folded, batch, size = _folds(x), x.shape[0], list(x.shape[2:])
+        folded, batch, size = _folds_gain(x), x.shape[0], list(x.shape[2:])
         x = x if projected is None else projected(x, folded)
         has_gain = gain is not None and (projected is None or not folded)
         added = None if has_gain or residual is None else residual.flatten(2)
-        y = _attended(module, x.flatten(2) if len(size) > 1 else x, size, placing, added)
+        y = _attend(module, x.flatten(2) if len(size) > 1 else x, size, placing, added)
         y = y.view(batch, width, *whole(size))
         if gain is None or not has_gain:
             return y
@@ -91,7 +93,7 @@ def _positions(op: ops.Attend, layout: str, sizes: Sizes, placing: Placing) -> C
     return run
 
 
-def _folds(x: Tensor) -> bool:
+def _folds_gain(x: Tensor) -> bool:
     """True if a gain goes into weights: of a large map in inference, and of an exported program for inference."""
     return not torch.is_grad_enabled() and (is_exporting() or is_worth_folding(x))
 
@@ -111,10 +113,10 @@ def _projection(linear: Linear, gain: Gain | None, start: int) -> Callable[[Tens
     return run
 
 
-def _attended(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing, residual_BCT: Tensor | None) -> Tensor:
+def _attend(module: Attention, x_BCT: Tensor, size: list[int], placing: Resize, residual_BCT: Tensor | None) -> Tensor:
     """softmax(scale q^T k) v + residual."""
     heads, scale = module.heads, module.scale
-    q, k, v = _parts(module, x_BCT, size, placing)
+    q, k, v = _split_qkv(module, x_BCT, size, placing)
     batch, width, tokens = v.shape
     if heads > 1:
         q, k, v = (t.reshape(batch * heads, t.shape[1] // heads, tokens) for t in (q, k, v))
@@ -154,14 +156,14 @@ def _product(layout: str, sizes: Sizes) -> Product:
     return torch.mul if not strip_unit_axes(layout.partition("C")[2], sizes) else torch.bmm
 
 
-def _mixed(a_NCC: Tensor, x_NCT: Tensor, product: Product) -> Tensor:
+def _weighted_sum(a_NCC: Tensor, x_NCT: Tensor, product: Product) -> Tensor:
     """a x; of one feature from the other side, x^T a^T: a row times a matrix takes a third of a matrix times a column."""
     if product is torch.bmm:
         return torch.bmm(a_NCC, x_NCT)
     return torch.bmm(x_NCT.transpose(1, 2), a_NCC.transpose(1, 2)).transpose(1, 2)
 
 
-def _parts(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing) -> tuple[Tensor, Tensor, Tensor]:
+def _split_qkv(module: Attention, x_BCT: Tensor, size: list[int], placing: Resize) -> tuple[Tensor, Tensor, Tensor]:
     """q, k, v, with the positions of the first two."""
     position = module.position
     if module.key is None:
@@ -184,14 +186,14 @@ def _parts(module: Attention, x_BCT: Tensor, size: list[int], placing: Placing) 
     return q, k, v
 
 
-def resized(position: Tensor, size: list[int]) -> Tensor:
+def resize_to(position: Tensor, size: list[int]) -> Tensor:
     """Positions of q and of k for a grid of tokens, (2, heads x width, tokens)."""
     if torch.compiler.is_compiling() or list(position.shape[2:]) != size:  # at the learned places nothing is interpolated
         position = resize_positions(position, size)
     return position.flatten(2) if len(size) > 1 else position
 
 
-class Kept:
+class PositionCache:
     """The same, kept for each grid: of positions that are constants."""
 
     def __init__(self) -> None:
@@ -199,14 +201,14 @@ class Kept:
 
     def __call__(self, position: Tensor, size: list[int]) -> Tensor:
         if torch.compiler.is_compiling():
-            return resized(position, size)
+            return resize_to(position, size)
         key = (*size, position.device, position.dtype)
         if key not in self._kept:
-            self._kept[key] = resized(position, size)
+            self._kept[key] = resize_to(position, size)
         return self._kept[key]
 
 
-def _each_map(op: ops.Attend, product: Product) -> Callable[[Tensor], Tensor]:
+def _each_map(op: ops.AttentionOp, product: Product) -> Callable[[Tensor], Tensor]:
     """x (B, S, C, positions...) -> the same, among the channels of each map."""
     scale, gain = op.attention.scale, op.gain
 
@@ -220,7 +222,7 @@ def _each_map(op: ops.Attend, product: Product) -> Callable[[Tensor], Tensor]:
 # ---- Among channels --------------------------------------------------------------------------------------------------
 
 
-def _channels(op: ops.Attend, layout: str, sizes: Sizes) -> Callable[..., Tensor]:
+def _channel_attention(op: ops.AttentionOp, layout: str, sizes: Sizes) -> Callable[..., Tensor]:
     """x (B, C, positions...) -> (B, C, D, H, W): (gain A + identity) x, A = softmax(scale x x^T) in float32."""
     scale, gain, identity, whole = op.attention.scale, op.gain, op.identity, _unsqueezing(layout, sizes)
     product = _product(layout, sizes)
@@ -252,5 +254,5 @@ def _among_channels(x_BCN: Tensor, weight: Tensor | None, scale: float, identity
             a_BCC, v_BCN = (a_BCC * weight, v_BCN) if is_few else (a_BCC, v_BCN * weight)
         if identity and product is torch.bmm:
             return torch.baddbmm(x_BCN, a_BCC, v_BCN, beta=identity)
-        y_BCN = _mixed(a_BCC, v_BCN, product)
+        y_BCN = _weighted_sum(a_BCC, v_BCN, product)
     return y_BCN + identity * x_BCN if identity else y_BCN

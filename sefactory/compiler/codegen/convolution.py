@@ -12,43 +12,43 @@ from ...operators.conv import CONVOLUTIONS, Conv
 from ...shapes import Sizes
 from .. import ir as ops
 from ..graph import Node
-from .linear import by_size, fixed_norm, then
-from .params import folded, of_window
-from .program import Emitter
+from .emitter import Emitter
+from .linear import compose, eval_norm, fold_if_large
+from .params import conv_params, fold_norm
 
 
-def window(op: ops.ConvOp, value: Node, w: Emitter) -> None:
+def emit_conv(op: ops.ConvOp, node: Node, emitter: Emitter) -> None:
     """A convolution whose window axes stand last and whose channels are one axis; any other as the plain tree does it."""
-    (x,) = value.inputs
-    layout = window_layout(op, x.sizes)
+    (x,) = node.inputs
+    layout = conv_layout(op, x.sizes)
     if not layout:
-        run = op.conv if op.norm is None else then(op.conv, op.norm)
-        w.made(value, w.unary(run, w.slot(x, x.sizes.axes)), x.sizes.axes)
+        run = op.conv if op.norm is None else compose(op.conv, op.norm)
+        emitter.record(node, emitter.unary(run, emitter.register(x, x.sizes.axes)), x.sizes.axes)
         return
-    if len(layout) > 1 + len(op.conv.along) and _one_channel(op.conv, x.sizes):
-        _shared(op, value, layout, w)
+    if len(layout) > 1 + len(op.conv.along) and _has_one_channel(op.conv, x.sizes):
+        _emit_shared_kernel(op, node, layout, emitter)
         return
-    run = _convolution(op, layout[1:])
+    run = _conv_with_norm(op, layout[1:])
     out = (op.conv.mix or op.conv.each or layout[0]) + layout[1:]
-    w.made(value, w.unary(run, w.slot(x, layout)), out, fresh=True)
+    emitter.record(node, emitter.unary(run, emitter.register(x, layout)), out, newly_allocated=True)
 
 
-def _shared(op: ops.ConvOp, value: Node, layout: str, w: Emitter) -> None:
+def _emit_shared_kernel(op: ops.ConvOp, node: Node, layout: str, emitter: Emitter) -> None:
     """Of maps that share one window: those before its axes go with the batch, those behind are one axis with a kernel of 1."""
-    (x,) = value.inputs
+    (x,) = node.inputs
     first = 1 + layout[1:].index(op.conv.along[0])  # behind the batch
     last = first + len(op.conv.along)
     behind = layout[last:][:1]
-    run = _convolution(op, op.conv.along + behind)
+    run = _conv_with_norm(op, op.conv.along + behind)
 
     def batched(t: Tensor) -> Tensor:
         y = run(t.reshape(-1, 1, *t.shape[first:last], *([t.shape[last:].numel()] if behind else [])))
         return y.view(t.shape[:first] + y.shape[2 : 2 + last - first] + t.shape[last:])
 
-    w.made(value, w.unary(batched, w.slot(x, layout[1:])), layout[1:], fresh=True)
+    emitter.record(node, emitter.unary(batched, emitter.register(x, layout[1:])), layout[1:], newly_allocated=True)
 
 
-def window_layout(op: ops.ConvOp, sizes: Sizes) -> str:
+def conv_layout(op: ops.ConvOp, sizes: Sizes) -> str:
     """The layout a convolution takes, its channels first; empty where it has several axes of them.
 
     Before and behind the axes of the window stand those that share its weights where there is one channel; of more
@@ -63,7 +63,7 @@ def window_layout(op: ops.ConvOp, sizes: Sizes) -> str:
     axis = channels or next((axis for axis in sizes.axes if axis not in along and sizes[axis] == 1), "1" if shared else "")
     if not shared:
         return axis and axis + along
-    if not _one_channel(conv, sizes):
+    if not _has_one_channel(conv, sizes):
         return _grid_layout(conv, axis, shared, sizes)
     places = [sizes.axes.index(axis) for axis in along]
     before = "".join(axis for axis in shared if sizes.axes.index(axis) < min(places))
@@ -73,7 +73,7 @@ def window_layout(op: ops.ConvOp, sizes: Sizes) -> str:
     return axis + before + along + behind
 
 
-def _one_channel(conv: Conv, sizes: Sizes) -> bool:
+def _has_one_channel(conv: Conv, sizes: Sizes) -> bool:
     """Whether a window has one channel in and one out."""
     return all(sizes[axis] == 1 for axis in conv.each + conv.mix) and conv.weight.shape[len(conv.each)] == 1
 
@@ -89,25 +89,25 @@ def _grid_layout(conv: Conv, axis: str, shared: str, sizes: Sizes) -> str:
     return axis + space if inside and axis in conv.each + conv.mix and axis not in space and conv.stride == 1 else ""
 
 
-def _convolution(op: ops.ConvOp, axes: str) -> Callable[[Tensor], Tensor]:
+def _conv_with_norm(op: ops.ConvOp, axes: str) -> Callable[[Tensor], Tensor]:
     """The convolution over some axes; it has a kernel of 1 along those that are not of its window."""
-    terms, convolved = of_window(op.conv, op.others, axes), _convolved(op.conv, axes)
+    terms, convolved = conv_params(op.conv, op.others, axes), _conv_function(op.conv, axes)
 
     def run(x: Tensor) -> Tensor:
         return convolved(x, *terms())
 
     if op.norm is None:
         return run
-    both = folded(terms, op.norm)
-    return by_size(lambda x: convolved(x, *both()), then(run, fixed_norm(op.norm)))
+    both = fold_norm(terms, op.norm)
+    return fold_if_large(lambda x: convolved(x, *both()), compose(run, eval_norm(op.norm)))
 
 
-def _convolved(conv: Conv, axes: str) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
+def _conv_function(conv: Conv, axes: str) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
     """Of a map, a weight and a bias: torch's convolution, or a faster form of it."""
     around = dict(zip(conv.along, conv.padding, strict=True))
     padding = tuple(around.get(axis, 0) for axis in axes)
     stride, dilation, groups = conv.stride, conv.dilation, conv.groups
-    each, repaired = _of_each(conv), _repaired(conv)
+    each, repaired = _is_depthwise(conv), _has_faster_form(conv)
     few = groups == 1 and math.prod(conv.weight.shape[: -len(conv.along)]) <= MAX_CHANNELS
 
     def run(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -119,14 +119,14 @@ def _convolved(conv: Conv, axes: str) -> Callable[[Tensor, Tensor, Tensor | None
     return run
 
 
-def _of_each(conv: Conv) -> bool:
+def _is_depthwise(conv: Conv) -> bool:
     """Whether there is one window for each of several channels."""
     return conv.groups > 1 and not conv.mix and conv.weight.shape[len(conv.each)] == 1
 
 
-def _repaired(conv: Conv) -> bool:
+def _has_faster_form(conv: Conv) -> bool:
     """Whether there may be a faster form: few planes, groups of several channels, each channel with a dilation or far."""
-    if _of_each(conv):
+    if _is_depthwise(conv):
         return conv.dilation > 1 or max(conv.padding) > min(convolution.MAX_REACH.values())
     if conv.groups > 1:
         return bool(conv.mix)

@@ -1,170 +1,174 @@
-"""How each operation of the graph becomes steps: in which layout it takes its inputs, and which function of torch it is."""
+"""From the graph to steps that run one after the other on numbered slots; which layout each tensor has is decided here."""
 
-from collections.abc import Callable
-from functools import reduce
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.compiler import is_compiling
 
-from ...kernels.dispatch import cpu_fast_path
-from .. import ir as ops
-from ..graph import Node
-from .activations import FUNCTIONS, GRADIENT_FROM_RESULT, IN_PLACE, PAIRS
-from .attention import attend
-from .attention_parts import attend_parts
-from .convolution import window
-from .gated_reduction import gate, reduction, select
-from .layout import broadcast_layout, non_unit_axes
-from .linear import count_batches, dense, norm
-from .pooling import gather
-from .program import Emitter, Program, Slots
-from .resample import coarsened, enlarged, window_mean
-from .slicing import concat, cut, join, part, split
-from .stacks import mean_of_sum, stack_place, stacked, weighted_sum
+from ...operators.norm import BatchNorm
+from ..graph import Node, topological_order, user_counts
+from ..ir import ChannelSplit, ConcatPositions, Op, OpaqueCall, ScalarAffine, Slice, Source, SplitPositions
+from .layout import conversion, strip_unit_axes
+
+Registers = list[Any]
+Step = Callable[[Registers], None]
+TensorFunction = Callable[..., Tensor]
 
 
-def program(root: Node, frozen: bool = False) -> Program:
-    """The program of a graph: it takes (B, C, ...) and leaves (B, C', ...)."""
-    writer = Emitter(root, frozen)
-    for value in writer.values:
-        if id(value) not in writer.layouts:
-            WRITERS[type(value.op)](value.op, value, writer)
-    sizes = root.sizes
-    if writer.norms:
-        writer.steps.insert(0, (count_batches(writer.norms), ()))
-    return writer.program(writer.slot(root, f"C{sizes.grid}"))
+MAY_BE_VIEWS: tuple[type[Op], ...] = (Source, OpaqueCall, Slice, ChannelSplit, ConcatPositions, SplitPositions, ScalarAffine)
+"""Operations whose result may be a view of an input."""
 
 
-def _source(op: ops.Source, value: Node, w: Emitter) -> None:
-    w.made(value, w.new(), f"C{value.sizes.grid}")
+class Program:
+    """Steps that make one map of another.
+
+    What no later step reads is let go where it is as large as a map.
+    """
+
+    def __init__(self, steps: Sequence[Step], inputs: int, result: int) -> None:
+        self._steps, self._empty, self._result = tuple(steps), [None] * (inputs - 1), result
+
+    def __call__(self, x: Tensor) -> Tensor:
+        inputs: Registers = [x, *self._empty]
+        for step in self._steps:
+            step(inputs)
+        y: Tensor = inputs[self._result]
+        return y
 
 
-def _plain(op: ops.OpaqueCall, value: Node, w: Emitter) -> None:
-    axes = value.sizes.axes
-    w.made(value, w.nary(op.call, [w.slot(x, axes) for x in value.inputs]), axes)
+class Emitter:
+    """Writes the steps of a graph: `slot(value)` and `slot(value, layout)` give the number under which a tensor will be.
+
+    `frozen` says that there are no gradients, and that weights are constants.
+    """
+
+    def __init__(self, root: Node, frozen: bool = False) -> None:
+        self.frozen = frozen
+        self.steps: list[tuple[Step, tuple[int, ...]]] = []
+        self.layouts: dict[int, str] = {}
+        self.split_registers: dict[int, list[int]] = {}
+        self.contexts: dict[int, int | None] = {}
+        self.ready_statistics: dict[int, int] = {}
+        self._registers: dict[tuple[int, str], int] = {}
+        self._maps: set[int] = set()
+        self._newly_allocated: set[int] = set()
+        self._next = 0
+        self.nodes = topological_order(root)
+        self.user_counts = user_counts(self.nodes)
+        self.norms: list[BatchNorm] = []
+        self.stacks: dict[int, tuple[int, str]] = {}
+        self.readers: dict[int, list[Node]] = {}
+        for node in self.nodes:
+            for other in node.inputs:
+                self.readers.setdefault(id(other), []).append(node)
+
+    # ---- What a writer of an operation asks for ----
+
+    def layout(self, node: Node) -> str:
+        """The layout in which a value was made."""
+        return self.layouts[id(node)]
+
+    def register(self, node: Node, layout: str | None = None) -> int:
+        """Where its tensor is, in the layout it was made in or in another."""
+        current = self.layouts[id(node)]
+        key = (id(node), current if layout is None else layout)
+        if key not in self._registers:
+            change = conversion(current, key[1], node.sizes)
+            first = self._registers[id(node), current]
+            self._registers[key] = first if change is None else self.unary(change, first)
+            if first in self._maps:
+                self._maps.add(self._registers[key])
+        return self._registers[key]
+
+    def new_register(self) -> int:
+        """The number of a new slot."""
+        self._next += 1
+        return self._next - 1
+
+    def new_map_register(self) -> int:
+        """The same, of something as large as a map."""
+        self._maps.add(register := self.new_register())
+        return register
+
+    def emit(self, step: Step, *read: int) -> None:
+        """Adds a step that reads some slots."""
+        self.steps.append((step, read))
+
+    def unary(self, run: TensorFunction, i: int) -> int:
+        """Adds slots[o] = run(slots[i]) and gives o."""
+        o = self.new_register()
+
+        def step(registers: Registers) -> None:
+            registers[o] = run(registers[i])
+
+        self.emit(step, i)
+        return o
+
+    def binary(self, run: TensorFunction, i: int, j: int) -> int:
+        """Adds slots[o] = run(slots[i], slots[j]) and gives o."""
+        o = self.new_register()
+
+        def step(registers: Registers) -> None:
+            registers[o] = run(registers[i], registers[j])
+
+        self.emit(step, i, j)
+        return o
+
+    def nary(self, run: TensorFunction, given: Sequence[int]) -> int:
+        """Adds slots[o] = run(*slots of given) and gives o."""
+        if len(given) < 3:
+            return self.unary(run, given[0]) if len(given) == 1 else self.binary(run, given[0], given[1])
+        o, places = self.new_register(), tuple(given)
+
+        def step(registers: Registers) -> None:
+            registers[o] = run(*[registers[i] for i in places])
+
+        self.emit(step, *places)
+        return o
+
+    def record(self, node: Node, register: int, layout: str, newly_allocated: bool = False) -> None:
+        """Notes where a value is and how it lies; `fresh` where its memory is new and no gradient rests on what is in it."""
+        self.layouts[id(node)] = layout
+        self._registers[id(node), layout] = register
+        if newly_allocated:
+            self._newly_allocated.add(register)
+        if node.inputs and set(node.sizes.grid) <= set(strip_unit_axes(layout, node.sizes)):
+            self._maps.add(register)
+
+    def may_overwrite(self, node: Node) -> bool:
+        """Whether the tensor of a value may be overwritten: it is fresh, and nobody else reads it."""
+        return self.user_counts[id(node)] == 1 and self._registers[id(node), self.layouts[id(node)]] in self._newly_allocated
+
+    def may_overwrite_in_inference(self, node: Node, reader: Node) -> bool:
+        """Whether it may be overwritten where there are no gradients: `reader` is the last to read it, and none has a view."""
+        if type(node.op) in MAY_BE_VIEWS or not node.inputs:
+            return False
+        others = [other for other in self.readers[id(node)] if other is not reader]
+        return all(id(other) in self.layouts and type(other.op) not in MAY_BE_VIEWS for other in others)
+
+    # ---- The whole ----
+
+    def program(self, result: int) -> Program:
+        """The program, with maps let go behind the last step that reads them; behind the last of all, all are."""
+        last = {
+            register: i
+            for i, (_, read) in enumerate(self.steps)
+            for register in read
+            if register in self._maps and register != result
+        }
+        dead: dict[int, list[int]] = {}
+        for register, i in last.items():
+            dead.setdefault(i, []).append(register)
+        dead.pop(len(self.steps) - 1, None)
+        steps: list[Step] = []
+        for i, (step, _) in enumerate(self.steps):
+            steps += [step, _release(dead[i])] if i in dead else [step]
+        return Program(steps, self._next, result)
 
 
-def _combined(op: ops.Elementwise, value: Node, w: Emitter) -> None:
-    layout = broadcast_layout([(w.layout(x), x.sizes) for x in value.inputs], value.sizes.axes)
-    pair = PAIRS[op.kind]
-    whole = [set(non_unit_axes(x.sizes)) for x in value.inputs]
-    grown = op.kind == "sum" and all(later <= whole[0] | whole[1] for later in whole[2:])
-    again: Callable[[Tensor, Tensor], Tensor] = Tensor.add_ if grown else pair
+def _release(dead: list[int]) -> Step:
+    def step(registers: Registers) -> None:
+        for register in dead:
+            registers[register] = None
 
-    def run(*maps: Tensor) -> Tensor:
-        return reduce(again, maps[2:], pair(maps[0], maps[1]))
-
-    slots = [w.slot(x, layout) for x in value.inputs]
-    if len(slots) == 2:
-        into = next((i for i, x in enumerate(value.inputs) if x.sizes == value.sizes and w.own(x)), None)
-        slot = w.binary(pair if into is None else _into(op.kind, into), *slots)
-    else:
-        slot = w.nary(run, slots)
-    w.made(value, slot, layout, fresh=op.kind == "sum")
-
-
-def _into(kind: str, place: int) -> Callable[[Tensor, Tensor], Tensor]:
-    """The pair written into one of the two, where that is large and has no gradient."""
-    pair = PAIRS[kind]
-    if kind not in ("sum", "product"):
-        return pair
-    over: Callable[[Tensor, Tensor], Tensor] = Tensor.add_ if kind == "sum" else Tensor.mul_
-
-    def run(a: Tensor, b: Tensor) -> Tensor:
-        if torch.is_grad_enabled() or a.dtype != b.dtype or not _is_large(a if place == 0 else b):
-            return pair(a, b)
-        return over(a, b) if place == 0 else over(b, a)
-
-    return run
-
-
-def _is_large(x: Tensor) -> bool:
-    return cpu_fast_path(x) and x.is_contiguous()
-
-
-def _scaled(op: ops.ScalarAffine, value: Node, w: Emitter) -> None:
-    (x,) = value.inputs
-    scale, shift = op.scale, op.shift
-
-    def run(t: Tensor) -> Tensor:
-        t = t * scale if scale != 1 else t
-        return t + shift if shift else t
-
-    w.made(value, w.unary(run, w.slot(x)), w.layout(x), fresh=scale != 1 or shift != 0)
-
-
-def _gained(op: ops.LearnedScale, value: Node, w: Emitter) -> None:
-    (x,) = value.inputs
-    gain = op.gain
-    w.made(value, w.unary(lambda t: t * gain.weight, w.slot(x)), w.layout(x))
-
-
-def _pointwise(op: ops.Pointwise, value: Node, w: Emitter) -> None:
-    (x,) = value.inputs
-    run = _overwriting(op.name) if w.own(x) and op.name in IN_PLACE else FUNCTIONS[op.name]
-    place, source, layout = stack_place(value, w.layout(x), w), w.slot(x), w.layout(x)
-    if place is not None:
-        o = w.new()
-
-        def step(slots: Slots) -> None:
-            t = slots[source]
-            y = place.output(slots, t, t.shape, layout)
-            slots[o] = run(t) if y is None else torch.clamp(t, min=0, out=y)
-
-        w.put(step, source)
-        w.made(value, o, layout)
-        return
-    w.made(value, w.unary(run, w.slot(x)), w.layout(x), fresh=w.frozen)
-
-
-def _overwriting(name: str) -> Callable[[Tensor], Tensor]:
-    """The function in place, where autograd allows it without a copy: not on a view, whose base would be copied."""
-    plain, in_place, always = FUNCTIONS[name], IN_PLACE[name], name in GRADIENT_FROM_RESULT
-
-    def run(x: Tensor) -> Tensor:
-        if torch.is_grad_enabled() and (not always or is_compiling() or x._is_view()):
-            return plain(x)
-        return in_place(x)
-
-    return run
-
-
-def _softmax(op: ops.Softmax, value: Node, w: Emitter) -> None:
-    (x,) = value.inputs
-    layout = w.layout(x) if op.over in w.layout(x) else x.sizes.axes
-    dim = 1 + layout.index(op.over)
-    w.made(value, w.unary(lambda t: t.softmax(dim), w.slot(x, layout)), layout)
-
-
-WRITERS: dict[type[ops.Op], Callable[[Any, Node, Emitter], None]] = {
-    ops.Source: _source,
-    ops.OpaqueCall: _plain,
-    ops.Reduce: reduction,
-    ops.Variance: reduction,
-    ops.WeightedPool: gather,
-    ops.Stack: stacked,
-    ops.Concat: concat,
-    ops.Elementwise: _combined,
-    ops.ScalarAffine: _scaled,
-    ops.LearnedScale: _gained,
-    ops.LinearOp: dense,
-    ops.ConvOp: window,
-    ops.ConvMean: window_mean,
-    ops.AvgPool: coarsened,
-    ops.NearestUpsample: enlarged,
-    ops.Norm: norm,
-    ops.Pointwise: _pointwise,
-    ops.Softmax: _softmax,
-    ops.Slice: part,
-    ops.ChannelSplit: cut,
-    ops.Attend: attend,
-    ops.AttendParts: attend_parts,
-    ops.Gate: gate,
-    ops.MeanOfSum: mean_of_sum,
-    ops.WeightedSum: weighted_sum,
-    ops.Select: select,
-    ops.ConcatPositions: join,
-    ops.SplitPositions: split,
-}
+    return step

@@ -13,85 +13,85 @@ from ...kernels.gated_reduction import Combine, MapContext, apply_gates, apply_g
 from ...kernels.gated_reduction import select as select_map
 from .. import ir as ops
 from ..graph import Node
+from .emitter import Emitter, Registers
 from .layout import broadcast_layout, strip_unit_axes
-from .pooling import spread, spread_of
-from .program import Emitter, Slots
+from .pooling import finish_variance, variance_function
 from .stacks import stack_place
 
 STATISTICS: dict[str, Callable[..., Tensor]] = {"mean": torch.mean, "sum": torch.sum, "max": torch.amax, "min": torch.amin}
 
 
-def reduction(op: ops.Reduce | ops.Variance, value: Node, w: Emitter) -> None:
+def emit_reduction(op: ops.Reduce | ops.Variance, node: Node, emitter: Emitter) -> None:
     """One statistic, and with it all others of its map if they share a backward."""
-    (x,) = value.inputs
-    layout = w.layout(x)
+    (x,) = node.inputs
+    layout = emitter.layout(x)
     if strip_unit_axes(op.over, x.sizes):
-        if map_context(x, w) is None:
-            o, source = w.new(), w.slot(x)
-            write = _writer(value, o, layout, w)
-            w.put(lambda slots: write(slots, slots[source]), source)
-            w.made(value, o, _kept_axes(op, layout))
+        if map_context(x, emitter) is None:
+            o, source = emitter.new_register(), emitter.register(x)
+            write = _writer(node, o, layout, emitter)
+            emitter.emit(lambda registers: write(registers, registers[source]), source)
+            emitter.record(node, o, _kept_axes(op, layout))
     elif isinstance(op, ops.Reduce):  # over axes of size 1
-        w.made(value, w.slot(x), layout)
+        emitter.record(node, emitter.register(x), layout)
     else:
-        finish = spread_of(op)
-        w.made(value, w.unary(lambda t: finish(t - t, 1), w.slot(x)), layout)
+        finish = finish_variance(op)
+        emitter.record(node, emitter.unary(lambda t: finish(t - t, 1), emitter.register(x)), layout)
 
 
 def _statistic(op: ops.Reduce | ops.Variance, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
     """A statistic by itself."""
     if isinstance(op, ops.Variance):
-        return spread(op, dims)
+        return variance_function(op, dims)
     by = STATISTICS[op.by]
     if op.by != "mean":
         return lambda x: by(x, dims)
     return lambda x: broadcast_mean(x, dims) if broadcasts_gradient(x) else by(x, dims)
 
 
-def _writer(value: Node, o: int, layout: str, w: Emitter) -> Callable[[Slots, Tensor], None]:
+def _writer(node: Node, o: int, layout: str, emitter: Emitter) -> Callable[[Registers, Tensor], None]:
     """Puts a statistic of x into register o, and into its place in a stack where it has one."""
-    op, dims = value.op, _dims(value, layout)
+    op, dims = node.op, _dims(node, layout)
     assert isinstance(op, ops.Reduce | ops.Variance)
     plain, kept = _statistic(op, dims), _kept_axes(op, layout)
-    place = stack_place(value, kept, w)
+    place = stack_place(node, kept, emitter)
 
-    def write(slots: Slots, x: Tensor) -> None:
-        slots[o] = plain(x)
+    def write(registers: Registers, x: Tensor) -> None:
+        registers[o] = plain(x)
 
     if place is None or not isinstance(op, ops.Reduce):
         return write
     by = STATISTICS[op.by]
 
-    def write_in_place(slots: Slots, x: Tensor) -> None:
-        y = place.output(slots, x, [n for i, n in enumerate(x.shape) if i not in dims], kept)
-        slots[o] = plain(x) if y is None else by(x, dims, out=y)
+    def write_in_place(registers: Registers, x: Tensor) -> None:
+        y = place.output(registers, x, [n for i, n in enumerate(x.shape) if i not in dims], kept)
+        registers[o] = plain(x) if y is None else by(x, dims, out=y)
 
     return write_in_place
 
 
-def map_context(x: Node, w: Emitter) -> int | None:
+def map_context(x: Node, emitter: Emitter) -> int | None:
     """The register of a map's MapContext, which is None at run time where the map is small. None if the map has no use for one.
 
     The first call writes the step that takes all statistics of the map.
     """
-    if id(x) not in w.contexts:
-        statistics = _shared_statistics(x, w.layout(x), w)
-        w.contexts[id(x)] = None if statistics is None else _reduce_map(x, statistics, w)
-    return w.contexts[id(x)]
+    if id(x) not in emitter.contexts:
+        statistics = _shared_statistics(x, emitter.layout(x), emitter)
+        emitter.contexts[id(x)] = None if statistics is None else _reduce_map(x, statistics, emitter)
+    return emitter.contexts[id(x)]
 
 
-def _shared_statistics(x: Node, layout: str, w: Emitter) -> list[Node] | None:
+def _shared_statistics(x: Node, layout: str, emitter: Emitter) -> list[Node] | None:
     """The statistics of a map in this layout. None where a shared backward gains nothing."""
-    readers = w.readers.get(id(x), [])
+    readers = emitter.readers.get(id(x), [])
     statistics = [r for r in readers if isinstance(r.op, ops.Reduce | ops.Variance) and _dims(r, layout)]
     slow = [r for r in statistics if isinstance(r.op, ops.Variance) or (isinstance(r.op, ops.Reduce) and r.op.by in EXTREMA)]
     is_map = set(x.sizes.grid) <= set(strip_unit_axes(layout, x.sizes))
     return statistics if is_map and (slow or len(statistics) > 1 or any(_gates(r, x) for r in readers)) else None
 
 
-def _first_gates(x: Node, w: Emitter) -> tuple[int, Combine]:
+def _first_gates(x: Node, emitter: Emitter) -> tuple[int, Combine]:
     """How many gates the first step that gates x applies, and how it combines them."""
-    first = next((r for r in w.readers.get(id(x), []) if _gates(r, x)), None)
+    first = next((r for r in emitter.readers.get(id(x), []) if _gates(r, x)), None)
     if first is None:
         return 0, "product"
     return (len(first.inputs) - 1, first.op.kind) if isinstance(first.op, ops.Gate) else (1, "product")
@@ -110,9 +110,9 @@ def _gates(reader: Node, x: Node) -> bool:
     return all(gate.sizes != x.sizes for gate in reader.inputs[1:])
 
 
-def _dims(value: Node, layout: str) -> tuple[int, ...]:
+def _dims(node: Node, layout: str) -> tuple[int, ...]:
     """The dimensions of its map that a statistic is over; none where all of them have size 1."""
-    (x,), op = value.inputs, value.op
+    (x,), op = node.inputs, node.op
     assert isinstance(op, ops.Reduce | ops.Variance)
     return tuple(1 + i for i, axis in enumerate(layout) if axis in op.over) if strip_unit_axes(op.over, x.sizes) else ()
 
@@ -121,63 +121,75 @@ def _kept_axes(op: ops.Reduce | ops.Variance, layout: str) -> str:
     return "".join(axis for axis in layout if axis not in op.over)
 
 
-def _reduce_map(x: Node, statistics: list[Node], w: Emitter) -> int:
+def _reduce_map(x: Node, statistics: list[Node], emitter: Emitter) -> int:
     """Writes the step that takes the statistics of a map; returns the register of its context."""
-    source, context, layout, ready = w.slot(x), w.new_map(), w.layout(x), w.ready_statistics.get(id(x))
+    source, context, layout, ready = (
+        emitter.register(x),
+        emitter.new_map_register(),
+        emitter.layout(x),
+        emitter.ready_statistics.get(id(x)),
+    )
     outputs = [
-        (w.new(), value.op, _dims(value, layout)) for value in statistics if isinstance(value.op, ops.Reduce | ops.Variance)
+        (emitter.new_register(), node.op, _dims(node, layout))
+        for node in statistics
+        if isinstance(node.op, ops.Reduce | ops.Variance)
     ]
-    requests, (gates, combine) = _requests(statistics, layout), _first_gates(x, w)
-    writers = [_writer(value, o, layout, w) for value, (o, _, _) in zip(statistics, outputs, strict=True)]
-    finished = [(o, dims, spread_of(op) if isinstance(op, ops.Variance) else None) for o, op, dims in outputs]
+    requests, (gates, combine) = _requests(statistics, layout), _first_gates(x, emitter)
+    writers = [_writer(node, o, layout, emitter) for node, (o, _, _) in zip(statistics, outputs, strict=True)]
+    finished = [(o, dims, finish_variance(op) if isinstance(op, ops.Variance) else None) for o, op, dims in outputs]
 
-    def step(slots: Slots) -> None:
-        x, known = slots[source], None if ready is None else slots[ready]
+    def step(registers: Registers) -> None:
+        x, known = registers[source], None if ready is None else registers[ready]
         if known is None and not (cpu_fast_path(x) and x.is_contiguous()):
             for write in writers:
-                write(slots, x)
+                write(registers, x)
             return
-        slots[context], found = reduce_map(x, requests, gates, combine) if known is None else (MapContext(x), known)
+        registers[context], found = reduce_map(x, requests, gates, combine) if known is None else (MapContext(x), known)
         for (o, dims, finish), y in zip(finished, found, strict=True):
             y = y.squeeze(dims)
-            slots[o] = y if finish is None else finish(y, x.numel() // max(y.numel(), 1))
+            registers[o] = y if finish is None else finish(y, x.numel() // max(y.numel(), 1))
 
-    w.put(step, source)
-    for value, (o, op, _) in zip(statistics, outputs, strict=True):
-        w.made(value, o, _kept_axes(op, layout))
+    emitter.emit(step, source)
+    for node, (o, op, _) in zip(statistics, outputs, strict=True):
+        emitter.record(node, o, _kept_axes(op, layout))
     return context
 
 
-def gate(op: ops.Gate, value: Node, w: Emitter) -> None:
+def emit_gate(op: ops.Gate, node: Node, emitter: Emitter) -> None:
     """Applies gates to their map, by its context where it has one."""
-    x, *gates = value.inputs
-    layout, key = w.layout(x), map_context(x, w) if _gates(value, x) else None
-    places, run = [w.slot(x), *[w.slot(gate, layout) for gate in gates]], _plain_gate(op, value, w)
-    if key is None or (w.frozen and w.own(x)):
-        w.made(value, w.nary(run, places), layout, fresh=w.frozen)
+    x, *gates = node.inputs
+    layout, key = emitter.layout(x), map_context(x, emitter) if _gates(node, x) else None
+    places, run = [emitter.register(x), *[emitter.register(gate, layout) for gate in gates]], _plain_gate(op, node, emitter)
+    if key is None or (emitter.frozen and emitter.may_overwrite(x)):
+        emitter.record(node, emitter.nary(run, places), layout, newly_allocated=emitter.frozen)
         return
-    o, kind, scale, is_single = w.new(), op.kind, op.scale, len(gates) == 1
-    overwrites = is_single and w.spent(x, value)
-    requests = _requests(_shared_statistics(value, layout, w) or [], layout)
-    ready = w.ready_statistics[id(value)] = w.new()
+    o, kind, scale, is_single = emitter.new_register(), op.kind, op.scale, len(gates) == 1
+    overwrites = is_single and emitter.may_overwrite_in_inference(x, node)
+    requests = _requests(_shared_statistics(node, layout, emitter) or [], layout)
+    ready = emitter.ready_statistics[id(node)] = emitter.new_register()
 
-    def step(slots: Slots) -> None:
-        context = slots[key]
+    def step(registers: Registers) -> None:
+        context = registers[key]
         if context is None:
-            slots[o] = run(slots[places[0]], slots[places[1]]) if is_single else run(*[slots[i] for i in places])
+            registers[o] = (
+                run(registers[places[0]], registers[places[1]]) if is_single else run(*[registers[i] for i in places])
+            )
             return
-        x, *gates = slots[places[0]], *[slots[i].contiguous() for i in places[1:]]  # a permuted gate is slow to broadcast
+        x, *gates = (
+            registers[places[0]],
+            *[registers[i].contiguous() for i in places[1:]],
+        )  # a permuted gate is slow to broadcast
         if overwrites and not torch.is_grad_enabled() and gates[0].dtype == x.dtype:
-            slots[o] = x.mul_(*_scaled(gates, kind, scale))
+            registers[o] = x.mul_(*_scaled(gates, kind, scale))
         elif requests:
-            slots[o], slots[ready] = apply_gates_and_reduce(context, _scaled(gates, kind, scale), kind, requests)
+            registers[o], registers[ready] = apply_gates_and_reduce(context, _scaled(gates, kind, scale), kind, requests)
         elif is_single and not torch.is_grad_enabled():
-            slots[o] = run(x, *gates)
+            registers[o] = run(x, *gates)
         else:
-            slots[o] = apply_gates(context, _scaled(gates, kind, scale), kind)
+            registers[o] = apply_gates(context, _scaled(gates, kind, scale), kind)
 
-    w.put(step, key, *places)
-    w.made(value, o, layout, fresh=w.frozen)
+    emitter.emit(step, key, *places)
+    emitter.record(node, o, layout, newly_allocated=emitter.frozen)
 
 
 def _scaled(gates: list[Tensor], kind: str, scale: float) -> list[Tensor]:
@@ -187,11 +199,11 @@ def _scaled(gates: list[Tensor], kind: str, scale: float) -> list[Tensor]:
     return [gate * scale for gate in gates] if kind == "sum" else [gates[0] * scale, *gates[1:]]
 
 
-def _plain_gate(op: ops.Gate, value: Node, w: Emitter) -> Callable[..., Tensor]:
+def _plain_gate(op: ops.Gate, node: Node, emitter: Emitter) -> Callable[..., Tensor]:
     """x g, x g1 g2 ..., x (g1 + g2 + ...), each times the scale."""
     scale, inner = op.scale, torch.mul if op.kind == "product" else torch.add
-    if len(value.inputs) == 2 and scale == 1:
-        return Tensor.mul_ if w.frozen and w.own(value.inputs[0]) else torch.mul
+    if len(node.inputs) == 2 and scale == 1:
+        return Tensor.mul_ if emitter.frozen and emitter.may_overwrite(node.inputs[0]) else torch.mul
     if scale == 1 and op.kind == "product":
         return lambda x, *gates: reduce(torch.mul, gates, x)
     if scale == 1:
@@ -209,23 +221,23 @@ def _scaled_sum(gates: Sequence[Tensor], scale: float) -> Tensor:
     return reduce(partial(torch.add, alpha=scale), others, first * scale)
 
 
-def select(op: ops.Select, value: Node, w: Emitter) -> None:
+def emit_select(op: ops.Select, node: Node, emitter: Emitter) -> None:
     """a s + b (1 - s), by the contexts of both maps where they have them."""
-    a, b, s = value.inputs
-    layout = broadcast_layout([(w.layout(x), x.sizes) for x in (a, b)], value.sizes.axes)
-    places, o = [w.slot(x, layout) for x in (a, b, s)], w.new()
-    overwrites = w.spent(b, value)
-    keys = [map_context(x, w) if w.layout(x) == layout and s.sizes != x.sizes else None for x in (a, b)]
+    a, b, s = node.inputs
+    layout = broadcast_layout([(emitter.layout(x), x.sizes) for x in (a, b)], node.sizes.axes)
+    places, o = [emitter.register(x, layout) for x in (a, b, s)], emitter.new_register()
+    overwrites = emitter.may_overwrite_in_inference(b, node)
+    keys = [map_context(x, emitter) if emitter.layout(x) == layout and s.sizes != x.sizes else None for x in (a, b)]
 
-    def step(slots: Slots) -> None:
-        a, b, s = (slots[i] for i in places)
-        first, second = (None if key is None else slots[key] for key in keys)
+    def step(registers: Registers) -> None:
+        a, b, s = (registers[i] for i in places)
+        first, second = (None if key is None else registers[key] for key in keys)
         if not isinstance(first, MapContext) or not isinstance(second, MapContext) or s.dtype != a.dtype:
-            slots[o] = torch.lerp(b, a, s) if a.dtype == b.dtype == s.dtype else a * s + b * (1 - s)
+            registers[o] = torch.lerp(b, a, s) if a.dtype == b.dtype == s.dtype else a * s + b * (1 - s)
         elif overwrites and not torch.is_grad_enabled():
-            slots[o] = b.lerp_(a, s)
+            registers[o] = b.lerp_(a, s)
         else:
-            slots[o] = select_map(first, second, s)
+            registers[o] = select_map(first, second, s)
 
-    w.put(step, *places, *[key for key in keys if key is not None])
-    w.made(value, o, layout, fresh=w.frozen)
+    emitter.emit(step, *places, *[key for key in keys if key is not None])
+    emitter.record(node, o, layout, newly_allocated=emitter.frozen)

@@ -13,34 +13,36 @@ from ...operators.norm import BatchNorm
 from ...shapes import Sizes
 from .. import ir as ops
 from ..graph import Node
+from .emitter import Emitter
 from .layout import strip_unit_axes
-from .params import folded, held_norm, read_params, times_bias
-from .program import Emitter
+from .params import fold_norm, read_norm_params, read_params, scale_bias
 
-FOLD = 2**16
+FOLD_MIN_ELEMENTS = 2**16
 """Values of a map on the CPU from which folding a norm into weights costs less than a pass over the map."""
-FOLD_ELSEWHERE = 2**20
+FOLD_MIN_ELEMENTS_ELSEWHERE = 2**20
 """The same on other devices, where folding is one kernel launch more than the norm."""
 
 
-def dense(op: ops.LinearOp, value: Node, w: Emitter) -> None:
+def emit_linear(op: ops.LinearOp, node: Node, emitter: Emitter) -> None:
     """W x + b over C: of descriptors as a matrix product, of maps as a 1 x 1 convolution."""
-    (x,) = value.inputs
-    axes = strip_unit_axes(w.layout(x), x.sizes)
+    (x,) = node.inputs
+    axes = strip_unit_axes(emitter.layout(x), x.sizes)
     if op.linear.groups == 1 and axes in ("", "C", "SC"):
         layout = axes or "C"
-        w.made(value, w.unary(_product(op), w.slot(x, layout)), layout, fresh=True)
+        emitter.record(node, emitter.unary(_matrix_product(op), emitter.register(x, layout)), layout, newly_allocated=True)
     elif x.sizes["S"] == 1 and len(x.sizes.spatial_axes) == 2:
-        made = w.layout(x)
-        layout = made if made[:1] == "C" and len(made) == 3 else f"C{x.sizes.spatial_axes}"
-        w.made(value, w.unary(_pointwise_convolution(op), w.slot(x, layout)), layout, fresh=True)
+        current = emitter.layout(x)
+        layout = current if current[:1] == "C" and len(current) == 3 else f"C{x.sizes.spatial_axes}"
+        emitter.record(
+            node, emitter.unary(_pointwise_convolution(op), emitter.register(x, layout)), layout, newly_allocated=True
+        )
     else:
-        slot = w.slot(x, x.sizes.axes)
-        slot = w.unary(_plainly(op), slot)
-        w.made(value, slot, x.sizes.axes)
+        register = emitter.register(x, x.sizes.axes)
+        register = emitter.unary(_module_call(op), register)
+        emitter.record(node, register, x.sizes.axes)
 
 
-def _product(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
+def _matrix_product(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
     terms, times = read_params(op.linear), op.times
 
     def run(x: Tensor) -> Tensor:
@@ -49,11 +51,11 @@ def _product(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
             return F.linear(x, weight, bias)
         return torch.addmm(bias, x, weight.t(), beta=times) if x.dim() == 2 else F.linear(x, weight, bias * times)
 
-    return run if op.norm is None else then(run, fixed_norm(op.norm))
+    return run if op.norm is None else compose(run, eval_norm(op.norm))
 
 
 def _pointwise_convolution(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
-    terms = times_bias(read_params(op.linear), op.times)
+    terms = scale_bias(read_params(op.linear), op.times)
     shape, groups = (*op.linear.weight.shape, 1, 1), op.linear.groups
 
     def run(x: Tensor) -> Tensor:
@@ -62,16 +64,16 @@ def _pointwise_convolution(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
 
     if op.norm is None:
         return run
-    both = folded(terms, op.norm)
+    both = fold_norm(terms, op.norm)
 
     def at_once(x: Tensor) -> Tensor:
         weight, bias = both()
         return F.conv2d(x, weight.view(*shape), bias, groups=groups)
 
-    return by_size(at_once, then(run, fixed_norm(op.norm)))
+    return fold_if_large(at_once, compose(run, eval_norm(op.norm)))
 
 
-def _plainly(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
+def _module_call(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
     """The plain module, and what a rule has put into it."""
     linear, more = op.linear, op.times - 1
 
@@ -80,12 +82,12 @@ def _plainly(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
         bias = linear.bias
         return y if bias is None or not more else y + (bias * more).view(-1, *[1] * (y.dim() - 3))
 
-    return run if op.norm is None else then(run, op.norm)
+    return run if op.norm is None else compose(run, op.norm)
 
 
-def fixed_norm(norm: BatchNorm) -> Callable[[Tensor], Tensor]:
+def eval_norm(norm: BatchNorm) -> Callable[[Tensor], Tensor]:
     """The norm in eval mode, of (N, C, ...)."""
-    terms, momentum, eps = held_norm(norm), norm.momentum, norm.eps
+    terms, momentum, eps = read_norm_params(norm), norm.momentum, norm.eps
 
     def run(x: Tensor) -> Tensor:
         weight, bias, mean, var = terms()
@@ -94,21 +96,21 @@ def fixed_norm(norm: BatchNorm) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def norm(op: ops.Norm, value: Node, w: Emitter) -> None:
+def emit_norm(op: ops.Norm, node: Node, emitter: Emitter) -> None:
     """Batch normalisation over one axis of channels, which stands first."""
-    (x,) = value.inputs
-    layout = norm_layout(op.norm, w.layout(x), x.sizes)
+    (x,) = node.inputs
+    layout = norm_layout(op.norm, emitter.layout(x), x.sizes)
     if layout:
-        w.norms.append(op.norm)
-        w.made(value, w.unary(_normed(op.norm), w.slot(x, layout)), layout, fresh=True)
+        emitter.norms.append(op.norm)
+        emitter.record(node, emitter.unary(_norm_function(op.norm), emitter.register(x, layout)), layout, newly_allocated=True)
     else:
-        w.made(value, w.unary(op.norm, w.slot(x, x.sizes.axes)), x.sizes.axes)
+        emitter.record(node, emitter.unary(op.norm, emitter.register(x, x.sizes.axes)), x.sizes.axes)
 
 
 def count_batches(norms: Sequence[BatchNorm]) -> Callable[[Any], None]:
     """The step that adds one to the batches that norms in training mode have seen, in one call for all of them."""
 
-    def step(slots: Any) -> None:
+    def step(registers: Any) -> None:
         seen = [norm.num_batches_tracked for norm in norms if norm.training]
         if len(seen) > 1 and all(is_eager(n) for n in seen):
             torch._foreach_add_(seen, 1)
@@ -119,8 +121,8 @@ def count_batches(norms: Sequence[BatchNorm]) -> Callable[[Any], None]:
     return step
 
 
-def _normed(module: BatchNorm) -> Callable[[Tensor], Tensor]:
-    terms, momentum, eps, evaluated = held_norm(module), module.momentum, module.eps, fixed_norm(module)
+def _norm_function(module: BatchNorm) -> Callable[[Tensor], Tensor]:
+    terms, momentum, eps, evaluated = read_norm_params(module), module.momentum, module.eps, eval_norm(module)
 
     def run(x: Tensor) -> Tensor:
         if not module.training:
@@ -145,15 +147,15 @@ def norm_layout(module: BatchNorm, layout: str, sizes: Sizes) -> str:
     return layout if layout[:1] == axis else ""
 
 
-def then(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def compose(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     return lambda x: second(first(x))
 
 
-def by_size(large: Callable[[Tensor], Tensor], small: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def fold_if_large(large: Callable[[Tensor], Tensor], small: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """`large` for maps from FOLD values on. An exported program keeps the norm, so that it can be read."""
     return lambda x: large(x) if not is_exporting() and is_worth_folding(x) else small(x)
 
 
 def is_worth_folding(x: Tensor) -> bool:
     """True if changing the weights takes less time than a pass over the map."""
-    return x.numel() > (FOLD if x.is_cpu else FOLD_ELSEWHERE)
+    return x.numel() > (FOLD_MIN_ELEMENTS if x.is_cpu else FOLD_MIN_ELEMENTS_ELSEWHERE)

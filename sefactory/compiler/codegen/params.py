@@ -28,7 +28,7 @@ def read_params(module: nn.Module) -> ReadParams:
     return terms
 
 
-def times_bias(terms: ReadParams, times: int) -> ReadParams:
+def scale_bias(terms: ReadParams, times: int) -> ReadParams:
     """W and `times` b."""
 
     def scaled() -> tuple[Tensor, Tensor | None]:
@@ -38,26 +38,26 @@ def times_bias(terms: ReadParams, times: int) -> ReadParams:
     return terms if times == 1 else scaled
 
 
-def of_window(conv: Conv, others: Sequence[Conv] = (), axes: str = "") -> ReadParams:
+def conv_params(conv: Conv, others: Sequence[Conv] = (), axes: str = "") -> ReadParams:
     """Weights as torch's convolutions take them, (out, in, kernel...), and one bias for each output.
 
     Those of `others` are added in the middle, where their windows lie; along `axes` that are not of the window the kernel is 1.
     """
-    terms = _added(conv, others) if others else _single(conv)
+    terms = _with_merged_kernels(conv, others) if others else _one_conv(conv)
     flat = tuple(2 + i for i, axis in enumerate(axes) if axis not in conv.along)
-    return _spread(terms, flat) if flat else terms
+    return _with_unit_dims(terms, flat) if flat else terms
 
 
-def _single(conv: Conv) -> ReadParams:
+def _one_conv(conv: Conv) -> ReadParams:
     lead = conv.weight.dim() - len(conv.along)
     return (
-        _arranged(read_params(conv), lead)
+        _as_torch(read_params(conv), lead)
         if lead != 2 or (conv.bias is not None and conv.bias.dim() > 1)
         else read_params(conv)
     )
 
 
-def _spread(terms: ReadParams, dims: tuple[int, ...]) -> ReadParams:
+def _with_unit_dims(terms: ReadParams, dims: tuple[int, ...]) -> ReadParams:
     def spread() -> tuple[Tensor, Tensor | None]:
         weight, bias = terms()
         for dim in dims:
@@ -67,15 +67,15 @@ def _spread(terms: ReadParams, dims: tuple[int, ...]) -> ReadParams:
     return spread
 
 
-def _added(conv: Conv, others: Sequence[Conv]) -> ReadParams:
+def _with_merged_kernels(conv: Conv, others: Sequence[Conv]) -> ReadParams:
     axes = len(conv.along)
     kernel = conv.weight.shape[-axes:]
     apart = [[k - n for k, n in zip(kernel, other.weight.shape[-axes:], strict=True)] for other in others]
     sides = [[k // 2 for k in reversed(more) for _ in "lr"] for more in apart]
-    return _summed(_single(conv), [_single(other) for other in others], sides)
+    return _sum_kernels(_one_conv(conv), [_one_conv(other) for other in others], sides)
 
 
-def _arranged(terms: ReadParams, lead: int) -> ReadParams:
+def _as_torch(terms: ReadParams, lead: int) -> ReadParams:
     def arranged() -> tuple[Tensor, Tensor | None]:
         weight, bias = terms()
         return weight.unsqueeze(0) if lead == 1 else weight, bias if bias is None or bias.dim() == 1 else bias.flatten()
@@ -83,7 +83,7 @@ def _arranged(terms: ReadParams, lead: int) -> ReadParams:
     return arranged
 
 
-def _summed(first: ReadParams, others: Sequence[ReadParams], sides: Sequence[list[int]]) -> ReadParams:
+def _sum_kernels(first: ReadParams, others: Sequence[ReadParams], sides: Sequence[list[int]]) -> ReadParams:
     def summed() -> tuple[Tensor, Tensor | None]:
         weight, bias = first()
         for other, around in zip(others, sides, strict=True):
@@ -95,9 +95,9 @@ def _summed(first: ReadParams, others: Sequence[ReadParams], sides: Sequence[lis
     return summed
 
 
-def folded(terms: ReadParams, norm: BatchNorm) -> ReadParams:
+def fold_norm(terms: ReadParams, norm: BatchNorm) -> ReadParams:
     """s W and s b + t where the norm is s y + t: s = w / sqrt(var + eps), t = b - s mean; W: (out, ...)."""
-    of_norm, eps = held_norm(norm), norm.eps
+    of_norm, eps = read_norm_params(norm), norm.eps
 
     def both() -> tuple[Tensor, Tensor | None]:
         weight, bias = terms()
@@ -121,7 +121,7 @@ def _zeros(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.zeros(n, dtype=dtype, device=device)
 
 
-def held_norm(norm: BatchNorm) -> Callable[[], tuple[Tensor, Tensor, Tensor, Tensor]]:
+def read_norm_params(norm: BatchNorm) -> Callable[[], tuple[Tensor, Tensor, Tensor, Tensor]]:
     """`weight`, `bias`, `running_mean` and `running_var` of a norm."""
     parameters, buffers = norm._parameters, norm._buffers
 

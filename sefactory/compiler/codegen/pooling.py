@@ -11,11 +11,11 @@ from ...operators.pool import variance
 from ...operators.precision import HALF
 from .. import ir as ops
 from ..graph import Node
+from .emitter import Emitter
 from .params import read_params
-from .program import Emitter
 
 
-def spread(op: ops.Variance, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+def variance_function(op: ops.Variance, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
     """var, or sqrt(var + eps), over dims, as written: torch.var takes 3 times as long at 7 x 7, 12 at 14 x 14."""
     unbiased = op.unbiased
 
@@ -28,7 +28,7 @@ def spread(op: ops.Variance, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor
     return (lambda x: torch.sqrt(var(x) + op.eps)) if op.root else var
 
 
-def spread_of(op: ops.Variance) -> Callable[[Tensor, int], Tensor]:
+def finish_variance(op: ops.Variance) -> Callable[[Tensor, int], Tensor]:
     """The same of variances that divide by n, and of n."""
     unbiased, eps = int(op.unbiased), op.eps
 
@@ -39,9 +39,9 @@ def spread_of(op: ops.Variance) -> Callable[[Tensor, int], Tensor]:
     return finish
 
 
-def gather(op: ops.WeightedPool, value: Node, w: Emitter) -> None:
+def emit_weighted_pool(op: ops.WeightedPool, node: Node, emitter: Emitter) -> None:
     """a = softmax_n(W x + b), y = a x^T: (B, C, N) -> (B, S, C)."""
-    (x,) = value.inputs
+    (x,) = node.inputs
     terms, layout = read_params(op.cluster), f"C{x.sizes.spatial_axes}"
 
     def run(x: Tensor) -> Tensor:
@@ -50,4 +50,4 @@ def gather(op: ops.WeightedPool, value: Node, w: Emitter) -> None:
         a_BKN = F.conv1d(x_BCN, weight.unsqueeze(-1), bias).softmax(-1)
         return torch.bmm(a_BKN.to(x_BCN.dtype), x_BCN.transpose(1, 2))
 
-    w.made(value, w.unary(run, w.slot(x, layout)), "SC")
+    emitter.record(node, emitter.unary(run, emitter.register(x, layout)), "SC")

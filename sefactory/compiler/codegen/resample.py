@@ -10,16 +10,16 @@ from ...kernels.dispatch import cpu_fast_path
 from ...operators.conv import CONVOLUTIONS
 from .. import ir as ops
 from ..graph import Node
-from .convolution import window_layout
-from .params import ReadParams, of_window
-from .program import Emitter
+from .convolution import conv_layout
+from .emitter import Emitter
+from .params import ReadParams, conv_params
 
 
-def coarsened(op: ops.AvgPool, value: Node, w: Emitter) -> None:
+def emit_avg_pool(op: ops.AvgPool, node: Node, emitter: Emitter) -> None:
     """Means over windows, of large maps by one product for each axis."""
-    (x,), module = value.inputs, op.window
+    (x,), module = node.inputs, op.window
     if x.sizes["S"] != 1 or len(module.windows) != 2:
-        w.made(value, w.unary(module, w.slot(x, x.sizes.axes)), module.sizes.axes)
+        emitter.record(node, emitter.unary(module, emitter.register(x, x.sizes.axes)), module.sizes.axes)
         return
     kernel, stride = ([window[i] for window in module.windows] for i in (0, 1))
     border, borders, layout = [k // 2 for k in kernel], module.count_include_pad, f"C{x.sizes.spatial_axes}"
@@ -30,12 +30,12 @@ def coarsened(op: ops.AvgPool, value: Node, w: Emitter) -> None:
         sides = zip(x.shape[2:], kernel, stride, strict=True)
         return bands.mapped(x, [None if k == 1 else bands.means(n, k, s, borders, x.dtype) for n, k, s in sides])
 
-    w.made(value, w.unary(run, w.slot(x, layout)), layout, fresh=True)
+    emitter.record(node, emitter.unary(run, emitter.register(x, layout)), layout, newly_allocated=True)
 
 
-def enlarged(op: ops.NearestUpsample, value: Node, w: Emitter) -> None:
+def emit_nearest_upsample(op: ops.NearestUpsample, node: Node, emitter: Emitter) -> None:
     """The nearest position, for each of a finer grid."""
-    (gate, x), space = value.inputs, value.sizes.spatial_axes
+    (gate, x), space = node.inputs, node.sizes.spatial_axes
     layout = f"C{space}" if gate.sizes["S"] == 1 else f"SC{space}"
     whole, lead, axes = f"C{space}" if x.sizes["S"] == 1 else f"SC{space}", len(layout) - len(space), op.axes
 
@@ -47,15 +47,17 @@ def enlarged(op: ops.NearestUpsample, value: Node, w: Emitter) -> None:
         flat = gate.flatten(1, lead)
         return F.interpolate(flat, sides, mode="nearest").view(gate.shape[: 1 + lead] + tuple(sides))
 
-    w.made(value, w.binary(run, w.slot(gate, layout), w.slot(x, whole)), layout, fresh=True)
+    emitter.record(
+        node, emitter.binary(run, emitter.register(gate, layout), emitter.register(x, whole)), layout, newly_allocated=True
+    )
 
 
-def window_mean(op: ops.ConvMean, value: Node, w: Emitter) -> None:
+def emit_conv_mean(op: ops.ConvMean, node: Node, emitter: Emitter) -> None:
     """The sums under each tap, then the weights; where no product is faster, the window and its mean."""
-    (x,), conv = value.inputs, op.window.conv
-    layout = window_layout(op.window, x.sizes)
-    axes, terms = len(conv.along), of_window(conv, op.window.others)
-    condensed, dims = _condensed(op, terms), tuple(range(2, 2 + axes))
+    (x,), conv = node.inputs, op.window.conv
+    layout = conv_layout(op.window, x.sizes)
+    axes, terms = len(conv.along), conv_params(conv, op.window.others)
+    condensed, dims = _mean_of_taps(op, terms), tuple(range(2, 2 + axes))
     convolve, mean = CONVOLUTIONS[axes], op.by == "mean"
     stride, padding, dilation, groups = conv.stride, conv.padding, conv.dilation, conv.groups
 
@@ -65,10 +67,12 @@ def window_mean(op: ops.ConvMean, value: Node, w: Emitter) -> None:
         y = convolve(x, *terms(), stride, padding, dilation, groups)
         return y.mean(dims) if mean else y.sum(dims)
 
-    w.made(value, w.unary(run, w.slot(x, layout)), conv.mix or conv.each or layout[0], fresh=True)
+    emitter.record(
+        node, emitter.unary(run, emitter.register(x, layout)), conv.mix or conv.each or layout[0], newly_allocated=True
+    )
 
 
-def _condensed(op: ops.ConvMean, terms: ReadParams) -> Callable[[Tensor], Tensor]:
+def _mean_of_taps(op: ops.ConvMean, terms: ReadParams) -> Callable[[Tensor], Tensor]:
     """sum_t w_t s_t + b, s_t the mean, or the sum, of x under tap t: (B, C, ...) -> (B, C')."""
     conv, mean = op.window.conv, op.by == "mean"
     stride, padding, dilation, groups = conv.stride, conv.padding, conv.dilation, conv.groups
@@ -78,13 +82,13 @@ def _condensed(op: ops.ConvMean, terms: ReadParams) -> Callable[[Tensor], Tensor
         weight, bias = terms()
         matrices, places = bands.tapped(tuple(x.shape[2:]), kernel, stride, padding, dilation, mean, x.dtype)
         x = x.flatten(2) if len(matrices) < len(kernel) else x
-        y = _weighed(bands.mapped(x, matrices).flatten(2), weight.flatten(1), groups)
+        y = _apply_weights(bands.mapped(x, matrices).flatten(2), weight.flatten(1), groups)
         return y if bias is None else y + (bias if mean else bias * places)
 
     return run
 
 
-def _weighed(s_BCT: Tensor, weight: Tensor, groups: int) -> Tensor:
+def _apply_weights(s_BCT: Tensor, weight: Tensor, groups: int) -> Tensor:
     """sum over the channels of a group and the taps: weight (out, C / groups x T) -> (B, out)."""
     if groups == 1:
         return F.linear(s_BCT.flatten(1), weight)

@@ -11,44 +11,44 @@ from ...kernels.dispatch import is_eager
 from ...operators.precision import HALF, is_autocast_enabled
 from .. import ir as ops
 from ..graph import Node
-from .convolution import window_layout
+from .convolution import conv_layout
+from .emitter import Emitter, Registers
 from .layout import strip_unit_axes
-from .program import Emitter, Slots
 
 
-def stacked(op: ops.Stack, value: Node, w: Emitter) -> None:
+def emit_stack(op: ops.Stack, node: Node, emitter: Emitter) -> None:
     """The inputs side by side: stacked where each is one map, else end to end on S."""
-    first = value.inputs[0]
-    layout = strip_unit_axes(w.layout(first), first.sizes).replace("S", "")
-    if any(x.sizes["S"] != 1 for x in value.inputs):
-        slots = [w.slot(x, f"S{layout}") for x in value.inputs]
-        w.made(value, w.nary(lambda *maps: torch.cat(maps, 1), slots), f"S{layout}")
+    first = node.inputs[0]
+    layout = strip_unit_axes(emitter.layout(first), first.sizes).replace("S", "")
+    if any(x.sizes["S"] != 1 for x in node.inputs):
+        inputs = [emitter.register(x, f"S{layout}") for x in node.inputs]
+        emitter.record(node, emitter.nary(lambda *maps: torch.cat(maps, 1), inputs), f"S{layout}")
         return
-    register, layout = w.stacks.get(id(value)) or (None, _stack_layout(value, layout, w))
-    slots = [w.slot(x, layout) for x in value.inputs]
-    o, count = w.new(), len(value.inputs)
+    register, layout = emitter.stacks.get(id(node)) or (None, _stack_layout(node, layout, emitter))
+    inputs = [emitter.register(x, layout) for x in node.inputs]
+    o, count = emitter.new_register(), len(node.inputs)
 
-    def step(registers: Slots) -> None:
+    def step(registers: Registers) -> None:
         whole, written = (None, 0) if register is None else registers[register] or (None, 0)
-        registers[o] = whole if written == count else torch.stack([registers[i] for i in slots], 1)
+        registers[o] = whole if written == count else torch.stack([registers[i] for i in inputs], 1)
 
-    w.put(step, *slots, *([] if register is None else [register]))
-    w.made(value, o, f"S{layout}", fresh=True)
+    emitter.emit(step, *inputs, *([] if register is None else [register]))
+    emitter.record(node, o, f"S{layout}", newly_allocated=True)
 
 
-def _stack_layout(value: Node, layout: str, w: Emitter) -> str:
+def _stack_layout(node: Node, layout: str, emitter: Emitter) -> str:
     """The layout of the inputs: in the order of the convolution that alone reads the stack, so that it copies nothing."""
-    readers = w.readers.get(id(value), [])
+    readers = emitter.readers.get(id(node), [])
     if len(readers) != 1 or not isinstance(readers[0].op, ops.ConvOp):
         return layout
-    wanted = window_layout(readers[0].op, value.sizes)
+    wanted = conv_layout(readers[0].op, node.sizes)
     return wanted[1:] if wanted[:1] == "S" and sorted(wanted[1:]) == sorted(layout) else layout
 
 
-def _of_one_map(value: Node) -> bool:
+def _of_one_map(node: Node) -> bool:
     """True if the inputs of a stack are statistics of one map."""
-    source = value.inputs[0].inputs[0]
-    return all(isinstance(x.op, ops.Reduce | ops.Variance) and x.inputs[0] is source for x in value.inputs)
+    source = node.inputs[0].inputs[0]
+    return all(isinstance(x.op, ops.Reduce | ops.Variance) and x.inputs[0] is source for x in node.inputs)
 
 
 # ---- Inputs that are written into their stack ------------------------------------------------------------------------
@@ -67,7 +67,7 @@ class StackPlace(NamedTuple):
     length: int
     layout: str
 
-    def output(self, registers: Slots, x: Tensor, shape: Sequence[int], layout: str) -> Tensor | None:
+    def output(self, registers: Registers, x: Tensor, shape: Sequence[int], layout: str) -> Tensor | None:
         """A view of the stack for a result of this shape and layout, computed from x. None if it has to be stacked later."""
         if not can_write(x):
             return None
@@ -82,33 +82,36 @@ class StackPlace(NamedTuple):
         return y
 
 
-def stack_place(value: Node, layout: str, w: Emitter) -> StackPlace | None:
+def stack_place(node: Node, layout: str, emitter: Emitter) -> StackPlace | None:
     """The place of a value in the stack that alone reads it, where all its inputs can be written there; else None."""
-    readers = w.readers.get(id(value), [])
+    readers = emitter.readers.get(id(node), [])
     if len(readers) != 1 or not isinstance(readers[0].op, ops.Stack):
         return None
     (stack,) = readers
-    if any(x.sizes != value.sizes or x.sizes["S"] != 1 or len(w.readers[id(x)]) > 1 for x in stack.inputs):
+    if any(x.sizes != node.sizes or x.sizes["S"] != 1 or len(emitter.readers[id(x)]) > 1 for x in stack.inputs):
         return None
     if not all(x.op == ops.Pointwise("relu") for x in stack.inputs) and not (
         _of_one_map(stack) and all(isinstance(x.op, ops.Reduce) for x in stack.inputs)
     ):
         return None
-    if id(stack) not in w.stacks:
-        w.stacks[id(stack)] = w.new_map(), _stack_layout(stack, strip_unit_axes(layout, value.sizes), w)
-    register, of_stack = w.stacks[id(stack)]
+    if id(stack) not in emitter.stacks:
+        emitter.stacks[id(stack)] = (
+            emitter.new_map_register(),
+            _stack_layout(stack, strip_unit_axes(layout, node.sizes), emitter),
+        )
+    register, of_stack = emitter.stacks[id(stack)]
     if sorted(of_stack) != sorted(layout):
         return None
-    return StackPlace(register, stack.inputs.index(value), len(stack.inputs), of_stack)
+    return StackPlace(register, stack.inputs.index(node), len(stack.inputs), of_stack)
 
 
 # ---- What reads a stack ----------------------------------------------------------------------------------------------
 
 
-def mean_of_sum(op: ops.MeanOfSum, value: Node, w: Emitter) -> None:
+def emit_mean_of_sum(op: ops.MeanOfSum, node: Node, emitter: Emitter) -> None:
     """The sum over S and some axes, divided by their number: its gradient is broadcast, that of a mean is written."""
-    (x,) = value.inputs
-    layout = w.layout(x)
+    (x,) = node.inputs
+    layout = emitter.layout(x)
     over = tuple(1 + i for i, axis in enumerate(layout) if axis in op.over)
     at = 1 + layout.index("S")
 
@@ -117,17 +120,22 @@ def mean_of_sum(op: ops.MeanOfSum, value: Node, w: Emitter) -> None:
             return t.mean(over, keepdim=True).sum((at, *over))
         return t.sum((at, *over)) * (1 / max(prod([t.shape[dim] for dim in over]), 1))
 
-    w.made(value, w.unary(run, w.slot(x)), "".join(axis for axis in layout if axis not in f"S{op.over}"))
+    emitter.record(node, emitter.unary(run, emitter.register(x)), "".join(axis for axis in layout if axis not in f"S{op.over}"))
 
 
-def weighted_sum(op: ops.WeightedSum, value: Node, w: Emitter) -> None:
+def emit_weighted_sum(op: ops.WeightedSum, node: Node, emitter: Emitter) -> None:
     """sum_S w x; of two maps whose weights sum to one x_1 + w_0 (x_0 - x_1), without gradients."""
-    x, weights = value.inputs
-    layout, is_pair = f"S{w.layout(x).replace('S', '')}", x.sizes["S"] == 2
+    x, weights = node.inputs
+    layout, is_pair = f"S{emitter.layout(x).replace('S', '')}", x.sizes["S"] == 2
 
     def run(t: Tensor, p: Tensor) -> Tensor:
         if is_pair and t.dtype == p.dtype and not torch.is_grad_enabled():
             return torch.lerp(t.select(1, 1), t.select(1, 0), p.select(1, 0))
         return (t * p).sum(1)
 
-    w.made(value, w.binary(run, w.slot(x, layout), w.slot(weights, layout)), layout[1:], fresh=True)
+    emitter.record(
+        node,
+        emitter.binary(run, emitter.register(x, layout), emitter.register(weights, layout)),
+        layout[1:],
+        newly_allocated=True,
+    )

@@ -49,8 +49,8 @@ ANY_MODE: Rules = {
     ops.ScalarAffine: (fold_scale_into_gate,),
     ops.Gate: (split_gate_product,),
     ops.LearnedScale: (fold_gain_into_attention,),
-    ops.Attend: (fold_projection_into_attention, split_qkv),
-    ops.AttendParts: (move_factor_to_scores, move_gain_to_scores),
+    ops.AttentionOp: (fold_projection_into_attention, split_qkv),
+    ops.ChannelAttentionOp: (move_factor_to_scores, move_gain_to_scores),
     ops.Slice: (slice_of_concat,),
 }
 ON_ACCELERATORS: Rules = {

@@ -5,8 +5,8 @@ from dataclasses import replace
 from ...operators.elementwise import Gain
 from ...operators.layout import Unstack
 from .. import ir as ops
-from ..codegen.attention import attend_layout
-from ..codegen.attention_parts import heads_layout
+from ..codegen.attention import attention_layout
+from ..codegen.channel_attention import heads_layout
 from ..graph import Node
 from .rewrite import UserCounts, has_one_user
 
@@ -17,9 +17,9 @@ def fold_gain_into_attention(node: Node, users: UserCounts) -> Node | None:
     The multiplication is part of a matrix product.
     """
     (x,) = node.inputs
-    if not isinstance(node.op, ops.LearnedScale) or not isinstance(x.op, ops.Attend) or not has_one_user(x, users):
+    if not isinstance(node.op, ops.LearnedScale) or not isinstance(x.op, ops.AttentionOp) or not has_one_user(x, users):
         return None
-    if x.op.gain is not None or len(x.inputs) > 1 or not attend_layout(x.op.attention, x.inputs[0].sizes):
+    if x.op.gain is not None or len(x.inputs) > 1 or not attention_layout(x.op.attention, x.inputs[0].sizes):
         return None
     return replace(x, op=replace(x.op, gain=node.op.gain))
 
@@ -30,7 +30,7 @@ def fold_projection_into_attention(node: Node, users: UserCounts) -> Node | None
     The projection becomes part of the attention, which can fold a gain into its weights.
     """
     op, (dense, *rest) = node.op, node.inputs
-    if not isinstance(op, ops.Attend) or op.linear is not None or op.attention.key is None:
+    if not isinstance(op, ops.AttentionOp) or op.linear is not None or op.attention.key is None:
         return None
     if (
         not isinstance(dense.op, ops.LinearOp)
@@ -39,8 +39,8 @@ def fold_projection_into_attention(node: Node, users: UserCounts) -> Node | None
         or not has_one_user(dense, users)
     ):
         return None
-    layout = attend_layout(op.attention, dense.sizes)
-    if layout != attend_layout(op.attention, dense.inputs[0].sizes) or not layout:
+    layout = attention_layout(op.attention, dense.sizes)
+    if layout != attention_layout(op.attention, dense.inputs[0].sizes) or not layout:
         return None
     return replace(node, op=replace(op, linear=dense.op.linear), inputs=(*dense.inputs, *rest))
 
@@ -54,7 +54,7 @@ def fold_residual_into_attention(node: Node, users: UserCounts) -> Node | None:
         return None
     for attended, other in (node.inputs, node.inputs[::-1]):
         op = attended.op
-        if not isinstance(op, ops.Attend) or len(attended.inputs) != 1 or not has_one_user(attended, users):
+        if not isinstance(op, ops.AttentionOp) or len(attended.inputs) != 1 or not has_one_user(attended, users):
             continue
         if not _of_one_map(attended) or other.sizes != attended.sizes:
             continue
@@ -68,12 +68,12 @@ def fold_residual_into_attention(node: Node, users: UserCounts) -> Node | None:
 def _of_one_map(node: Node) -> bool:
     """True if attention is compiled and its input is one map on S."""
     op = node.op
-    return isinstance(op, ops.Attend) and attend_layout(op.attention, node.inputs[0].sizes)[:1] == "C"
+    return isinstance(op, ops.AttentionOp) and attention_layout(op.attention, node.inputs[0].sizes)[:1] == "C"
 
 
 def _tokens(node: Node) -> str:
     op = node.op
-    return node.sizes.axes_of(op.attention.tokens) if isinstance(op, ops.Attend) else ""
+    return node.sizes.axes_of(op.attention.tokens) if isinstance(op, ops.AttentionOp) else ""
 
 
 def merge_residuals(node: Node, users: UserCounts) -> Node | None:
@@ -84,10 +84,13 @@ def merge_residuals(node: Node, users: UserCounts) -> Node | None:
     if node.op != ops.Elementwise("sum") or len(node.inputs) != 2:
         return None
     for first, second in (node.inputs, node.inputs[::-1]):
-        if not all(isinstance(x.op, ops.Attend) and has_one_user(x, users) for x in (first, second)) or len(first.inputs) != 2:
+        if (
+            not all(isinstance(x.op, ops.AttentionOp) and has_one_user(x, users) for x in (first, second))
+            or len(first.inputs) != 2
+        ):
             continue
         op = second.op
-        if isinstance(op, ops.Attend) and len(second.inputs) == 1 and "C" in _tokens(second) and op.attention.key is None:
+        if isinstance(op, ops.AttentionOp) and len(second.inputs) == 1 and "C" in _tokens(second) and op.attention.key is None:
             if first.inputs[1] is second.inputs[0] and _of_one_map(second):
                 both = replace(second, op=replace(op, identity=op.identity + 1.0))
                 return replace(first, inputs=(first.inputs[0], both))
@@ -100,11 +103,11 @@ def split_qkv(node: Node, users: UserCounts) -> Node | None:
     Each part is read without a concatenation.
     """
     op, (x, *_) = node.op, node.inputs
-    if not isinstance(op, ops.Attend) or not heads_layout(op.attention, x.sizes):
+    if not isinstance(op, ops.AttentionOp) or not heads_layout(op.attention, x.sizes):
         return None
     width, one = op.attention.width, node.sizes
     parts = tuple(Node(ops.Slice("C", i * width, width), (x,), one, node.source_path) for i in range(3))
-    return Node(ops.AttendParts(op.attention), parts, one, node.source_path)
+    return Node(ops.ChannelAttentionOp(op.attention), parts, one, node.source_path)
 
 
 FACTORED: dict[ops.Op, ops.Combination] = {
@@ -127,7 +130,7 @@ def move_factor_to_scores(node: Node, users: UserCounts) -> Node | None:
             continue
         inner, factor = x.inputs
         flat = x.sizes.replace(dict.fromkeys(x.sizes.spatial_axes, 1))
-        if isinstance(op, ops.AttendParts) and inner.sizes == x.sizes and factor.sizes == flat:
+        if isinstance(op, ops.ChannelAttentionOp) and inner.sizes == x.sizes and factor.sizes == flat:
             return _behind(node, side, inner, (factor,), replace(op, onto=(*op.onto, (side, kind))))
     return None
 
@@ -139,7 +142,7 @@ def move_gain_to_scores(node: Node, users: UserCounts) -> Node | None:
     """
     op = node.op
     for side, x in _factored(node):
-        if isinstance(op, ops.AttendParts) and (found := _gained(x, op.attention.heads, users)):
+        if isinstance(op, ops.ChannelAttentionOp) and (found := _gained(x, op.attention.heads, users)):
             gain, inner = found
             return _behind(node, side, inner, (), replace(op, gains=(*op.gains, gain)))
     return None
@@ -148,10 +151,12 @@ def move_gain_to_scores(node: Node, users: UserCounts) -> Node | None:
 def _factored(node: Node) -> list[tuple[int, Node]]:
     """q and k with their indices, if factors of them are factors of the scores; none for cosine similarity."""
     op = node.op
-    return list(enumerate(node.inputs[:2])) if isinstance(op, ops.AttendParts) and op.attention.similarity == "dot" else []
+    return (
+        list(enumerate(node.inputs[:2])) if isinstance(op, ops.ChannelAttentionOp) and op.attention.similarity == "dot" else []
+    )
 
 
-def _behind(node: Node, side: int, inner: Node, factors: tuple[Node, ...], op: ops.AttendParts) -> Node:
+def _behind(node: Node, side: int, inner: Node, factors: tuple[Node, ...], op: ops.ChannelAttentionOp) -> Node:
     """The attention with `inner` in place of the input that held a factor."""
     inputs = (*node.inputs[:side], inner, *node.inputs[side + 1 :], *factors)
     return replace(node, op=op, inputs=inputs)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from ...operators.conv import Conv
 from .. import ir as ops
-from ..codegen.convolution import window_layout
+from ..codegen.convolution import conv_layout
 from ..codegen.linear import norm_layout
 from ..graph import Node
 from .rewrite import UserCounts, has_one_user
@@ -33,7 +33,7 @@ def fold_norm_into_conv(node: Node, users: UserCounts) -> Node | None:
     (window,) = node.inputs
     if not isinstance(node.op, ops.Norm) or not isinstance(window.op, ops.ConvOp):
         return None
-    layout = window_layout(window.op, window.inputs[0].sizes)
+    layout = conv_layout(window.op, window.inputs[0].sizes)
     if window.op.norm is not None or not layout or not has_one_user(window, users):
         return None
     made = (window.op.conv.mix or window.op.conv.each or layout[0]) + layout[1:]
@@ -53,7 +53,7 @@ def merge_convs(node: Node, users: UserCounts) -> Node | None:
     if any(op.norm is not None or op.others for op in windows) or not all(has_one_user(x, users) for x in node.inputs):
         return None
     first, *rest = sorted((op.conv for op in windows), key=lambda conv: conv.weight.numel(), reverse=True)
-    if not all(_inside(conv, first) for conv in rest) or not window_layout(ops.ConvOp(first), node.inputs[0].inputs[0].sizes):
+    if not all(_inside(conv, first) for conv in rest) or not conv_layout(ops.ConvOp(first), node.inputs[0].inputs[0].sizes):
         return None
     return Node(ops.ConvOp(first, others=tuple(rest)), node.inputs[0].inputs, node.sizes, node.source_path)
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from ...operators.layout import Unstack
 from .. import ir as ops
-from ..codegen.convolution import window_layout
+from ..codegen.convolution import conv_layout
 from ..codegen.layout import non_unit_axes, strip_unit_axes
 from ..graph import Node
 from .rewrite import UserCounts, has_one_user
@@ -133,6 +133,6 @@ def mean_before_conv(node: Node, users: UserCounts) -> Node | None:
         or not set(strip_unit_axes(op.over, window.sizes)) <= set(along) <= set(op.over)
     ):
         return None
-    if len(window_layout(window.op, window.inputs[0].sizes)) != 1 + len(along):
+    if len(conv_layout(window.op, window.inputs[0].sizes)) != 1 + len(along):
         return None
     return Node(ops.ConvMean(window.op, op.by), window.inputs, node.sizes, node.source_path)

@@ -13,10 +13,10 @@ from ...shapes import Sizes
 from .. import ir as ops
 from ..graph import Node
 from .activations import PAIRS
+from .emitter import Emitter
 from .layout import strip_unit_axes
-from .program import Emitter
 
-SHORTEST = 1e-12
+MIN_NORM = 1e-12
 """The least length by which a vector is divided, as torch.nn.functional.normalize has it."""
 
 
@@ -27,14 +27,14 @@ def heads_layout(module: Attention, sizes: Sizes) -> str:
     return "" if tokens != "C" or module.key is None or module.factored or others else f"C{features}"
 
 
-def attend_parts(op: ops.AttendParts, value: Node, w: Emitter) -> None:
+def emit_channel_attention(op: ops.ChannelAttentionOp, node: Node, emitter: Emitter) -> None:
     """y = softmax(gains factors scale q k^T) v, x (B, h d, features...)."""
-    layout, (q, k, v, *factors) = heads_layout(op.attention, value.sizes), value.inputs
-    slots = [*[w.slot(x, layout) for x in (q, k, v)], *[w.slot(x, "C") for x in factors]]
-    w.made(value, w.nary(_attended(op), slots), layout)
+    layout, (q, k, v, *factors) = heads_layout(op.attention, node.sizes), node.inputs
+    inputs = [*[emitter.register(x, layout) for x in (q, k, v)], *[emitter.register(x, "C") for x in factors]]
+    emitter.record(node, emitter.nary(_attend(op), inputs), layout)
 
 
-def _attended(op: ops.AttendParts) -> Callable[..., Tensor]:
+def _attend(op: ops.ChannelAttentionOp) -> Callable[..., Tensor]:
     gains, weigh = op.gains, _weights(op)
 
     def run(q: Tensor, k: Tensor, v: Tensor, *factors: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ def _attended(op: ops.AttendParts) -> Callable[..., Tensor]:
     return run
 
 
-def _weights(op: ops.AttendParts) -> Callable[..., Tensor]:
+def _weights(op: ops.ChannelAttentionOp) -> Callable[..., Tensor]:
     """softmax_j(scale e_ij) of each head, e = q k^T, times gains, times or by factors; (B, h, d, d)."""
     heads, scale, cosine = op.attention.heads, op.attention.scale, op.attention.similarity == "cosine"
     # of rows or of columns, and how
@@ -54,9 +54,9 @@ def _weights(op: ops.AttendParts) -> Callable[..., Tensor]:
     def run(q_BCT: Tensor, k_BCT: Tensor, factors: Sequence[Tensor], gains: Sequence[Tensor]) -> Tensor:
         e_BHDE = head_scores(q_BCT, k_BCT, heads)
         if cosine:
-            e_BHDE = _factored(_factored(e_BHDE, _lengths(q_BCT), 3, torch.div), _lengths(k_BCT), 2, torch.div)
+            e_BHDE = _apply_factor(_apply_factor(e_BHDE, _norms(q_BCT), 3, torch.div), _norms(k_BCT), 2, torch.div)
         for (dim, combine), factor in zip(onto, factors, strict=True):
-            e_BHDE = _factored(e_BHDE, factor, dim, combine)
+            e_BHDE = _apply_factor(e_BHDE, factor, dim, combine)
         for gain in gains:
             e_BHDE = e_BHDE * gain.view(-1, 1, 1)
         return softmax(e_BHDE if scale == 1 else e_BHDE * scale)
@@ -64,11 +64,11 @@ def _weights(op: ops.AttendParts) -> Callable[..., Tensor]:
     return run
 
 
-def _factored(e_BHDE: Tensor, factor_BC: Tensor, dim: int, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+def _apply_factor(e_BHDE: Tensor, factor_BC: Tensor, dim: int, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """One number for each channel, along the rows or the columns of the scores."""
     return combine(e_BHDE, torch.unflatten(factor_BC, 1, (e_BHDE.shape[1], -1)).unsqueeze(dim))
 
 
-def _lengths(x_BCT: Tensor) -> Tensor:
+def _norms(x_BCT: Tensor) -> Tensor:
     length_BC: Tensor = torch.linalg.vector_norm(x_BCT, dim=2)
-    return length_BC.clamp_min(SHORTEST)
+    return length_BC.clamp_min(MIN_NORM)

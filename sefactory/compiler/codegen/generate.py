@@ -1,0 +1,170 @@
+"""How each operation of the graph becomes steps: in which layout it takes its inputs, and which function of torch it is."""
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.compiler import is_compiling
+
+from ...kernels.dispatch import cpu_fast_path
+from .. import ir as ops
+from ..graph import Node
+from .activations import FUNCTIONS, GRADIENT_FROM_RESULT, IN_PLACE, PAIRS
+from .attention import emit_attention
+from .channel_attention import emit_channel_attention
+from .convolution import emit_conv
+from .emitter import Emitter, Program, Registers
+from .gated_reduction import emit_gate, emit_reduction, emit_select
+from .layout import broadcast_layout, non_unit_axes
+from .linear import count_batches, emit_linear, emit_norm
+from .pooling import emit_weighted_pool
+from .resample import emit_avg_pool, emit_conv_mean, emit_nearest_upsample
+from .slicing import emit_channel_split, emit_concat, emit_concat_positions, emit_slice, emit_split_positions
+from .stacks import emit_mean_of_sum, emit_stack, emit_weighted_sum, stack_place
+
+
+def generate(root: Node, frozen: bool = False) -> Program:
+    """The program of a graph: it takes (B, C, ...) and leaves (B, C', ...)."""
+    writer = Emitter(root, frozen)
+    for node in writer.nodes:
+        if id(node) not in writer.layouts:
+            EMITTERS[type(node.op)](node.op, node, writer)
+    sizes = root.sizes
+    if writer.norms:
+        writer.steps.insert(0, (count_batches(writer.norms), ()))
+    return writer.program(writer.register(root, f"C{sizes.grid}"))
+
+
+def _emit_source(op: ops.Source, node: Node, emitter: Emitter) -> None:
+    emitter.record(node, emitter.new_register(), f"C{node.sizes.grid}")
+
+
+def _emit_opaque(op: ops.OpaqueCall, node: Node, emitter: Emitter) -> None:
+    axes = node.sizes.axes
+    emitter.record(node, emitter.nary(op.call, [emitter.register(x, axes) for x in node.inputs]), axes)
+
+
+def _emit_elementwise(op: ops.Elementwise, node: Node, emitter: Emitter) -> None:
+    layout = broadcast_layout([(emitter.layout(x), x.sizes) for x in node.inputs], node.sizes.axes)
+    pair = PAIRS[op.kind]
+    whole = [set(non_unit_axes(x.sizes)) for x in node.inputs]
+    grown = op.kind == "sum" and all(later <= whole[0] | whole[1] for later in whole[2:])
+    again: Callable[[Tensor, Tensor], Tensor] = Tensor.add_ if grown else pair
+
+    def run(*maps: Tensor) -> Tensor:
+        return reduce(again, maps[2:], pair(maps[0], maps[1]))
+
+    inputs = [emitter.register(x, layout) for x in node.inputs]
+    if len(inputs) == 2:
+        into = next((i for i, x in enumerate(node.inputs) if x.sizes == node.sizes and emitter.may_overwrite(x)), None)
+        register = emitter.binary(pair if into is None else _in_place_pair(op.kind, into), *inputs)
+    else:
+        register = emitter.nary(run, inputs)
+    emitter.record(node, register, layout, newly_allocated=op.kind == "sum")
+
+
+def _in_place_pair(kind: str, place: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """The pair written into one of the two, where that is large and has no gradient."""
+    pair = PAIRS[kind]
+    if kind not in ("sum", "product"):
+        return pair
+    over: Callable[[Tensor, Tensor], Tensor] = Tensor.add_ if kind == "sum" else Tensor.mul_
+
+    def run(a: Tensor, b: Tensor) -> Tensor:
+        if torch.is_grad_enabled() or a.dtype != b.dtype or not _is_large(a if place == 0 else b):
+            return pair(a, b)
+        return over(a, b) if place == 0 else over(b, a)
+
+    return run
+
+
+def _is_large(x: Tensor) -> bool:
+    return cpu_fast_path(x) and x.is_contiguous()
+
+
+def _emit_scalar_affine(op: ops.ScalarAffine, node: Node, emitter: Emitter) -> None:
+    (x,) = node.inputs
+    scale, shift = op.scale, op.shift
+
+    def run(t: Tensor) -> Tensor:
+        t = t * scale if scale != 1 else t
+        return t + shift if shift else t
+
+    emitter.record(node, emitter.unary(run, emitter.register(x)), emitter.layout(x), newly_allocated=scale != 1 or shift != 0)
+
+
+def _emit_learned_scale(op: ops.LearnedScale, node: Node, emitter: Emitter) -> None:
+    (x,) = node.inputs
+    gain = op.gain
+    emitter.record(node, emitter.unary(lambda t: t * gain.weight, emitter.register(x)), emitter.layout(x))
+
+
+def _emit_pointwise(op: ops.Pointwise, node: Node, emitter: Emitter) -> None:
+    (x,) = node.inputs
+    run = _overwriting(op.name) if emitter.may_overwrite(x) and op.name in IN_PLACE else FUNCTIONS[op.name]
+    place, source, layout = stack_place(node, emitter.layout(x), emitter), emitter.register(x), emitter.layout(x)
+    if place is not None:
+        o = emitter.new_register()
+
+        def step(registers: Registers) -> None:
+            t = registers[source]
+            y = place.output(registers, t, t.shape, layout)
+            registers[o] = run(t) if y is None else torch.clamp(t, min=0, out=y)
+
+        emitter.emit(step, source)
+        emitter.record(node, o, layout)
+        return
+    emitter.record(node, emitter.unary(run, emitter.register(x)), emitter.layout(x), newly_allocated=emitter.frozen)
+
+
+def _overwriting(name: str) -> Callable[[Tensor], Tensor]:
+    """The function in place, where autograd allows it without a copy: not on a view, whose base would be copied."""
+    plain, in_place, always = FUNCTIONS[name], IN_PLACE[name], name in GRADIENT_FROM_RESULT
+
+    def run(x: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and (not always or is_compiling() or x._is_view()):
+            return plain(x)
+        return in_place(x)
+
+    return run
+
+
+def _emit_softmax(op: ops.Softmax, node: Node, emitter: Emitter) -> None:
+    (x,) = node.inputs
+    layout = emitter.layout(x) if op.over in emitter.layout(x) else x.sizes.axes
+    dim = 1 + layout.index(op.over)
+    emitter.record(node, emitter.unary(lambda t: t.softmax(dim), emitter.register(x, layout)), layout)
+
+
+EMITTERS: dict[type[ops.Op], Callable[[Any, Node, Emitter], None]] = {
+    ops.Source: _emit_source,
+    ops.OpaqueCall: _emit_opaque,
+    ops.Reduce: emit_reduction,
+    ops.Variance: emit_reduction,
+    ops.WeightedPool: emit_weighted_pool,
+    ops.Stack: emit_stack,
+    ops.Concat: emit_concat,
+    ops.Elementwise: _emit_elementwise,
+    ops.ScalarAffine: _emit_scalar_affine,
+    ops.LearnedScale: _emit_learned_scale,
+    ops.LinearOp: emit_linear,
+    ops.ConvOp: emit_conv,
+    ops.ConvMean: emit_conv_mean,
+    ops.AvgPool: emit_avg_pool,
+    ops.NearestUpsample: emit_nearest_upsample,
+    ops.Norm: emit_norm,
+    ops.Pointwise: _emit_pointwise,
+    ops.Softmax: _emit_softmax,
+    ops.Slice: emit_slice,
+    ops.ChannelSplit: emit_channel_split,
+    ops.AttentionOp: emit_attention,
+    ops.ChannelAttentionOp: emit_channel_attention,
+    ops.Gate: emit_gate,
+    ops.MeanOfSum: emit_mean_of_sum,
+    ops.WeightedSum: emit_weighted_sum,
+    ops.Select: emit_select,
+    ops.ConcatPositions: emit_concat_positions,
+    ops.SplitPositions: emit_split_positions,
+}
