@@ -1,4 +1,4 @@
-"""docs/architecture.md: every file that it names exists, and the files of its two walks are entered in that order."""
+"""Files that the documentation names exist, and the two walks of docs/architecture.md enter them in that order."""
 
 import re
 import sys
@@ -57,3 +57,11 @@ def test_the_walks_are_as_described(tmp_path: Path) -> None:
     _check_walk("`sf.build`: the files in order", _entered(lambda: built.append(sf.build(path, 64, overrides=["let.r=8"]))))
     x = torch.randn(2, 64, 14, 14)
     _check_walk("`block(x)`: the files in order", _entered(lambda: built[0](x)))
+
+
+def test_what_contributing_names_exists() -> None:
+    text = " ".join((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split())
+    paths = set(re.findall(r"`((?:[\w-]+/)+[\w.-]*)`", text))
+    assert len(paths) > 20 and [path for path in paths if not (ROOT / path).exists()] == ["configs/block/NAME.yaml"]
+    names = re.findall(r"`(\w+)` in `([\w/]+\.py)`", text)
+    assert len(names) >= 5 and [(name, path) for name, path in names if name not in (ROOT / path).read_text()] == []
