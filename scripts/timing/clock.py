@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from statistics import median
+from statistics import median, quantiles
 from typing import Literal
 
-import numpy as np
 import torch
 
 WARMUP_ROUNDS, MAX_ROUNDS = 3, 3000
@@ -54,8 +53,10 @@ class Time:
     @classmethod
     def from_timings(cls, timings: list[float]) -> "Time":
         """The median and interquartile range of some timings."""
-        low, high = np.percentile(timings, (25, 75))
-        return cls(median(timings), float(high - low))
+        if len(timings) < 2:
+            return cls(median(timings), 0.0)
+        low, middle, high = quantiles(timings, n=4, method="inclusive")
+        return cls(middle, high - low)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Timings:
         """The result of the timings of each step, one for each round."""
         times = {name: Time.from_timings(seconds) for name, seconds in timings.items()}
         pairs = itertools.permutations(timings, 2)
-        ratios = {f"{a}/{b}": float(np.median(np.divide(timings[a], timings[b]))) for a, b in pairs}
+        ratios = {f"{a}/{b}": median(x / y for x, y in zip(timings[a], timings[b], strict=True)) for a, b in pairs}
         return cls(times, ratios, len(next(iter(timings.values()), ())))
 
 
