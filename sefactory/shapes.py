@@ -29,8 +29,6 @@ class SymbolicDim:
 
     >>> str(SymbolicDim("H", 4)), SymbolicDim("H", 4).evaluate({"H": 9})
     ('H/4', 3)
-    >>> str(SymbolicDim((("x", 1),)))
-    'x'
     """
 
     base: "str | tuple[tuple[Dim, ...], ...]"
@@ -130,8 +128,8 @@ class Sizes:
     """The sizes of x_BSCHW without its batch: integers, or symbols for what depends on the input.
 
     >>> sizes = Sizes.of_map(64)
-    >>> str(sizes), str(sizes.replace({"H": 1, "C": 8})), sizes.dims("CW")
-    ('1 x 64 x H x W', '1 x 8 x 1 x W', (2, 4))
+    >>> str(sizes), str(sizes.replace({"H": 1, "C": 8})), sizes.dims("CW"), sizes.axes_of((2, 4))
+    ('1 x 64 x H x W', '1 x 8 x 1 x W', (2, 4), 'CW')
     """
 
     extents: tuple[Dim, ...]
@@ -177,9 +175,7 @@ class Sizes:
         return " x ".join(map(str, self.extents))
 
     def expand_axes(self, text: str) -> str:
-        """Returns the letters of axes as a config writes them, with `grid` replaced.
-
-        Raises InvalidValue for an axis that does not exist, or that is there twice.
+        """Returns axes as letters, with `grid` replaced; raises InvalidValue for an axis that is unknown or repeated.
 
         >>> Sizes.of_map(8).expand_axes("Cgrid"), Sizes.of_map(8, grid="W").expand_axes("grid")
         ('CHW', 'W')
@@ -205,11 +201,7 @@ class Sizes:
         return tuple(map(self.dim, axes))
 
     def axes_of(self, dims: Iterable[int]) -> str:
-        """Returns the axes of some tensor dimensions: the inverse of `dims`.
-
-        >>> Sizes.of_map(8).axes_of((2, 4))
-        'CW'
-        """
+        """Returns the axes of some tensor dimensions: the inverse of `dims`."""
         return "".join(self.axes[dim - 1] for dim in dims)
 
     def axes_except(self, *excluded: str) -> str:

@@ -30,17 +30,13 @@ class UnresolvedName(Exception):
     """The expression is valid, but the value of one of its names is not known yet."""
 
 
-def _odd(x: Number) -> int:
-    return math.floor(x) | 1
-
-
 def _log2(x: Number) -> float:
     if x <= 0:
         raise InvalidValue(f"log2({x}) is undefined")
     return math.log2(x)
 
 
-FUNCTIONS: dict[str, Callable[..., Number]] = {"max": max, "min": min, "log2": _log2, "odd": _odd}
+FUNCTIONS: dict[str, Callable[..., Number]] = {"max": max, "min": min, "log2": _log2, "odd": lambda x: math.floor(x) | 1}
 ONE_ARGUMENT = ("log2", "odd")
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Pow)
 _ALPHABET = re.compile(r"[A-Za-z0-9_ .,+*/()-]*")
@@ -165,9 +161,9 @@ def _depth(node: ast.AST) -> int:
 def _check_node(node: ast.expr) -> None:
     """Raises InvalidValue for everything but numbers, names, arithmetic and the functions."""
     match node:
-        case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
-            pass
         case ast.Name() | ast.UnaryOp(op=ast.USub()):
+            pass
+        case ast.Constant(value=value) if type(value) in (int, float):
             pass
         case ast.BinOp(op=op) if isinstance(op, _OPERATORS):
             pass
@@ -181,10 +177,9 @@ def _check_node(node: ast.expr) -> None:
 def _check_call(name: str, count: int) -> None:
     if name not in FUNCTIONS:
         raise InvalidValue(f"no function {name!r}; there are {join_words(FUNCTIONS)}{did_you_mean(name, FUNCTIONS)}")
-    if name in ONE_ARGUMENT and count != 1:
-        raise InvalidValue(f"{name} takes one number")
-    if name not in ONE_ARGUMENT and count < MIN_ARGUMENTS:
-        raise InvalidValue(f"{name} takes at least two numbers")
+    takes_one = name in ONE_ARGUMENT
+    if (count != 1) if takes_one else (count < MIN_ARGUMENTS):
+        raise InvalidValue(f"{name} takes {'one number' if takes_one else 'at least two numbers'}")
 
 
 def _value(node: ast.expr, names: Mapping[str, Value], floor: bool) -> Number:
@@ -197,6 +192,7 @@ def _value(node: ast.expr, names: Mapping[str, Value], floor: bool) -> Number:
 
 
 def _apply(node: ast.expr, names: Mapping[str, Value], floor: bool) -> Number:
+    """Returns the value of a node from the values of its operands."""
     match node:
         case ast.Name(id=name):
             return _lookup(name, names.get(name))
@@ -222,6 +218,7 @@ def _lookup(name: str, value: Value) -> Number:
 
 
 def _binary(op: ast.operator, left: Number, right: Number, floor: bool) -> Number:
+    """Returns `left op right`; raises InvalidValue for a division by zero."""
     match op:
         case ast.Add():
             return left + right

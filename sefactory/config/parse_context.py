@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from .expressions import Value
@@ -18,10 +19,10 @@ class ParseContext:
     let_nodes: Mapping[str, Any] = field(default_factory=dict)
     """The data of the names of `let` that are nodes."""
 
-    @classmethod
-    def root(cls, config: Config, sizes: Mapping[str, Value]) -> "ParseContext":
-        """Returns the context at the root of a config that no other one uses."""
-        return cls(SourceLocation(config.label), sizes, (config,))
+    @property
+    def folder(self) -> Path | None:
+        """The folder of this file, in which its references are found first."""
+        return self.files[-1].folder
 
     def __truediv__(self, name: object) -> "ParseContext":
         """Returns the context one name deeper in the same file."""

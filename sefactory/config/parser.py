@@ -6,11 +6,12 @@ from typing import Any
 from ..errors import ConfigError, InvalidValue, choice_message, did_you_mean, join_words, short_repr
 from .expressions import UnresolvedName, Value
 from .header import header_faults
-from .names import FORM_KEYS, FORMS, form_of, is_identifier, key_fault, let_name_fault, step_name_fault, suggest
+from .let_names import LetNames, describe_let, let_faults
+from .names import FORM_KEYS, FORMS, form_of, key_fault, step_name_fault, suggest
 from .parse_context import ParseContext
-from .registry import APPLY_MODES, FUSE_MODES, HEADER_KEYS, RESERVED_NAMES, SLOTS, Operator, find_operator, operators
+from .registry import APPLY_MODES, FUSE_MODES, HEADER_KEYS, SLOTS, Operator, find_operator, operators
 from .repository import ConfigRepository
-from .syntax_tree import Config, ErrorNode, Node, OpNode, ParallelNode, ReferenceNode, SequenceNode, UnitNode
+from .syntax_tree import Config, ErrorNode, Node, OpNode, ParallelNode, ReferenceNode, SequenceNode, SourceLocation, UnitNode
 
 MAX_NODES = 10_000
 MAX_FAULTS = 100
@@ -25,7 +26,7 @@ class Parser:
     """Parses one config and the configs that it refers to. It collects faults in `faults` instead of raising them."""
 
     def __init__(self, repository: ConfigRepository, axes: str = "CHW") -> None:
-        self.repository = repository
+        self.repository, self.let_names = repository, LetNames(repository)
         self.sizes: dict[str, Value] = dict.fromkeys(axes)
         self.faults: list[tuple[str, str]] = []
         self._count = 0
@@ -35,13 +36,14 @@ class Parser:
 
         Raises ConfigError for more than 10,000 nodes or more than 100 faults.
         """
-        return self._node(config.data, ParseContext.root(config, self.sizes))
+        return self._node(config.data, ParseContext(SourceLocation(config.label), self.sizes, (config,)))
 
     def _fault(self, context: ParseContext, text: str) -> ErrorNode:
         self.faults.append((str(context.location), text))
         return ErrorNode(context.location)
 
     def _node(self, data: Any, context: ParseContext) -> Node:
+        """Returns the node of any data; raises ConfigError above the limits."""
         self._count += 1
         if self._count > MAX_NODES:
             self._fault(context, f"the config expands to more than {MAX_NODES:,} nodes")
@@ -69,6 +71,7 @@ class Parser:
         return self._fault(context, f"the name {name!r} {fault}; choose another") if fault else node
 
     def _mapping(self, data: dict[str, Any], context: ParseContext) -> Node:
+        """Returns the node of a mapping, whose form its keys decide."""
         is_root = not context.location.path
         if is_root:
             self.faults += [(str(context.location / key), text) for key, text in header_faults(data)]
@@ -107,22 +110,9 @@ class Parser:
         if not isinstance(let, dict | None):
             self._fault(context, f"{short_repr(let)}; let is a mapping of names to numbers or expressions")
             return {}, {}
-        valid = dict[str, Any]()
-        for name, value in (let or {}).items():
-            if fault := let_name_fault(name):
-                self._fault(context / name, f"the name {name!r} {fault}; choose another")
-            elif value is None:
-                self._fault(context / name, "null; let holds numbers, true or false, expressions, and nodes")
-            if name not in RESERVED_NAMES and is_identifier(name):
-                valid[name] = value
-        nodes = {name: value for name, value in valid.items() if self._is_node(value, context)}
-        return {name: value for name, value in valid.items() if name not in nodes}, nodes
-
-    def _is_node(self, value: Any, context: ParseContext) -> bool:
-        """True if a value of `let` is a node: a list, a mapping, or the name of an operator or of a config."""
-        if not isinstance(value, str):
-            return isinstance(value, list | dict)
-        return find_operator(value) is not None or self.repository.find(value, beside=context.files[-1].folder) is not None
+        let = let or {}
+        self.faults += [(str(context.location / name), text) for name, text in let_faults(let)]
+        return self.let_names.split(let, context.folder)
 
     def _unit(self, data: dict[str, Any], let: Let, context: ParseContext) -> Node:
         squeeze, excite, gate = (self._sequence(data.get(slot, []), context / slot) for slot in SLOTS)
@@ -154,6 +144,7 @@ class Parser:
         return SequenceNode(context.location, self._steps(steps, inside), is_named=True, let=let)
 
     def _parallel(self, data: dict[str, Any], let: Let, context: ParseContext) -> Node:
+        """Returns the node of branches, with their trunk and their heads."""
         missing = [key for key in ("parallel", "fuse") if key not in data]
         for key in missing:
             allowed = "a mapping of names to nodes" if key == "parallel" else f"one of {join_words(FUSE_MODES)}"
@@ -180,7 +171,7 @@ class Parser:
 
     def _name(self, name: str, given: Any, let: Let, context: ParseContext) -> Node:
         """Returns the node of an operator, a node of `let`, or another config, by name."""
-        op, folder = find_operator(name), context.files[-1].folder
+        op, folder = find_operator(name), context.folder
         if name in context.let_nodes and op is None:
             return self._let_node(name, given, let, context)
         if context.names.get(name) is ... and op is None:
@@ -208,11 +199,12 @@ class Parser:
         """Returns the node that a name of `let` stands for."""
         if given is not None or let:
             return self._fault(context, f"{name!r} is a node of let and takes no parameters")
-        if self.repository.find(name, beside=context.files[-1].folder):
+        if self.repository.find(name, beside=context.folder):
             return self._fault(context, f"{name!r} is a name of let and a config at once; rename one of them")
         return self._node(context.let_nodes[name], context.hide_node(name))
 
     def _operator(self, op: Operator, given: Any, let: Let, context: ParseContext) -> Node:
+        """Returns the node of an operator, if its arguments are valid as far as they are known."""
         try:
             arguments = op.arguments(given)
         except InvalidValue as error:
@@ -229,35 +221,23 @@ class Parser:
         return faults[0] if faults else OpNode(context.location, op, arguments, let=let)
 
     def _reference(self, name: str, config: Config, given: Any, let: Let, context: ParseContext) -> Node:
+        """Returns the node of another config, whose `let` takes the given parameters."""
         files = [(file.label, file.folder) for file in (*context.files, config)]
         if files[-1] in files[:-1]:
             chain = " -> ".join(label for label, _ in files[files.index(files[-1]) :])
             return self._fault(context, f"{name!r} includes itself: {chain}")
         if not isinstance(given, dict | None):
-            text = f"the config {name!r} takes a mapping of parameters, got {short_repr(given)}; {_describe_let(config)}"
+            text = f"the config {name!r} takes a mapping of parameters, got {short_repr(given)}; {describe_let(config)}"
             return self._fault(context, text)
         inside = context.enter_config(config, self.sizes)
         values, nodes = dict[str, Any](), dict[str, Any]()
         for key, value in (given or {}).items():
-            if fault := self._parameter_fault(key, value, config, context, inside):
+            if fault := self.let_names.parameter_fault(config, key, value, context.folder):
                 self._fault(context, f"the config {name!r}{fault}")
                 values[key] = None
-            elif self._is_node(value, context):
+            elif self.let_names.is_node(value, context.folder):
                 nodes[key] = value
             else:
                 values[key] = value
         data = {**config.data, "let": {**config.let, **nodes}} if nodes else config.data
         return ReferenceNode(context.location, self._node(data, inside), values, let=let)
-
-    def _parameter_fault(self, key: str, value: Any, config: Config, context: ParseContext, inside: ParseContext) -> str:
-        """Returns why a config cannot take a parameter, or an empty text."""
-        if key not in config.let:
-            return f" has no parameter {key!r}; {_describe_let(config)}{did_you_mean(key, config.let)}"
-        takes_node = self._is_node(config.let[key], inside)
-        if value is None or self._is_node(value, context) != takes_node:
-            return f": {key} is {short_repr(value)}; allowed: {'a node' if takes_node else 'a number or an expression'}"
-        return ""
-
-
-def _describe_let(config: Config) -> str:
-    return f"its let has {join_words(config.let)}" if config.let else "it has no let"

@@ -70,6 +70,7 @@ class _Resolver:
         self.values[name] = value
 
     def _evaluate(self, name: str, text: str, users: tuple[str, ...]) -> Value:
+        """Returns the value of an expression, or None; evaluates first the names that it refers to."""
         try:
             check_names(text, self.known)
             for other in sorted(free_variables(text)):

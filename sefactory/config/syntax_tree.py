@@ -37,9 +37,9 @@ class SourceLocation(NamedTuple):
 
     def __str__(self) -> str:
         here = " ".join(part for part in (self.file, ".".join(self.path)) if part) or "config"
-        return f"{here} (used at {', '.join(self._uses())})" if self.used_at else here
+        return f"{here} (used at {', '.join(self._list_uses())})" if self.used_at else here
 
-    def _uses(self) -> list[str]:
+    def _list_uses(self) -> list[str]:
         """Returns where this file is used, from the innermost location to the root; long lists are cut in the middle."""
         uses, used_at = list[str](), self.used_at
         while used_at:

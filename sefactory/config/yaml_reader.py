@@ -28,6 +28,7 @@ class _Loader(yaml.SafeLoader):
         self.node_count = self.merged_count = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
+        """Composes a node as PyYAML does, within the limits; tags are not allowed."""
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         self.node_count += 1
         if getattr(event, "tag", None) is not None:

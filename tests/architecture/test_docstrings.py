@@ -14,7 +14,6 @@ PROCESSORS = re.compile(r"Zen ?[1-5]|Sapphire|Emerald Rapids|Ice Lake|Skylake|EP
 
 # How many are left in a room that is being rewritten.
 PENDING: dict[str, int] = {
-    "config": 16,
     "kernels": 4,
     "compiler": 6,
     "block": 1,

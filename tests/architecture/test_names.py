@@ -164,7 +164,6 @@ KEPT = {
 }
 # How many are left in a room that is being renamed.
 PENDING: dict[str, int] = {
-    "config": 8,
     "kernels": 30,
     "compiler": 34,
     "bench": 8,
