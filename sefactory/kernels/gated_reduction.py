@@ -24,7 +24,6 @@ from torch.autograd import Function
 from torch.compiler import is_compiling
 
 from . import reduction
-from .cache_tiling import EXTREMA, Request, gate_map, statistics
 from .map_gradient import (
     COMBINES,
     MIN_ROW,
@@ -36,7 +35,9 @@ from .map_gradient import (
     chunk_buffer,
     chunks,
     combine_gates,
+    gate_map,
 )
+from .reduction import EXTREMA, Request, statistic
 
 Combine = Literal["product", "sum"]
 
@@ -64,7 +65,7 @@ def reduce_map(
     x: (B, ...) of rank 2 or more. `gates` and `combine` say which gates share the backward; 0 gates share none.
     """
     if not (torch.is_grad_enabled() and x.requires_grad):
-        return MapContext(x), statistics(x, requests)
+        return MapContext(x), [statistic(x, request) for request in requests]
     edges = 1 + gates if gates else 0
     outputs = _ReduceMap.apply(x, tuple(requests), edges, combine)  # type: ignore[no-untyped-call]
     return MapContext(x, outputs[:edges], combine), list(outputs[edges:])
@@ -78,19 +79,10 @@ def apply_gates(context: MapContext, gates: Sequence[Tensor], combine: Combine =
     if any(gate.dtype != context.x.dtype for gate in gates):  # ATen promotes the dtypes
         return context.x * combine_gates(gates, combine, None)
     if not torch.is_grad_enabled():  # Function.apply takes 5 % of a forward
-        return gate_map(context.x, gates, combine)[0]
+        return gate_map(context.x, gates, combine)
     edges = context.take_edges(len(gates), combine)
     y: Tensor = _ApplyGates.apply(context.x, combine, len(gates), *gates, *edges)  # type: ignore[no-untyped-call]
     return y
-
-
-def apply_gates_and_reduce(
-    context: MapContext, gates: Sequence[Tensor], combine: Combine, requests: Sequence[Request]
-) -> tuple[Tensor, list[Tensor] | None]:
-    """`apply_gates`, and without gradients the statistics of the result. They are None where `reduce_map` has to take them."""
-    if torch.is_grad_enabled() or any(gate.dtype != context.x.dtype for gate in gates):
-        return apply_gates(context, gates, combine), None
-    return gate_map(context.x, gates, combine, requests)
 
 
 def select(a: MapContext, b: MapContext, gate: Tensor) -> Tensor:
@@ -107,12 +99,7 @@ class _ReduceMap(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, requests: tuple[Request, ...], edges: int, combine: Combine) -> tuple[Tensor, ...]:
-        by_position = [name in EXTREMA and reduction.position_block(x, dims) > 0 for name, dims in requests]
-        others = iter(statistics(x, [request for request, alone in zip(requests, by_position, strict=True) if not alone]))
-        results = [
-            reduction.argmax_positions(x, dims, EXTREMA[name]) if alone else (next(others), None)
-            for (name, dims), alone in zip(requests, by_position, strict=True)
-        ]
+        results = [_statistic_and_positions(x, request) for request in requests]
         outputs, positions = [y for y, _ in results], [p for _, p in results]
         by_mask = [name in EXTREMA and p is None for (name, _), p in zip(requests, positions, strict=True)]
         extrema = [y if mask else None for y, mask in zip(outputs, by_mask, strict=True)]
@@ -136,6 +123,12 @@ class _ReduceMap(Function):
         edges = [d for d in gradients[: ctx.edges] if d is not None]
         gate = GateTerm(edges[0], tuple(map(_unexpanded, edges[1:])), ctx.combine) if edges else None
         return gradient.fused(gate), None, None, None
+
+
+def _statistic_and_positions(x: Tensor, request: Request) -> tuple[Tensor, Tensor | None]:
+    """Returns (the statistic, the positions of an extremum where they are few)."""
+    name, dims = request
+    return reduction.argmax_positions(x, dims, EXTREMA[name]) if name in EXTREMA else (statistic(x, request), None)
 
 
 def _uses_plain_formulas() -> bool:
@@ -177,7 +170,7 @@ class _ApplyGates(Function):
         gates = gates_and_edges[:count]
         ctx.save_for_backward(x if any(ctx.needs_input_grad[3 : 3 + count]) else None, *gates)
         ctx.combine = combine
-        return gate_map(x, gates, combine)[0]
+        return gate_map(x, gates, combine)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:

@@ -174,6 +174,16 @@ def multiply_gates(gate: GateTerm, y: Tensor) -> None:
     torch.mul(gate.g, combine_gates(gate.gates, gate.combine, y), out=y)
 
 
+def gate_map(x: Tensor, gates: Sequence[Tensor], combine: str) -> Tensor:
+    """x * gate, chunk by chunk where the product or sum of the gates is as large as x."""
+    if len(gates) == 1 or broadcast_shape(gates)[1:] != x.shape[1:]:
+        return x * combine_gates(gates, combine, None)
+    y = torch.empty_like(x)
+    for part, y_n in zip(GateTerm(x, tuple(gates), combine).split(), chunks(y, y), strict=True):
+        multiply_gates(part, y_n)
+    return y
+
+
 def combine_gates(gates: Sequence[Tensor], combine: str, buffer: Tensor | None) -> Tensor:
     """The product or sum of gates; in the buffer where it has the shape of the result."""
     if len(gates) == 1:

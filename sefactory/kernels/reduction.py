@@ -19,56 +19,57 @@ class Extremum(NamedTuple):
 
     largest: bool
 
-    def reduce(self, x: Tensor, dims: Sequence[int], y: Tensor | None = None) -> Tensor:
-        """The extremum over dims, kept at size 1; written into y if given."""
-        return (torch.amax if self.largest else torch.amin)(x, tuple(dims), keepdim=True, out=y)
+    def reduce(self, x: Tensor, dims: Sequence[int]) -> Tensor:
+        """The extremum over dims, kept at size 1."""
+        return (torch.amax if self.largest else torch.amin)(x, tuple(dims), keepdim=True)
 
     def elementwise(self, a: Tensor, b: Tensor) -> Tensor:
         """The elementwise extremum."""
         return torch.maximum(a, b) if self.largest else torch.minimum(a, b)
 
 
-def total(x: Tensor, dims: Sequence[int], y: Tensor | None = None) -> Tensor:
-    """sum of x over dims, kept at size 1; written into y if given. Over many long rows in two stages, the first of 16 rows."""
+def total(x: Tensor, dims: Sequence[int]) -> Tensor:
+    """sum of x over dims, kept at size 1; over many long rows in two stages, the first of 16 rows."""
     if not dims:
-        return x if y is None else y.copy_(x)
+        return x
     if len(dims) == 1 and _needs_stages(x, dims[0]):
         x = torch.unflatten(x, dims[0], (-1, STAGE)).sum(dims[0] + 1)
-    return torch.sum(x, tuple(dims), keepdim=True, out=y)
+    return torch.sum(x, tuple(dims), keepdim=True)
 
 
-def mean(x: Tensor, dims: Sequence[int], y: Tensor | None = None) -> Tensor:
-    """total(x) / n, written into y if given."""
+def mean(x: Tensor, dims: Sequence[int]) -> Tensor:
+    """total(x) / n."""
     if len(dims) == 1 and _needs_stages(x, dims[0]):
-        return total(x, dims, y).div_(x.shape[dims[0]])
-    return torch.mean(x, tuple(dims), keepdim=True, out=y)
+        return total(x, dims).div_(x.shape[dims[0]])
+    return torch.mean(x, tuple(dims), keepdim=True)
 
 
-def extremum(x: Tensor, dims: Sequence[int], kind: Extremum, y: Tensor | None = None) -> Tensor:
-    """amax or amin of x over dims, kept at size 1, with ATen's values (nan included); written into y if given."""
+def extremum(x: Tensor, dims: Sequence[int], kind: Extremum) -> Tensor:
+    """amax or amin of x over dims, kept at size 1, with ATen's values (nan included)."""
     if len(dims) != 1:
-        return kind.reduce(x, dims, y)
+        return kind.reduce(x, dims)
     dim, n = dims[0], x.shape[dims[0]]
     columns = prod(x.shape[dim + 1 :])
     if columns == 1:
-        return _of_short_rows(x, dim, kind, y)
+        return _of_short_rows(x, dim, kind)
     if columns % LANES and n >= 2 * FOLD:
         x = _fold_rows(x, dim, kind)
     elif _needs_stages(x, dim):
         x = kind.reduce(torch.unflatten(x, dim, (-1, STAGE)), (dim + 1,)).squeeze(dim + 1)
-    return kind.reduce(x, dims, y)
+    return kind.reduce(x, dims)
 
 
-def variance(x: Tensor, dims: Sequence[int], y: Tensor | None = None) -> Tensor:
-    """E (x - E x)^2 over dims, kept at size 1; written into y if given.
+def variance(x: Tensor, dims: Sequence[int]) -> Tensor:
+    """E (x - E x)^2 over dims, kept at size 1.
 
     Of rows it is E x^2 - (E x)^2 in one pass, except where their mean is large. Over other axes it is computed as written,
     sample by sample.
     """
-    y = x.new_empty([1 if i in dims else n for i, n in enumerate(x.shape)]) if y is None else y
-    length = row_length(y.shape, x.shape)
+    shape = [1 if i in dims else n for i, n in enumerate(x.shape)]
+    length = row_length(shape, x.shape)
     if length >= LANES and x.numel():
-        return y.copy_(_row_variances(x.reshape(-1, length)).view(y.shape))
+        return _row_variances(x.reshape(-1, length)).view(shape)
+    y = x.new_empty(shape)
     for x_1, y_1 in zip(x.split(1), y.split(1), strict=True):
         y_1.copy_((x_1 - x_1.mean(tuple(dims), keepdim=True)).square_().mean(tuple(dims), keepdim=True))
     return y
@@ -99,16 +100,15 @@ def _fold_rows(x: Tensor, dim: int, kind: Extremum) -> Tensor:
     return kind.elementwise(y, x.narrow(dim, n - FOLD, FOLD)) if whole < n else y
 
 
-def _of_short_rows(x: Tensor, dim: int, kind: Extremum, y: Tensor | None) -> Tensor:
+def _of_short_rows(x: Tensor, dim: int, kind: Extremum) -> Tensor:
     """Of rows of 17 to 63 float32: the extremum of two overlapping parts of 16 or 32, sample by sample."""
     n = x.shape[dim]
     part = 16 if n <= 32 else 32
-    if x.dtype != torch.float32 or not 16 < n < 64 or n == 32:
-        return kind.reduce(x, (dim,), y)
-    y = x.new_empty([1 if i == dim else size for i, size in enumerate(x.shape)]) if y is None else y
-    for x_1, y_1 in zip(x.split(1), y.split(1), strict=True):
-        kind.reduce(kind.elementwise(x_1.narrow(dim, 0, part), x_1.narrow(dim, n - part, part)), (dim,), y_1)
-    return y
+    if x.dtype != torch.float32 or not 16 < n < 64 or n == 32 or not len(x):
+        return kind.reduce(x, (dim,))
+    samples = x.split(1)
+    parts = (kind.elementwise(t.narrow(dim, 0, part), t.narrow(dim, n - part, part)) for t in samples)
+    return torch.cat([kind.reduce(t, (dim,)) for t in parts])
 
 
 def row_length(shape: Sequence[int], full: Sequence[int]) -> int:
@@ -161,6 +161,19 @@ def contract(p: Tensor, factors: Sequence[Tensor], shape: Sequence[int], buffer:
     for factor in factors:
         p = torch.mul(p, factor, out=buffer[: len(p)])
     return total(p, dims)
+
+
+Request = tuple[str, tuple[int, ...]]
+"""A statistic ("mean", "sum", "max", "min", or "var", which divides by n) and its axes, none of them 0."""
+
+EXTREMA = {"max": Extremum(True), "min": Extremum(False)}
+MOMENTS = {"mean": mean, "sum": total, "var": variance}
+
+
+def statistic(x: Tensor, request: Request) -> Tensor:
+    """One statistic, the axes kept at size 1."""
+    name, dims = request
+    return extremum(x, dims, EXTREMA[name]) if name in EXTREMA else MOMENTS[name](x, dims)
 
 
 def position_block(x: Tensor, dims: Sequence[int]) -> int:

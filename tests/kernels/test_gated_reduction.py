@@ -15,9 +15,9 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from sefactory.bench.memory import saved_for_backward_bytes
 from sefactory.kernels import map_gradient as gradient
-from sefactory.kernels.cache_tiling import Request
 from sefactory.kernels.dispatch import LARGE, cpu_fast_path
 from sefactory.kernels.gated_reduction import Combine, apply_gates, reduce_map, select
+from sefactory.kernels.reduction import Request
 from tests.sampling import sampled
 
 PLAIN: dict[str, Callable[..., Tensor]] = {

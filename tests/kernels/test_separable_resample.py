@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sefactory.kernels import grouped_conv
 from sefactory.kernels import separable_resample as bands
 
 
@@ -66,3 +67,16 @@ def test_enlarged_is_interpolate(sides: tuple[int, int]) -> None:
 
 def test_a_matrix_is_made_once_for_a_grid() -> None:
     assert bands.means(14, 3, 2, False, torch.float32) is bands.means(14, 3, 2, False, torch.float32)
+
+
+def test_what_is_cached_in_inference_mode_serves_autograd_later() -> None:
+    for function in (bands.means, bands.tapped, bands.nearest, grouped_conv._same_group):
+        function.cache_clear()
+    with torch.inference_mode():
+        cached = [
+            bands.means(9, 3, 2, False, torch.float64),
+            bands.tapped((4,), (3,), 1, (1,), 1, True, torch.float64)[0][0],
+            bands.nearest(2, 4)[0],
+            grouped_conv._same_group(2, torch.float64),
+        ]
+    assert not any(matrix.is_inference() for matrix in cached)

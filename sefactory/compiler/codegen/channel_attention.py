@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from ...kernels.attention import softmax
-from ...kernels.channel_attention import apply_head_weights, head_scores
 from ...operators.attention import Attention
 from ...operators.precision import in_float32
 from ...shapes import Sizes
@@ -40,7 +39,8 @@ def _attend(op: ops.ChannelAttentionOp) -> Callable[..., Tensor]:
     def run(q: Tensor, k: Tensor, v: Tensor, *factors: Tensor) -> Tensor:
         q_BCT, k_BCT, v_BCT = (t.flatten(2) for t in (q, k, v))
         given = (q_BCT, k_BCT, factors, [gain.weight for gain in gains])
-        return apply_head_weights(in_float32(weigh, *given).to(v.dtype), v_BCT).view(v.shape)
+        a_BHDE = in_float32(weigh, *given).to(v.dtype)
+        return (a_BHDE @ torch.unflatten(v_BCT, 1, (a_BHDE.shape[1], -1))).view(v.shape)
 
     return run
 
@@ -52,7 +52,7 @@ def _weights(op: ops.ChannelAttentionOp) -> Callable[..., Tensor]:
     onto = [(3 if side == 0 else 2, PAIRS[kind]) for side, kind in op.onto]
 
     def run(q_BCT: Tensor, k_BCT: Tensor, factors: Sequence[Tensor], gains: Sequence[Tensor]) -> Tensor:
-        e_BHDE = head_scores(q_BCT, k_BCT, heads)
+        e_BHDE = torch.unflatten(q_BCT, 1, (heads, -1)) @ torch.unflatten(k_BCT, 1, (heads, -1)).transpose(2, 3)
         if cosine:
             e_BHDE = _apply_factor(_apply_factor(e_BHDE, _norms(q_BCT), 3, torch.div), _norms(k_BCT), 2, torch.div)
         for (dim, combine), factor in zip(onto, factors, strict=True):

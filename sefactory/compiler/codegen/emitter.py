@@ -48,7 +48,6 @@ class Emitter:
         self.layouts: dict[int, str] = {}
         self.split_registers: dict[int, list[int]] = {}
         self.contexts: dict[int, int | None] = {}
-        self.ready_statistics: dict[int, int] = {}
         self._registers: dict[tuple[int, str], int] = {}
         self._maps: set[int] = set()
         self._newly_allocated: set[int] = set()

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from ...kernels.broadcast_mean import broadcast_mean, broadcasts_gradient
-from ...kernels.cache_tiling import EXTREMA, Request
 from ...kernels.dispatch import cpu_fast_path
-from ...kernels.gated_reduction import Combine, MapContext, apply_gates, apply_gates_and_reduce, reduce_map
+from ...kernels.gated_reduction import Combine, MapContext, apply_gates, reduce_map
 from ...kernels.gated_reduction import select as select_map
+from ...kernels.reduction import EXTREMA, Request
 from .. import ir as ops
 from ..graph import Node
 from .emitter import Emitter, Registers
@@ -123,12 +123,7 @@ def _kept_axes(op: ops.Reduce | ops.Variance, layout: str) -> str:
 
 def _reduce_map(x: Node, statistics: list[Node], emitter: Emitter) -> int:
     """Writes the step that takes the statistics of a map; returns the register of its context."""
-    source, context, layout, ready = (
-        emitter.register(x),
-        emitter.new_map_register(),
-        emitter.layout(x),
-        emitter.ready_statistics.get(id(x)),
-    )
+    source, context, layout = emitter.register(x), emitter.new_map_register(), emitter.layout(x)
     outputs = [
         (emitter.new_register(), node.op, _dims(node, layout))
         for node in statistics
@@ -139,13 +134,13 @@ def _reduce_map(x: Node, statistics: list[Node], emitter: Emitter) -> int:
     finished = [(o, dims, finish_variance(op) if isinstance(op, ops.Variance) else None) for o, op, dims in outputs]
 
     def step(registers: Registers) -> None:
-        x, known = registers[source], None if ready is None else registers[ready]
-        if known is None and not (cpu_fast_path(x) and x.is_contiguous()):
+        x = registers[source]
+        if not (cpu_fast_path(x) and x.is_contiguous()):
             for write in writers:
                 write(registers, x)
             return
-        registers[context], found = reduce_map(x, requests, gates, combine) if known is None else (MapContext(x), known)
-        for (o, dims, finish), y in zip(finished, found, strict=True):
+        registers[context], results = reduce_map(x, requests, gates, combine)
+        for (o, dims, finish), y in zip(finished, results, strict=True):
             y = y.squeeze(dims)
             registers[o] = y if finish is None else finish(y, x.numel() // max(y.numel(), 1))
 
@@ -165,24 +160,15 @@ def emit_gate(op: ops.Gate, node: Node, emitter: Emitter) -> None:
         return
     o, kind, scale, is_single = emitter.new_register(), op.kind, op.scale, len(gates) == 1
     overwrites = is_single and emitter.may_overwrite_in_inference(x, node)
-    requests = _requests(_shared_statistics(node, layout, emitter) or [], layout)
-    ready = emitter.ready_statistics[id(node)] = emitter.new_register()
 
     def step(registers: Registers) -> None:
         context = registers[key]
         if context is None:
-            registers[o] = (
-                run(registers[places[0]], registers[places[1]]) if is_single else run(*[registers[i] for i in places])
-            )
+            registers[o] = run(*[registers[i] for i in places])
             return
-        x, *gates = (
-            registers[places[0]],
-            *[registers[i].contiguous() for i in places[1:]],
-        )  # a permuted gate is slow to broadcast
+        x, *gates = [registers[places[0]], *[registers[i].contiguous() for i in places[1:]]]  # permuted gates are slow
         if overwrites and not torch.is_grad_enabled() and gates[0].dtype == x.dtype:
             registers[o] = x.mul_(*_scaled(gates, kind, scale))
-        elif requests:
-            registers[o], registers[ready] = apply_gates_and_reduce(context, _scaled(gates, kind, scale), kind, requests)
         elif is_single and not torch.is_grad_enabled():
             registers[o] = run(x, *gates)
         else:

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...kernels.batch_norm import batch_norm
-from ...kernels.dispatch import cpu_fast_path, is_eager, is_exporting
+from ...kernels.dispatch import is_eager, is_exporting
 from ...operators.norm import BatchNorm
 from ...shapes import Sizes
 from .. import ir as ops
@@ -128,8 +127,7 @@ def _norm_function(module: BatchNorm) -> Callable[[Tensor], Tensor]:
         if not module.training:
             return evaluated(x)
         weight, bias, mean, var = terms()
-        normalize = batch_norm if cpu_fast_path(x) and x.is_contiguous() else F.batch_norm
-        return normalize(x, mean, var, weight, bias, True, momentum, eps)
+        return F.batch_norm(x, mean, var, weight, bias, True, momentum, eps)
 
     return run
 
