@@ -55,10 +55,8 @@ class Block(nn.Module):
         self._modules, self._parameters, self._buffers = node._modules, node._parameters, node._buffers
         self._non_persistent_buffers_set = node._non_persistent_buffers_set
         self._node = (node,)  # in a tuple: its children are registered here, under their own names
-        with_parameters = (module for module in node.modules() if module._parameters)
-        self._first_parameter = next(((module, next(iter(module._parameters))) for module in with_parameters), None)
-        self._rank, self._is_1d = 2 + len(sizes[0].grid), sizes[0].grid == "W"
-        self._channels = sizes[0].number("C")
+        self._first_parameter = _first_parameter(node)
+        self._rank, self._is_1d, self._channels = 2 + len(sizes[0].grid), sizes[0].grid == "W", sizes[0].number("C")
         self._fixed_sizes = {
             2 + i: sizes[0].number(axis) for i, axis in enumerate(sizes[0].grid) if isinstance(sizes[0][axis], int)
         }
@@ -156,6 +154,12 @@ class _Replica(Block):
         super().__setattr__(name, value)
         if isinstance(value, Tensor):
             setattr(self.node, name, value)
+
+
+def _first_parameter(node: nn.Module) -> tuple[nn.Module, str] | None:
+    """The first module with a parameter, and the name of that parameter."""
+    with_parameters = (module for module in node.modules() if module._parameters)
+    return next(((module, next(iter(module._parameters))) for module in with_parameters), None)
 
 
 def _match_layout(y: Tensor, x: Tensor) -> Tensor:

@@ -114,6 +114,15 @@ def attention(q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, scale: float) -> T
     return y_NHET
 
 
+def channel_attention(x_NCT: Tensor, scale: float) -> Tensor | None:
+    """y = softmax(scale x x^T) x among the channels, as `attention`: (N, C, T) -> (N, C, T)."""
+    if not under_inductor():
+        return None
+    x_N1TC = x_NCT.transpose(1, 2)[:, None]
+    y_N1TC = attention(x_N1TC, x_N1TC, x_N1TC, scale)
+    return None if y_N1TC is None else y_N1TC.squeeze(1).transpose(1, 2)
+
+
 @custom_op("sefactory::attend", mutates_args=())
 def _attend(q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, scale: float) -> Tensor:
     with torch.no_grad():

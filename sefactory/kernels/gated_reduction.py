@@ -24,16 +24,14 @@ from torch.autograd import Function
 from torch.compiler import is_compiling
 
 from . import reduction
+from .gate_gradient import gate_gradients, plain_gate_gradients
 from .map_gradient import (
     COMBINES,
-    MIN_ROW,
     ExtremumTerm,
     GateTerm,
     MapGradient,
     PositionsTerm,
     VarianceTerm,
-    chunk_buffer,
-    chunks,
     combine_gates,
     gate_map,
 )
@@ -179,7 +177,7 @@ class _ApplyGates(Function):
         needs_gates, needs_edges = needs[: len(gates)], needs[len(gates) :]
         if _uses_plain_formulas():
             d_x = g * reduce(COMBINES[ctx.combine], gates) if needs_x else None
-            return d_x, None, None, *_plain_gate_gradients(g, x, gates, ctx.combine, needs_gates), *_none(needs_edges)
+            return d_x, None, None, *plain_gate_gradients(g, x, gates, ctx.combine, needs_gates), *_none(needs_edges)
         gate = GateTerm(g.contiguous(), tuple(gates), ctx.combine)  # copied at most once
         d_x, d_edges = _map_gradients(gate, needs_x, needs_edges)
         return d_x, None, None, *gate_gradients(gate, x, needs_gates), *d_edges
@@ -220,39 +218,3 @@ class _Select(Function):
         (gate_a,), (gate_b,) = (gate_gradients(of_a, x, [needs_gate]) for x in (a, b))
         d_gate = None if gate_a is None or gate_b is None else gate_a - gate_b
         return d_a, d_b, d_gate, None, *edges_a, *edges_b
-
-
-def _other_gates(gates: Sequence[Tensor], i: int, combine: str) -> list[Tensor]:
-    """The gates that the gradient of gate i is multiplied with."""
-    return [gate for j, gate in enumerate(gates) if j != i and combine == "product"]
-
-
-def _plain_gate_gradients(
-    g: Tensor, x: Tensor | None, gates: Sequence[Tensor], combine: str, needs: Sequence[bool]
-) -> list[Tensor | None]:
-    """sum g * x * others over the axes that a gate does not depend on, differentiable."""
-    if x is None:
-        return [None] * len(gates)
-    return [
-        reduce(torch.mul, _other_gates(gates, i, combine), g * x).sum_to_size(gate.shape) if need else None
-        for i, (gate, need) in enumerate(zip(gates, needs, strict=True))
-    ]
-
-
-def gate_gradients(gate_term: GateTerm, x: Tensor | None, needs: Sequence[bool]) -> list[Tensor | None]:
-    """The same, chunk by chunk: g * x is computed once for all gates."""
-    g, gates, combine = gate_term
-    if x is None:
-        return [None] * len(gates)
-    length = reduction.row_length(gates[0].shape, g.shape)
-    if len(gates) == 1 and length >= MIN_ROW:
-        return [reduction.row_dot(g, x, length).view(gates[0].shape)]
-    sums = [gate.new_empty(g.shape[:1] + gate.shape[1:]) if need else None for gate, need in zip(gates, needs, strict=True)]
-    outputs = [None if y is None else chunks(y, g) for y in sums]
-    product, buffer = chunk_buffer(g), chunk_buffer(g)
-    for n, (part, x_n) in enumerate(zip(gate_term.split(), chunks(x, g), strict=True)):
-        g_x = torch.mul(part.g, x_n, out=product[: len(x_n)])
-        for i, y in enumerate(outputs):
-            if y is not None:
-                y[n].copy_(reduction.contract(g_x, _other_gates(part.gates, i, combine), y[n].shape, buffer))
-    return [None if y is None else y.sum_to_size(gate.shape) for y, gate in zip(sums, gates, strict=True)]

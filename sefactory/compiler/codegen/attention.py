@@ -65,9 +65,6 @@ def attention_layout(module: Attention, sizes: Sizes) -> str:
     return f"C{tokens}"
 
 
-# ---- Among positions -------------------------------------------------------------------------------------------------
-
-
 def _unsqueezing(layout: str, sizes: Sizes) -> Callable[[list[int]], list[int]]:
     """The sides of a whole map from those that the layout has behind its channels: the others are 1."""
     places = [layout.index(axis) - 1 if axis in layout else -1 for axis in sizes.spatial_axes]
@@ -219,9 +216,6 @@ def _each_map(op: ops.AttentionOp, product: Product) -> Callable[[Tensor], Tenso
     return run
 
 
-# ---- Among channels --------------------------------------------------------------------------------------------------
-
-
 def _channel_attention(op: ops.AttentionOp, layout: str, sizes: Sizes) -> Callable[..., Tensor]:
     """x (B, C, positions...) -> (B, C, D, H, W): (gain A + identity) x, A = softmax(scale x x^T) in float32."""
     scale, gain, identity, whole = op.attention.scale, op.gain, op.identity, _unsqueezing(layout, sizes)
@@ -242,9 +236,7 @@ def _channel_attention(op: ops.AttentionOp, layout: str, sizes: Sizes) -> Callab
 
 def _among_channels(x_BCN: Tensor, weight: Tensor | None, scale: float, identity: float, product: Product) -> Tensor:
     """(weight A + identity) x of small maps, in torch's own operations."""
-    q_B1NC = x_BCN.transpose(1, 2)[:, None]
-    y_B1NC = custom_ops.attention(q_B1NC, q_B1NC, q_B1NC, scale)
-    y_BCN = None if y_B1NC is None else y_B1NC.squeeze(1).transpose(1, 2)
+    y_BCN = custom_ops.channel_attention(x_BCN, scale)
     if y_BCN is not None:
         y_BCN = y_BCN if weight is None else y_BCN * weight
     else:
