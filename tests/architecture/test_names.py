@@ -57,7 +57,6 @@ RETIRED = {
     "fit": "broadcast_axes",
     "Lowered": "compiled block",
     "faithful": "guards hold",
-    "left": "output_shapes",
     "left_up_to": "prefers_module_tree",
     "descriptive": "prefers_module_tree",
     "ALIKE": "the name of what the modes share",
@@ -66,7 +65,6 @@ RETIRED = {
     "behind": "stale",
     "evaluates": "wants_eval_program",
     "resting_on": "with_inputs",
-    "uses": "user_counts",
     "ordered": "topological order",
     "Plain": "OpaqueCall",
     "plain": "the noun that is meant",
@@ -126,7 +124,6 @@ RETIRED = {
     "Refused": "InvalidValue",
     "words": "join_words",
     "shown": "short_repr",
-    "nearest": "did_you_mean, nearest_axis",
     "laws": "invariants",
     "subjects": "cases",
     "witnesses": "reference implementations",
@@ -145,7 +142,13 @@ RETIRED_IN = {
     | {"squeezed": "reduced", "applied": "gated", "positions": "resample", "maps": "linear", "descriptors": "pooling"}
     | {"heads": "channel_attention", "rules": "passes"},
     "kernels": {"columns": "im2col", "squeezed": "reduce", "applied": "gate", "Asked": "the type of an answer"},
-    "networks": {"mix": "alpha", "carry": "transfer_weights", "taken": "input_shapes"},
+    "networks": {
+        "nearest": "nearest_axis",
+        "left": "output_shapes",
+        "mix": "alpha",
+        "carry": "transfer_weights",
+        "taken": "input_shapes",
+    },
     "bench": {
         "floor": "roofline_bound",
         "elements": "elementwise_ops",

@@ -70,7 +70,7 @@ def test_median_and_range_are_of_all_rounds(monkeypatch: pytest.MonkeyPatch) -> 
     assert sorted(Scripted.numbers) == [1] * 7 + [5] * 5  # 20 ms / 4 ms forward; training takes 7 s, so one call
 
 
-def test_a_fast_block_is_gauged_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fast_block_is_calibrated_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "Timer", Scripted)
     monkeypatch.setattr(Scripted, "numbers", [])
     measured(case("a", scripted([1e-4, 2e-4, 2e-4], [1e-3, 2e-3, 1e-3])), options=Options(rounds=1, seconds=0.02))
@@ -136,7 +136,7 @@ def test_a_block_that_returns_no_tensor() -> None:
     assert row.error == "forward: returned tuple, not one tensor"
 
 
-def test_rows_of_a_run_that_was_left() -> None:
+def test_rows_of_an_interrupted_run() -> None:
     comparison = Comparison([case("a", Gate()), case("b", Gate())], SHAPE, QUICK, RATES, "a")
     assert [row.forward_s for row in comparison.rows()] == [None, None]
     run = comparison.run()

@@ -40,7 +40,7 @@ def test_the_page_holds_every_row_sorted_by_time() -> None:
     assert {"conv", "batch_norm", "outside the operators", *ENVIRONMENT} <= set(reader.texts)
 
 
-def test_a_page_without_times_has_no_plots() -> None:
+def test_a_report_without_times_has_no_plots() -> None:
     reader = Reader(report.render_html([refused_row("a", SHAPES[0], "because")], ENVIRONMENT))
     assert "svg" not in reader.tags and "refused: because" in reader.texts
     assert "svg" not in Reader(report.render_html([], {})).tags

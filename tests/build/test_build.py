@@ -101,7 +101,7 @@ def rewritten(path: Path, text: str) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_an_edit_is_seen_wherever_it_is(tmp_path: Path) -> None:
+def test_edits_are_noticed(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("gate: [tanh]\n")
     (tmp_path / "base.yaml").write_text("let: {r: 4}\n")
     (tmp_path / "top.yaml").write_text("defaults: [base, _self_]\nseries: [own, {affine: r}]\n")
@@ -114,7 +114,7 @@ def test_an_edit_is_seen_wherever_it_is(tmp_path: Path) -> None:
     assert "scale=9" in build_text(tmp_path / "top.yaml")
 
 
-def test_a_name_that_means_something_else_is_seen(tmp_path: Path) -> None:
+def test_a_shadowed_name_is_noticed(tmp_path: Path) -> None:
     config, near, far = ["inner", "relu"], tmp_path / "near", tmp_path / "far"
     near.mkdir()
     far.mkdir()
@@ -146,7 +146,7 @@ def test_a_malformed_file_that_is_not_used_is_no_fault(tmp_path: Path) -> None:
         build_text(config, search=[tmp_path])
 
 
-def test_an_operator_that_comes_or_goes_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registered_operators_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="no operator or config named 'doubled'"):
         build_text(["doubled"])
     with monkeypatch.context() as patched:
@@ -178,7 +178,7 @@ def test_numbers_that_are_equal_are_not_the_same(parameter: str, one: Any, other
     assert first != second == outcome([{"conv": {parameter: other}}])
 
 
-def test_the_dtype_and_the_device_are_seen() -> None:
+def test_dtype_and_device_are_noticed() -> None:
     config = [{"gain": {"start": 1e39}}]
     before = torch.get_default_dtype()
     try:

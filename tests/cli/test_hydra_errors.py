@@ -85,7 +85,7 @@ def test_a_slot_word_on_a_block_without_that_slot(run: Run) -> None:
     assert code == 0 and "cluster" in out
 
 
-def test_a_block_beside_the_folder_of_blocks_is_found_out(run: Run, tmp_path: Path) -> None:
+def test_a_file_outside_the_block_folder_is_reported(run: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("gate: [sigmoid]")
     code, _, err = run("show", "--config-dir", str(tmp_path), "block=mine")
     path = tmp_path / "mine.yaml"

@@ -92,6 +92,6 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("arguments", "says"), MISTAKES)
-def test_a_mistake_is_a_line(folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str) -> None:
+def test_an_error_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str) -> None:
     code, _, err = run(capsys, arguments[0], "--config-dir", "my", *arguments[1:])
     assert (code, err) == (2, f"{says}\n")

@@ -74,7 +74,7 @@ def test_new_weights_are_seen(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sknet", "cbam", "seaformer"])
-def test_a_norm_of_its_own_mode_keeps_it(name: str) -> None:
+def test_a_norm_keeps_its_own_mode(name: str) -> None:
     """Training with the norms in eval mode, and the other way round, as in fine-tuning."""
     lowered, plain = (sf.build(name, 32, lower=lower) for lower in (True, False))
     plain.load_state_dict(lowered.state_dict())
@@ -100,7 +100,7 @@ def test_a_copy_runs_its_own_weights(how: object) -> None:
     assert not torch.allclose(block(x), x * 0.25)
 
 
-def test_the_plain_tree_is_there_for_the_asking() -> None:
+def test_the_module_tree_runs_with_lower_false() -> None:
     block = sf.build("cbam", 32, lower=False)
     assert block.lowered is None and copy.deepcopy(block).lowered is None
     assert list(block.state_dict()) == list(sf.build("cbam", 32).state_dict())
@@ -135,7 +135,7 @@ def test_double_backward(name: str) -> None:
     torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
 
 
-def test_what_torch_does_not_differentiate_twice_is_refused_in_both_forms() -> None:
+def test_unsupported_double_backward_fails_in_both_forms() -> None:
     for lower in (True, False):
         block = sf.build("seaformer", 32, lower=lower).eval()
         x = x_of(block).requires_grad_()

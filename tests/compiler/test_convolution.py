@@ -42,7 +42,7 @@ def built(config: Any, grid: str) -> tuple[Any, Any, torch.Tensor]:
 
 
 @pytest.mark.parametrize(("config", "grid", "weight"), CASES, ids=str)
-def test_a_strip_is_one_convolution(config: Any, grid: str, weight: tuple[int, ...]) -> None:
+def test_a_strip_convolution_is_one_call(config: Any, grid: str, weight: tuple[int, ...]) -> None:
     lowered, plain, x = built(config, grid)
     for train in (True, False):
         assert compare(lowered.train(train), plain.train(train), x)
@@ -53,7 +53,7 @@ def test_a_strip_is_one_convolution(config: Any, grid: str, weight: tuple[int, .
 
 
 @pytest.mark.parametrize(("config", "grid"), APART, ids=str)
-def test_what_is_no_strip_runs_as_the_plain_tree_does(config: Any, grid: str) -> None:
+def test_other_convolutions_run_as_the_module_tree(config: Any, grid: str) -> None:
     lowered, plain, x = built(config, grid)
     assert compare(lowered, plain, x)
     with torch.no_grad(), OpRecorder() as ours:

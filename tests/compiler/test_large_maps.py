@@ -32,7 +32,7 @@ def test_a_unit_of_slot_words(squeeze: str, excite: str) -> None:
 
 
 @pytest.mark.parametrize("gate", sorted(path.stem for path in (CONFIGS / "gate").glob("*.yaml")))
-def test_a_gate_as_large_as_its_map(gate: str) -> None:
+def test_a_gate_of_full_resolution(gate: str) -> None:
     agree("unit", "squeeze=none", "excite=linear", f"gate={gate}")
 
 
@@ -42,10 +42,10 @@ def test_one_of_the_seven(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OF_PARTS)
-def test_one_that_takes_its_channels_apart(name: str) -> None:
+def test_a_block_that_splits_channels(name: str) -> None:
     agree(name)
 
 
 @pytest.mark.parametrize("name", OF_STRIPS)
-def test_one_whose_windows_are_strips_or_have_a_dilation(name: str) -> None:
+def test_a_block_with_strip_or_dilated_convolutions(name: str) -> None:
     agree(name)

@@ -114,7 +114,7 @@ def test_every_rule_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("rule", CASES)
-def test_a_rule_fires_where_it_holds_and_nowhere_else(rule: str) -> None:
+def test_a_rule_fires_only_where_its_condition_holds(rule: str) -> None:
     for config, fires in zip(CASES[rule], (True, False), strict=True):
         lowered, plain = pair(config, 16)
         assert (rule in fired(lowered)) == fires
@@ -126,7 +126,7 @@ def test_a_rule_fires_where_it_holds_and_nowhere_else(rule: str) -> None:
 @pytest.mark.parametrize("over", ["C", "Cgrid", "CH"])
 @pytest.mark.parametrize("by", ["mean", "sum", "max", "min"])
 @pytest.mark.parametrize("ends", ["tanh", {"pool": "C"}, {"pool": "grid"}])
-def test_a_statistic_of_what_is_laid_end_to_end(ends: Any, by: str, over: str) -> None:
+def test_a_statistic_of_a_concatenation(ends: Any, by: str, over: str) -> None:
     """In groups or not; where the branches differ in size, only the whole has the right mean."""
     branches = {"parallel": {"a": "relu6", "b": ends, "c": "silu"}, "fuse": "stack"}
     for groups in (1, 4):
@@ -149,7 +149,7 @@ def test_a_statistic_of_what_is_laid_end_to_end(ends: Any, by: str, over: str) -
         ([(2, 8), (8, 16)], False),
     ],
 )
-def test_parts_that_make_up_an_axis_are_cut_at_once(parts: list[tuple[int, int]], at_once: bool) -> None:
+def test_slices_that_cover_an_axis_are_one_split(parts: list[tuple[int, int]], at_once: bool) -> None:
     branches = {f"p{i}": [{"slice": {"start": start, "stop": stop}}, {"pool": "C"}] for i, (start, stop) in enumerate(parts)}
     lowered, plain = pair({"parallel": branches, "fuse": "sum"}, 16)
     x = torch.randn(2, 16, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
@@ -160,9 +160,7 @@ def test_parts_that_make_up_an_axis_are_cut_at_once(parts: list[tuple[int, int]]
 
 
 @pytest.mark.parametrize(("compiling", "training"), [(False, True), (True, True), (True, False)])
-def test_gates_one_by_one_are_a_product_to_a_compiler_in_training(
-    compiling: bool, training: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compiled_training_multiplies_gates_first(compiling: bool, training: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the factors that are multiplied one after the other: the gates alone, or the map by each."""
     monkeypatch.setattr(units, "fused", lambda: compiling)
     maps = []
@@ -186,7 +184,7 @@ TEMPERATURES = {
 @pytest.mark.parametrize("temperature", sampled(TEMPERATURES, {"biased", "in turn"}))
 @pytest.mark.parametrize("apply", ["divide", "multiply"])
 @pytest.mark.parametrize("given", [{}, {"scale": 0.3}, {"similarity": "cosine"}], ids=str)
-def test_factors_of_q_and_of_k_go_onto_the_scores(temperature: str, apply: str, given: Any) -> None:
+def test_factors_of_q_and_k_move_to_the_scores(temperature: str, apply: str, given: Any) -> None:
     """In whatever order, of one or of both, on small maps and on those whose products are taken one head at a time."""
     steps, unit = TEMPERATURES[temperature], {**LENGTH, "apply": apply}
     for of_q, of_k in ([unit, *steps], [unit]), ([*steps, unit], []), ([unit], [*steps, unit, *steps]):
@@ -198,14 +196,14 @@ def test_factors_of_q_and_of_k_go_onto_the_scores(temperature: str, apply: str, 
 
 
 @pytest.mark.parametrize("rule", CASES)
-def test_a_rule_says_its_equation_and_its_place(rule: str) -> None:
+def test_a_rule_documents_its_equation(rule: str) -> None:
     lowered, _ = pair(CASES[rule][0], 16)
     assert lowered.lowered is not None
     found = next(rewrite for rewrite in lowered.lowered.rewrites if rewrite.rule == rule)
     assert "=" in found.equation and (not found.place or lowered.get_submodule(found.place) is not None)
 
 
-def test_a_wrong_rule_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_rule_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison fails for a rule whose equation is wrong."""
     from sefactory.compiler import graph
     from sefactory.compiler import ir as operations

@@ -58,7 +58,7 @@ def plain_of(block: sf.Block) -> sf.Block:
     return twin
 
 
-def test_the_steps_are_written_once_and_by_the_first_run(written: list[Node]) -> None:
+def test_the_program_is_compiled_once_at_the_first_run(written: list[Node]) -> None:
     block = sf.build("cbam", 32)
     block.to(torch.float32).load_state_dict(block.state_dict())
     assert not written
@@ -83,7 +83,7 @@ def test_a_norm_is_folded_from_the_first_run_in_eval_mode_on(train: bool) -> Non
 
 
 @pytest.mark.parametrize("name", sf.configs())
-def test_writing_touches_no_tensor(name: str) -> None:
+def test_compiling_touches_no_tensor(name: str) -> None:
     """So it may happen while a network is traced, compiled, exported or transformed."""
     block = sf.build(name, 64, height=14, width=14).eval()
     assert block.lowered is not None
@@ -140,7 +140,7 @@ FIRST: dict[str, Callable[[sf.Block, Tensor], Any]] = {
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.parametrize(("first", "name"), sampled(itertools.product(FIRST, NAMES), 3))
-def test_the_first_run_may_be_anywhere(first: str, name: str, written: list[Node]) -> None:
+def test_the_first_run_may_be_in_any_transform(first: str, name: str, written: list[Node]) -> None:
     side = 24 if first == "compile" else 6  # a compiler is given the plain tree of a small map
     block, x = sf.build(name, 32).eval(), x_of(side=side)
     assert x.numel() > SMALL or first != "compile"
@@ -182,7 +182,7 @@ def test_a_hook_before_the_first_run_is_called(written: list[Node]) -> None:
     assert seen == ["called"] and written
 
 
-def test_what_the_rules_do_is_told_before_the_first_run(written: list[Node]) -> None:
+def test_rewrites_are_known_before_the_first_run(written: list[Node]) -> None:
     block = sf.build("cbam", 32)
     assert block.lowered is not None
     before = block.lowered.rewrites
@@ -191,7 +191,7 @@ def test_what_the_rules_do_is_told_before_the_first_run(written: list[Node]) -> 
     assert block.lowered.rewrites == before
 
 
-def test_a_block_that_is_let_go_is_gone_at_once() -> None:
+def test_a_deleted_block_is_freed_at_once() -> None:
     """No cycle keeps its weights until the collector comes by: neither before the first run nor behind it."""
     import gc
     import weakref

@@ -58,7 +58,7 @@ def _python(text: str, whole: bool) -> float:
 
 
 @given(TEXTS, st.booleans())
-def test_values_are_pythons(text: str, whole: bool) -> None:
+def test_values_equal_those_of_python(text: str, whole: bool) -> None:
     assume(len(text) <= 200)
     try:
         expected, exact = _python(text, whole), _python(text, False)
@@ -225,7 +225,7 @@ def test_let_shadows_what_is_around_it() -> None:
     assert resolve_let({"r": "k/2", "k": 8}, {"C": 64, "r": 16, "k": 7})["r"] == 4
 
 
-def test_let_tells_all_that_is_wrong_and_keeps_the_rest() -> None:
+def test_let_reports_all_errors() -> None:
     let = {"a": "b", "b": "a + 1", "c": "C/128", "d": "c*2", "e": "nosuch", "f": "C/2", "g": "g"}
     with pytest.raises(LetError) as caught:
         resolve_let(let, {"C": 64})

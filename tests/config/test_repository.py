@@ -69,7 +69,7 @@ def test_a_round_trip_through_yaml_changes_nothing(name: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_inheritance_is_hydras(name: str) -> None:
+def test_inheritance_equals_that_of_hydra(name: str) -> None:
     with initialize_config_dir(config_dir=str((SHIPPED / "block").resolve()), version_base="1.3"):
         composed = OmegaConf.to_container(compose(name), resolve=False)
     assert ordered(without_nulls(composed)) == ordered(sf.load(name))
@@ -77,7 +77,7 @@ def test_inheritance_is_hydras(name: str) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(MAPPINGS, MAPPINGS)
-def test_merging_is_omegaconfs(base: dict[str, Any], change: dict[str, Any]) -> None:
+def test_merging_equals_that_of_omegaconf(base: dict[str, Any], change: dict[str, Any]) -> None:
     try:
         expected = OmegaConf.to_container(OmegaConf.merge(OmegaConf.create(base), OmegaConf.create(change)))
     except ConfigTypeError:  # a mapping in the place of a list, which is a fault there and replaces it here
@@ -232,7 +232,7 @@ def test_hydra_is_imported_where_it_is_used() -> None:
     assert said.splitlines() == ["[]", "True"]
 
 
-def test_an_edited_file_is_seen_at_once(tmp_path: Path) -> None:
+def test_an_edited_file_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     for name in ("tanh", "relu", "gelu", "relu"):  # as long as one another, and at one and the same time
         file.write_text(f"gate: [{name}]")
@@ -240,7 +240,7 @@ def test_an_edited_file_is_seen_at_once(tmp_path: Path) -> None:
         assert sf.load(file)["gate"] == [name]
 
 
-def test_what_was_loaded_is_the_caller_s_own() -> None:
+def test_a_loaded_config_belongs_to_the_caller() -> None:
     first = sf.load("cbam")
     first["series"]["spatial"]["excite"][0]["conv"]["kernel"] = 3
     first["let"].clear()

@@ -50,7 +50,7 @@ def pair(name: str, grid: str) -> tuple[sf.Block, sf.Block]:
 @pytest.mark.parametrize("mode", ["eval", "train"])
 @pytest.mark.parametrize("grid", WIDER)
 @pytest.mark.parametrize("name", sampled(ALIKE, {*SEVEN_PAPERS, *ALIKE[::4]}))
-def test_a_grid_is_the_wider_one_with_one_position_more(name: str, grid: str, mode: str) -> None:
+def test_a_grid_equals_the_wider_one_with_an_axis_of_one_position(name: str, grid: str, mode: str) -> None:
     narrow, wide = (block.train(mode == "train") for block in pair(name, grid))
     x = torch.randn(2, CHANNELS, *SHAPES[grid], dtype=torch.float64)
     xs = [x.clone().requires_grad_(), x.unsqueeze(2).requires_grad_()]
@@ -74,14 +74,14 @@ def gradients(y: Tensor, x: Tensor, cotangent: Tensor) -> list[Tensor]:
 
 @pytest.mark.parametrize("grid", SHAPES)
 @pytest.mark.parametrize("name", sampled(EVERY, {*SEVEN_PAPERS, *EVERY[::3]}))
-def test_it_leaves_the_sizes_it_declares(name: str, grid: str) -> None:
+def test_outputs_have_the_declared_sizes(name: str, grid: str) -> None:
     block = built(name, grid).eval()
     for batch, shape in ((1, SHAPES[grid]), (2, tuple(n + 3 for n in SHAPES[grid])), (3, tuple(1 for _ in grid))):
         y = block(torch.randn(batch, CHANNELS, *shape, dtype=torch.float64))
         assert y.shape == (batch, block.sizes[1]["C"], *shape)
 
 
-def test_the_named_ones_are_among_them() -> None:
+def test_named_blocks_are_among_the_shipped() -> None:
     assert set(NAMED) <= set(ALIKE)
 
 
@@ -230,7 +230,7 @@ REFUSED: list[tuple[Any, str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("config", "grid", "told", "message"), REFUSED)
-def test_what_makes_no_sense_on_a_grid_says_why(config: Any, grid: str, told: dict[str, Any], message: str) -> None:
+def test_grid_errors(config: Any, grid: str, told: dict[str, Any], message: str) -> None:
     with pytest.raises(sf.ConfigError) as error:
         sf.build(config, 8, grid=grid, **told, overrides=["let.r=4"] if config == "senet" else [])
     assert str(error.value) == message

@@ -36,7 +36,7 @@ def test_the_promised_words_are_there() -> None:
 
 
 @pytest.mark.parametrize("squeeze", WORDS["squeeze"])
-def test_every_combination_runs_or_says_why(squeeze: str) -> None:
+def test_every_combination_runs_or_is_rejected_with_a_reason(squeeze: str) -> None:
     x = torch.randn(2, 32, 9, 12)
     for excite, gate in itertools.product(WORDS["excite"], WORDS["gate"]):
         expected = REFUSED.get((squeeze, excite, gate))

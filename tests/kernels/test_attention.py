@@ -67,7 +67,7 @@ class Largest(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("chunk", [64, None])
-def test_nothing_is_as_large_as_all_pairs_of_tokens(chunk: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attention_stores_no_full_weight_matrix(chunk: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "CHUNK_SCORES", 100 * 512)  # rows are a multiple of 32
     q, k, v = (random(1, 1, width, 512, dtype=torch.float32) for width in (2, 3, 4))
     with Largest() as seen:
@@ -121,7 +121,7 @@ def subnormal(t: Tensor) -> int:
 
 
 @pytest.mark.parametrize("of", ["tokens", "channels", "channels with a gain"])
-def test_no_product_is_of_numbers_below_the_normal_ones(of: str) -> None:
+def test_matrix_products_have_no_subnormal_weights(of: str) -> None:
     """Energies lie 80 to 110 apart; the plain formula has such weights, and gives the same."""
     q, k, v = (random(1, 1, 2, 64, dtype=torch.float32) for _ in range(3))
     q, k, v = ((5 * t.detach().flip(i)).requires_grad_() for i, t in zip((0, 2, 3), (q, k, v), strict=True))
@@ -147,7 +147,7 @@ def test_no_product_is_of_numbers_below_the_normal_ones(of: str) -> None:
 
 
 @pytest.mark.parametrize(("scale", "far"), [(1.0, False), (1.9, False), (2.3, True), (-2.3, True), (float("nan"), True)])
-def test_weights_are_looked_through_where_energies_may_lie_far_apart(scale: float, far: bool) -> None:
+def test_subnormal_weights_are_flushed_if_logits_are_far_apart(scale: float, far: bool) -> None:
     """2 |q| |k| is 10 times the scale here, and a quarter of the range of float32 21.8."""
     q, k = torch.zeros(1, 2, 2, 3), torch.zeros(1, 2, 2, 3)
     q[0, 1, :, 2], k[0, 0, :, 1] = torch.tensor([3.0, 4.0]), torch.tensor([0.6, -0.8])
@@ -162,9 +162,7 @@ OF_MAPS = [{"stack": 2}, {"attention": {"tokens": "C", "scale": 0.17}}, "unstack
 
 @pytest.mark.parametrize("config", ["cam", "pam", IN_HEADS, OF_MAPS], ids=str)
 @pytest.mark.parametrize("training", [False, True])
-def test_no_plain_product_is_of_numbers_below_the_normal_ones(
-    config: Any, training: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_products_have_no_subnormal_weights(config: Any, training: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """But for those of few weights, which are all here."""
     torch.manual_seed(0)
     lowered, plain = (sf.build(config, 16, lower=lower).train(training) for lower in (True, False))

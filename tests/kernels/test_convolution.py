@@ -157,7 +157,7 @@ def test_the_form_of_few_planes(shape: tuple[int, ...], weight: tuple[int, ...],
         (4, 8, 4, 2),
     ],
 )
-def test_how_many_groups_go_together(inputs: int, out: int, groups: int, together: int) -> None:
+def test_number_of_merged_groups(inputs: int, out: int, groups: int, together: int) -> None:
     assert groups_to_fill(torch.empty(groups * out, inputs, 3, 3), groups, 8) == together
 
 
@@ -173,9 +173,7 @@ def test_how_many_groups_go_together(inputs: int, out: int, groups: int, togethe
         (8, 8, 1, True, 1),
     ],
 )
-def test_groups_that_fill_half_a_register_go_together_for_a_gradient(
-    inputs: int, out: int, dilation: int, trained: bool, together: int
-) -> None:
+def test_half_register_groups_merge_in_training(inputs: int, out: int, dilation: int, trained: bool, together: int) -> None:
     """Where it holds 16; groups of fewer than 4 channels go together without one, too."""
     x, weight, padding = torch.empty(2, 8 * inputs, 6, 5), torch.empty(8 * out, inputs, 3, 3), (dilation, dilation)
     assert choose_form(x, weight, 1, padding, dilation, 8, 16, trained).merged_groups == together

@@ -72,13 +72,13 @@ def test_a_compiler_that_trains_sees_no_convolution_of_few_planes(name: str, man
 
 
 @pytest.mark.parametrize(("size", "many"), [(28, 0), (48, 1)])
-def test_without_gradients_it_does_where_its_own_is_as_fast(size: int, many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inference_uses_the_compilers_convolution_if_as_fast(size: int, many: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolution, "LANES", 8)
     with torch.no_grad():
         assert own(sf.build("cbam", 64), torch.randn(16, 64, size, size)) == many
 
 
-def test_windows_that_a_compiler_is_as_fast_at_stay_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_convolutions_that_a_compiler_does_as_fast_are_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of four in epsanet two are wide, 7 and 9, one has no groups, and one has groups of whole registers: 32 channels to 8."""
     monkeypatch.setattr(convolution, "LANES", 8)
     assert own(sf.build("epsanet", 128), torch.randn(8, 128, 24, 24)) == 0
@@ -90,14 +90,14 @@ def test_windows_that_a_compiler_is_as_fast_at_stay_with_it(monkeypatch: pytest.
     [("pam", 1), ("segformer", 1), ("nonlocal", 1), ("cam", 1), ("xca", 0)],  # the heads of xca have few channels
 )
 @pytest.mark.parametrize("trained", [True, False])
-def test_a_compiler_sees_no_weights_of_many_tokens(name: str, many: int, trained: bool) -> None:
+def test_compiled_attention_stores_no_weights_of_many_tokens(name: str, many: int, trained: bool) -> None:
     block = sf.build(name, 64)
     with torch.set_grad_enabled(trained):
         assert own(block, torch.randn(6, 64, 20, 20), "attend") == many
         assert own(block, torch.randn(1, 64, 9, 8), "attend") == 0
 
 
-def test_nor_at_sizes_that_it_does_not_know() -> None:
+def test_not_at_dynamic_sizes() -> None:
     block = sf.build("pam", 64)
     found = given(block, torch.randn(4, 64, 24, 20), torch.randn(5, 64, 32, 28), torch.randn(90, 64, 9, 8), dynamic=True)
     assert [calls.count("sefactory.attend.default") for calls in found] == [1, 0]  # of few tokens weights are small
@@ -137,14 +137,14 @@ def test_a_compiled_block_of_large_maps_is_equal(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["triplet", "pam", "cam"])
-def test_an_exported_program_has_none_of_them(name: str) -> None:
+def test_an_exported_program_has_no_custom_ops(name: str) -> None:
     block = sf.build(name, 64).eval()
     program = export(block, (torch.randn(2, 64, 48, 48),))
     assert "sefactory" not in program.graph_module.code
 
 
 @pytest.mark.parametrize("name", ["triplet", "pam", "cam"])
-def test_nor_have_gradients_that_functorch_takes(name: str) -> None:
+def test_functorch_gradients_use_no_custom_ops(name: str) -> None:
     block, x = sf.build(name, 64).eval(), torch.randn(2, 64, 48, 48)
 
     def gradient(t: Tensor) -> Tensor:
@@ -156,7 +156,7 @@ def test_nor_have_gradients_that_functorch_takes(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch's own, to make tangents
 @pytest.mark.parametrize("subject", ["pam", "cam", {"conv": {"along": "HW", "kernel": 3, "groups": 32}}])
-def test_nor_have_tangents(subject: str | dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forward_mode_uses_no_custom_ops(subject: str | dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolution, "LANES", 8)
     block, x = sf.build(subject, 64).eval(), torch.randn(8, 64, 24, 24)
 
@@ -192,7 +192,7 @@ def test_without_gradients_the_program_runs_for_large_maps(name: str) -> None:
         assert given(lowered, torch.randn(LARGER)) != given(plain, torch.randn(LARGER))
 
 
-def test_of_sizes_that_it_does_not_know_there_is_one_graph_for_each() -> None:
+def test_dynamic_sizes_compile_one_graph_each() -> None:
     with torch.no_grad():
         graphs = given(both("gcnet")[0], *(torch.randn(n, *LARGER[1:]) for n in (3, 5, 7)), torch.randn(SMALL), dynamic=True)
     assert len(graphs) == 2

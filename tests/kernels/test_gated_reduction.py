@@ -98,7 +98,7 @@ def gradients(
 
 @pytest.mark.parametrize("gates", GATES)
 @pytest.mark.parametrize("requests", REQUESTS)
-def test_everything_is_what_plain_autograd_says(requests: str, gates: str) -> None:
+def test_values_and_gradients_equal_plain_autograd(requests: str, gates: str) -> None:
     for shape, combine, ties in product(SHAPES, ("product", "sum"), (False, True)):
         x = values(shape, ties)
         learned = [values(sized(axes, shape)) for axes in GATES[gates]]
@@ -230,7 +230,7 @@ def test_a_map_that_is_used_elsewhere_and_squeezed_without_gradients() -> None:
     agree(*found)
 
 
-def test_a_token_may_be_taken_twice() -> None:
+def test_a_context_may_be_used_twice() -> None:
     found = []
     for plain in (False, True):
         torch.manual_seed(1)
@@ -404,7 +404,7 @@ def test_large_float_maps_of_eager_torch_take_the_fast_path() -> None:
     assert not cpu_fast_path(large().as_subclass(type("Other", (Tensor,), {})))
 
 
-def test_nothing_takes_the_fast_path_that_somebody_else_interprets() -> None:
+def test_interpreted_tensors_do_not_take_the_fast_path() -> None:
     seen: list[bool] = []
 
     def f(x: Tensor) -> Tensor:

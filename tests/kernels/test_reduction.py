@@ -28,14 +28,14 @@ def cases() -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shape, dims", cases())
-def test_extrema_are_atens_bit_for_bit(shape: tuple[int, ...], dims: tuple[int, ...], dtype: torch.dtype) -> None:
+def test_extrema_equal_aten_bit_for_bit(shape: tuple[int, ...], dims: tuple[int, ...], dtype: torch.dtype) -> None:
     x = torch.randn(shape, dtype=dtype)
     assert torch.equal(reduction.extremum(x, dims, LARGEST), x.amax(dims, keepdim=True))
     assert torch.equal(reduction.extremum(x, dims, SMALLEST), x.amin(dims, keepdim=True))
 
 
 @pytest.mark.parametrize("shape, dims", cases())
-def test_sums_and_means_are_atens(shape: tuple[int, ...], dims: tuple[int, ...]) -> None:
+def test_sums_and_means_equal_aten(shape: tuple[int, ...], dims: tuple[int, ...]) -> None:
     x = torch.randn(shape, dtype=torch.float64)
     torch.testing.assert_close(reduction.total(x, dims), x.sum(dims, keepdim=True), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(reduction.mean(x, dims), x.mean(dims, keepdim=True), rtol=1e-12, atol=1e-12)
@@ -95,7 +95,7 @@ def places_of(x: Tensor, dims: tuple[int, ...]) -> Tensor:
 
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("shape", [(3, 8, 28, 28), (2, 4, 56, 56), (2, 4, 16, 24, 8), (2, 3, 512)])
-def test_places_are_all_that_equal_the_maximum(shape: tuple[int, ...], ties: bool) -> None:
+def test_argmax_positions_are_all_ties(shape: tuple[int, ...], ties: bool) -> None:
     x = torch.randn(shape)
     dims = tuple(range(2, len(shape)))
     if ties:

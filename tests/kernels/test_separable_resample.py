@@ -17,7 +17,7 @@ def values(*shape: int) -> Tensor:
 
 @pytest.mark.parametrize("borders", [False, True])
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 3), (7, 4), (9, 2)])
-def test_means_are_those_of_avg_pool(kernel: int, stride: int, borders: bool) -> None:
+def test_means_equal_avg_pool(kernel: int, stride: int, borders: bool) -> None:
     for side in (4, 7, 8, 13):
         x = values(2, 3, side, side + 2).requires_grad_()
         wanted = F.avg_pool2d(x, kernel, stride, kernel // 2, count_include_pad=borders)
@@ -57,7 +57,7 @@ def test_the_nearest_is_the_one_that_interpolate_takes() -> None:
 
 
 @pytest.mark.parametrize("sides", [(8, 12), (5, 6), (4, 12), (9, 6), (8, 13)])
-def test_enlarged_is_interpolate(sides: tuple[int, int]) -> None:
+def test_upsampling_equals_interpolate(sides: tuple[int, int]) -> None:
     x = values(2, 3, 4, 6).requires_grad_()
     found, wanted = bands.enlarged(x, sides), F.interpolate(x, sides)
     assert torch.equal(found, wanted)

@@ -73,7 +73,7 @@ def test_it_starts_as_an_identity_and_learns(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CHANGING)
-def test_one_that_changes_the_shape_is_refused(name: str) -> None:
+def test_a_block_that_changes_the_shape_is_rejected(name: str) -> None:
     model = net()
     with pytest.raises(sf.ConfigError) as caught:
         sf.insert(model, name, "0", input_size=SIZE)
@@ -81,7 +81,7 @@ def test_one_that_changes_the_shape_is_refused(name: str) -> None:
     assert str(caught.value) == text
 
 
-def test_two_zeros_in_a_row_would_not_learn() -> None:
+def test_two_zero_factors_in_a_row_do_not_learn() -> None:
     """Why a block that starts with zeros behind its gate gets other weights where it is mixed in."""
     model = net()
     sf.insert(model, "seaformer", "0", input_size=SIZE)
@@ -95,7 +95,7 @@ def test_two_zeros_in_a_row_would_not_learn() -> None:
 
 @pytest.mark.parametrize("where", ["before", "replace"])
 @pytest.mark.parametrize("name", ["cbam", "coordatt", "gcnet", "simam"])
-def test_so_does_one_before_or_in_place_of_a_module(name: str, where: str) -> None:
+def test_a_block_before_or_replacing_a_module_learns(name: str, where: str) -> None:
     x, model = images(), net().insert(1, nn.ReLU())
     before = outputs(model, x)
     torch.manual_seed(3)

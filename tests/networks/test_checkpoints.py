@@ -55,7 +55,7 @@ def inserted(seed: int, where: Any, at: str, start: Any, block: Any = "coordatt"
 
 
 @EACH
-def test_the_networks_own_loads(where: str, at: str, start: str) -> None:
+def test_the_checkpoint_of_the_network_loads(where: str, at: str, start: str) -> None:
     original = state(net(1))
     (model, report), fresh = inserted(0, where, at, start), state(net(0))
     assert len(report.places) == 2
@@ -73,7 +73,7 @@ def test_the_networks_own_loads(where: str, at: str, start: str) -> None:
 
 
 @EACH
-def test_one_with_blocks_loads_where_they_are(where: str, at: str, start: str) -> None:
+def test_a_checkpoint_with_blocks_loads_with_the_same_blocks(where: str, at: str, start: str) -> None:
     x = images()
     (model, _), (again, _) = inserted(0, where, at, start), inserted(1, where, at, start)
     for _ in range(2):
@@ -85,14 +85,14 @@ def test_one_with_blocks_loads_where_they_are(where: str, at: str, start: str) -
 
 
 @EACH
-def test_one_with_blocks_is_refused_by_the_plain_network(where: str, at: str, start: str) -> None:
+def test_a_checkpoint_with_blocks_does_not_load_without_them(where: str, at: str, start: str) -> None:
     model, report = inserted(0, where, at, start)
     with pytest.raises(RuntimeError, match="Unexpected key"):
         net().load_state_dict(state(model), strict=True)
 
 
 @EACH
-def test_one_with_some_keys_of_a_block_is_refused(where: str, at: str, start: str) -> None:
+def test_a_checkpoint_with_part_of_a_block_is_rejected(where: str, at: str, start: str) -> None:
     model, report = inserted(0, where, at, start)
     lacking = state(model)
     gone = next(key for key in report.new if key.startswith("2.") and key.endswith("weight"))
@@ -102,7 +102,7 @@ def test_one_with_some_keys_of_a_block_is_refused(where: str, at: str, start: st
 
 
 @EACH
-def test_a_key_of_the_network_that_is_missing_is_told(where: str, at: str, start: str) -> None:
+def test_a_missing_key_of_the_network_is_reported(where: str, at: str, start: str) -> None:
     model, report = inserted(0, where, at, start)
     lacking = state(net(1))
     del lacking["3.weight"]
@@ -110,7 +110,7 @@ def test_a_key_of_the_network_that_is_missing_is_told(where: str, at: str, start
         model.load_state_dict(lacking, strict=True)
 
 
-def test_blocks_that_came_later_keep_what_they_are() -> None:
+def test_later_blocks_keep_their_weights() -> None:
     """A checkpoint with the blocks of a first insertion, in a network that has those of a second as well."""
     first, _ = inserted(0, "after", "*.bn", "identity")
     model, _ = inserted(1, "after", "*.bn", "identity")
@@ -131,7 +131,7 @@ SAME_KEYS: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("at", "block"), SAME_KEYS)
-def test_a_block_with_the_keys_of_what_it_replaces(at: str, block: Any) -> None:
+def test_a_block_with_the_keys_of_the_replaced_module(at: str, block: Any) -> None:
     x = images()
     (model, report), (again, _) = (inserted(seed, "replace", at, "own", block) for seed in (0, 1))
     assert len(report.new) >= 2 and not set(report.kept) & set(report.missing)
@@ -145,14 +145,14 @@ def test_a_block_with_the_keys_of_what_it_replaces(at: str, block: Any) -> None:
         assert torch.equal(found[key], own[key])
 
 
-def test_one_without_any_key_replaces_as_well() -> None:
+def test_a_module_without_keys_can_be_replaced() -> None:
     model, report = inserted(0, "replace", "*.bn", "own", "identity")
     assert len(report.missing) == 10 and not report.new
     model.load_state_dict(state(net(1)), strict=True)
     model.load_state_dict(state(model), strict=True)
 
 
-def test_a_report_in_words() -> None:
+def test_the_report_as_text() -> None:
     _, report = inserted(0, "after", "*.bn", "identity", "senet")
     assert str(report) == (
         "1.bn  after  senet  32x12x12  +163\n2.bn  after  senet  32x12x12  +163\n"

@@ -43,7 +43,7 @@ def placed(name: str, at: str, options: dict[str, Any]) -> nn.Module:
 
 
 @EACH
-def test_a_copy_is_another_network(name: str, at: str, options: dict[str, Any]) -> None:
+def test_a_copy_is_independent(name: str, at: str, options: dict[str, Any]) -> None:
     x, model = images(2), placed(name, at, options)
     before = outputs(model, x)
     for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
@@ -142,7 +142,7 @@ def test_a_replica_of_a_block_has_its_own_weights(config: Any, monkeypatch: pyte
         assert all(grad.isfinite().all() for grad in torch.autograd.grad(same(x).sum(), list(block.parameters())))
 
 
-def test_a_replica_that_shares_the_root_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replica_that_shares_the_root_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(sf.Block, "_replicate_for_data_parallel")
     block, x = sf.build("senet", 32).eval(), torch.randn(2, 32, 7, 7)
     _, other = replicas(block, monkeypatch)

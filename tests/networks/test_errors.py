@@ -212,7 +212,7 @@ TAKEN = [
 
 
 @pytest.mark.parametrize(("at", "message"), TAKEN)
-def test_a_place_that_is_taken(at: str, message: str) -> None:
+def test_inserting_twice_is_an_error(at: str, message: str) -> None:
     model = odd()
     sf.insert(model, "senet", "norm", input_size=SIZE)
     assert refusal(model, lambda: sf.insert(model, "simam", at, input_size=SIZE)) == message
@@ -328,7 +328,7 @@ def test_a_network_of_a_zoo(name: str) -> None:
         assert 11e6 < sum(p.numel() for p in zoo.create_network(name).parameters()) < 12e6
 
 
-def test_the_odd_network_takes_blocks_elsewhere() -> None:
+def test_an_unusual_network_takes_blocks_elsewhere() -> None:
     """Each place above is refused for its own reason, and not because the network does not run."""
     model, x = odd().eval(), torch.randn(2, *SIZE)
     before = model(x)
@@ -346,7 +346,7 @@ class ChannelsLast(nn.Sequential):
         return nn.Sequential.forward(self, x).permute(0, 2, 3, 1)
 
 
-def test_a_map_with_its_channels_last_is_told() -> None:
+def test_a_channels_last_layout_is_reported() -> None:
     model = nn.Sequential(ChannelsLast(nn.Conv2d(3, 8, 1)))
     with pytest.raises(sf.ConfigError) as error:
         sf.insert(model, "ecanet", "0", input_size=(3, 6, 6))

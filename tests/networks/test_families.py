@@ -95,14 +95,14 @@ def test_the_checkpoint_loads_before_as_well(family: Family, tmp_path: Path) -> 
     assert apart(outputs(other, x), outputs(built(family.name), x)) > 1e-4
 
 
-def test_a_block_by_itself_is_told_from_an_identity(tmp_path: Path) -> None:
+def test_start_own_changes_the_output(tmp_path: Path) -> None:
     x, model = images(), built("yolo")
     before = outputs(model, x)
     sf.place(model, {"place": [{"at": "SplitStack", "block": "cbam", "start": "own"}]}, input_size=(3, 64, 64))
     assert apart(outputs(model, x), before) > 1e-3
 
 
-def test_a_block_that_cannot_learn_is_told() -> None:
+def test_a_block_without_gradients_is_reported() -> None:
     model = built("timm resnet")
     report = sf.insert(model, "senet", "layer4.1.bn2")
     with torch.no_grad():
@@ -112,7 +112,7 @@ def test_a_block_that_cannot_learn_is_told() -> None:
     assert "layer4.1.bn2.inserted.mix" in silent and len(silent) == 5
 
 
-def test_a_snapshot_tells_what_changed() -> None:
+def test_a_snapshot_detects_changes() -> None:
     model = built("yolo")
     before = snapshot(model)
     assert unchanged(before, snapshot(model))

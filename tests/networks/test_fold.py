@@ -76,14 +76,14 @@ def test_a_unit_is_folded(config: Any) -> None:
 
 
 @pytest.mark.parametrize(("config", "reason"), LEFT)
-def test_what_is_no_such_unit_stays(config: Any, reason: str) -> None:
+def test_other_blocks_are_not_folded(config: Any, reason: str) -> None:
     model, x = trained(config), images().float()
     before = outputs(model, x)
     assert sf.fold(model) == [("1", reason)]
     assert apart(outputs(model, x), before) == 0
 
 
-def test_what_stands_beside_a_module_stays() -> None:
+def test_a_parallel_block_is_not_folded() -> None:
     model, x = trained("senet", where="replace"), images().float()
     before = outputs(model, x)
     assert sf.fold(model) == [
@@ -92,7 +92,7 @@ def test_what_stands_beside_a_module_stays() -> None:
     assert apart(outputs(model, x), before) == 0
 
 
-def test_a_folded_block_is_not_the_one_that_was_mixed() -> None:
+def test_folding_copies_the_block() -> None:
     model, x = trained("senet"), images().float()
     mixed = copy.deepcopy(model)
     sf.fold(model)

@@ -62,7 +62,7 @@ def test_the_report_says_what_was_added(name: str, more: int, plain: int) -> Non
     assert str(report).splitlines()[-1].startswith(f"+{more - plain:,} parameters, +{report.macs:,} multiply-adds; ")
 
 
-def test_another_bottleneck_is_another_count(tmp_path: Path) -> None:
+def test_another_reduction_gives_another_parameter_count(tmp_path: Path) -> None:
     text = (SHIPPED / "host" / "senet_resnet50.yaml").read_text()
     (tmp_path / "mine.yaml").write_text(text.replace("start: own", "start: own, overrides: [excite.0.mlp.bias=false]"))
     with unfilled():
@@ -71,7 +71,7 @@ def test_another_bottleneck_is_another_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["danet_resnet50", "seaformer_mobilenet_v2"])
-def test_a_placement_of_our_own_starts_as_the_network_itself(name: str) -> None:
+def test_a_shipped_placement_starts_as_the_network(name: str) -> None:
     torch.manual_seed(0)
     model = settled(create_network(host_config(name)[0]["host"]))
     x = images(2)
@@ -89,7 +89,7 @@ def test_a_placement_runs_and_learns() -> None:
 
 
 @pytest.mark.parametrize("name", ["danet_resnet50", "seaformer_mobilenet_v2"])
-def test_an_identity_is_placed_on_weights_without_values(name: str) -> None:
+def test_an_identity_is_placed_on_meta_weights(name: str) -> None:
     with unfilled():
         model, report = sf.host(name)
     assert all(parameter.is_meta for parameter in model.parameters())

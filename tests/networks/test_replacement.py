@@ -26,7 +26,7 @@ def classes(model: nn.Module) -> list[str]:
 
 @EACH
 @pytest.mark.parametrize("block", ["ecanet", "coordatt"])
-def test_they_are_replaced_from_an_identity(block: str, name: str, at: str, official: Official, count: int) -> None:
+def test_a_replacement_starts_as_the_original(block: str, name: str, at: str, official: Official, count: int) -> None:
     x, model = images(), built(name)
     before, original = outputs(model, x), {key: value.clone() for key, value in model.state_dict().items()}
     torch.manual_seed(0)
@@ -40,7 +40,7 @@ def test_they_are_replaced_from_an_identity(block: str, name: str, at: str, offi
 
 @EACH
 @pytest.mark.parametrize("block", ["ecanet", "coordatt"])
-def test_they_are_replaced_and_gone(block: str, name: str, at: str, official: Official, count: int) -> None:
+def test_replaced_modules_are_removed(block: str, name: str, at: str, official: Official, count: int) -> None:
     x, model = images(), built(name)
     before, original = outputs(model, x), {key: value.clone() for key, value in model.state_dict().items()}
     torch.manual_seed(0)
@@ -58,7 +58,7 @@ def test_they_are_replaced_and_gone(block: str, name: str, at: str, official: Of
 
 
 @EACH
-def test_our_own_computes_the_same_with_their_weights(name: str, at: str, official: Official, count: int) -> None:
+def test_our_block_with_transferred_weights_computes_the_same(name: str, at: str, official: Official, count: int) -> None:
     source, overrides = official
     x, model = images(), built(name)
     widths = [next(m for m in module.children() if isinstance(m, nn.Conv2d)).out_channels for module in of(model, at)]
@@ -77,7 +77,7 @@ def of(model: nn.Module, name: str) -> list[nn.Module]:
 
 
 @EACH
-def test_without_their_activation_or_weights_it_does_not(name: str, at: str, official: Official, count: int) -> None:
+def test_another_activation_or_other_weights_differ(name: str, at: str, official: Official, count: int) -> None:
     source, overrides = official
     options: dict[str, Any] = {"where": "replace", "start": "own", "input_size": (3, 64, 64)}
     x, before = images(), outputs(built(name), images())
@@ -89,7 +89,7 @@ def test_without_their_activation_or_weights_it_does_not(name: str, at: str, off
 
 
 @EACH
-def test_carried_and_blended_it_computes_the_same_at_every_mix(name: str, at: str, official: Official, count: int) -> None:
+def test_transferred_weights_compute_the_same_at_every_mix(name: str, at: str, official: Official, count: int) -> None:
     source, overrides = official
     x, model = images(), built(name)
     before = outputs(model, x)
@@ -101,7 +101,7 @@ def test_carried_and_blended_it_computes_the_same_at_every_mix(name: str, at: st
         assert apart(outputs(model, x), before) <= 1e-5
 
 
-def test_a_width_that_is_written_is_the_users() -> None:
+def test_an_explicit_width_is_kept() -> None:
     model = built("torchvision mobilenet")
     before = snapshot(model)
     with pytest.raises(sf.ConfigError) as caught:
@@ -158,7 +158,7 @@ CARRIED: list[Any] = [
 
 
 @pytest.mark.parametrize(("block", "source", "lines"), CARRIED)
-def test_weights_that_cannot_be_carried(block: str, source: str, lines: list[str]) -> None:
+def test_weights_that_cannot_be_transferred(block: str, source: str, lines: list[str]) -> None:
     model = built("torchvision mobilenet")
     before = snapshot(model)
     with pytest.raises(sf.ConfigError) as caught:
@@ -167,7 +167,7 @@ def test_weights_that_cannot_be_carried(block: str, source: str, lines: list[str
     assert unchanged(before, snapshot(model))
 
 
-def test_a_layer_is_built_in() -> None:
+def test_layer_builds_a_replacement() -> None:
     with pytest.warns(UserWarning, match="senet"):  # it takes no activation from the builder, and says so once
         model = settled(timm.create_model("efficientnet_b0", se_layer=sf.layer("senet")))
     assert classes(model).count("Block") == 16 and "SqueezeExcite" not in classes(model)

@@ -57,7 +57,7 @@ def test_factored_without_a_key() -> None:
     same(made("attention", x, factored=True)(x), expected.reshape(x.shape))
 
 
-def test_factored_makes_nothing_for_each_pair_of_tokens() -> None:
+def test_factored_attention_stores_nothing_per_token_pair() -> None:
     x = torch.empty(1, 1, 8, 300, 300, device="meta")
     largest = 0
 

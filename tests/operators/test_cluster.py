@@ -62,7 +62,7 @@ def test_a_hard_assignment_has_the_gradient_of_the_soft_one() -> None:
 
 
 @pytest.mark.parametrize("rounds", [1, 3])
-def test_so_it_has_in_every_round(rounds: int) -> None:
+def test_a_hard_assignment_has_the_soft_gradient_in_every_round(rounds: int) -> None:
     x, cotangent = map_of(s=1), torch.randn(3, 3, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     module = made("cluster", x, count=3, rounds=rounds, hard=True)
     x = x.requires_grad_()

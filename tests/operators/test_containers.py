@@ -93,7 +93,7 @@ def test_scale_shift_multiplies_by_the_first_map_and_adds_the_second() -> None:
 
 @pytest.mark.parametrize("apply", ["multiply", "add"])
 @pytest.mark.parametrize(("stride", "size"), [(2, (7, 9)), (3, (7, 9)), (4, (5, 3)), (8, (7, 9)), (2, (1, 1)), (16, (4, 33))])
-def test_a_coarse_gate_is_brought_to_the_grid_nearest(apply: str, stride: int, size: tuple[int, int]) -> None:
+def test_a_coarse_gate_is_upsampled_nearest(apply: str, stride: int, size: tuple[int, int]) -> None:
     x = grid(h=size[0], w=size[1])
     config = {"squeeze": [{"conv": {"kernel": 1, "mix": "", "stride": stride, "start": 1}}], "apply": apply}
     coarse = x[:, :, ::stride, ::stride]

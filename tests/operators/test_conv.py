@@ -32,7 +32,7 @@ def padded(x: Tensor, mode: str, paddings: dict[int, int]) -> Tensor:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("kernel", "dilation", "stride"), [([3, 3], 1, 1), ([5, 3], 1, 2), ([3, 5], 2, 1), ([1, 7], 1, 3)])
-def test_a_border_is_that_of_torch(mode: str, kernel: list[int], dilation: int, stride: int) -> None:
+def test_padding_modes_equal_those_of_torch(mode: str, kernel: list[int], dilation: int, stride: int) -> None:
     x = map_of(s=1, h=8, w=7)
     module = made("conv", x, kernel=kernel, out=4, padding=mode, dilation=dilation, stride=stride, bias=True)
     assert module.weight.shape == (4, 6, *kernel)
@@ -46,7 +46,7 @@ def test_a_border_is_that_of_torch(mode: str, kernel: list[int], dilation: int, 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("grid", [(1, 1), (1, 4), (2, 3), (3, 2), (5, 1)])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_a_border_may_be_wider_than_the_map(mode: str, grid: tuple[int, int], stride: int) -> None:
+def test_padding_may_be_wider_than_the_map(mode: str, grid: tuple[int, int], stride: int) -> None:
     x = map_of(s=1, h=grid[0], w=grid[1])
     module = made("conv", x, kernel=[7, 5], out=2, padding=mode, dilation=2, stride=stride)
     border = padded(x[:, 0], mode, {2: 6, 3: 4})
@@ -56,7 +56,7 @@ def test_a_border_may_be_wider_than_the_map(mode: str, grid: tuple[int, int], st
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_border_along_channels_and_three_axes(mode: str) -> None:
+def test_padding_along_channels_and_three_axes(mode: str) -> None:
     x = map_of()
     module = made("conv", x, along="WCH", mix="S", out=3, kernel=[3, 1, 5], padding=mode)
     assert module.weight.shape == (3, 2, 3, 1, 5)
@@ -66,7 +66,7 @@ def test_a_border_along_channels_and_three_axes(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_border_exports_with_a_dynamic_grid(mode: str) -> None:
+def test_padding_modes_export_with_a_dynamic_grid(mode: str) -> None:
     block = sf.build([{"conv": {"kernel": [5, 3], "padding": mode}}, {"pool": {"over": "W"}}], 3)
     dims: Any = {0: Dim("B"), 2: Dim("H", min=1), 3: Dim("W", min=1)}
     exported = export(block, (torch.randn(3, 3, 6, 7),), dynamic_shapes=(dims,)).module()
@@ -94,7 +94,7 @@ STATED: list[tuple[Any, Any, int, int]] = [
 
 
 @pytest.mark.parametrize(("kernel", "padding", "stride", "dilation"), STATED)
-def test_a_stated_padding_is_zeros_on_both_sides(kernel: Any, padding: Any, stride: int, dilation: int) -> None:
+def test_explicit_padding_is_zeros_on_both_sides(kernel: Any, padding: Any, stride: int, dilation: int) -> None:
     x = map_of(s=1)
     module = made("conv", x, kernel=kernel, padding=padding, stride=stride, dilation=dilation, out=4, bias=True)
     y = module(x)
@@ -116,7 +116,7 @@ def test_an_open_grid_takes_the_padding_that_keeps_it() -> None:
         assert tuple(block(torch.randn(1, 4, 7, 6)).shape) == (1, 4, 4, 3) and str(block.sizes[1]) == "1 x 4 x H/2 x W/2"
 
 
-def test_a_stated_padding_changes_the_channels() -> None:
+def test_explicit_padding_changes_the_channels() -> None:
     x = map_of(s=1)
     module = made("conv", x, along="C", kernel=4, padding=0, stride=2)
     same(module(x)[:, 0, :, 1, 2], F.conv1d(x[:, :, :, 1, 2], module.weight[:, None], stride=2)[:, 0])

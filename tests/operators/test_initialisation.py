@@ -86,7 +86,7 @@ FANS = [
 
 
 @pytest.mark.parametrize(("node", "key", "fan_in"), FANS)
-def test_a_window_starts_as_one_of_torch(node: dict[str, Any], key: str, fan_in: int) -> None:
+def test_a_convolution_is_initialised_as_in_torch(node: dict[str, Any], key: str, fan_in: int) -> None:
     torch.manual_seed(0)
     block = sf.build([node, *([{"pool": "S"}] if "cluster" in node else [])], 64, height=7, width=7)
     tensor, bound = block.state_dict()[f"0.{key}"], fan_in**-0.5
@@ -100,6 +100,6 @@ def test_positions_start_standard_normal() -> None:
 
 
 @pytest.mark.parametrize("operator", ["linear", "conv"])
-def test_a_stated_start_is_that_of_the_weights(operator: str) -> None:
+def test_start_is_the_initial_weight(operator: str) -> None:
     state = sf.build([{operator: {"bias": True, "start": 0.5}}], 8).state_dict()
     assert (state["0.weight"] == 0.5).all() and not state["0.bias"].any()

@@ -34,7 +34,7 @@ def test_unstack_and_its_inverse(groups: int) -> None:
     same(made("stack", y, parts=S, groups=groups)(y), x)
 
 
-def test_unstack_lays_map_after_map() -> None:
+def test_unstack_concatenates_maps_in_order() -> None:
     x = map_of()
     same(made("unstack", x)(x), torch.cat([x[:, :1], x[:, 1:]], 2))
 

@@ -71,7 +71,7 @@ def test_logsumexp_does_not_overflow() -> None:
     torch.testing.assert_close(made("pool", x, by="logsumexp").float()(x), torch.full((1, 1, 1, 1, 1), 1000 + math.log(4)))
 
 
-def test_max_shares_its_gradient_among_ties_and_the_order_of_axes_is_no_matter() -> None:
+def test_ties_of_max_share_the_gradient() -> None:
     x = torch.ones(1, 1, 1, 2, 2, dtype=torch.float64, requires_grad=True)
     made("pool", x, over="WH", by="max")(x).sum().backward()
     assert x.grad is not None

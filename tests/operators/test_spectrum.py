@@ -159,7 +159,7 @@ def test_the_sizes_of_a_resized_map_go_on(config: list[object], sizes: str) -> N
         ([{"conv": {"stride": 2}}, {"resize": {"scale": 2}}], [{"resize": {"scale": "1/4"}}]),
     ],
 )
-def test_a_gate_on_a_coarser_grid_is_brought_to_its_map(before: object, gate: list[object]) -> None:
+def test_a_gate_of_lower_resolution_is_upsampled(before: object, gate: list[object]) -> None:
     block = sf.build([before, {"squeeze": [*gate, "sigmoid"]}], 8).eval()
     for grid in ((12, 9), (7, 5), (1, 1)):
         assert block(torch.randn(2, 8, *grid)).isfinite().all()

@@ -29,7 +29,7 @@ def rows() -> list[count.Counts]:
 
 @pytest.mark.parametrize("column", ["authors", "plain"])
 @pytest.mark.parametrize("what", ["launches", "bytes"])
-def test_no_count_exceeds_the_others(what: str, column: str) -> None:
+def test_counts_do_not_exceed_those_of_other_code(what: str, column: str) -> None:
     assert len(rows()) == 28
     for row in rows():
         assert row.ratio(what, column) >= 1.0, (row.block, row.size, row.kind, what, column, getattr(row, what))

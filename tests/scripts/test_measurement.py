@@ -12,7 +12,7 @@ import sefactory as sf
 from tests.scripts.pairs import SMALL, run_untimed, wrong_pair
 
 
-def test_what_differs_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_different_results_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measurement, "time_interleaved", None)
     rows = list(measurement.checked_rows(wrong_pair("senet", "gate=tanh"), "seven", "full", SMALL, measurement.Plan()))
     assert [row.kind for row in rows] == list(KINDS) and not any(row.times for row in rows)
@@ -38,7 +38,7 @@ def test_a_column_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) 
     assert forward.failed.keys() == {"plain"} and "expected an input" in forward.failed["plain"]
 
 
-def test_what_is_compared_is_timed_two_by_two(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_comparisons_are_timed_in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([[4.0, 2.0], [6.0, 3.0], [1.0, 1.0, 1.0]])
     columns = []
 
@@ -90,7 +90,7 @@ def test_a_block_whose_forms_differ_is_not_timed(monkeypatch: pytest.MonkeyPatch
     assert [row.failed[""].split(" by ")[0] for row in rows] == ["senet: eval output of ours differs"] * 4
 
 
-def test_variants_are_no_papers_and_the_same_every_time() -> None:
+def test_variants_are_reproducible() -> None:
     first, second = ([pair.name for pair in variants.random_pairs(5, 16, 8)] for _ in range(2))
     assert first == second and len(set(first)) == 5
     assert len(variants.combinations()) == 12 * 7 * 5 - len(variants.PAPER_COMBINATIONS)

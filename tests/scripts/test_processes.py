@@ -44,7 +44,7 @@ def _stored(arguments: tuple[int, bool], path: Path) -> None:
         os._exit(3)
 
 
-def test_rows_of_a_process_that_breaks_off_are_kept() -> None:
+def test_rows_of_a_failing_process_are_kept() -> None:
     parts = list(processes.run_processes(2, _stored, (5, False)))
     assert [[row.rounds for row in part.rows.values()] for part in parts] == [[5], [5]]
     several = processes.run_processes(2, _stored, (7, True))

@@ -42,7 +42,7 @@ def test_a_new_page_keeps_the_counts_of_the_old_one(tmp_path: Path) -> None:
     assert old.read_text() == f"{page.page(Results(tmp_path / 'rows.json'))}\n{count.TITLE}\n\ncounted\n"
 
 
-def test_all_shipped_blocks_are_compiled_or_those_that_are_named() -> None:
+def test_all_or_the_named_blocks_are_compiled() -> None:
     assert speed.parse_arguments(["--compiled-blocks", "all"]).compiled_blocks == sf.configs()
     assert speed.parse_arguments(["--compiled-blocks", "lsk,senet"]).compiled_blocks == ["lsk", "senet"]
     assert speed.parse_arguments([]).compiled_blocks == []
