@@ -28,7 +28,7 @@ def emit_avg_pool(op: ops.AvgPool, node: Node, emitter: Emitter) -> None:
         if not (cpu_fast_path(x) and x.is_contiguous()):
             return F.avg_pool2d(x, kernel, stride, border, count_include_pad=borders)
         sides = zip(x.shape[2:], kernel, stride, strict=True)
-        return bands.mapped(x, [None if k == 1 else bands.means(n, k, s, borders, x.dtype) for n, k, s in sides])
+        return bands.apply_matrices(x, [None if k == 1 else bands.mean_matrix(n, k, s, borders, x.dtype) for n, k, s in sides])
 
     emitter.record(node, emitter.unary(run, emitter.register(x, layout)), layout, newly_allocated=True)
 
@@ -43,7 +43,7 @@ def emit_nearest_upsample(op: ops.NearestUpsample, node: Node, emitter: Emitter)
         given, there = gate.shape[1 + lead :], x.shape[x.dim() - len(space) :]
         sides = [there[i] if axis in axes else given[i] for i, axis in enumerate(space)]
         if cpu_fast_path(x) and x.is_contiguous() and gate.is_contiguous():
-            return bands.enlarged(gate, sides)
+            return bands.upsample_nearest(gate, sides)
         flat = gate.flatten(1, lead)
         return F.interpolate(flat, sides, mode="nearest").view(gate.shape[: 1 + lead] + tuple(sides))
 
@@ -80,9 +80,9 @@ def _mean_of_taps(op: ops.ConvMean, terms: ReadParams) -> Callable[[Tensor], Ten
 
     def run(x: Tensor) -> Tensor:
         weight, bias = terms()
-        matrices, places = bands.tapped(tuple(x.shape[2:]), kernel, stride, padding, dilation, mean, x.dtype)
+        matrices, places = bands.tap_matrices(tuple(x.shape[2:]), kernel, stride, padding, dilation, mean, x.dtype)
         x = x.flatten(2) if len(matrices) < len(kernel) else x
-        y = _apply_weights(bands.mapped(x, matrices).flatten(2), weight.flatten(1), groups)
+        y = _apply_weights(bands.apply_matrices(x, matrices).flatten(2), weight.flatten(1), groups)
         return y if bias is None else y + (bias if mean else bias * places)
 
     return run
