@@ -22,8 +22,8 @@ NUMBER_FIRST = re.compile(r"^(\+\+|\+|~|)(?=[0-9]+(?:=|$))")
 """Matches before a path that is only a number (a step of a list at the root), which Hydra does not accept as a key."""
 SWEEP = "gives several values; an override has one"
 
-Path = tuple[str, ...]
-Edit = Callable[[Any, str, Path], Any]
+KeyPath = tuple[str, ...]
+Edit = Callable[[Any, str, KeyPath], Any]
 """(parent, name, path of the parent) -> the changed parent."""
 
 
@@ -121,7 +121,7 @@ def _fill_slot(data: Any, slot: str, package: str | None, word: Any, repository:
     if not isinstance(steps, dict) or slot not in steps:
         raise InvalidValue(f"{file.name} is not a {slot} word: it has no {slot}")
 
-    def fill(parent: Any, name: str, here: Path) -> Any:
+    def fill(parent: Any, name: str, here: KeyPath) -> Any:
         if isinstance(parent, dict) and any(key in parent for key in (*SLOTS, "apply")):
             return parent | {name: steps[slot]}
         units = [f"{slot}@{'.'.join((*here, *path))}=..." for path in _units(parent)]
@@ -131,7 +131,7 @@ def _fill_slot(data: Any, slot: str, package: str | None, word: Any, repository:
     return _edit(data, [*(package.split(".") if package else []), slot], fill)
 
 
-def _units(data: Any, path: Path = ()) -> list[Path]:
+def _units(data: Any, path: KeyPath = ()) -> list[KeyPath]:
     """Returns the paths of the units below a node."""
     if isinstance(data, dict) and any(key in data for key in SLOTS):
         return [path] if path else []
@@ -139,7 +139,7 @@ def _units(data: Any, path: Path = ()) -> list[Path]:
     return [unit for key, item in items for unit in _units(item, (*path, str(key)))]
 
 
-def _edit(data: Any, path: Sequence[str], edit: Edit, here: Path = (), create: bool = False) -> Any:
+def _edit(data: Any, path: Sequence[str], edit: Edit, here: KeyPath = (), create: bool = False) -> Any:
     """Returns a copy of the data in which `edit` changed the parent of the last name of a path.
 
     With `create`, mappings that are missing on the way are made.
@@ -157,14 +157,14 @@ def _replace(parent: Any, key: Any, value: Any) -> Any:
     return parent | {key: value} if isinstance(parent, dict) else [*parent[:key], value, *parent[key + 1 :]]
 
 
-def _remove(parent: Any, name: str, here: Path) -> Any:
+def _remove(parent: Any, name: str, here: KeyPath) -> Any:
     key = _find_key(parent, name, here)
     if isinstance(parent, dict):
         return {other: value for other, value in parent.items() if other != key}
     return [*parent[:key], *parent[key + 1 :]]
 
 
-def _set(parent: Any, name: str, here: Path, value: Any, kind: OverrideType | None) -> Any:
+def _set(parent: Any, name: str, here: KeyPath, value: Any, kind: OverrideType | None) -> Any:
     """Returns the parent with the value merged in under a name, which `+` adds and a plain override only changes."""
     if not isinstance(parent, dict | list):
         _find_key(parent, name, here)
@@ -182,7 +182,7 @@ def _set(parent: Any, name: str, here: Path, value: Any, kind: OverrideType | No
     return _replace(parent, key, merge(parent[key], value))
 
 
-def _find_key(data: Any, name: str, here: Path, rest: Sequence[str] = ()) -> Any:
+def _find_key(data: Any, name: str, here: KeyPath, rest: Sequence[str] = ()) -> Any:
     """Returns the key or the index of a name; raises InvalidValue if there is none. `rest` is the path after the name."""
     missing = f"there is no {name!r} {_at(here)}"
     if isinstance(data, dict):
@@ -198,7 +198,7 @@ def _find_key(data: Any, name: str, here: Path, rest: Sequence[str] = ()) -> Any
     raise InvalidValue(f"{missing}, which is {short_repr(data)}{hint}")
 
 
-def _hint_parameters(data: Any, parameter: str, here: Path) -> str:
+def _hint_parameters(data: Any, parameter: str, here: KeyPath) -> str:
     """Returns how to give a parameter to an operator that is a bare word, or that has only its principal parameter."""
     is_word = isinstance(data, str) and find_operator(data) is not None
     word, path = (data, ".".join(here)) if is_word else (here[-1] if here else "", ".".join(here[:-1]))
@@ -218,5 +218,5 @@ def _has_parameter(word: str, name: str) -> bool:
     return operator is not None and name in operator.schemas
 
 
-def _at(here: Path) -> str:
+def _at(here: KeyPath) -> str:
     return f"at {'.'.join(here)}" if here else "at the root"
