@@ -87,7 +87,7 @@ def test_positions_are_resized_once_for_each_grid(monkeypatch: pytest.MonkeyPatc
     grids = (x, x, x[..., :5], x)
     wanted = [block(given) for given in grids]
     calls, resize = list[list[int]](), attend.resize_to
-    monkeypatch.setattr(attend, "resized", lambda position, size: calls.append(size) or resize(position, size))
+    monkeypatch.setattr(attend, "resize_to", lambda position, size: calls.append(size) or resize(position, size))
     frozen = sf.freeze(block)
     for given, y in zip(grids, wanted, strict=True):
         torch.testing.assert_close(frozen(given), y)

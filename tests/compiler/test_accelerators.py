@@ -80,7 +80,7 @@ def test_a_frozen_block_is_equal(name: str) -> None:
 
 
 def test_folded_norms_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear, "FOLD", 0)
+    monkeypatch.setattr(linear, "FOLD_MIN_ELEMENTS", 0)
     for name in ("sknet", "cbam", "triplet", "seaformer", "coordatt"):
         compiled, tree = pair(name, 64)
         x = torch.randn(2, 64, 6, 5, dtype=torch.float64)

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 import sefactory as sf
-from sefactory.compiler.codegen import gated_reduction as units
 from sefactory.compiler.passes import ANY_MODE, EVAL_MODE
 from tests.compiler.comparison import compare, pair
 from tests.op_recorder import OpRecorder
@@ -159,16 +158,12 @@ def test_slices_that_cover_an_axis_are_one_split(parts: list[tuple[int, int]], a
     assert ("aten.split_with_sizes.default" in called.names) == at_once
 
 
-@pytest.mark.parametrize(("compiling", "training"), [(False, True), (True, True), (True, False)])
-def test_compiled_training_multiplies_gates_first(compiling: bool, training: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the factors that are multiplied one after the other: the gates alone, or the map by each."""
-    monkeypatch.setattr(units, "fused", lambda: compiling)
+def test_gates_are_multiplied_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     maps = []
     block = sf.build(CASES["split_gate_product"][0], 16).eval()
     monkeypatch.setattr(torch, "mul", lambda a, b: maps.append(b.shape[2:]) or a * b)
-    with torch.set_grad_enabled(training):
-        assert block(torch.randn(2, 16, 9, 8)).shape == (2, 16, 9, 8)
-    assert maps == ([(1, 8)] if compiling and training else [(9, 1), (1, 8)])
+    assert block(torch.randn(2, 16, 9, 8)).shape == (2, 16, 9, 8)
+    assert maps == [(9, 1), (1, 8)]
 
 
 TEMPERATURES = {

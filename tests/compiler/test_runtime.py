@@ -44,7 +44,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Node]:
         graphs.append(root)
         return generate(root, frozen)
 
-    monkeypatch.setattr(lower, "program", noted)
+    monkeypatch.setattr(lower, "generate", noted)
     return graphs
 
 

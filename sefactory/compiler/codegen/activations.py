@@ -1,4 +1,4 @@
-"""Functions of one number and of two, by their names, and those that may overwrite what they are given."""
+"""Functions of one and of two tensors by their names, and their in-place forms."""
 
 from collections.abc import Callable
 from functools import partial

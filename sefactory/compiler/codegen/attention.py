@@ -1,4 +1,4 @@
-"""Attention as steps: one product for q, k and v, one for the weights, one for the result with its gain and its residual."""
+"""Emitters of attention: one product for q, k and v, one for the scores, one for the result with its residual."""
 
 from collections.abc import Callable
 
@@ -30,16 +30,14 @@ Product = Callable[[Tensor, Tensor], Tensor]
 
 
 def emit_attention(op: ops.AttentionOp, node: Node, emitter: Emitter) -> None:
-    """Among positions with C as features, or among channels with positions as features; any other as the plain tree does it."""
+    """Attention among positions, or among channels. Any other runs as the module tree does it."""
     source, *residual = node.inputs
     layout = attention_layout(op.attention, source.sizes)
     if not layout:
-        emitter.record(node, emitter.unary(op.attention, emitter.register(source, source.sizes.axes)), source.sizes.axes)
+        emitter.call(node, op.attention, [emitter.register(source, source.sizes.axes)], source.sizes.axes)
         return
     if layout[0] == "S":
-        emitter.record(
-            node, emitter.unary(_each_map(op, _product(layout, source.sizes)), emitter.register(source, layout)), layout
-        )
+        emitter.call(node, _each_map(op, _product(layout, source.sizes)), [emitter.register(source, layout)], layout)
         return
     placing = PositionCache() if emitter.frozen else resize_to
     if "C" in source.sizes.axes_of(op.attention.tokens):
@@ -48,11 +46,11 @@ def emit_attention(op: ops.AttentionOp, node: Node, emitter: Emitter) -> None:
         among = _position_attention(op, layout, node.sizes, placing)
     whole = f"C{node.sizes.spatial_axes}"
     inputs = [emitter.register(source, layout), *[emitter.register(other, whole) for other in residual]]
-    emitter.record(node, emitter.nary(among, inputs), whole)
+    emitter.call(node, among, inputs, whole)
 
 
 def attention_layout(module: Attention, sizes: Sizes) -> str:
-    """The layout that attention takes; empty where the plain tree has to do it."""
+    """The layout that attention takes. Empty if it runs as the module tree."""
     tokens, features = sizes.axes_of(module.tokens), sizes.axes_of(module.features)
     others = strip_unit_axes(sizes.axes_except(tokens, features), sizes)
     canonical = "".join(sorted(tokens, key=sizes.axes.index))
@@ -66,13 +64,13 @@ def attention_layout(module: Attention, sizes: Sizes) -> str:
 
 
 def _unsqueezing(layout: str, sizes: Sizes) -> Callable[[list[int]], list[int]]:
-    """The sides of a whole map from those that the layout has behind its channels: the others are 1."""
+    """A function from the sizes in the layout to those of all spatial axes. Missing axes have size 1."""
     places = [layout.index(axis) - 1 if axis in layout else -1 for axis in sizes.spatial_axes]
     return lambda sides: [1 if place < 0 else sides[place] for place in places]
 
 
 def _position_attention(op: ops.AttentionOp, layout: str, sizes: Sizes, placing: Resize) -> Callable[..., Tensor]:
-    """x (B, C, tokens...) -> (B, C', D, H, W)."""
+    """Attention among positions: x (B, C, tokens...) -> (B, C', D, H, W)."""
     module, gain, width, whole = op.attention, op.gain, sizes.number("C"), _unsqueezing(layout, sizes)
     projected = None if op.linear is None else _projection(op.linear, gain, 2 * module.width)
 
@@ -96,7 +94,7 @@ def _folds_gain(x: Tensor) -> bool:
 
 
 def _projection(linear: Linear, gain: Gain | None, start: int) -> Callable[[Tensor, bool], Tensor]:
-    """W x + b; for large maps the rows from `start` on times the gain, since attention is linear in its values."""
+    """W x + b. In inference the rows of the values, from `start` on, may be multiplied by the gain."""
     terms, groups, parameters = read_params(linear), linear.groups, linear.weight.shape
 
     def run(x: Tensor, folded: bool) -> Tensor:
@@ -132,7 +130,7 @@ def _attend(module: Attention, x_BCT: Tensor, size: list[int], placing: Resize, 
 
 
 def _weights(q: Tensor, k: Tensor, scale: float, product: Product = torch.bmm) -> Tensor:
-    """softmax_j(scale q_i . k_j), q (N, T, D), k (N, D, T); of half types in float32."""
+    """softmax_j(scale q_i . k_j), q (N, T, D), k (N, D, T), in float32 for half types."""
     if q.dtype in HALF or is_autocast_enabled(q):
         return in_float32(_softmax, q, k, scale, product).to(q.dtype)
     return _softmax(q, k, scale, product)
@@ -149,19 +147,19 @@ def _softmax(q: Tensor, k: Tensor, scale: float, product: Product) -> Tensor:
 
 
 def _product(layout: str, sizes: Sizes) -> Product:
-    """q k; of one feature element by element: 4 times as fast as the product of a column and a row."""
+    """The product q k. With one feature it is elementwise (docs/kernels.md, Compiler)."""
     return torch.mul if not strip_unit_axes(layout.partition("C")[2], sizes) else torch.bmm
 
 
 def _weighted_sum(a_NCC: Tensor, x_NCT: Tensor, product: Product) -> Tensor:
-    """a x; of one feature from the other side, x^T a^T: a row times a matrix takes a third of a matrix times a column."""
+    """a x. With one feature it is computed as x^T a^T, a row times a matrix (docs/kernels.md, Compiler)."""
     if product is torch.bmm:
         return torch.bmm(a_NCC, x_NCT)
     return torch.bmm(x_NCT.transpose(1, 2), a_NCC.transpose(1, 2)).transpose(1, 2)
 
 
 def _split_qkv(module: Attention, x_BCT: Tensor, size: list[int], placing: Resize) -> tuple[Tensor, Tensor, Tensor]:
-    """q, k, v, with the positions of the first two."""
+    """q, k and v, with the learned positions added to q and k."""
     position = module.position
     if module.key is None:
         if position is None:
@@ -184,14 +182,14 @@ def _split_qkv(module: Attention, x_BCT: Tensor, size: list[int], placing: Resiz
 
 
 def resize_to(position: Tensor, size: list[int]) -> Tensor:
-    """Positions of q and of k for a grid of tokens, (2, heads x width, tokens)."""
+    """The learned positions of q and k, resized to a grid of tokens: (2, heads x width, tokens)."""
     if torch.compiler.is_compiling() or list(position.shape[2:]) != size:  # at the learned places nothing is interpolated
         position = resize_positions(position, size)
     return position.flatten(2) if len(size) > 1 else position
 
 
 class PositionCache:
-    """The same, kept for each grid: of positions that are constants."""
+    """Resized positions for each grid, of a frozen block, where they are constants."""
 
     def __init__(self) -> None:
         self._kept: dict[object, Tensor] = {}
@@ -206,7 +204,7 @@ class PositionCache:
 
 
 def _each_map(op: ops.AttentionOp, product: Product) -> Callable[[Tensor], Tensor]:
-    """x (B, S, C, positions...) -> the same, among the channels of each map."""
+    """Attention among the channels of each map on S: x (B, S, C, positions...) -> the same shape."""
     scale, gain = op.attention.scale, op.gain
 
     def run(x: Tensor) -> Tensor:
@@ -217,7 +215,7 @@ def _each_map(op: ops.AttentionOp, product: Product) -> Callable[[Tensor], Tenso
 
 
 def _channel_attention(op: ops.AttentionOp, layout: str, sizes: Sizes) -> Callable[..., Tensor]:
-    """x (B, C, positions...) -> (B, C, D, H, W): (gain A + identity) x, A = softmax(scale x x^T) in float32."""
+    """(gain A + identity) x, A = softmax(scale x x^T) in float32: x (B, C, positions...) -> (B, C, D, H, W)."""
     scale, gain, identity, whole = op.attention.scale, op.gain, op.identity, _unsqueezing(layout, sizes)
     product = _product(layout, sizes)
 
@@ -235,7 +233,7 @@ def _channel_attention(op: ops.AttentionOp, layout: str, sizes: Sizes) -> Callab
 
 
 def _among_channels(x_BCN: Tensor, weight: Tensor | None, scale: float, identity: float, product: Product) -> Tensor:
-    """(weight A + identity) x of small maps, in torch's own operations."""
+    """(weight A + identity) x in torch's own operations."""
     y_BCN = custom_ops.channel_attention(x_BCN, scale)
     if y_BCN is not None:
         y_BCN = y_BCN if weight is None else y_BCN * weight

@@ -1,4 +1,4 @@
-"""Attention among the channels of each head as steps: q, k and v where they lie, factors of channels on the scores."""
+"""Emitter of attention among the channels of each head, with factors of channels applied to the scores."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,7 +20,7 @@ MIN_NORM = 1e-12
 
 
 def heads_layout(module: Attention, sizes: Sizes) -> str:
-    """The layout of q, of k and of v; empty where tokens are not the channels of heads alone."""
+    """The layout of q, k and v. Empty if the tokens are not the channels of heads alone."""
     tokens, features = sizes.axes_of(module.tokens), sizes.axes_of(module.features)
     others = strip_unit_axes(sizes.axes_except(tokens, features), sizes)
     return "" if tokens != "C" or module.key is None or module.factored or others else f"C{features}"
@@ -30,7 +30,7 @@ def emit_channel_attention(op: ops.ChannelAttentionOp, node: Node, emitter: Emit
     """y = softmax(gains factors scale q k^T) v, x (B, h d, features...)."""
     layout, (q, k, v, *factors) = heads_layout(op.attention, node.sizes), node.inputs
     inputs = [*[emitter.register(x, layout) for x in (q, k, v)], *[emitter.register(x, "C") for x in factors]]
-    emitter.record(node, emitter.nary(_attend(op), inputs), layout)
+    emitter.call(node, _attend(op), inputs, layout)
 
 
 def _attend(op: ops.ChannelAttentionOp) -> Callable[..., Tensor]:
@@ -46,7 +46,7 @@ def _attend(op: ops.ChannelAttentionOp) -> Callable[..., Tensor]:
 
 
 def _weights(op: ops.ChannelAttentionOp) -> Callable[..., Tensor]:
-    """softmax_j(scale e_ij) of each head, e = q k^T, times gains, times or by factors; (B, h, d, d)."""
+    """softmax_j(scale e_ij) of each head, e = q k^T, with its gains and factors; (B, h, d, d)."""
     heads, scale, cosine = op.attention.heads, op.attention.scale, op.attention.similarity == "cosine"
     # of rows or of columns, and how
     onto = [(3 if side == 0 else 2, PAIRS[kind]) for side, kind in op.onto]
@@ -65,7 +65,7 @@ def _weights(op: ops.ChannelAttentionOp) -> Callable[..., Tensor]:
 
 
 def _apply_factor(e_BHDE: Tensor, factor_BC: Tensor, dim: int, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """One number for each channel, along the rows or the columns of the scores."""
+    """The scores combined with one number for each channel, along their rows or columns."""
     return combine(e_BHDE, torch.unflatten(factor_BC, 1, (e_BHDE.shape[1], -1)).unsqueeze(dim))
 
 

@@ -1,4 +1,4 @@
-"""Windows as steps: one convolution of torch, or a faster form of it, in the layout that turns no map where there is one."""
+"""Emitters of convolutions: torch's own, or a faster form on the CPU, in a layout without permutation if there is one."""
 
 import math
 from collections.abc import Callable
@@ -18,23 +18,23 @@ from .params import conv_params, fold_norm
 
 
 def emit_conv(op: ops.ConvOp, node: Node, emitter: Emitter) -> None:
-    """A convolution whose window axes stand last and whose channels are one axis; any other as the plain tree does it."""
+    """A convolution with one channel axis. Any other runs as the module tree does it."""
     (x,) = node.inputs
     layout = conv_layout(op, x.sizes)
     if not layout:
         run = op.conv if op.norm is None else compose(op.conv, op.norm)
-        emitter.record(node, emitter.unary(run, emitter.register(x, x.sizes.axes)), x.sizes.axes)
+        emitter.call(node, run, [emitter.register(x, x.sizes.axes)], x.sizes.axes)
         return
     if len(layout) > 1 + len(op.conv.along) and _has_one_channel(op.conv, x.sizes):
         _emit_shared_kernel(op, node, layout, emitter)
         return
     run = _conv_with_norm(op, layout[1:])
     out = (op.conv.mix or op.conv.each or layout[0]) + layout[1:]
-    emitter.record(node, emitter.unary(run, emitter.register(x, layout)), out, newly_allocated=True)
+    emitter.call(node, run, [emitter.register(x, layout)], out, newly_allocated=True)
 
 
 def _emit_shared_kernel(op: ops.ConvOp, node: Node, layout: str, emitter: Emitter) -> None:
-    """Of maps that share one window: those before its axes go with the batch, those behind are one axis with a kernel of 1."""
+    """One kernel for several maps: axes before the kernel's join the batch, axes after it are one with a kernel size of 1."""
     (x,) = node.inputs
     first = 1 + layout[1:].index(op.conv.along[0])  # behind the batch
     last = first + len(op.conv.along)
@@ -45,14 +45,14 @@ def _emit_shared_kernel(op: ops.ConvOp, node: Node, layout: str, emitter: Emitte
         y = run(t.reshape(-1, 1, *t.shape[first:last], *([t.shape[last:].numel()] if behind else [])))
         return y.view(t.shape[:first] + y.shape[2 : 2 + last - first] + t.shape[last:])
 
-    emitter.record(node, emitter.unary(batched, emitter.register(x, layout[1:])), layout[1:], newly_allocated=True)
+    emitter.call(node, batched, [emitter.register(x, layout[1:])], layout[1:], newly_allocated=True)
 
 
 def conv_layout(op: ops.ConvOp, sizes: Sizes) -> str:
-    """The layout a convolution takes, its channels first; empty where it has several axes of them.
+    """The layout that a convolution takes, its channels first. Empty if it has several channel axes.
 
-    Before and behind the axes of the window stand those that share its weights where there is one channel; of more
-    channels those of the grid, along which the window has a size of 1.
+    Before and after the axes of the kernel are those that share its weights, if there is one channel. With more channels
+    they are spatial axes, along which the kernel has size 1.
     """
     conv = op.conv
     channels = conv.each + conv.mix
@@ -74,22 +74,19 @@ def conv_layout(op: ops.ConvOp, sizes: Sizes) -> str:
 
 
 def _has_one_channel(conv: Conv, sizes: Sizes) -> bool:
-    """Whether a window has one channel in and one out."""
+    """True if a convolution has one input and one output channel."""
     return all(sizes[axis] == 1 for axis in conv.each + conv.mix) and conv.weight.shape[len(conv.each)] == 1
 
 
 def _grid_layout(conv: Conv, axis: str, shared: str, sizes: Sizes) -> str:
-    """The axis of channels and the grid, for a strip: a kernel along some axes of the grid, whose other axes share it.
-
-    One two-dimensional convolution is faster than one of every row or column (docs/kernels.md, Compiler).
-    """
+    """The channels and the spatial axes, for a kernel along some of them (docs/kernels.md, Compiler)."""
     space = "".join(a for a in sizes.spatial_axes if a in conv.along or a in shared)
     inside = set(shared + conv.along) <= set(sizes.spatial_axes) and [a for a in space if a in conv.along] == list(conv.along)
     return axis + space if inside and axis in conv.each + conv.mix and axis not in space and conv.stride == 1 else ""
 
 
 def _conv_with_norm(op: ops.ConvOp, axes: str) -> Callable[[Tensor], Tensor]:
-    """The convolution over some axes; it has a kernel of 1 along those that are not of its window."""
+    """The convolution over some axes, with its norm folded. The kernel has size 1 along axes that are not its own."""
     terms, convolved = conv_params(op.conv, op.others, axes), _conv_function(op.conv, axes)
 
     def run(x: Tensor) -> Tensor:
@@ -119,12 +116,12 @@ def _conv_function(conv: Conv, axes: str) -> Callable[[Tensor, Tensor, Tensor | 
 
 
 def _is_depthwise(conv: Conv) -> bool:
-    """Whether there is one window for each of several channels."""
+    """True if each channel has a kernel of its own."""
     return conv.groups > 1 and not conv.mix and conv.weight.shape[len(conv.each)] == 1
 
 
 def _has_faster_form(conv: Conv) -> bool:
-    """Whether there may be a faster form: few planes, groups of several channels, each channel with a dilation or far."""
+    """True if the CPU may have a faster form: few channels, groups of several channels, or a wide depthwise kernel."""
     if _is_depthwise(conv):
         return conv.dilation > 1 or max(conv.padding) > min(convolution.MAX_REACH.values())
     if conv.groups > 1:

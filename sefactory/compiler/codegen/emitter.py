@@ -1,4 +1,4 @@
-"""From the graph to steps that run one after the other on numbered slots; which layout each tensor has is decided here."""
+"""What emitters share: registers, the steps that are emitted, and the program that they become."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,26 +20,27 @@ MAY_BE_VIEWS: tuple[type[Op], ...] = (Source, OpaqueCall, Slice, ChannelSplit, C
 
 
 class Program:
-    """Steps that make one map of another.
+    """Steps that compute the output of a block from its input.
 
-    What no later step reads is let go where it is as large as a map.
+    Large feature maps are released after their last use.
     """
 
-    def __init__(self, steps: Sequence[Step], inputs: int, result: int) -> None:
-        self._steps, self._empty, self._result = tuple(steps), [None] * (inputs - 1), result
+    def __init__(self, steps: Sequence[Step], registers: int, result: int) -> None:
+        self._steps, self._empty, self._result = tuple(steps), [None] * (registers - 1), result
 
     def __call__(self, x: Tensor) -> Tensor:
-        inputs: Registers = [x, *self._empty]
+        registers: Registers = [x, *self._empty]
         for step in self._steps:
-            step(inputs)
-        y: Tensor = inputs[self._result]
+            step(registers)
+        y: Tensor = registers[self._result]
         return y
 
 
 class Emitter:
-    """Writes the steps of a graph: `slot(value)` and `slot(value, layout)` give the number under which a tensor will be.
+    """Collects the steps of a graph. A register is the number of a tensor at run time.
 
-    `frozen` says that there are no gradients, and that weights are constants.
+    `register(node)` and `register(node, layout)` return the register that holds the tensor of a node. `frozen` says that there
+    are no gradients, and that weights are constants.
     """
 
     def __init__(self, root: Node, frozen: bool = False) -> None:
@@ -61,14 +62,14 @@ class Emitter:
             for other in node.inputs:
                 self.readers.setdefault(id(other), []).append(node)
 
-    # ---- What a writer of an operation asks for ----
+    # ---- What an emitter calls ----
 
     def layout(self, node: Node) -> str:
-        """The layout in which a value was made."""
+        """The layout in which a node was recorded."""
         return self.layouts[id(node)]
 
     def register(self, node: Node, layout: str | None = None) -> int:
-        """Where its tensor is, in the layout it was made in or in another."""
+        """The register of a node's tensor, in its own layout or converted to another."""
         current = self.layouts[id(node)]
         key = (id(node), current if layout is None else layout)
         if key not in self._registers:
@@ -80,21 +81,21 @@ class Emitter:
         return self._registers[key]
 
     def new_register(self) -> int:
-        """The number of a new slot."""
+        """The number of a new register."""
         self._next += 1
         return self._next - 1
 
     def new_map_register(self) -> int:
-        """The same, of something as large as a map."""
+        """A new register for something as large as a feature map, which is released after its last use."""
         self._maps.add(register := self.new_register())
         return register
 
     def emit(self, step: Step, *read: int) -> None:
-        """Adds a step that reads some slots."""
+        """Adds a step, and the registers that it reads."""
         self.steps.append((step, read))
 
     def unary(self, run: TensorFunction, i: int) -> int:
-        """Adds slots[o] = run(slots[i]) and gives o."""
+        """Emits registers[o] = run(registers[i]) and returns o."""
         o = self.new_register()
 
         def step(registers: Registers) -> None:
@@ -103,30 +104,26 @@ class Emitter:
         self.emit(step, i)
         return o
 
-    def binary(self, run: TensorFunction, i: int, j: int) -> int:
-        """Adds slots[o] = run(slots[i], slots[j]) and gives o."""
+    def nary(self, run: TensorFunction, inputs: Sequence[int]) -> int:
+        """Emits registers[o] = run(*inputs) and returns o."""
         o = self.new_register()
 
         def step(registers: Registers) -> None:
-            registers[o] = run(registers[i], registers[j])
+            registers[o] = run(*[registers[i] for i in inputs])
 
-        self.emit(step, i, j)
+        self.emit(step, *inputs)
         return o
 
-    def nary(self, run: TensorFunction, given: Sequence[int]) -> int:
-        """Adds slots[o] = run(*slots of given) and gives o."""
-        if len(given) < 3:
-            return self.unary(run, given[0]) if len(given) == 1 else self.binary(run, given[0], given[1])
-        o, places = self.new_register(), tuple(given)
-
-        def step(registers: Registers) -> None:
-            registers[o] = run(*[registers[i] for i in places])
-
-        self.emit(step, *places)
-        return o
+    def call(self, node: Node, run: TensorFunction, inputs: Sequence[int], layout: str, newly_allocated: bool = False) -> None:
+        """Emits run(*inputs) and records its result as the tensor of a node."""
+        register = self.unary(run, inputs[0]) if len(inputs) == 1 else self.nary(run, inputs)
+        self.record(node, register, layout, newly_allocated)
 
     def record(self, node: Node, register: int, layout: str, newly_allocated: bool = False) -> None:
-        """Notes where a value is and how it lies; `fresh` where its memory is new and no gradient rests on what is in it."""
+        """Notes the register and the layout of a node.
+
+        `newly_allocated`: no other tensor shares its memory, and no gradient depends on its values.
+        """
         self.layouts[id(node)] = layout
         self._registers[id(node), layout] = register
         if newly_allocated:
@@ -135,11 +132,11 @@ class Emitter:
             self._maps.add(register)
 
     def may_overwrite(self, node: Node) -> bool:
-        """Whether the tensor of a value may be overwritten: it is fresh, and nobody else reads it."""
+        """True if the tensor of a node may be overwritten: it is newly allocated and has one user."""
         return self.user_counts[id(node)] == 1 and self._registers[id(node), self.layouts[id(node)]] in self._newly_allocated
 
     def may_overwrite_in_inference(self, node: Node, reader: Node) -> bool:
-        """Whether it may be overwritten where there are no gradients: `reader` is the last to read it, and none has a view."""
+        """True if it may be overwritten without gradients: `reader` is its last user, and no user is a view of it."""
         if type(node.op) in MAY_BE_VIEWS or not node.inputs:
             return False
         others = [other for other in self.readers[id(node)] if other is not reader]
@@ -148,7 +145,7 @@ class Emitter:
     # ---- The whole ----
 
     def program(self, result: int) -> Program:
-        """The program, with maps let go behind the last step that reads them; behind the last of all, all are."""
+        """The program. Feature maps are released after the last step that reads them."""
         last = {
             register: i
             for i, (_, read) in enumerate(self.steps)

@@ -5,6 +5,7 @@ from functools import partial, reduce
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from ...kernels.broadcast_mean import broadcast_mean, broadcasts_gradient
 from ...kernels.dispatch import cpu_fast_path
@@ -35,7 +36,7 @@ def emit_reduction(op: ops.Reduce | ops.Variance, node: Node, emitter: Emitter) 
         emitter.record(node, emitter.register(x), layout)
     else:
         finish = finish_variance(op)
-        emitter.record(node, emitter.unary(lambda t: finish(t - t, 1), emitter.register(x)), layout)
+        emitter.call(node, lambda t: finish(t - t, 1), [emitter.register(x)], layout)
 
 
 def _statistic(op: ops.Reduce | ops.Variance, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
@@ -49,7 +50,7 @@ def _statistic(op: ops.Reduce | ops.Variance, dims: tuple[int, ...]) -> Callable
 
 
 def _writer(node: Node, o: int, layout: str, emitter: Emitter) -> Callable[[Registers, Tensor], None]:
-    """Puts a statistic of x into register o, and into its place in a stack where it has one."""
+    """A function that puts a statistic of x into register o, and into its place in a stack where it has one."""
     op, dims = node.op, _dims(node, layout)
     assert isinstance(op, ops.Reduce | ops.Variance)
     plain, kept = _statistic(op, dims), _kept_axes(op, layout)
@@ -102,7 +103,7 @@ def _requests(statistics: list[Node], layout: str) -> list[Request]:
 
 
 def _gates(reader: Node, x: Node) -> bool:
-    """Whether a value applies gates that are smaller than it to a map."""
+    """True if a node applies gates that are smaller than it to a map."""
     if isinstance(reader.op, ops.Select):
         return any(other is x for other in reader.inputs[:2])
     if not isinstance(reader.op, ops.Gate) or reader.inputs[0] is not x:
@@ -156,7 +157,7 @@ def emit_gate(op: ops.Gate, node: Node, emitter: Emitter) -> None:
     layout, key = emitter.layout(x), map_context(x, emitter) if _gates(node, x) else None
     places, run = [emitter.register(x), *[emitter.register(gate, layout) for gate in gates]], _plain_gate(op, node, emitter)
     if key is None or (emitter.frozen and emitter.may_overwrite(x)):
-        emitter.record(node, emitter.nary(run, places), layout, newly_allocated=emitter.frozen)
+        emitter.call(node, run, places, layout, newly_allocated=emitter.frozen)
         return
     o, kind, scale, is_single = emitter.new_register(), op.kind, op.scale, len(gates) == 1
     overwrites = is_single and emitter.may_overwrite_in_inference(x, node)
@@ -166,7 +167,7 @@ def emit_gate(op: ops.Gate, node: Node, emitter: Emitter) -> None:
         if context is None:
             registers[o] = run(*[registers[i] for i in places])
             return
-        x, *gates = [registers[places[0]], *[registers[i].contiguous() for i in places[1:]]]  # permuted gates are slow
+        x, gates = registers[places[0]], [registers[i].contiguous() for i in places[1:]]  # permuted gates broadcast slowly
         if overwrites and not torch.is_grad_enabled() and gates[0].dtype == x.dtype:
             registers[o] = x.mul_(*_scaled(gates, kind, scale))
         elif is_single and not torch.is_grad_enabled():
@@ -187,21 +188,21 @@ def _scaled(gates: list[Tensor], kind: str, scale: float) -> list[Tensor]:
 
 def _plain_gate(op: ops.Gate, node: Node, emitter: Emitter) -> Callable[..., Tensor]:
     """x g, x g1 g2 ..., x (g1 + g2 + ...), each times the scale."""
-    scale, inner = op.scale, torch.mul if op.kind == "product" else torch.add
+    scale = op.scale
     if len(node.inputs) == 2 and scale == 1:
         return Tensor.mul_ if emitter.frozen and emitter.may_overwrite(node.inputs[0]) else torch.mul
-    if scale == 1 and op.kind == "product":
-        return lambda x, *gates: reduce(torch.mul, gates, x)
-    if scale == 1:
-        return lambda t, *factors: t * reduce(torch.add, factors)
-    if op.kind == "product":
-        return lambda t, *factors: t * (reduce(inner, factors) * scale)
-    return lambda t, *factors: t * _scaled_sum(factors, scale)
+    if op.kind == "sum":
+        return lambda x, *gates: x * _scaled_sum(gates, scale)
+    if scale != 1:
+        return lambda x, *gates: x * (reduce(torch.mul, gates) * scale)
+    return lambda x, *gates: reduce(torch.mul, gates, x)
 
 
 def _scaled_sum(gates: Sequence[Tensor], scale: float) -> Tensor:
-    """scale (g1 + g2 + ...); without gradients the scale goes onto each gate, which is smaller than the sum."""
-    if torch.is_grad_enabled():
+    """scale (g1 + g2 + ...). Without gradients each gate is scaled, which is smaller than the sum."""
+    if scale == 1:
+        return reduce(torch.add, gates)
+    if torch.is_grad_enabled() or is_compiling():
         return reduce(torch.add, gates) * scale
     first, *others = sorted(gates, key=Tensor.numel)
     return reduce(partial(torch.add, alpha=scale), others, first * scale)

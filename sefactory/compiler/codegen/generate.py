@@ -1,4 +1,4 @@
-"""How each operation of the graph becomes steps: in which layout it takes its inputs, and which function of torch it is."""
+"""Generates the program of a graph: the table of emitters, and those of elementwise operations."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -26,7 +26,7 @@ from .stacks import emit_mean_of_sum, emit_stack, emit_weighted_sum, stack_place
 
 
 def generate(root: Node, frozen: bool = False) -> Program:
-    """The program of a graph: it takes (B, C, ...) and leaves (B, C', ...)."""
+    """The program of a graph, (B, C, ...) -> (B, C', ...). `frozen`: weights are constants and there are no gradients."""
     writer = Emitter(root, frozen)
     for node in writer.nodes:
         if id(node) not in writer.layouts:
@@ -43,10 +43,11 @@ def _emit_source(op: ops.Source, node: Node, emitter: Emitter) -> None:
 
 def _emit_opaque(op: ops.OpaqueCall, node: Node, emitter: Emitter) -> None:
     axes = node.sizes.axes
-    emitter.record(node, emitter.nary(op.call, [emitter.register(x, axes) for x in node.inputs]), axes)
+    emitter.call(node, op.call, [emitter.register(x, axes) for x in node.inputs], axes)
 
 
 def _emit_elementwise(op: ops.Elementwise, node: Node, emitter: Emitter) -> None:
+    """The inputs combined in their common layout; sums of more than two add in place."""
     layout = broadcast_layout([(emitter.layout(x), x.sizes) for x in node.inputs], node.sizes.axes)
     pair = PAIRS[op.kind]
     whole = [set(non_unit_axes(x.sizes)) for x in node.inputs]
@@ -59,14 +60,14 @@ def _emit_elementwise(op: ops.Elementwise, node: Node, emitter: Emitter) -> None
     inputs = [emitter.register(x, layout) for x in node.inputs]
     if len(inputs) == 2:
         into = next((i for i, x in enumerate(node.inputs) if x.sizes == node.sizes and emitter.may_overwrite(x)), None)
-        register = emitter.binary(pair if into is None else _in_place_pair(op.kind, into), *inputs)
+        register = emitter.nary(pair if into is None else _in_place_pair(op.kind, into), inputs)
     else:
         register = emitter.nary(run, inputs)
     emitter.record(node, register, layout, newly_allocated=op.kind == "sum")
 
 
 def _in_place_pair(kind: str, place: int) -> Callable[[Tensor, Tensor], Tensor]:
-    """The pair written into one of the two, where that is large and has no gradient."""
+    """The operation in place on one of its two inputs, if that is large and there are no gradients."""
     pair = PAIRS[kind]
     if kind not in ("sum", "product"):
         return pair
@@ -92,16 +93,17 @@ def _emit_scalar_affine(op: ops.ScalarAffine, node: Node, emitter: Emitter) -> N
         t = t * scale if scale != 1 else t
         return t + shift if shift else t
 
-    emitter.record(node, emitter.unary(run, emitter.register(x)), emitter.layout(x), newly_allocated=scale != 1 or shift != 0)
+    emitter.call(node, run, [emitter.register(x)], emitter.layout(x), newly_allocated=scale != 1 or shift != 0)
 
 
 def _emit_learned_scale(op: ops.LearnedScale, node: Node, emitter: Emitter) -> None:
     (x,) = node.inputs
     gain = op.gain
-    emitter.record(node, emitter.unary(lambda t: t * gain.weight, emitter.register(x)), emitter.layout(x))
+    emitter.call(node, lambda t: t * gain.weight, [emitter.register(x)], emitter.layout(x))
 
 
 def _emit_pointwise(op: ops.Pointwise, node: Node, emitter: Emitter) -> None:
+    """A function of one tensor, in place or into a stack where that is possible."""
     (x,) = node.inputs
     run = _overwriting(op.name) if emitter.may_overwrite(x) and op.name in IN_PLACE else FUNCTIONS[op.name]
     place, source, layout = stack_place(node, emitter.layout(x), emitter), emitter.register(x), emitter.layout(x)
@@ -116,11 +118,11 @@ def _emit_pointwise(op: ops.Pointwise, node: Node, emitter: Emitter) -> None:
         emitter.emit(step, source)
         emitter.record(node, o, layout)
         return
-    emitter.record(node, emitter.unary(run, emitter.register(x)), emitter.layout(x), newly_allocated=emitter.frozen)
+    emitter.call(node, run, [emitter.register(x)], emitter.layout(x), newly_allocated=emitter.frozen)
 
 
 def _overwriting(name: str) -> Callable[[Tensor], Tensor]:
-    """The function in place, where autograd allows it without a copy: not on a view, whose base would be copied."""
+    """The function in place, where autograd allows it without a copy. On a view autograd would copy the base."""
     plain, in_place, always = FUNCTIONS[name], IN_PLACE[name], name in GRADIENT_FROM_RESULT
 
     def run(x: Tensor) -> Tensor:
@@ -135,7 +137,7 @@ def _emit_softmax(op: ops.Softmax, node: Node, emitter: Emitter) -> None:
     (x,) = node.inputs
     layout = emitter.layout(x) if op.over in emitter.layout(x) else x.sizes.axes
     dim = 1 + layout.index(op.over)
-    emitter.record(node, emitter.unary(lambda t: t.softmax(dim), emitter.register(x, layout)), layout)
+    emitter.call(node, lambda t: t.softmax(dim), [emitter.register(x, layout)], layout)
 
 
 EMITTERS: dict[type[ops.Op], Callable[[Any, Node, Emitter], None]] = {

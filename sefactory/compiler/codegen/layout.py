@@ -1,7 +1,7 @@
-"""Which axes the tensor of a value has behind its batch, in which order: axes of size 1 vanish where nobody needs them.
+"""Layouts: which axes the tensor of a node has after its batch axis, and in which order.
 
-A layout is a word: `CHW` is (B, C, H, W), `C` is (B, C), `SHW` (B, S, H, W). Behind B stand all axes that are not known
-to have size 1, and any others. An axis of size 1 may be called by any name.
+A layout is a word: `CHW` is (B, C, H, W), `C` is (B, C), `SHW` is (B, S, H, W). It has all axes that are not known to have
+size 1, and may have others. An axis of size 1 may have any name.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ def strip_unit_axes(layout: str, sizes: Sizes) -> str:
 
 
 def broadcast_layout(layouts: Sequence[tuple[str, Sizes]], axes: str) -> str:
-    """The layout to which all of some values stretch: theirs where it is one, else every axis that one of them needs.
+    """The layout to which several tensors broadcast: their own if it is one, else every axis that one of them needs.
 
     >>> x = Sizes.of_map(8)
     >>> broadcast_layout([("CH", x.replace({"W": 1})), ("CW", x.replace({"H": 1}))], x.axes)
@@ -73,7 +73,7 @@ def conversion(have: str, want: str, sizes: Sizes) -> View | None:
 
 
 def _equal(have: str, want: str, sizes: Sizes) -> bool:
-    """Whether the layouts differ in names of axes of size 1 only."""
+    """True if two layouts differ in the names of axes of size 1 only."""
     if len(have) != len(want):
         return False
     return all(a == b or (sizes[a] == 1 and sizes[b] == 1) for a, b in zip(have, want, strict=True))

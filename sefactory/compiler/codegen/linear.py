@@ -1,4 +1,4 @@
-"""Learned maps and norms as steps: the widest layout without views, and one operation of torch each."""
+"""Emitters of linear layers and batch norms."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,18 +23,16 @@ FOLD_MIN_ELEMENTS_ELSEWHERE = 2**20
 
 
 def emit_linear(op: ops.LinearOp, node: Node, emitter: Emitter) -> None:
-    """W x + b over C: of descriptors as a matrix product, of maps as a 1 x 1 convolution."""
+    """W x + b over C: a matrix product of descriptors, a 1 x 1 convolution of feature maps."""
     (x,) = node.inputs
     axes = strip_unit_axes(emitter.layout(x), x.sizes)
     if op.linear.groups == 1 and axes in ("", "C", "SC"):
         layout = axes or "C"
-        emitter.record(node, emitter.unary(_matrix_product(op), emitter.register(x, layout)), layout, newly_allocated=True)
+        emitter.call(node, _matrix_product(op), [emitter.register(x, layout)], layout, newly_allocated=True)
     elif x.sizes["S"] == 1 and len(x.sizes.spatial_axes) == 2:
         current = emitter.layout(x)
         layout = current if current[:1] == "C" and len(current) == 3 else f"C{x.sizes.spatial_axes}"
-        emitter.record(
-            node, emitter.unary(_pointwise_convolution(op), emitter.register(x, layout)), layout, newly_allocated=True
-        )
+        emitter.call(node, _pointwise_convolution(op), [emitter.register(x, layout)], layout, newly_allocated=True)
     else:
         register = emitter.register(x, x.sizes.axes)
         register = emitter.unary(_module_call(op), register)
@@ -73,7 +71,7 @@ def _pointwise_convolution(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
 
 
 def _module_call(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
-    """The plain module, and what a rule has put into it."""
+    """The module, and what a rewrite rule has added to it."""
     linear, more = op.linear, op.times - 1
 
     def run(x: Tensor) -> Tensor:
@@ -85,7 +83,7 @@ def _module_call(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
 
 
 def eval_norm(norm: BatchNorm) -> Callable[[Tensor], Tensor]:
-    """The norm in eval mode, of (N, C, ...)."""
+    """The batch norm in eval mode, of (N, C, ...)."""
     terms, momentum, eps = read_norm_params(norm), norm.momentum, norm.eps
 
     def run(x: Tensor) -> Tensor:
@@ -96,18 +94,18 @@ def eval_norm(norm: BatchNorm) -> Callable[[Tensor], Tensor]:
 
 
 def emit_norm(op: ops.Norm, node: Node, emitter: Emitter) -> None:
-    """Batch normalisation over one axis of channels, which stands first."""
+    """Batch normalisation. Its channel axis comes first in the layout."""
     (x,) = node.inputs
     layout = norm_layout(op.norm, emitter.layout(x), x.sizes)
     if layout:
         emitter.norms.append(op.norm)
-        emitter.record(node, emitter.unary(_norm_function(op.norm), emitter.register(x, layout)), layout, newly_allocated=True)
+        emitter.call(node, _norm_function(op.norm), [emitter.register(x, layout)], layout, newly_allocated=True)
     else:
-        emitter.record(node, emitter.unary(op.norm, emitter.register(x, x.sizes.axes)), x.sizes.axes)
+        emitter.call(node, op.norm, [emitter.register(x, x.sizes.axes)], x.sizes.axes)
 
 
 def count_batches(norms: Sequence[BatchNorm]) -> Callable[[Any], None]:
-    """The step that adds one to the batches that norms in training mode have seen, in one call for all of them."""
+    """The step that adds one to the batch counters of all norms in training mode, in one call."""
 
     def step(registers: Any) -> None:
         seen = [norm.num_batches_tracked for norm in norms if norm.training]
@@ -133,7 +131,7 @@ def _norm_function(module: BatchNorm) -> Callable[[Tensor], Tensor]:
 
 
 def norm_layout(module: BatchNorm, layout: str, sizes: Sizes) -> str:
-    """The layout in which the axis that the norm keeps stands first; empty where it keeps several, or others stand before."""
+    """The layout with the channel axis of the norm first. Empty if the norm has several, or another axis comes first."""
     axis = module.each
     if len(axis) != 1:
         return ""
@@ -150,7 +148,7 @@ def compose(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor
 
 
 def fold_if_large(large: Callable[[Tensor], Tensor], small: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """`large` for maps from FOLD values on. An exported program keeps the norm, so that it can be read."""
+    """Folds the norm where the feature map is large. An exported program keeps the norm for its readers."""
     return lambda x: large(x) if not is_exporting() and is_worth_folding(x) else small(x)
 
 

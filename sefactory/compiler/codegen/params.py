@@ -1,4 +1,4 @@
-"""The weights of maps and norms, read anew at every run: what was loaded, moved, exchanged or parametrized since is seen."""
+"""Weights of layers and norms, read at every run, so that loaded, moved, replaced or parametrized weights are seen."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -16,7 +16,7 @@ ReadParams = Callable[[], tuple[Tensor, Tensor | None]]
 
 
 def read_params(module: nn.Module) -> ReadParams:
-    """`weight` and `bias` of a module. The dictionary is asked first: 0.1 us, where a module's own look-up takes 0.4."""
+    """Reads `weight` and `bias` of a module. The dictionary of parameters is faster than attribute access."""
     parameters, biased = module._parameters, module.bias is not None
 
     def terms() -> tuple[Tensor, Tensor | None]:
@@ -41,7 +41,7 @@ def scale_bias(terms: ReadParams, times: int) -> ReadParams:
 def conv_params(conv: Conv, others: Sequence[Conv] = (), axes: str = "") -> ReadParams:
     """Weights as torch's convolutions take them, (out, in, kernel...), and one bias for each output.
 
-    Those of `others` are added in the middle, where their windows lie; along `axes` that are not of the window the kernel is 1.
+    The kernels of `others` are added to the centre. Along `axes` that the kernel does not have, its size is 1.
     """
     terms = _with_merged_kernels(conv, others) if others else _one_conv(conv)
     flat = tuple(2 + i for i, axis in enumerate(axes) if axis not in conv.along)
@@ -96,7 +96,7 @@ def _sum_kernels(first: ReadParams, others: Sequence[ReadParams], sides: Sequenc
 
 
 def fold_norm(terms: ReadParams, norm: BatchNorm) -> ReadParams:
-    """s W and s b + t where the norm is s y + t: s = w / sqrt(var + eps), t = b - s mean; W: (out, ...)."""
+    """s W and s b + t, where the norm is s y + t: s = w / sqrt(var + eps), t = b - s mean; W: (out, ...)."""
     of_norm, eps = read_norm_params(norm), norm.eps
 
     def both() -> tuple[Tensor, Tensor | None]:
@@ -117,12 +117,12 @@ def fold_norm(terms: ReadParams, norm: BatchNorm) -> ReadParams:
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)
 def _zeros(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """A constant, so that no launch makes it again."""
+    """Zeros as a constant, so that no launch writes them again."""
     return torch.zeros(n, dtype=dtype, device=device)
 
 
 def read_norm_params(norm: BatchNorm) -> Callable[[], tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """`weight`, `bias`, `running_mean` and `running_var` of a norm."""
+    """Reads `weight`, `bias`, `running_mean` and `running_var` of a norm."""
     parameters, buffers = norm._parameters, norm._buffers
 
     def terms() -> tuple[Tensor, Tensor, Tensor, Tensor]:

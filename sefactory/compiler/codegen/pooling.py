@@ -1,4 +1,4 @@
-"""Descriptors of all positions as steps: variances, weighted means, projections, each in as few operations as torch has."""
+"""Emitters of variances and of weighted means of the positions."""
 
 from collections.abc import Callable
 from math import prod
@@ -16,7 +16,7 @@ from .params import read_params
 
 
 def variance_function(op: ops.Variance, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
-    """var, or sqrt(var + eps), over dims, as written: torch.var takes 3 times as long at 7 x 7, 12 at 14 x 14."""
+    """var, or sqrt(var + eps), over dims, from its formula, which is faster than torch.var (docs/kernels.md, Compiler)."""
     unbiased = op.unbiased
 
     def var(x: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def variance_function(op: ops.Variance, dims: tuple[int, ...]) -> Callable[[Tens
 
 
 def finish_variance(op: ops.Variance) -> Callable[[Tensor, int], Tensor]:
-    """The same of variances that divide by n, and of n."""
+    """The same from variances that divide by n, and n."""
     unbiased, eps = int(op.unbiased), op.eps
 
     def finish(var: Tensor, n: int) -> Tensor:
@@ -50,4 +50,4 @@ def emit_weighted_pool(op: ops.WeightedPool, node: Node, emitter: Emitter) -> No
         a_BKN = F.conv1d(x_BCN, weight.unsqueeze(-1), bias).softmax(-1)
         return torch.bmm(a_BKN.to(x_BCN.dtype), x_BCN.transpose(1, 2))
 
-    emitter.record(node, emitter.unary(run, emitter.register(x, layout)), "SC")
+    emitter.call(node, run, [emitter.register(x, layout)], "SC")

@@ -1,4 +1,4 @@
-"""Maps between positions as steps: coarser grids, finer ones, and the sums under a window."""
+"""Emitters of average pooling, nearest upsampling, and means of convolutions."""
 
 from collections.abc import Callable
 
@@ -16,10 +16,10 @@ from .params import ReadParams, conv_params
 
 
 def emit_avg_pool(op: ops.AvgPool, node: Node, emitter: Emitter) -> None:
-    """Means over windows, of large maps by one product for each axis."""
+    """Means over windows. On the CPU a large map takes one matrix product for each axis."""
     (x,), module = node.inputs, op.window
     if x.sizes["S"] != 1 or len(module.windows) != 2:
-        emitter.record(node, emitter.unary(module, emitter.register(x, x.sizes.axes)), module.sizes.axes)
+        emitter.call(node, module, [emitter.register(x, x.sizes.axes)], module.sizes.axes)
         return
     kernel, stride = ([window[i] for window in module.windows] for i in (0, 1))
     border, borders, layout = [k // 2 for k in kernel], module.count_include_pad, f"C{x.sizes.spatial_axes}"
@@ -30,11 +30,11 @@ def emit_avg_pool(op: ops.AvgPool, node: Node, emitter: Emitter) -> None:
         sides = zip(x.shape[2:], kernel, stride, strict=True)
         return bands.apply_matrices(x, [None if k == 1 else bands.mean_matrix(n, k, s, borders, x.dtype) for n, k, s in sides])
 
-    emitter.record(node, emitter.unary(run, emitter.register(x, layout)), layout, newly_allocated=True)
+    emitter.call(node, run, [emitter.register(x, layout)], layout, newly_allocated=True)
 
 
 def emit_nearest_upsample(op: ops.NearestUpsample, node: Node, emitter: Emitter) -> None:
-    """The nearest position, for each of a finer grid."""
+    """Nearest neighbour upsampling to the size of the second input."""
     (gate, x), space = node.inputs, node.sizes.spatial_axes
     layout = f"C{space}" if gate.sizes["S"] == 1 else f"SC{space}"
     whole, lead, axes = f"C{space}" if x.sizes["S"] == 1 else f"SC{space}", len(layout) - len(space), op.axes
@@ -47,13 +47,11 @@ def emit_nearest_upsample(op: ops.NearestUpsample, node: Node, emitter: Emitter)
         flat = gate.flatten(1, lead)
         return F.interpolate(flat, sides, mode="nearest").view(gate.shape[: 1 + lead] + tuple(sides))
 
-    emitter.record(
-        node, emitter.binary(run, emitter.register(gate, layout), emitter.register(x, whole)), layout, newly_allocated=True
-    )
+    emitter.call(node, run, [emitter.register(gate, layout), emitter.register(x, whole)], layout, newly_allocated=True)
 
 
 def emit_conv_mean(op: ops.ConvMean, node: Node, emitter: Emitter) -> None:
-    """The sums under each tap, then the weights; where no product is faster, the window and its mean."""
+    """On the CPU the means under each kernel tap, then the weights; elsewhere the convolution and its mean."""
     (x,), conv = node.inputs, op.window.conv
     layout = conv_layout(op.window, x.sizes)
     axes, terms = len(conv.along), conv_params(conv, op.window.others)
@@ -67,13 +65,11 @@ def emit_conv_mean(op: ops.ConvMean, node: Node, emitter: Emitter) -> None:
         y = convolve(x, *terms(), stride, padding, dilation, groups)
         return y.mean(dims) if mean else y.sum(dims)
 
-    emitter.record(
-        node, emitter.unary(run, emitter.register(x, layout)), conv.mix or conv.each or layout[0], newly_allocated=True
-    )
+    emitter.call(node, run, [emitter.register(x, layout)], conv.mix or conv.each or layout[0], newly_allocated=True)
 
 
 def _mean_of_taps(op: ops.ConvMean, terms: ReadParams) -> Callable[[Tensor], Tensor]:
-    """sum_t w_t s_t + b, s_t the mean, or the sum, of x under tap t: (B, C, ...) -> (B, C')."""
+    """sum_t w_t s_t + b, where s_t is the mean or sum of x under tap t: (B, C, ...) -> (B, C')."""
     conv, mean = op.window.conv, op.by == "mean"
     stride, padding, dilation, groups = conv.stride, conv.padding, conv.dilation, conv.groups
     kernel = tuple(conv.weight.shape[-len(conv.along) :])
@@ -89,7 +85,7 @@ def _mean_of_taps(op: ops.ConvMean, terms: ReadParams) -> Callable[[Tensor], Ten
 
 
 def _apply_weights(s_BCT: Tensor, weight: Tensor, groups: int) -> Tensor:
-    """sum over the channels of a group and the taps: weight (out, C / groups x T) -> (B, out)."""
+    """The sum over the channels of a group and the taps: weight (out, C / groups x T) -> (B, out)."""
     if groups == 1:
         return F.linear(s_BCT.flatten(1), weight)
     if groups == len(weight) == s_BCT.shape[1]:

@@ -1,4 +1,4 @@
-"""What lies side by side as steps: parts of an axis, strips of positions end to end."""
+"""Emitters of concatenations, slices and splits."""
 
 from collections.abc import Callable
 
@@ -12,20 +12,21 @@ from .layout import broadcast_layout
 
 
 def emit_concat(op: ops.Concat, node: Node, emitter: Emitter) -> None:
-    """The inputs end to end on C."""
+    """The inputs concatenated on C."""
     layout = broadcast_layout([(emitter.layout(x), x.sizes) for x in node.inputs], node.sizes.axes)
     layout = layout if "C" in layout else node.sizes.axes
     dim = 1 + layout.index("C")
-    emitter.record(
+    emitter.call(
         node,
-        emitter.nary(lambda *maps: torch.cat(maps, dim), [emitter.register(x, layout) for x in node.inputs]),
+        lambda *maps: torch.cat(maps, dim),
+        [emitter.register(x, layout) for x in node.inputs],
         layout,
         newly_allocated=True,
     )
 
 
 def emit_slice(op: ops.Slice, node: Node, emitter: Emitter) -> None:
-    """A piece of one axis; of one of size 1, the whole. With it all pieces that make up the axis, where they do."""
+    """A slice of one axis. If slices cover the axis, all are one split."""
     (x,) = node.inputs
     layout = emitter.layout(x)
     if x.sizes[op.over] == 1:
@@ -34,7 +35,7 @@ def emit_slice(op: ops.Slice, node: Node, emitter: Emitter) -> None:
     dim, start, length = 1 + layout.index(op.over), op.start, op.length
     pieces = _adjacent_slices(x, op.over, emitter)
     if not pieces:
-        emitter.record(node, emitter.unary(lambda t: t.narrow(dim, start, length), emitter.register(x)), layout)
+        emitter.call(node, lambda t: t.narrow(dim, start, length), [emitter.register(x)], layout)
         return
     lengths = [length for _, length in pieces]
     cuts = _emit_split(emitter, emitter.register(x), dim, len(lengths), lambda _: lengths)
@@ -44,9 +45,9 @@ def emit_slice(op: ops.Slice, node: Node, emitter: Emitter) -> None:
 
 
 def _adjacent_slices(x: Node, over: str, emitter: Emitter) -> dict[tuple[int, int], list[Node]]:
-    """The parts of an axis by start and length, where they are the whole of it, end to end; else none.
+    """The slices of an axis by start and length, if they cover it without gaps; else none.
 
-    The gradient of all of them is one concatenation; of one by itself it is a map of zeros but for that piece.
+    The gradient of a split is one concatenation. The gradient of one slice is a map of zeros around it.
     """
     found: dict[tuple[int, int], list[Node]] = {}
     for reader in emitter.readers[id(x)]:
@@ -58,7 +59,7 @@ def _adjacent_slices(x: Node, over: str, emitter: Emitter) -> dict[tuple[int, in
 
 
 def emit_channel_split(op: ops.ChannelSplit, node: Node, emitter: Emitter) -> None:
-    """C in parts that lie on S."""
+    """C in parts that are stacked on S."""
     (x,) = node.inputs
     layout = emitter.layout(x).replace("S", "")
     layout = layout if "C" in layout else f"C{layout}"
@@ -68,11 +69,11 @@ def emit_channel_split(op: ops.ChannelSplit, node: Node, emitter: Emitter) -> No
         shape = t.shape
         return t.view(*shape[:at], parts, shape[at] // parts, *shape[at + 1 :])
 
-    emitter.record(node, emitter.unary(run, emitter.register(x, layout)), layout.replace("C", "SC"))
+    emitter.call(node, run, [emitter.register(x, layout)], layout.replace("C", "SC"))
 
 
 def _on_one_axis(x: Node, emitter: Emitter) -> int:
-    """The slot of a value with its positions on one axis."""
+    """The register of a node with its positions on one axis."""
     lead = "SC" if x.sizes["S"] != 1 else "C"
     space = "".join(axis for axis in x.sizes.spatial_axes if x.sizes[axis] != 1)
     if len(space) <= 1:
@@ -81,14 +82,14 @@ def _on_one_axis(x: Node, emitter: Emitter) -> int:
 
 
 def emit_concat_positions(op: ops.ConcatPositions, node: Node, emitter: Emitter) -> None:
-    """The positions of all inputs, end to end."""
+    """The positions of all inputs, concatenated."""
     strips = [_on_one_axis(x, emitter) for x in node.inputs]
     lead = "SC" if node.sizes["S"] != 1 else "C"
-    emitter.record(node, emitter.nary(lambda *maps: torch.cat(maps, -1), strips), f"{lead}H")
+    emitter.call(node, lambda *maps: torch.cat(maps, -1), strips, f"{lead}H")
 
 
 def emit_split_positions(op: ops.SplitPositions, node: Node, emitter: Emitter) -> None:
-    """All parts at once; what follows finds those of its siblings."""
+    """All parts in one split. The nodes of the other parts use it as well."""
     trunk, *branches = node.inputs
     lead = "SC" if trunk.sizes["S"] != 1 else "C"
     current = emitter.layout(trunk)
@@ -103,7 +104,7 @@ def emit_split_positions(op: ops.SplitPositions, node: Node, emitter: Emitter) -
     space = "".join(axis for axis in node.sizes.spatial_axes if node.sizes[axis] != 1)
     if len(space) > 1:
         there, at = emitter.register(branch, ("SC" if branch.sizes["S"] != 1 else "C") + space), len(lead) + 1
-        register = emitter.binary(lambda t, y: t.reshape(t.shape[:at] + y.shape[-len(space) :]), register, there)
+        register = emitter.nary(lambda t, y: t.reshape(t.shape[:at] + y.shape[-len(space) :]), [register, there])
         emitter.record(node, register, lead + space)
         return
     axis = space or node.sizes.spatial_axes[-1]
@@ -114,7 +115,7 @@ def emit_split_positions(op: ops.SplitPositions, node: Node, emitter: Emitter) -
 def _emit_split(
     emitter: Emitter, whole: int, dim: int, count: int, lengths: Callable[[Registers], list[int]], *read: int
 ) -> list[int]:
-    """The slots of so many parts, end to end, of lengths that may be read off other slots."""
+    """The registers of a split. The lengths of its parts may be read from other registers."""
     out = [emitter.new_register() for _ in range(count)]
 
     def step(registers: Registers) -> None:

@@ -1,4 +1,7 @@
-"""Steps for maps that lie side by side on S. Without gradients they are written into the stack, so that nothing is copied."""
+"""Emitters of stacks of feature maps on S, and of what reads them.
+
+On devices other than the CPU, and without gradients, the inputs are written into the stack, so that nothing is copied.
+"""
 
 from collections.abc import Sequence
 from math import prod
@@ -17,12 +20,12 @@ from .layout import strip_unit_axes
 
 
 def emit_stack(op: ops.Stack, node: Node, emitter: Emitter) -> None:
-    """The inputs side by side: stacked where each is one map, else end to end on S."""
+    """The inputs side by side: stacked if each is one map, else concatenated on S."""
     first = node.inputs[0]
     layout = strip_unit_axes(emitter.layout(first), first.sizes).replace("S", "")
     if any(x.sizes["S"] != 1 for x in node.inputs):
         inputs = [emitter.register(x, f"S{layout}") for x in node.inputs]
-        emitter.record(node, emitter.nary(lambda *maps: torch.cat(maps, 1), inputs), f"S{layout}")
+        emitter.call(node, lambda *maps: torch.cat(maps, 1), inputs, f"S{layout}")
         return
     register, layout = emitter.stacks.get(id(node)) or (None, _stack_layout(node, layout, emitter))
     inputs = [emitter.register(x, layout) for x in node.inputs]
@@ -37,7 +40,7 @@ def emit_stack(op: ops.Stack, node: Node, emitter: Emitter) -> None:
 
 
 def _stack_layout(node: Node, layout: str, emitter: Emitter) -> str:
-    """The layout of the inputs: in the order of the convolution that alone reads the stack, so that it copies nothing."""
+    """The layout of the inputs: that of the convolution that alone reads the stack, so that it copies nothing."""
     readers = emitter.readers.get(id(node), [])
     if len(readers) != 1 or not isinstance(readers[0].op, ops.ConvOp):
         return layout
@@ -60,7 +63,7 @@ def can_write(x: Tensor) -> bool:
 
 
 class StackPlace(NamedTuple):
-    """Where one input of a stack lies in it: the register of (stack, inputs written), the index on S, the length of S, the layout."""
+    """The place of one input in its stack. The register holds (stack, number of inputs written)."""
 
     register: int
     position: int
@@ -83,7 +86,7 @@ class StackPlace(NamedTuple):
 
 
 def stack_place(node: Node, layout: str, emitter: Emitter) -> StackPlace | None:
-    """The place of a value in the stack that alone reads it, where all its inputs can be written there; else None."""
+    """The place of a node in the stack that alone reads it, if all inputs of the stack can be written there; else None."""
     readers = emitter.readers.get(id(node), [])
     if len(readers) != 1 or not isinstance(readers[0].op, ops.Stack):
         return None
@@ -109,7 +112,7 @@ def stack_place(node: Node, layout: str, emitter: Emitter) -> StackPlace | None:
 
 
 def emit_mean_of_sum(op: ops.MeanOfSum, node: Node, emitter: Emitter) -> None:
-    """The sum over S and some axes, divided by their number: its gradient is broadcast, that of a mean is written."""
+    """The sum over S and some axes, times 1 / n. Its gradient is broadcast; that of a mean is written."""
     (x,) = node.inputs
     layout = emitter.layout(x)
     over = tuple(1 + i for i, axis in enumerate(layout) if axis in op.over)
@@ -120,11 +123,11 @@ def emit_mean_of_sum(op: ops.MeanOfSum, node: Node, emitter: Emitter) -> None:
             return t.mean(over, keepdim=True).sum((at, *over))
         return t.sum((at, *over)) * (1 / max(prod([t.shape[dim] for dim in over]), 1))
 
-    emitter.record(node, emitter.unary(run, emitter.register(x)), "".join(axis for axis in layout if axis not in f"S{op.over}"))
+    emitter.call(node, run, [emitter.register(x)], "".join(axis for axis in layout if axis not in f"S{op.over}"))
 
 
 def emit_weighted_sum(op: ops.WeightedSum, node: Node, emitter: Emitter) -> None:
-    """sum_S w x; of two maps whose weights sum to one x_1 + w_0 (x_0 - x_1), without gradients."""
+    """sum_S w x. Without gradients two maps are one linear interpolation, since the weights sum to one."""
     x, weights = node.inputs
     layout, is_pair = f"S{emitter.layout(x).replace('S', '')}", x.sizes["S"] == 2
 
@@ -133,9 +136,4 @@ def emit_weighted_sum(op: ops.WeightedSum, node: Node, emitter: Emitter) -> None
             return torch.lerp(t.select(1, 1), t.select(1, 0), p.select(1, 0))
         return (t * p).sum(1)
 
-    emitter.record(
-        node,
-        emitter.binary(run, emitter.register(x, layout), emitter.register(weights, layout)),
-        layout[1:],
-        newly_allocated=True,
-    )
+    emitter.call(node, run, [emitter.register(x, layout), emitter.register(weights, layout)], layout[1:], newly_allocated=True)

@@ -1,4 +1,4 @@
-"""Rewrite rules of the graph: a graph of `ir.py` comes in, an equal and cheaper graph goes out. They import codegen for layouts.
+"""Rewrite rules of the graph: a graph of `ir.py` comes in, an equal and cheaper graph goes out. They import codegen.
 
 A rule takes a node and the numbers of users, and returns the node that replaces it, or None. The first line of its
 docstring is its equation. No rule knows a paper.
