@@ -73,6 +73,7 @@ class Block(nn.Module):
         return self._run(x_BCHW)
 
     def _run(self, x_BCHW: Tensor) -> Tensor:
+        """Runs the program where its guards hold, else the module tree; the output has the memory format of the input."""
         lowered = self.lowered
         if lowered is not None and not prefers_module_tree(x_BCHW) and lowered.guards_hold():
             y_BCHW = lowered(x_BCHW)

@@ -37,6 +37,7 @@ def time_against_parameters(rows: Sequence[Row]) -> str:
 
 
 def _scatter(axes: Axes, group: Sequence[Row], colors: Mapping[str, str]) -> None:
+    """Draws forward and training time over the number of parameters, one line for each block."""
     if all(row.parameters for row in group):
         axes.set_xscale("log")
     else:  # 0 parameters have no logarithm: a symlog axis is linear below 1

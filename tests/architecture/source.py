@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-PACKAGE = Path(__file__).parents[2] / "sefactory"
+TESTS = Path(__file__).parents[1]
+PACKAGE = TESTS.parent / "sefactory"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 LAYOUT_TOKENS = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 

@@ -48,7 +48,7 @@ def test_overrides_are_a_sweep_too(run: Run, tmp_path: Path) -> None:
     assert code == 0 and names == {f"{block} let.r={r}" for block in ("senet", "cbam") for r in (8, 16)}
 
 
-def test_jobs_that_differ_in_the_measurement_alone_keep_theirread_rows(run: Run, tmp_path: Path) -> None:
+def test_jobs_with_other_measurements_keep_their_rows(run: Run, tmp_path: Path) -> None:
     settings = [text for text in SMALL if not text.startswith("batch=")]
     code, _, _ = run("bench", "-m", "block=cbam", "batch=1,2", "dtype=float32,float64", *settings)
     rows = {(row["block"], row["batch"]) for row in read_rows(results_folder(tmp_path, "multirun")) if row["block"] != "senet"}
