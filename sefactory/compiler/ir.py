@@ -185,13 +185,13 @@ class AttentionOp(Op):
 class ChannelAttentionOp(Op):
     """Attention among the channels of each head. The inputs are q, k, v, then factors of q or of k, one for each channel.
 
-    `onto` has an entry for each factor: 0 for q or 1 for k, and how it is combined with the scores. A gain has one value for
-    each head.
+    `factor_ops` has an entry for each factor: 0 for q or 1 for k, and how it is combined with the scores. A gain has one
+    value for each head.
     """
 
     attention: Attention
     gains: tuple[Gain, ...] = ()
-    onto: tuple[tuple[int, Combination], ...] = ()
+    factor_ops: tuple[tuple[int, Combination], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -95,10 +95,10 @@ def _folds_gain(x: Tensor) -> bool:
 
 def _projection(linear: Linear, gain: Gain | None, start: int) -> Callable[[Tensor, bool], Tensor]:
     """W x + b. In inference the rows of the values, from `start` on, may be multiplied by the gain."""
-    terms, groups, parameters = read_params(linear), linear.groups, linear.weight.shape
+    params, groups, parameters = read_params(linear), linear.groups, linear.weight.shape
 
     def run(x: Tensor, folded: bool) -> Tensor:
-        weight, bias = terms()
+        weight, bias = params()
         if gain is not None and folded:
             weight = torch.cat([weight[:start], weight[start:] * gain.weight])
             bias = bias if bias is None else torch.cat([bias[:start], bias[start:] * gain.weight])

@@ -49,13 +49,13 @@ def _weights(op: ops.ChannelAttentionOp) -> Callable[..., Tensor]:
     """softmax_j(scale e_ij) of each head, e = q k^T, with its gains and factors; (B, h, d, d)."""
     heads, scale, cosine = op.attention.heads, op.attention.scale, op.attention.similarity == "cosine"
     # of rows or of columns, and how
-    onto = [(3 if side == 0 else 2, PAIRS[kind]) for side, kind in op.onto]
+    factor_ops = [(3 if side == 0 else 2, PAIRS[kind]) for side, kind in op.factor_ops]
 
     def run(q_BCT: Tensor, k_BCT: Tensor, factors: Sequence[Tensor], gains: Sequence[Tensor]) -> Tensor:
         e_BHDE = torch.unflatten(q_BCT, 1, (heads, -1)) @ torch.unflatten(k_BCT, 1, (heads, -1)).transpose(2, 3)
         if cosine:
             e_BHDE = _apply_factor(_apply_factor(e_BHDE, _norms(q_BCT), 3, torch.div), _norms(k_BCT), 2, torch.div)
-        for (dim, combine), factor in zip(onto, factors, strict=True):
+        for (dim, combine), factor in zip(factor_ops, factors, strict=True):
             e_BHDE = _apply_factor(e_BHDE, factor, dim, combine)
         for gain in gains:
             e_BHDE = e_BHDE * gain.view(-1, 1, 1)

@@ -87,15 +87,15 @@ def _grid_layout(conv: Conv, axis: str, shared: str, sizes: Sizes) -> str:
 
 def _conv_with_norm(op: ops.ConvOp, axes: str) -> Callable[[Tensor], Tensor]:
     """The convolution over some axes, with its norm folded. The kernel has size 1 along axes that are not its own."""
-    terms, convolved = conv_params(op.conv, op.others, axes), _conv_function(op.conv, axes)
+    params, convolved = conv_params(op.conv, op.others, axes), _conv_function(op.conv, axes)
 
     def run(x: Tensor) -> Tensor:
-        return convolved(x, *terms())
+        return convolved(x, *params())
 
     if op.norm is None:
         return run
-    both = fold_norm(terms, op.norm)
-    return fold_if_large(lambda x: convolved(x, *both()), compose(run, eval_norm(op.norm)))
+    folded_params = fold_norm(params, op.norm)
+    return fold_if_large(lambda x: convolved(x, *folded_params()), compose(run, eval_norm(op.norm)))
 
 
 def _conv_function(conv: Conv, axes: str) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:

@@ -50,7 +50,7 @@ class Emitter:
         self.split_registers: dict[int, list[int]] = {}
         self.contexts: dict[int, int | None] = {}
         self._registers: dict[tuple[int, str], int] = {}
-        self._maps: set[int] = set()
+        self._map_registers: set[int] = set()
         self._newly_allocated: set[int] = set()
         self._next = 0
         self.nodes = topological_order(root)
@@ -73,11 +73,11 @@ class Emitter:
         current = self.layouts[id(node)]
         key = (id(node), current if layout is None else layout)
         if key not in self._registers:
-            change = conversion(current, key[1], node.sizes)
-            first = self._registers[id(node), current]
-            self._registers[key] = first if change is None else self.unary(change, first)
-            if first in self._maps:
-                self._maps.add(self._registers[key])
+            convert = conversion(current, key[1], node.sizes)
+            own_register = self._registers[id(node), current]
+            self._registers[key] = own_register if convert is None else self.unary(convert, own_register)
+            if own_register in self._map_registers:
+                self._map_registers.add(self._registers[key])
         return self._registers[key]
 
     def new_register(self) -> int:
@@ -87,7 +87,7 @@ class Emitter:
 
     def new_map_register(self) -> int:
         """A new register for something as large as a feature map, which is released after its last use."""
-        self._maps.add(register := self.new_register())
+        self._map_registers.add(register := self.new_register())
         return register
 
     def emit(self, step: Step, *read: int) -> None:
@@ -129,7 +129,7 @@ class Emitter:
         if newly_allocated:
             self._newly_allocated.add(register)
         if node.inputs and set(node.sizes.grid) <= set(strip_unit_axes(layout, node.sizes)):
-            self._maps.add(register)
+            self._map_registers.add(register)
 
     def may_overwrite(self, node: Node) -> bool:
         """True if the tensor of a node may be overwritten: it is newly allocated and has one user."""
@@ -150,21 +150,21 @@ class Emitter:
             register: i
             for i, (_, read) in enumerate(self.steps)
             for register in read
-            if register in self._maps and register != result
+            if register in self._map_registers and register != result
         }
-        dead: dict[int, list[int]] = {}
+        released: dict[int, list[int]] = {}
         for register, i in last.items():
-            dead.setdefault(i, []).append(register)
-        dead.pop(len(self.steps) - 1, None)
+            released.setdefault(i, []).append(register)
+        released.pop(len(self.steps) - 1, None)
         steps: list[Step] = []
         for i, (step, _) in enumerate(self.steps):
-            steps += [step, _release(dead[i])] if i in dead else [step]
+            steps += [step, _release(released[i])] if i in released else [step]
         return Program(steps, self._next, result)
 
 
-def _release(dead: list[int]) -> Step:
+def _release(released: list[int]) -> Step:
     def step(registers: Registers) -> None:
-        for register in dead:
+        for register in released:
             registers[register] = None
 
     return step

@@ -154,20 +154,20 @@ def _reduce_map(x: Node, statistics: list[Node], emitter: Emitter) -> int:
 def emit_gate(op: ops.Gate, node: Node, emitter: Emitter) -> None:
     """Applies gates to their map, by its context where it has one."""
     x, *gates = node.inputs
-    layout, key = emitter.layout(x), map_context(x, emitter) if _gates(node, x) else None
-    places, run = [emitter.register(x), *[emitter.register(gate, layout) for gate in gates]], _plain_gate(op, node, emitter)
-    if key is None or (emitter.frozen and emitter.may_overwrite(x)):
-        emitter.call(node, run, places, layout, newly_allocated=emitter.frozen)
+    layout, context_register = emitter.layout(x), map_context(x, emitter) if _gates(node, x) else None
+    inputs, run = [emitter.register(x), *[emitter.register(gate, layout) for gate in gates]], _plain_gate(op, node, emitter)
+    if context_register is None or (emitter.frozen and emitter.may_overwrite(x)):
+        emitter.call(node, run, inputs, layout, newly_allocated=emitter.frozen)
         return
     o, kind, scale, is_single = emitter.new_register(), op.kind, op.scale, len(gates) == 1
     overwrites = is_single and emitter.may_overwrite_in_inference(x, node)
 
     def step(registers: Registers) -> None:
-        context = registers[key]
+        context = registers[context_register]
         if context is None:
-            registers[o] = run(*[registers[i] for i in places])
+            registers[o] = run(*[registers[i] for i in inputs])
             return
-        x, gates = registers[places[0]], [registers[i].contiguous() for i in places[1:]]  # permuted gates broadcast slowly
+        x, gates = registers[inputs[0]], [registers[i].contiguous() for i in inputs[1:]]  # permuted gates broadcast slowly
         if overwrites and not torch.is_grad_enabled() and gates[0].dtype == x.dtype:
             registers[o] = x.mul_(*_scaled(gates, kind, scale))
         elif is_single and not torch.is_grad_enabled():
@@ -175,7 +175,7 @@ def emit_gate(op: ops.Gate, node: Node, emitter: Emitter) -> None:
         else:
             registers[o] = apply_gates(context, _scaled(gates, kind, scale), kind)
 
-    emitter.emit(step, key, *places)
+    emitter.emit(step, context_register, *inputs)
     emitter.record(node, o, layout, newly_allocated=emitter.frozen)
 
 
@@ -212,13 +212,14 @@ def emit_select(op: ops.Select, node: Node, emitter: Emitter) -> None:
     """a s + b (1 - s), by the contexts of both maps where they have them."""
     a, b, s = node.inputs
     layout = broadcast_layout([(emitter.layout(x), x.sizes) for x in (a, b)], node.sizes.axes)
-    places, o = [emitter.register(x, layout) for x in (a, b, s)], emitter.new_register()
+    inputs, o = [emitter.register(x, layout) for x in (a, b, s)], emitter.new_register()
     overwrites = emitter.may_overwrite_in_inference(b, node)
-    keys = [map_context(x, emitter) if emitter.layout(x) == layout and s.sizes != x.sizes else None for x in (a, b)]
+    has_context = [emitter.layout(x) == layout and s.sizes != x.sizes for x in (a, b)]
+    contexts = [map_context(x, emitter) if has else None for x, has in zip((a, b), has_context, strict=True)]
 
     def step(registers: Registers) -> None:
-        a, b, s = (registers[i] for i in places)
-        first, second = (None if key is None else registers[key] for key in keys)
+        a, b, s = (registers[i] for i in inputs)
+        first, second = (None if i is None else registers[i] for i in contexts)
         if not isinstance(first, MapContext) or not isinstance(second, MapContext) or s.dtype != a.dtype:
             registers[o] = torch.lerp(b, a, s) if a.dtype == b.dtype == s.dtype else a * s + b * (1 - s)
         elif overwrites and not torch.is_grad_enabled():
@@ -226,5 +227,5 @@ def emit_select(op: ops.Select, node: Node, emitter: Emitter) -> None:
         else:
             registers[o] = select_map(first, second, s)
 
-    emitter.emit(step, *places, *[key for key in keys if key is not None])
+    emitter.emit(step, *inputs, *[i for i in contexts if i is not None])
     emitter.record(node, o, layout, newly_allocated=emitter.frozen)

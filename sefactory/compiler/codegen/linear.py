@@ -40,10 +40,10 @@ def emit_linear(op: ops.LinearOp, node: Node, emitter: Emitter) -> None:
 
 
 def _matrix_product(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
-    terms, times = read_params(op.linear), op.times
+    params, times = read_params(op.linear), op.times
 
     def run(x: Tensor) -> Tensor:
-        weight, bias = terms()
+        weight, bias = params()
         if bias is None or times == 1:
             return F.linear(x, weight, bias)
         return torch.addmm(bias, x, weight.t(), beta=times) if x.dim() == 2 else F.linear(x, weight, bias * times)
@@ -52,22 +52,22 @@ def _matrix_product(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
 
 
 def _pointwise_convolution(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
-    terms = scale_bias(read_params(op.linear), op.times)
+    params = scale_bias(read_params(op.linear), op.times)
     shape, groups = (*op.linear.weight.shape, 1, 1), op.linear.groups
 
     def run(x: Tensor) -> Tensor:
-        weight, bias = terms()
+        weight, bias = params()
         return F.conv2d(x, weight.view(*shape), bias, groups=groups)
 
     if op.norm is None:
         return run
-    both = fold_norm(terms, op.norm)
+    folded_params = fold_norm(params, op.norm)
 
-    def at_once(x: Tensor) -> Tensor:
-        weight, bias = both()
+    def run_folded(x: Tensor) -> Tensor:
+        weight, bias = folded_params()
         return F.conv2d(x, weight.view(*shape), bias, groups=groups)
 
-    return fold_if_large(at_once, compose(run, eval_norm(op.norm)))
+    return fold_if_large(run_folded, compose(run, eval_norm(op.norm)))
 
 
 def _module_call(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
@@ -84,10 +84,10 @@ def _module_call(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
 
 def eval_norm(norm: BatchNorm) -> Callable[[Tensor], Tensor]:
     """The batch norm in eval mode, of (N, C, ...)."""
-    terms, momentum, eps = read_norm_params(norm), norm.momentum, norm.eps
+    params, momentum, eps = read_norm_params(norm), norm.momentum, norm.eps
 
     def run(x: Tensor) -> Tensor:
-        weight, bias, mean, var = terms()
+        weight, bias, mean, var = params()
         return torch.batch_norm(x, weight, bias, mean, var, False, momentum, eps, True)
 
     return run
@@ -119,12 +119,12 @@ def count_batches(norms: Sequence[BatchNorm]) -> Callable[[Any], None]:
 
 
 def _norm_function(module: BatchNorm) -> Callable[[Tensor], Tensor]:
-    terms, momentum, eps, evaluated = read_norm_params(module), module.momentum, module.eps, eval_norm(module)
+    params, momentum, eps, evaluated = read_norm_params(module), module.momentum, module.eps, eval_norm(module)
 
     def run(x: Tensor) -> Tensor:
         if not module.training:
             return evaluated(x)
-        weight, bias, mean, var = terms()
+        weight, bias, mean, var = params()
         return F.batch_norm(x, mean, var, weight, bias, True, momentum, eps)
 
     return run

@@ -19,23 +19,23 @@ def read_params(module: nn.Module) -> ReadParams:
     """Reads `weight` and `bias` of a module. The dictionary of parameters is faster than attribute access."""
     parameters, biased = module._parameters, module.bias is not None
 
-    def terms() -> tuple[Tensor, Tensor | None]:
+    def params() -> tuple[Tensor, Tensor | None]:
         try:
             return parameters["weight"], parameters["bias"] if biased else None  # type: ignore[return-value]
         except KeyError:  # parametrized
             return module.weight, module.bias  # type: ignore[return-value]
 
-    return terms
+    return params
 
 
-def scale_bias(terms: ReadParams, times: int) -> ReadParams:
+def scale_bias(params: ReadParams, times: int) -> ReadParams:
     """W and `times` b."""
 
     def scaled() -> tuple[Tensor, Tensor | None]:
-        weight, bias = terms()
+        weight, bias = params()
         return weight, bias if bias is None else bias * times
 
-    return terms if times == 1 else scaled
+    return params if times == 1 else scaled
 
 
 def conv_params(conv: Conv, others: Sequence[Conv] = (), axes: str = "") -> ReadParams:
@@ -43,9 +43,9 @@ def conv_params(conv: Conv, others: Sequence[Conv] = (), axes: str = "") -> Read
 
     The kernels of `others` are added to the centre. Along `axes` that the kernel does not have, its size is 1.
     """
-    terms = _with_merged_kernels(conv, others) if others else _one_conv(conv)
+    params = _with_merged_kernels(conv, others) if others else _one_conv(conv)
     flat = tuple(2 + i for i, axis in enumerate(axes) if axis not in conv.along)
-    return _with_unit_dims(terms, flat) if flat else terms
+    return _with_unit_dims(params, flat) if flat else params
 
 
 def _one_conv(conv: Conv) -> ReadParams:
@@ -57,61 +57,61 @@ def _one_conv(conv: Conv) -> ReadParams:
     )
 
 
-def _with_unit_dims(terms: ReadParams, dims: tuple[int, ...]) -> ReadParams:
-    def spread() -> tuple[Tensor, Tensor | None]:
-        weight, bias = terms()
+def _with_unit_dims(params: ReadParams, dims: tuple[int, ...]) -> ReadParams:
+    def with_unit_dims() -> tuple[Tensor, Tensor | None]:
+        weight, bias = params()
         for dim in dims:
             weight = weight.unsqueeze(dim)
         return weight, bias
 
-    return spread
+    return with_unit_dims
 
 
 def _with_merged_kernels(conv: Conv, others: Sequence[Conv]) -> ReadParams:
     axes = len(conv.along)
     kernel = conv.weight.shape[-axes:]
-    apart = [[k - n for k, n in zip(kernel, other.weight.shape[-axes:], strict=True)] for other in others]
-    sides = [[k // 2 for k in reversed(more) for _ in "lr"] for more in apart]
+    differences = [[k - n for k, n in zip(kernel, other.weight.shape[-axes:], strict=True)] for other in others]
+    sides = [[n // 2 for n in reversed(difference) for _ in "lr"] for difference in differences]
     return _sum_kernels(_one_conv(conv), [_one_conv(other) for other in others], sides)
 
 
-def _as_torch(terms: ReadParams, lead: int) -> ReadParams:
-    def arranged() -> tuple[Tensor, Tensor | None]:
-        weight, bias = terms()
+def _as_torch(params: ReadParams, lead: int) -> ReadParams:
+    def reshaped() -> tuple[Tensor, Tensor | None]:
+        weight, bias = params()
         return weight.unsqueeze(0) if lead == 1 else weight, bias if bias is None or bias.dim() == 1 else bias.flatten()
 
-    return arranged
+    return reshaped
 
 
 def _sum_kernels(first: ReadParams, others: Sequence[ReadParams], sides: Sequence[list[int]]) -> ReadParams:
     def summed() -> tuple[Tensor, Tensor | None]:
         weight, bias = first()
-        for other, around in zip(others, sides, strict=True):
-            more, level = other()
-            weight = weight + F.pad(more, around)
-            bias = level if bias is None else bias if level is None else bias + level
+        for other, padding in zip(others, sides, strict=True):
+            other_weight, other_bias = other()
+            weight = weight + F.pad(other_weight, padding)
+            bias = other_bias if bias is None else bias if other_bias is None else bias + other_bias
         return weight, bias
 
     return summed
 
 
-def fold_norm(terms: ReadParams, norm: BatchNorm) -> ReadParams:
+def fold_norm(params: ReadParams, norm: BatchNorm) -> ReadParams:
     """s W and s b + t, where the norm is s y + t: s = w / sqrt(var + eps), t = b - s mean; W: (out, ...)."""
-    of_norm, eps = read_norm_params(norm), norm.eps
+    norm_params, eps = read_norm_params(norm), norm.eps
 
-    def both() -> tuple[Tensor, Tensor | None]:
-        weight, bias = terms()
-        gain, shift, mean, var = of_norm()
+    def folded_params() -> tuple[Tensor, Tensor | None]:
+        weight, bias = params()
+        gain, shift, mean, var = norm_params()
         if is_eager(weight) and weight.dim() > 1 and len(weight) == len(gain):  # two launches in place of six
             zero = _zeros(len(gain), gain.dtype, gain.device)
             scaled = torch.batch_norm(weight[None], gain, None, zero, var, False, 0.0, eps, True)[0]
-            moved = torch.batch_norm((zero if bias is None else bias)[None], gain, shift, mean, var, False, 0.0, eps, True)[0]
-            return scaled, moved
+            shifted = torch.batch_norm((zero if bias is None else bias)[None], gain, shift, mean, var, False, 0.0, eps, True)[0]
+            return scaled, shifted
         scale = gain * torch.rsqrt(var + eps)
         term = shift - mean * scale
         return weight * scale.view(-1, *[1] * (weight.dim() - 1)), term if bias is None else term + bias * scale
 
-    return both
+    return folded_params
 
 
 @lru_cache(maxsize=256)
@@ -125,10 +125,10 @@ def read_norm_params(norm: BatchNorm) -> Callable[[], tuple[Tensor, Tensor, Tens
     """Reads `weight`, `bias`, `running_mean` and `running_var` of a norm."""
     parameters, buffers = norm._parameters, norm._buffers
 
-    def terms() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def params() -> tuple[Tensor, Tensor, Tensor, Tensor]:
         try:
             return parameters["weight"], parameters["bias"], buffers["running_mean"], buffers["running_var"]  # type: ignore[return-value]
         except KeyError:
             return norm.weight, norm.bias, norm.running_mean, norm.running_var
 
-    return terms
+    return params

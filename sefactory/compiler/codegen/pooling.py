@@ -42,11 +42,11 @@ def finish_variance(op: ops.Variance) -> Callable[[Tensor, int], Tensor]:
 def emit_weighted_pool(op: ops.WeightedPool, node: Node, emitter: Emitter) -> None:
     """a = softmax_n(W x + b), y = a x^T: (B, C, N) -> (B, S, C)."""
     (x,) = node.inputs
-    terms, layout = read_params(op.cluster), f"C{x.sizes.spatial_axes}"
+    params, layout = read_params(op.cluster), f"C{x.sizes.spatial_axes}"
 
     def run(x: Tensor) -> Tensor:
         x_BCN = x.flatten(2)
-        weight, bias = terms()
+        weight, bias = params()
         a_BKN = F.conv1d(x_BCN, weight.unsqueeze(-1), bias).softmax(-1)
         return torch.bmm(a_BKN.to(x_BCN.dtype), x_BCN.transpose(1, 2))
 

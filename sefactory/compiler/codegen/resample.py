@@ -54,28 +54,28 @@ def emit_conv_mean(op: ops.ConvMean, node: Node, emitter: Emitter) -> None:
     """On the CPU the means under each kernel tap, then the weights; elsewhere the convolution and its mean."""
     (x,), conv = node.inputs, op.window.conv
     layout = conv_layout(op.window, x.sizes)
-    axes, terms = len(conv.along), conv_params(conv, op.window.others)
-    condensed, dims = _mean_of_taps(op, terms), tuple(range(2, 2 + axes))
+    axes, params = len(conv.along), conv_params(conv, op.window.others)
+    condensed, dims = _mean_of_taps(op, params), tuple(range(2, 2 + axes))
     convolve, mean = CONVOLUTIONS[axes], op.by == "mean"
     stride, padding, dilation, groups = conv.stride, conv.padding, conv.dilation, conv.groups
 
     def run(x: Tensor) -> Tensor:
         if cpu_fast_path(x, 1) and x.is_contiguous():
             return condensed(x)
-        y = convolve(x, *terms(), stride, padding, dilation, groups)
+        y = convolve(x, *params(), stride, padding, dilation, groups)
         return y.mean(dims) if mean else y.sum(dims)
 
     emitter.call(node, run, [emitter.register(x, layout)], conv.mix or conv.each or layout[0], newly_allocated=True)
 
 
-def _mean_of_taps(op: ops.ConvMean, terms: ReadParams) -> Callable[[Tensor], Tensor]:
+def _mean_of_taps(op: ops.ConvMean, params: ReadParams) -> Callable[[Tensor], Tensor]:
     """sum_t w_t s_t + b, where s_t is the mean or sum of x under tap t: (B, C, ...) -> (B, C')."""
     conv, mean = op.window.conv, op.by == "mean"
     stride, padding, dilation, groups = conv.stride, conv.padding, conv.dilation, conv.groups
     kernel = tuple(conv.weight.shape[-len(conv.along) :])
 
     def run(x: Tensor) -> Tensor:
-        weight, bias = terms()
+        weight, bias = params()
         matrices, places = bands.tap_matrices(tuple(x.shape[2:]), kernel, stride, padding, dilation, mean, x.dtype)
         x = x.flatten(2) if len(matrices) < len(kernel) else x
         y = _apply_weights(bands.apply_matrices(x, matrices).flatten(2), weight.flatten(1), groups)

@@ -29,20 +29,20 @@ def fold_projection_into_attention(node: Node, users: UserCounts) -> Node | None
 
     The projection becomes part of the attention, which can fold a gain into its weights.
     """
-    op, (dense, *rest) = node.op, node.inputs
+    op, (projection, *rest) = node.op, node.inputs
     if not isinstance(op, ops.AttentionOp) or op.linear is not None or op.attention.key is None:
         return None
     if (
-        not isinstance(dense.op, ops.LinearOp)
-        or dense.op.norm is not None
-        or dense.op.times != 1
-        or not has_one_user(dense, users)
+        not isinstance(projection.op, ops.LinearOp)
+        or projection.op.norm is not None
+        or projection.op.times != 1
+        or not has_one_user(projection, users)
     ):
         return None
-    layout = attention_layout(op.attention, dense.sizes)
-    if layout != attention_layout(op.attention, dense.inputs[0].sizes) or not layout:
+    layout = attention_layout(op.attention, projection.sizes)
+    if layout != attention_layout(op.attention, projection.inputs[0].sizes) or not layout:
         return None
-    return replace(node, op=replace(op, linear=dense.op.linear), inputs=(*dense.inputs, *rest))
+    return replace(node, op=replace(op, linear=projection.op.linear), inputs=(*projection.inputs, *rest))
 
 
 def fold_residual_into_attention(node: Node, users: UserCounts) -> Node | None:
@@ -110,7 +110,7 @@ def split_qkv(node: Node, users: UserCounts) -> Node | None:
     return Node(ops.ChannelAttentionOp(op.attention), parts, one, node.source_path)
 
 
-FACTORED: dict[ops.Op, ops.Combination] = {
+FACTOR_OPS: dict[ops.Op, ops.Combination] = {
     ops.Gate(): "product",
     ops.Elementwise("product"): "product",
     ops.Elementwise("quotient"): "quotient",
@@ -125,13 +125,13 @@ def move_factor_to_scores(node: Node, users: UserCounts) -> Node | None:
     """
     op = node.op
     for side, x in _factored(node):
-        kind = FACTORED.get(x.op)
+        kind = FACTOR_OPS.get(x.op)
         if kind is None or len(x.inputs) != 2 or not has_one_user(x, users):
             continue
         inner, factor = x.inputs
         flat = x.sizes.replace(dict.fromkeys(x.sizes.spatial_axes, 1))
         if isinstance(op, ops.ChannelAttentionOp) and inner.sizes == x.sizes and factor.sizes == flat:
-            return _behind(node, side, inner, (factor,), replace(op, onto=(*op.onto, (side, kind))))
+            return _replace_input(node, side, inner, (factor,), replace(op, factor_ops=(*op.factor_ops, (side, kind))))
     return None
 
 
@@ -142,9 +142,9 @@ def move_gain_to_scores(node: Node, users: UserCounts) -> Node | None:
     """
     op = node.op
     for side, x in _factored(node):
-        if isinstance(op, ops.ChannelAttentionOp) and (found := _gained(x, op.attention.heads, users)):
+        if isinstance(op, ops.ChannelAttentionOp) and (found := _gain_of(x, op.attention.heads, users)):
             gain, inner = found
-            return _behind(node, side, inner, (), replace(op, gains=(*op.gains, gain)))
+            return _replace_input(node, side, inner, (), replace(op, gains=(*op.gains, gain)))
     return None
 
 
@@ -156,13 +156,13 @@ def _factored(node: Node) -> list[tuple[int, Node]]:
     )
 
 
-def _behind(node: Node, side: int, inner: Node, factors: tuple[Node, ...], op: ops.ChannelAttentionOp) -> Node:
+def _replace_input(node: Node, side: int, inner: Node, factors: tuple[Node, ...], op: ops.ChannelAttentionOp) -> Node:
     """The attention with `inner` in place of the input that held a factor."""
     inputs = (*node.inputs[:side], inner, *node.inputs[side + 1 :], *factors)
     return replace(node, op=op, inputs=inputs)
 
 
-def _gained(x: Node, heads: int, users: UserCounts) -> tuple[Gain, Node] | None:
+def _gain_of(x: Node, heads: int, users: UserCounts) -> tuple[Gain, Node] | None:
     """The gain of q or k and what it is applied to: the gain of the whole, or of the heads on S."""
     if isinstance(x.op, ops.LearnedScale) and has_one_user(x, users):
         return x.op.gain, x.inputs[0]

@@ -15,14 +15,14 @@ def fold_norm_into_linear(node: Node, users: UserCounts) -> Node | None:
 
     The norm is in eval mode, so that s and t are constants.
     """
-    (dense,) = node.inputs
-    if not isinstance(node.op, ops.Norm) or not isinstance(dense.op, ops.LinearOp):
+    (linear,) = node.inputs
+    if not isinstance(node.op, ops.Norm) or not isinstance(linear.op, ops.LinearOp):
         return None
-    if dense.op.norm is not None or not has_one_user(dense, users):
+    if linear.op.norm is not None or not has_one_user(linear, users):
         return None
-    if node.op.norm.each != "C" or dense.sizes["S"] != 1 or len(dense.sizes.spatial_axes) != 2:
+    if node.op.norm.each != "C" or linear.sizes["S"] != 1 or len(linear.sizes.spatial_axes) != 2:
         return None
-    return replace(dense, op=replace(dense.op, norm=node.op.norm))
+    return replace(linear, op=replace(linear.op, norm=node.op.norm))
 
 
 def fold_norm_into_conv(node: Node, users: UserCounts) -> Node | None:
@@ -30,16 +30,16 @@ def fold_norm_into_conv(node: Node, users: UserCounts) -> Node | None:
 
     The norm is in eval mode, so that s and t are constants.
     """
-    (window,) = node.inputs
-    if not isinstance(node.op, ops.Norm) or not isinstance(window.op, ops.ConvOp):
+    (conv_node,) = node.inputs
+    if not isinstance(node.op, ops.Norm) or not isinstance(conv_node.op, ops.ConvOp):
         return None
-    layout = conv_layout(window.op, window.inputs[0].sizes)
-    if window.op.norm is not None or not layout or not has_one_user(window, users):
+    layout = conv_layout(conv_node.op, conv_node.inputs[0].sizes)
+    if conv_node.op.norm is not None or not layout or not has_one_user(conv_node, users):
         return None
-    made = (window.op.conv.mix or window.op.conv.each or layout[0]) + layout[1:]
-    if len(node.op.norm.each) != 1 or norm_layout(node.op.norm, made, window.sizes)[1:] != made[1:]:
+    output_layout = (conv_node.op.conv.mix or conv_node.op.conv.each or layout[0]) + layout[1:]
+    if len(node.op.norm.each) != 1 or norm_layout(node.op.norm, output_layout, conv_node.sizes)[1:] != output_layout[1:]:
         return None
-    return replace(window, op=replace(window.op, norm=node.op.norm))
+    return replace(conv_node, op=replace(conv_node.op, norm=node.op.norm))
 
 
 def merge_convs(node: Node, users: UserCounts) -> Node | None:
@@ -47,23 +47,27 @@ def merge_convs(node: Node, users: UserCounts) -> Node | None:
 
     The smaller kernels are padded to the largest one.
     """
-    windows = [x.op for x in node.inputs if isinstance(x.op, ops.ConvOp)]
-    if node.op != ops.Elementwise("sum") or len(windows) < len(node.inputs) or len({x.inputs for x in node.inputs}) > 1:
+    convs = [x.op for x in node.inputs if isinstance(x.op, ops.ConvOp)]
+    if node.op != ops.Elementwise("sum") or len(convs) < len(node.inputs) or len({x.inputs for x in node.inputs}) > 1:
         return None
-    if any(op.norm is not None or op.others for op in windows) or not all(has_one_user(x, users) for x in node.inputs):
+    if any(op.norm is not None or op.others for op in convs) or not all(has_one_user(x, users) for x in node.inputs):
         return None
-    first, *rest = sorted((op.conv for op in windows), key=lambda conv: conv.weight.numel(), reverse=True)
-    if not all(_inside(conv, first) for conv in rest) or not conv_layout(ops.ConvOp(first), node.inputs[0].inputs[0].sizes):
+    first, *rest = sorted((op.conv for op in convs), key=lambda conv: conv.weight.numel(), reverse=True)
+    if not all(_is_centred_in(conv, first) for conv in rest) or not conv_layout(
+        ops.ConvOp(first), node.inputs[0].inputs[0].sizes
+    ):
         return None
     return Node(ops.ConvOp(first, others=tuple(rest)), node.inputs[0].inputs, node.sizes, node.source_path)
 
 
-def _inside(conv: Conv, wide: Conv) -> bool:
+def _is_centred_in(conv: Conv, larger: Conv) -> bool:
     """True if two convolutions differ in kernel size alone and the kernel of the first lies centred in that of the second."""
-    same = all(getattr(conv, name) == getattr(wide, name) for name in ("along", "mix", "each", "stride", "dilation", "groups"))
+    same = all(
+        getattr(conv, name) == getattr(larger, name) for name in ("along", "mix", "each", "stride", "dilation", "groups")
+    )
     axes = len(conv.along)
-    if not same or conv.weight.shape[:-axes] != wide.weight.shape[:-axes]:
+    if not same or conv.weight.shape[:-axes] != larger.weight.shape[:-axes]:
         return False
-    apart = [b - a for a, b in zip(conv.weight.shape[-axes:], wide.weight.shape[-axes:], strict=True)]
-    border = [b - a for a, b in zip(conv.padding, wide.padding, strict=True)]
-    return all(k >= 0 and 2 * p == k * conv.dilation for k, p in zip(apart, border, strict=True))
+    differences = [b - a for a, b in zip(conv.weight.shape[-axes:], larger.weight.shape[-axes:], strict=True)]
+    border = [b - a for a, b in zip(conv.padding, larger.padding, strict=True)]
+    return all(k >= 0 and 2 * p == k * conv.dilation for k, p in zip(differences, border, strict=True))

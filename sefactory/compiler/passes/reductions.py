@@ -20,10 +20,10 @@ def reduce_without_stack(node: Node, users: UserCounts) -> Node | None:
         return None
     if any(x.sizes["S"] != 1 for x in stack.inputs):
         return None
-    return _together(op.by, stack.inputs, node)
+    return _combine_statistics(op.by, stack.inputs, node)
 
 
-def _together(by: ops.Statistic, parts: tuple[Node, ...], node: Node) -> Node:
+def _combine_statistics(by: ops.Statistic, parts: tuple[Node, ...], node: Node) -> Node:
     """The statistic of all parts from the statistic of each. The parts have one size."""
     y = Node(ops.Elementwise(by if by in ("max", "min") else "sum"), parts, node.sizes, node.source_path)
     return y if by != "mean" else Node(ops.ScalarAffine(1 / len(parts)), (y,), node.sizes, node.source_path)
@@ -34,16 +34,16 @@ def reduce_without_concat(node: Node, users: UserCounts) -> Node | None:
 
     The concatenation of a stack on C is not computed. Sums and extrema likewise.
     """
-    op, (whole, *_) = node.op, node.inputs
+    op, (concat, *_) = node.op, node.inputs
     if not isinstance(op, ops.Reduce) or "C" not in op.over:
         return None
-    if not isinstance(whole.op, ops.OpaqueCall) or not isinstance(whole.op.call, Unstack):
+    if not isinstance(concat.op, ops.OpaqueCall) or not isinstance(concat.op.call, Unstack):
         return None
-    (stack,) = whole.inputs
+    (stack,) = concat.inputs
     first = stack.inputs[0].sizes if isinstance(stack.op, ops.Stack) else None
     if first is None or first["S"] != 1 or any(x.sizes != first for x in stack.inputs):
         return None
-    return _together(op.by, tuple(Node(op, (x,), node.sizes, node.source_path) for x in stack.inputs), node)
+    return _combine_statistics(op.by, tuple(Node(op, (x,), node.sizes, node.source_path) for x in stack.inputs), node)
 
 
 def sum_gated_stack(node: Node, users: UserCounts) -> Node | None:
@@ -107,15 +107,15 @@ def sum_before_linear(node: Node, users: UserCounts) -> Node | None:
 
     One matrix product replaces n.
     """
-    op, (map_, *_) = node.op, node.inputs
-    if not isinstance(op, ops.Reduce) or (op.over, op.by) != ("S", "sum") or not isinstance(map_.op, ops.LinearOp):
+    op, (linear, *_) = node.op, node.inputs
+    if not isinstance(op, ops.Reduce) or (op.over, op.by) != ("S", "sum") or not isinstance(linear.op, ops.LinearOp):
         return None
-    if map_.op.norm is not None or not has_one_user(map_, users):
+    if linear.op.norm is not None or not has_one_user(linear, users):
         return None
-    (x,) = map_.inputs
+    (x,) = linear.inputs
     count = x.sizes.number("S")
     total = Node(op, (x,), x.sizes.replace({"S": 1}), node.source_path)
-    return Node(replace(map_.op, times=map_.op.times * count), (total,), node.sizes, map_.source_path)
+    return Node(replace(linear.op, times=linear.op.times * count), (total,), node.sizes, linear.source_path)
 
 
 def mean_before_conv(node: Node, users: UserCounts) -> Node | None:

@@ -10,11 +10,11 @@ def slice_of_concat(node: Node, users: UserCounts) -> Node | None:
 
     Maps are not concatenated only to be sliced again.
     """
-    op, (whole, *_) = node.op, node.inputs
-    if not isinstance(op, ops.Slice) or op.over != "C" or not isinstance(whole.op, ops.Concat):
+    op, (concat, *_) = node.op, node.inputs
+    if not isinstance(op, ops.Slice) or op.over != "C" or not isinstance(concat.op, ops.Concat):
         return None
     start = op.start
-    for x in whole.inputs:
+    for x in concat.inputs:
         width = x.sizes.number("C")
         if 0 <= start and start + op.length <= width:
             return x if op.length == width else Node(ops.Slice("C", start, op.length), (x,), node.sizes, node.source_path)
