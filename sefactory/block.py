@@ -86,7 +86,7 @@ class Block(nn.Module):
         return y_BCHW if x_BCHW.is_contiguous() else _match_layout(y_BCHW, x_BCHW)
 
     def lower(self) -> None:
-        """Compiles the module tree as it is now. Call it after modules inside were exchanged; until then the tree itself runs."""
+        """Compiles the module tree as it is now. Call it after a module inside was exchanged: until then the tree runs."""
         self.lowered = CompiledBlock(self.node, self.sizes[0], self.frozen)
         if not self.training:
             self.lowered.prepare_eval()

@@ -98,7 +98,7 @@ def softmax(scores: Tensor) -> Tensor:
 
 
 def _may_be_subnormal(q_NHDT: Tensor, k_NHDT: Tensor) -> bool:
-    """True if weights or their gradients may be subnormal, by the largest |q| |k|. Gradients have three quarters of the range."""
+    """True if weights or their gradients may be subnormal, by a bound of the scores. Gradients have 3/4 of the range."""
     if not q_NHDT.numel():
         return False
     bound = math.sqrt(float(q_NHDT.square().sum(-2).amax() * k_NHDT.square().sum(-2).amax()))
