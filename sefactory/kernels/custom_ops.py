@@ -22,7 +22,6 @@ MIN_NUMEL = 2**15  # values of a map from which an operator is faster
 MIN_NUMEL_FEW_CHANNELS = 2**12  # the same for convolutions of few channels
 MIN_NUMEL_VALUES = 2**13  # the same for the values of attention
 MAX_WIDTH = 5  # kernel size up to which a convolution in groups is faster
-MIN_HEAD_NUMEL = 2**14  # values of one head from which attention among channels is faster
 
 
 # ---- Convolution -----------------------------------------------------------------------------------------------------
@@ -101,26 +100,26 @@ _convolve.register_autograd(_convolution_gradients, setup_context=_save_convolut
 
 
 def attention(q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, scale: float) -> Tensor | None:
-    """y = v softmax_j(scale q^T k)^T by the package's operator; None where plain torch is faster, and outside torch.compile.
+    """y = v softmax_j(scale q^T k)^T by the package's operator; None for few tokens, and outside torch.compile.
 
-    The operator never stores all T x T weights. It is used for many tokens, and for heads of more features than tokens.
+    The operator never stores all T x T weights.
     """
-    if not use_custom_op(v_NHET, MIN_NUMEL_VALUES):
-        return None
-    features, tokens = q_NHDT.shape[2:]
-    if tokens < MIN_TOKENS and (features <= tokens or features * tokens < MIN_HEAD_NUMEL):
+    if not use_custom_op(v_NHET, MIN_NUMEL_VALUES) or q_NHDT.shape[3] < MIN_TOKENS:
         return None
     y_NHET: Tensor = _attend(q_NHDT, k_NHDT, v_NHET, scale)
     return y_NHET
 
 
 def channel_attention(x_NCT: Tensor, scale: float) -> Tensor | None:
-    """y = softmax(scale x x^T) x among the channels, as `attention`: (N, C, T) -> (N, C, T)."""
-    if not under_inductor():
+    """y = softmax(scale x x^T) x among the channels, (N, C, T) -> (N, C, T); None as in `attention`. For inference only.
+
+    The operator flushes subnormal weights. Its backward has two products more than that of plain torch.
+    """
+    if not use_custom_op(x_NCT, MIN_NUMEL) or x_NCT.shape[2] <= x_NCT.shape[1]:
         return None
     x_N1TC = x_NCT.transpose(1, 2)[:, None]
-    y_N1TC = attention(x_N1TC, x_N1TC, x_N1TC, scale)
-    return None if y_N1TC is None else y_N1TC.squeeze(1).transpose(1, 2)
+    y_N1TC: Tensor = _attend(x_N1TC, x_N1TC, x_N1TC, scale)
+    return y_N1TC.squeeze(1).transpose(1, 2)
 
 
 @custom_op("sefactory::attend", mutates_args=())
