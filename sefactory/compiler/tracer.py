@@ -226,9 +226,9 @@ def _trace_slice(module: Slice, x: Node, path: str) -> Node:
 
 
 def _trace_stack(module: Stack, x: Node, path: str) -> Node:
-    return (
-        Node(ops.ChannelSplit(module.parts), (x,), module.sizes, path) if module.groups == 1 else _trace_opaque(module, x, path)
-    )
+    if module.groups != 1:
+        return _trace_opaque(module, x, path)
+    return Node(ops.ChannelSplit(module.parts), (x,), module.sizes, path)
 
 
 TRACERS: dict[type[nn.Module], Callable[[Any, Node, str], Node]] = {

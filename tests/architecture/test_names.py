@@ -163,6 +163,7 @@ KEPT = {
     ("networks", "mix"),  # key of a state dict
     ("networks", "place"),  # function of the public API
     ("networks", "carry"),  # argument of sf.insert and YAML key
+    ("compiler", "place"),  # key of the JSON of rewrites
     ("bench", "elements"),  # column of the results
 }
 # How many are left in a room that is being renamed.
