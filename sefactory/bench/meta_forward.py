@@ -1,12 +1,13 @@
-"""A forward on the meta device: shapes without computation."""
+"""A forward on the meta device, which computes shapes alone, and the size of a module: parameters and multiply-adds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
 
 
 def meta_forward(module: nn.Module, x: Tensor) -> Any:
@@ -27,3 +28,16 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
     finally:
         for child, mode in modes:
             child.training = mode
+
+
+def parameters(model: nn.Module) -> int:
+    """The number of parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def macs(model: nn.Module, shape: Sequence[int]) -> int:
+    """Multiply-adds of one forward pass for an input of this shape: convolutions and matrix products, on the meta device."""
+    x = torch.empty(tuple(shape), device="meta", dtype=next((p.dtype for p in model.parameters()), None))
+    with FlopCounterMode(display=False) as counter:
+        meta_forward(model, x)
+    return int(counter.get_total_flops()) // 2

@@ -12,16 +12,7 @@ from ..config.expressions import MAX_NUMBER, UnresolvedName, Value, evaluate
 from ..config.scope import LetError, resolve_let, size_variables
 from ..config.syntax_tree import Node, OpNode, ParallelNode, ReferenceNode, SequenceNode, SourceLocation, UnitNode
 from ..errors import ConfigError, InvalidValue
-from ..operators.containers import (
-    ModuleDict,
-    Parallel,
-    Sequential,
-    Series,
-    Unit,
-    find_upsample_axes,
-    fused_sizes,
-    shared_trunk_sizes,
-)
+from ..operators.containers import ModuleDict, Parallel, Sequential, Unit, find_upsample_axes, fused_sizes, shared_trunk_sizes
 from ..operators.parameters import MAX_PARAMETERS
 from ..shapes import Sizes
 
@@ -96,7 +87,7 @@ class ModuleBuilder:
                 return self._operator(node, sizes, names)
             case SequenceNode():
                 steps, out = self._sequence(node, sizes, names)
-                return (Series(steps) if node.is_named else steps), out
+                return (Sequential([("series", steps)]) if node.is_named else steps), out
             case ParallelNode():
                 return self._parallel(node, sizes, names)
             case UnitNode():

@@ -1,17 +1,21 @@
-"""Measures the cases of one job shape by shape, and writes the results after every shape."""
+"""Measures the cases of one job shape by shape, writes the results after every shape, and prints them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..bench.benchmark import Case, Comparison
 from ..bench.machine import MachineRates, Options, Shape, environment, measure_machine
-from ..bench.results import Row, format_shape, refused_row
+from ..bench.report import write_report
+from ..bench.results import Environment, Row, format_shape, read_results, refused_row, write_results
+from ..bench.table import print_table
 from ..errors import ConfigError
-from .bench_results import JobResults
+from .arguments import is_sweep
 
 OPTIONS = ("device", "dtype", "threads", "compile", "channels_last", "rounds", "seconds")
 CaseBuilder = Callable[[Shape], Case]
@@ -38,8 +42,9 @@ def run_job(builders: Mapping[str, CaseBuilder], shapes: Sequence[Shape], option
         "matmul_GFLOP_per_s": round(rates.flops_per_second / 1e9, 1),
     }
     results = JobResults(environment(options) | facts, baseline)
+    columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
-        with _progress() as progress:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             for shape in shapes:
                 comparison, refused = _compare(builders, shape, options, rates, baseline)
                 task = progress.add_task(format_shape(shape), total=comparison.total)
@@ -51,7 +56,7 @@ def run_job(builders: Mapping[str, CaseBuilder], shapes: Sequence[Shape], option
                 results.write()
     except KeyboardInterrupt:
         results.write()
-        results.print_interruption()
+        _print_line(f"interrupted; the finished measurements are in {results.folder}")
         raise
     results.print()
 
@@ -66,10 +71,60 @@ def _compare(
             cases.append(build_case(shape))
         except ConfigError as error:
             refused.append(refused_row(name, shape, str(error)))
-    has_baseline = any(case.name == baseline for case in cases)
-    return Comparison(cases, shape, options, rates, baseline if has_baseline else None), refused
+    return Comparison(cases, shape, options, rates, baseline), refused
 
 
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+class JobResults:
+    """The rows of a job, written to Hydra's output folder. A job of a sweep also adds them to the results of the sweep."""
+
+    def __init__(self, environment: Environment, baseline: str | None) -> None:
+        self.environment, self.baseline = environment, baseline
+        self.rows: list[Row] = []
+        self.folder, self.sweep_folder = Path(HydraConfig.get().runtime.output_dir), Path(HydraConfig.get().sweep.dir)
+        has_earlier = is_sweep() and HydraConfig.get().job.num and _has_results(self.sweep_folder)
+        self.earlier_rows = read_results(self.sweep_folder)[0] if has_earlier else []
+
+    def write(self) -> None:
+        """Writes all files of a single job, or the data of this job and all files of the sweep so far."""
+        if not is_sweep():
+            write_report(self.rows, self.environment, self.folder)
+            return
+        write_results(self.rows, self.environment, self.folder)
+        measured = {(row.block, row.shape) for row in self.earlier_rows}
+        added = [row for row in self.rows if row.block != self.baseline or (row.block, row.shape) not in measured]
+        write_report([*self.earlier_rows, *added], self.environment, self.sweep_folder)
+
+    def print(self) -> None:
+        """Prints the table of a single job, or one line for each row of a job of a sweep."""
+        if not is_sweep():
+            _print_results(self.rows, self.folder)
+            return
+        for row in self.rows:
+            if row.block != self.baseline:
+                _print_line(_summarize_row(row))
+
+
+def print_sweep(folder: Path) -> None:
+    """Prints the combined table of a sweep, if a job has written any results."""
+    if _has_results(folder):
+        _print_results(read_results(folder)[0], folder)
+
+
+def _has_results(folder: Path) -> bool:
+    return (folder / "results.json").is_file()
+
+
+def _print_results(rows: Sequence[Row], folder: Path) -> None:
+    print_table(rows, Console())
+    _print_line(f"\nresults.json, results.csv and report.html are in {folder}")
+
+
+def _print_line(text: str) -> None:
+    Console().print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def _summarize_row(row: Row) -> str:
+    if reason := row.problem:
+        return f"{row.block}  {row.shape}  {reason}"
+    ratio = "" if row.forward_ratio is None else f"  x{row.forward_ratio:.2f} of the baseline"
+    return f"{row.block}  {row.shape}  {(row.forward_s or 0) * 1e6:,.0f} us{ratio}"

@@ -56,9 +56,7 @@ def _file_faults(file: Path, relative: Path) -> list[str]:
         if not ALLOWED_PACKAGE.fullmatch(package)
     ]
     if isinstance(data, dict) and "hydra" in data:
-        faults.append(
-            "the key 'hydra' is refused: a config folder cannot configure Hydra; write such settings on the command line"
-        )
+        faults.append(f"the key 'hydra' is refused: {NO_HYDRA}")
     return faults + _defaults_faults(data)
 
 

@@ -12,13 +12,11 @@ from omegaconf import DictConfig
 from ..config.repository import SHIPPED
 from ..errors import ConfigError
 from .arguments import is_given, is_sweep
-from .bench_blocks import bench_blocks
-from .bench_networks import bench_networks
-from .bench_results import print_sweep
+from .bench import bench_blocks, bench_networks
+from .bench_job import print_sweep
 from .config_scan import check_config_dirs
 from .hydra_errors import as_config_errors
-from .show_block import show_block
-from .show_network import show_network
+from .show import show_block, show_network
 
 TASKS = {
     ("show", "block"): show_block,

@@ -7,17 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..operators.attention import Attention
-from ..operators.containers import (
-    APPLIES,
-    FUSE_AXIS,
-    FUSES,
-    Parallel,
-    Sequential,
-    Series,
-    Unit,
-    fused_sizes,
-    shared_trunk_sizes,
-)
+from ..operators.containers import APPLIES, FUSE_AXIS, FUSES, Parallel, Sequential, Unit, fused_sizes, shared_trunk_sizes
 from ..operators.conv import Conv, MultiScale
 from ..operators.elementwise import Affine, Elementwise, Gain
 from ..operators.elementwise import Softmax as SoftmaxModule
@@ -68,10 +58,6 @@ def _trace_sequence(module: nn.Module, x: Node, path: str) -> Node:
     for name, step in module.named_children():
         x = _trace_module(step, x, _join_path(path, name))
     return x
-
-
-def _trace_series(module: Series, x: Node, path: str) -> Node:
-    return _trace_sequence(module.series, x, _join_path(path, "series"))
 
 
 def _trace_opaque(module: nn.Module, x: Node, path: str) -> Node:
@@ -234,7 +220,6 @@ def _trace_stack(module: Stack, x: Node, path: str) -> Node:
 TRACERS: dict[type[nn.Module], Callable[[Any, Node, str], Node]] = {
     Sequential: _trace_sequence,
     nn.Sequential: _trace_sequence,
-    Series: _trace_series,
     Unit: _trace_unit,
     Parallel: _trace_parallel,
     Pool: _trace_pool,

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from ..config.repository import ConfigRepository
 from ..config.yaml_reader import to_plain
 from ..errors import ConfigError, did_you_mean, join_words, short_repr
-from .insertion import insert_all
+from .insertion import Report, insert_all
 from .options import InsertionSpec, option_faults
-from .report import Report
 from .tracing import example_input
 from .zoo import create_network
 

@@ -1,6 +1,7 @@
 """Inserts blocks into a network that is already built; its weights and state-dict keys stay as they are."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,22 +9,64 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..bench.machine import Shape
+from ..bench.meta_forward import parameters
 from ..bench.summary import summarize
 from ..block import Block
 from ..build.api import build
 from ..errors import ConfigError
 from ..shapes import GRIDS
 from .adapter import CHILD, ResidualAdapter, wrap
-from .cost import parameters
 from .hooks import attach_block
+from .official_weights import ratio_override, transfer_weights
 from .options import InsertionSpec, Start, Where
-from .report import Placement, Report
 from .selectors import select
-from .tracing import CallRecord, Shape, common_shape, example_input, trace
-from .transfer import ratio_override, transfer_weights
+from .tracing import CallRecord, common_shape, example_input, trace
 
 GRID_OF = {2 + len(grid): grid for grid in GRIDS}
 """Rank of a feature map -> spatial axes."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One inserted block: the module at `path`, the input shape of the block, and what it adds to the network."""
+
+    path: str
+    where: Where
+    block: str
+    shape: Shape
+    start: Start
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an insertion did: the inserted blocks, and the state-dict keys that are unchanged, new and no longer there."""
+
+    places: tuple[Placement, ...]
+    kept: tuple[str, ...]
+    new: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of all inserted blocks."""
+        return sum(place.parameters for place in self.places)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds that the blocks add to one forward pass."""
+        return sum(place.macs for place in self.places)
+
+    @property
+    def key_counts(self) -> str:
+        """`22 keys kept, 10 new, 0 missing`."""
+        return f"{len(self.kept)} keys kept, {len(self.new)} new, {len(self.missing)} missing"
+
+    def __str__(self) -> str:
+        lines = [f"{p.path}  {p.where}  {p.block}  {'x'.join(map(str, p.shape[1:]))}  +{p.parameters:,}" for p in self.places]
+        return "\n".join([*lines, f"+{self.parameters:,} parameters, +{self.macs:,} multiply-adds; {self.key_counts}"])
 
 
 def insert(

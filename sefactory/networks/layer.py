@@ -10,7 +10,7 @@ import torch
 from ..block import Block
 from ..build.api import build, load
 from ..errors import ConfigError, join_words, short_repr
-from .transfer import has_ratio, reduction_ratio
+from .official_weights import has_ratio, reduction_ratio
 
 
 class Layer:

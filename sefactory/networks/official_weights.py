@@ -1,12 +1,17 @@
-"""Loads the authors' weights into a block by the key map of its config. Every key of both sides has to be used."""
+"""Loads weights into a block by the key map of its config: the authors', or those of the module that the block replaces.
 
-from collections.abc import Mapping, Sequence
+Every key of both sides has to be used.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..block import Block
+from ..build.api import load
 from ..config.header import UNUSED, key_map_faults
 from ..errors import ConfigError, InvalidValue, did_you_mean, join_words, short_repr
 
@@ -121,3 +126,50 @@ def _combine(own: Tensor, official: list[Tensor]) -> Tensor:
 def _non_unit(shape: Sequence[int]) -> list[int]:
     """The sizes other than 1."""
     return [n for n in shape if n != 1]
+
+
+def ratio_override(
+    config: Any, overrides: Sequence[str], search: Iterable[str | Path], original: nn.Module, channels: int, source: str
+) -> list[str]:
+    """[`let.r=...`], with which the bottleneck C/r is as wide as that of the replaced module.
+
+    Empty if the config has no `let.r`, if an override sets it, or if the key map names no weight of the module.
+    """
+    loaded = load(config, overrides, search)
+    if not has_ratio(loaded) or any(text.lstrip("+").startswith("let.r=") for text in overrides):
+        return []
+    key_map = (loaded.get("official") or {}).get(source) or {}
+    weight = _first_weight(original.state_dict(), [key for key in key_map.values() if isinstance(key, str)])
+    return [] if weight is None else [f"let.r={reduction_ratio(channels, weight.shape[0])!r}"]
+
+
+def has_ratio(config: Any) -> bool:
+    """True if a config has `let.r`, the reduction ratio of its bottleneck."""
+    let = config.get("let") if isinstance(config, Mapping) else None
+    return isinstance(let, Mapping) and "r" in let
+
+
+def reduction_ratio(channels: int, hidden: int) -> float:
+    """An r with floor(channels / r) = hidden. The added half keeps rounding errors away from the next integer.
+
+    >>> int(64 / reduction_ratio(64, 11))
+    11
+    """
+    return channels / (hidden + 0.5)
+
+
+def _first_weight(state_dict: Mapping[str, Tensor], prefixes: Sequence[str]) -> Tensor | None:
+    """The first tensor of two or more axes whose key has one of the prefixes, in the order of the prefixes."""
+    tensors = (tensor for prefix in prefixes for key, tensor in state_dict.items() if has_prefix(key, prefix))
+    return next((tensor for tensor in tensors if tensor.dim() > 1), None)
+
+
+def transfer_weights(path: str, block: Block, original: nn.Module, source: str) -> None:
+    """Copies all weights of the module at a path into the block that replaces it.
+
+    Raises ConfigError with the keys or shapes that do not fit, and the path.
+    """
+    try:
+        load_official(block, original.state_dict(), source=source)
+    except ConfigError as error:
+        raise ConfigError([(f"{place} (for {path})", text) for place, text in error.faults]) from None

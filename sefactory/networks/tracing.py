@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..bench.machine import Shape
 from ..bench.meta_forward import eval_mode, meta_forward
 from ..errors import ConfigError, join_words, short_repr
-
-Shape = tuple[int, ...]
 
 
 class CallRecord(NamedTuple):

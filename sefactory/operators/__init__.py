@@ -3,6 +3,6 @@
 Sizes and parameters come in, an nn.Module goes out. May import errors, shapes, config (registry and schema) and kernels.
 """
 
-from . import attention, conv, elementwise, layout, linear, norm, pool, spectrum, unfold
+from . import attention, conv, elementwise, layout, linear, norm, pool, spectrum
 
-__all__ = ["attention", "conv", "elementwise", "layout", "linear", "norm", "pool", "spectrum", "unfold"]
+__all__ = ["attention", "conv", "elementwise", "layout", "linear", "norm", "pool", "spectrum"]

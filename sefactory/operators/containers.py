@@ -110,18 +110,6 @@ class ModuleDict(nn.Module):
         self._modules.update(branches)
 
 
-class Series(nn.Module):
-    """y = series(x): a sequence whose steps have the path `series.NAME`."""
-
-    def __init__(self, series: Sequential) -> None:
-        super().__init__()
-        self.series = series
-
-    def forward(self, x_BSCHW: Tensor) -> Tensor:
-        y: Tensor = self.series(x_BSCHW)
-        return y
-
-
 class Unit(nn.Module):
     """y = apply(x, gate(excite(squeeze(x)))); along `upsample_axes` the gate is first upsampled to x (nearest neighbour)."""
 

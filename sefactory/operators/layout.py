@@ -1,5 +1,6 @@
-"""Rearranging a map: a slice of an axis, C to S and back, another grid."""
+"""Rearranging a map: a slice of an axis, C to S and back, the neighbours of every position on S, another grid."""
 
+import itertools
 import math
 from typing import Annotated, Literal
 
@@ -14,6 +15,7 @@ from ..errors import InvalidValue
 from ..shapes import Dim, Sizes, ceil_div, multiply
 from .parameters import exact_div
 
+MAX_NEIGHBOURS = 10_000
 Scale = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
 
 
@@ -92,6 +94,48 @@ class Unstack(nn.Module):
 def unstack(sizes: Sizes, groups: Size = 1) -> Unstack:
     """Concatenates the maps on S along C, within each of `groups` groups: the inverse of `stack`."""
     return Unstack(sizes, groups)
+
+
+class Unfold(nn.Module):
+    """y_(o, s) = x_s shifted by the offset o, for all offsets of a neighbourhood; zeros outside of the map.
+
+    x_BSCHW -> y_BSCHW with S multiplied by kernel^n for n axes: all maps at the first offset, then all at the second, ...
+    The offsets are in the order of torch.nn.Unfold, the last axis fastest. A product with y and a sum over S is a dynamic
+    filter.
+    """
+
+    def __init__(self, sizes: Sizes, over: str, kernel: int) -> None:
+        super().__init__()
+        self.dims, self.kernel = sizes.dims(over), kernel
+        self.sizes = sizes.replace({"S": sizes.number("S") * kernel ** len(over)})
+        self.padding = [kernel // 2 if axis in over else 0 for axis in reversed(sizes.axes) for _ in range(2)]
+
+    def forward(self, x_BSCHW: Tensor) -> Tensor:
+        padded = F.pad(x_BSCHW, self.padding)
+        shifted_maps = []
+        for offsets in itertools.product(range(self.kernel), repeat=len(self.dims)):
+            shifted = padded
+            for dim, offset in zip(self.dims, offsets, strict=True):
+                shifted = shifted.narrow(dim, offset, x_BSCHW.shape[dim])
+            shifted_maps.append(shifted)
+        return torch.cat(shifted_maps, dim=1)
+
+    def extra_repr(self) -> str:
+        return f"dims={self.dims}, kernel={self.kernel}"
+
+
+@operator("unfold")
+def unfold(sizes: Sizes, over: Axes = "grid", kernel: Size = 3) -> Unfold:
+    """The kernel^n neighbours of every position along n axes, as maps on S; zeros outside of the map."""
+    if kernel % 2 == 0:
+        raise InvalidValue(f"kernel {kernel} is even: a neighbourhood has a centre, so write an odd number")
+    if "S" in over:
+        raise InvalidValue("over S: the neighbours are placed on S, so write other axes")
+    if kernel ** len(over) > MAX_NEIGHBOURS:
+        raise InvalidValue(
+            f"kernel {kernel} over {over} would place {kernel ** len(over):,} maps on S; at most {MAX_NEIGHBOURS:,}"
+        )
+    return Unfold(sizes, over, kernel)
 
 
 class Resize(nn.Module):

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import sefactory as sf
-from sefactory.networks.report import Report
+from sefactory.networks.insertion import Report
 from tests.networks.models import FAMILIES, Family, apart, built, images, outputs, snapshot, step, unchanged, without_gradient
 from tests.sampling import sampled
 

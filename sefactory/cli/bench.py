@@ -1,4 +1,4 @@
-"""`sefactory bench` of blocks: `block=NAME` with overrides, `blocks=[...]`, or else the seven papers."""
+"""`sefactory bench`: the blocks or networks that a command line compares, and the input shapes."""
 
 from functools import partial
 from typing import Any
@@ -8,31 +8,33 @@ from omegaconf import DictConfig
 
 from ..bench.benchmark import Case
 from ..bench.machine import Shape
+from ..bench.meta_forward import macs, parameters
 from ..bench.summary import leaf_operators, summarize
 from ..config.repository import ConfigRepository, load_config
 from ..errors import ConfigError, short_repr
+from ..networks.host import host_config, place
 from .arguments import GRID_OF, is_given, plain_containers, positive_int, search_folders, source_list, spatial_size
 from .bench_job import read_options, run_job
-from .blocks import block_label, build_block, selected_block
+from .selection import block_label, build_block, build_network, host_label, input_shape, selected_block, selected_host
 
 SEVEN = ("senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer")
 
 
 def bench_blocks(config: DictConfig) -> None:
-    """Measures the blocks at every input shape, and the baseline with them.
+    """Measures `block=NAME`, `blocks=[...]` or the seven papers at every input shape, and the baseline with them.
 
     A block that cannot be built at a shape is a row with the reason. Raises ConfigError for settings that concern all rows.
     """
-    options, shapes, sources = read_options(config), _input_shapes(config), _sources(config)
+    options, shapes, sources = read_options(config), _input_shapes(config), _block_sources(config)
     baseline = None if config.baseline is None else str(config.baseline)
     if baseline is not None and baseline not in sources:
         load_config(baseline, ConfigRepository(search_folders()))  # an unknown name is an error at once
         sources[baseline] = baseline
-    builders = {name: partial(_build_case, name, source) for name, source in sources.items()}
+    builders = {name: partial(_block_case, name, source) for name, source in sources.items()}
     run_job(builders, shapes, options, baseline)
 
 
-def _build_case(name: str, source: Any, shape: Shape) -> Case:
+def _block_case(name: str, source: Any, shape: Shape) -> Case:
     batch, channels, *size = shape
     torch.manual_seed(0)
     block = build_block(source, channels, size)
@@ -54,12 +56,10 @@ def _input_shapes(config: DictConfig) -> list[Shape]:
     return [(batch, *(positive_int(f"input.shapes.{i}", n) for n in shape)) for i, shape in enumerate(shapes)]
 
 
-def _sources(config: DictConfig) -> dict[str, Any]:
+def _block_sources(config: DictConfig) -> dict[str, Any]:
     """The config of each block by its name in tables."""
     if is_given(config, "block"):
-        if config.blocks is not None:
-            message = "blocks= and block= cannot be used together; give a list of blocks, or one block with overrides"
-            raise ConfigError([("blocks", message)])
+        _check_one_of(config, "block", "blocks")
         return {block_label(): selected_block(config)}
     repository, sources = ConfigRepository(search_folders()), dict[str, Any]()
     for name, source in source_list("blocks", list(SEVEN) if config.blocks is None else config.blocks):
@@ -69,3 +69,39 @@ def _sources(config: DictConfig) -> dict[str, Any]:
             load_config(source, repository)  # an unknown name is an error at once, not a row of every table
         sources[name] = source
     return sources
+
+
+def bench_networks(config: DictConfig) -> None:
+    """Measures every network of `host=NAME` or `hosts=[...]` with its blocks and without, which is the default baseline."""
+    options, hosts, batch = read_options(config), _host_configs(config), positive_int("batch", config.batch)
+    with torch.device("meta"):
+        shapes = list(dict.fromkeys(input_shape(build_network(host), host, batch) for host in hosts.values()))
+    originals = {host["host"]: host for host in hosts.values()}
+    builders = {name: partial(_network_case, name, host, has_blocks=False) for name, host in originals.items()}
+    builders |= {name: partial(_network_case, name, host, has_blocks=True) for name, host in hosts.items()}
+    baseline = str(config.baseline) if str(config.baseline) in builders else next(iter(originals))
+    run_job(builders, shapes, options, baseline)
+
+
+def _host_configs(config: DictConfig) -> dict[str, dict[str, Any]]:
+    """The config of each host by its name in tables."""
+    if is_given(config, "host"):
+        host = selected_host(config)
+        _check_one_of(config, "host", "hosts")
+        return {host_label(): host}
+    return {name: host_config(source, search_folders())[0] for name, source in source_list("hosts", config.hosts)}
+
+
+def _network_case(name: str, host: dict[str, Any], shape: Shape, has_blocks: bool) -> Case:
+    model = build_network(host)
+    if has_blocks:
+        place(model, {**host, "input": list(shape[1:])}, search=search_folders())
+    operators = {path: type(module).__name__ for path, module in model.named_children()}
+    return Case(name, model, parameters(model), macs(model, shape), 0, operators)
+
+
+def _check_one_of(config: DictConfig, one: str, many: str) -> None:
+    """Raises ConfigError if both `block=` and `blocks=` are given, or both `host=` and `hosts=`."""
+    if config[many] is not None:
+        cure = f"give a list of {many}, or one {one} with overrides"
+        raise ConfigError([(many, f"{many}= and {one}= cannot be used together; {cure}")])
