@@ -31,9 +31,10 @@ from timing.processes import merge_rows, run_processes
 from timing.results import Results, Row
 from timing.table import format_ratio, mean_ratio
 from timing.variants import variant_rows
+from torch.utils.benchmark import set_torch_threads
 
 import sefactory as sf
-from sefactory.bench.machine import MachineRates, Options, environment, measure_machine, use_threads
+from sefactory.bench.machine import MachineRates, Options, environment, measure_machine
 
 TUNED_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
 
@@ -142,7 +143,7 @@ def measure(args: argparse.Namespace, path: Path | None) -> Results:
     if args.core is not None:
         os.sched_setaffinity(0, {args.core})
     results = Results(path)
-    with use_threads(1), torch.backends.cudnn.flags(allow_tf32=False):  # float32 like the matrix product of the bound
+    with set_torch_threads(1), torch.backends.cudnn.flags(allow_tf32=False):  # float32 like the matrix product of the bound
         for row in measure_rows(results, args):
             results.add(row)
             print(format_row(row), flush=True)

@@ -9,9 +9,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.benchmark import Measurement, Timer
+from torch.utils.benchmark import Measurement, Timer, set_torch_threads
 
-from .machine import MachineRates, Options, Shape, first_line, use_threads
+from .machine import MachineRates, Options, Shape, first_line
 from .memory import peak_memory_bytes, saved_for_backward_bytes
 from .operator_time import operator_seconds
 from .results import Row, axis_sizes, format_shape
@@ -109,7 +109,7 @@ class _CaseRun:
         if mode in self._errors or "forward" in self._errors:
             return
         try:
-            with use_threads(self._options.threads), torch.set_grad_enabled(mode == "training"):
+            with set_torch_threads(self._options.threads), torch.set_grad_enabled(mode == "training"):
                 self._time_once(mode)
         except Exception as error:  # any error of the user's module: the other cases continue
             self._errors[mode] = first_line(error)

@@ -2,8 +2,7 @@
 
 import os
 import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -76,17 +75,6 @@ def measure_machine(options: Options) -> MachineRates:
 def _fastest(function: Callable[[], object], threads: int) -> float:
     timer = Timer("function()", globals={"function": function}, num_threads=threads)
     return min(timer.blocked_autorange(min_run_time=0.3).times)
-
-
-@contextmanager
-def use_threads(count: int) -> Iterator[None]:
-    """Sets the number of threads within operators, and restores it at the end."""
-    previous = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(previous)
 
 
 def first_line(error: BaseException) -> str:

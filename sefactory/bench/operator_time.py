@@ -1,6 +1,7 @@
 """The forward time of each operator inside a module."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from statistics import median
 
 from torch import Tensor, nn
@@ -16,15 +17,14 @@ def operator_seconds(module: nn.Module, x: Tensor, operators: Mapping[str, str])
     `operators` maps a path within `module` to the name of the operator there.
     """
     timings: dict[str, list[float]] = {name: [] for name in operators.values()}
-    hooks = [hook for path, name in operators.items() for hook in _add_hooks(module.get_submodule(path), timings[name])]
-    try:
+    with ExitStack() as hooks:
+        for path, name in operators.items():
+            for hook in _add_hooks(module.get_submodule(path), timings[name]):
+                hooks.enter_context(hook)
         for _ in range(1 + RUNS):  # the first run warms up
             for seconds in timings.values():
                 seconds.append(0.0)
             module(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
     return {name: median(seconds[1:]) for name, seconds in timings.items()}
 
 

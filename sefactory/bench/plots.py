@@ -1,22 +1,45 @@
 """The two plots of report.html as SVG: time against parameters, and the forward time split by operator."""
 
+import io
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from math import ceil
 from typing import Any, NamedTuple
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from .formatting import format_quantity
-from .plot_style import COLORS, STYLE, colors_by_name, set_log_ticks, set_tick_labels, shorten, subplots, to_svg
 from .results import Row, group_by_shape
 
 MAX_LABELS = 16  # with more blocks only those on the Pareto front of time and parameters are labelled
 MAX_BARS = 24  # with more blocks the title says how many are shown
+MAX_NAME_LENGTH = 36
 OTHER, OUTSIDE = "other operators", "outside the operators"
+COLORS = ("#3b6fb6", "#e0873a", "#4f9d69", "#c8504b", "#8467b0", "#7d5a4f", "#cf78ac", "#a3a53a", "#41a5b8", "#1f3a5f")
 OTHER_COLOR, OUTSIDE_COLOR, TEXT_COLOR = "#9aa3ad", "#d5d9de", "#5b6470"
 LABEL_STYLE: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8}
+STYLE: dict[Any, Any] = {  # matplotlib types its keys, differently from version to version
+    "svg.fonttype": "none",
+    "figure.constrained_layout.wspace": 0.05,
+    "svg.hashsalt": "sefactory",
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#8a929c",
+    "axes.titlesize": 10.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "xtick.color": "#5b6470",
+    "ytick.color": "#5b6470",
+    "text.parse_math": False,  # a name may hold a dollar sign
+}
 
 
 # ---- Time against parameters ----------------------------------------------------------------------------------------
@@ -53,8 +76,8 @@ def _scatter(axes: Axes, group: Sequence[Row], colors: Mapping[str, str]) -> Non
     axes.set_xlim(left=max(axes.get_xlim()[0], -0.6))
     axes.grid(True, color="#e6e9ed", linewidth=0.7)
     axes.set_axisbelow(True)
-    set_tick_labels(axes.xaxis)
-    set_tick_labels(axes.yaxis, "s")
+    axes.xaxis.set_major_formatter(EngFormatter())
+    axes.yaxis.set_major_formatter(EngFormatter("s"))
     set_log_ticks(axes.yaxis)
     _label_points(axes, group, colors)
 
@@ -172,3 +195,40 @@ def _operator_colors(rows: Iterable[Row]) -> dict[str, str]:
 def _legend(figure: Figure, colors: Mapping[str, str]) -> None:
     patches = [Patch(color=color, label=name) for name, color in colors.items()]
     figure.legend(handles=patches, loc="outside lower center", ncols=min(6, len(patches)), frameon=False, fontsize=8)
+
+
+# ---- What both plots share -------------------------------------------------------------------------------------------
+
+
+def colors_by_name(names: Iterable[str]) -> dict[str, str]:
+    """One color for each name, in order of appearance."""
+    return {name: COLORS[i % len(COLORS)] for i, name in enumerate(dict.fromkeys(names))}
+
+
+def shorten(name: str) -> str:
+    """A name of at most 36 characters; a longer one ends in "…"."""
+    return name if len(name) <= MAX_NAME_LENGTH else name[: MAX_NAME_LENGTH - 1] + "…"
+
+
+def subplots(count: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` axes in two columns, each of this height in inches."""
+    rows, columns = ceil(count / 2), min(2, count)
+    figure = Figure(figsize=(10, height * rows + 0.5), layout="constrained", dpi=100)
+    return figure, [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
+
+
+def set_log_ticks(axis: Axis) -> None:
+    """Puts ticks at 1, 2 and 5 of each decade if the axis spans less than two decades, else at the decades."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def to_svg(figure: Figure) -> str:
+    """The figure as an <svg> element. It has no prolog and no metadata, and so no reference to another site."""
+    text = io.StringIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the font of this machine may lack a glyph; the browser draws the text
+        figure.savefig(text, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :]

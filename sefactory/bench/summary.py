@@ -1,6 +1,7 @@
 """What a block consists of and what it costs: path, operator, sizes, parameters, multiply-adds, elementwise operations."""
 
 from collections.abc import Container, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -122,14 +123,12 @@ def trace_work(node: nn.Module, x_BSCHW: Tensor) -> tuple[dict[str, Work], tuple
     def record(path: str, module: nn.Module, args: tuple[Tensor, ...], y: Tensor) -> None:
         works[path] = _work(module, args[0], y)
 
-    hooks = [module.register_forward_hook(partial(record, path)) for path, module in node.named_modules()]
     tensors = (*node.parameters(), *node.buffers())
     dtype = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.get_default_dtype())
-    try:
+    with ExitStack() as hooks:
+        for path, module in node.named_modules():
+            hooks.enter_context(module.register_forward_hook(partial(record, path)))
         y: Tensor = meta_forward(node, x_BSCHW.to(dtype))
-    finally:
-        for hook in hooks:
-            hook.remove()
     return works, tuple(y.shape)
 
 

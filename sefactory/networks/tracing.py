@@ -1,6 +1,7 @@
 """Records the shapes of all modules of a network during one forward pass."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -45,13 +46,10 @@ def _record_calls(model: nn.Module, run: Callable[[], Any]) -> dict[str, list[Ca
         call = CallRecord(_shape(args[0] if args else None), len(args) + len(kwargs) == 1, _shape(output))
         records.setdefault(path, []).append(call)
 
-    hooks = [module.register_forward_hook(partial(record, path), with_kwargs=True) for path, module in model.named_modules()]
-    try:
-        with eval_mode(model), torch.no_grad():
-            run()
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with ExitStack() as hooks, eval_mode(model), torch.no_grad():
+        for path, module in model.named_modules():
+            hooks.enter_context(module.register_forward_hook(partial(record, path), with_kwargs=True))
+        run()
     return records
 
 
