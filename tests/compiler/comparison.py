@@ -20,13 +20,13 @@ def outcome(block: sf.Block, x: Tensor) -> tuple[Tensor, list[Tensor], dict[str,
 
 
 def close(found: Tensor, wanted: Tensor, scale: float, within: float = 1e-12) -> None:
-    """Within 1e-12 of the largest value."""
+    """Asserts that two tensors differ by less than `within` times the largest value."""
     limit = within * max(scale, float(wanted.abs().max()) if wanted.numel() else 0.0)
     assert found.shape == wanted.shape and (not found.numel() or float((found - wanted).abs().max()) <= limit)
 
 
 def compare(lowered: sf.Block, plain: sf.Block, x: Tensor, within: float = 1e-12) -> bool:
-    """Whether both ran; both may refuse one value for a statistic, and then in the same words but for a shape."""
+    """Asserts that both compute the same; False if both reject one value per channel, or values are not finite."""
     try:
         y, gradients, statistics = outcome(plain, x)
     except ValueError as error:

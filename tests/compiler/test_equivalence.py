@@ -54,7 +54,7 @@ def settled(plain: sf.Block, x: Tensor) -> bool:
     return True
 
 
-def both_ways(lowered: sf.Block, plain: sf.Block, x: Tensor) -> bool:
+def compare_in_both_modes(lowered: sf.Block, plain: sf.Block, x: Tensor) -> bool:
     """`compare` in eval mode and in training; whether one of them ran."""
     ran = False
     for train in (False, True):
@@ -75,7 +75,7 @@ def tree_outcome(tree: Tree) -> str:
     except sf.ConfigError:
         return "refused"
     x = torch.randn(2, tree.channels, *grids(tree)[0].values(), dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-    return "equal" if both_ways(lowered, plain, x) else "not settled or without a value"
+    return "equal" if compare_in_both_modes(lowered, plain, x) else "not settled or without a value"
 
 
 @lru_cache(maxsize=CHUNKS)

@@ -1,4 +1,4 @@
-"""The networks that take blocks in these tests, small and at 64 x 64, and what is done to all of them."""
+"""Small networks at 64 x 64 into which the tests insert blocks, and helpers to compare them."""
 
 from collections.abc import Callable, Iterable
 from copy import deepcopy
@@ -43,11 +43,11 @@ FAMILIES = [
 @cache
 def _built(name: str) -> nn.Module:
     torch.manual_seed(1)
-    return settled(next(family for family in FAMILIES if family.name == name).make())
+    return with_batch_statistics(next(family for family in FAMILIES if family.name == name).make())
 
 
-def settled(model: nn.Module) -> nn.Module:
-    """In eval mode, with the batch statistics of some images: fresh ones let the maps of a deep network fade."""
+def with_batch_statistics(model: nn.Module) -> nn.Module:
+    """The model in eval mode, with the batch statistics of some images: with initial ones the maps of a deep network vanish."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -59,7 +59,7 @@ def settled(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
-def built(name: str) -> nn.Module:
+def build_network(name: str) -> nn.Module:
     """A network of a family, with the same weights each time, in eval mode."""
     return deepcopy(_built(name))
 
@@ -71,12 +71,12 @@ def images(batch: int = 4, seed: int = 0) -> Tensor:
 
 
 def tensors(result: Any) -> list[Tensor]:
-    """What a network leaves: one map, or a list of them."""
+    """The outputs of a network as a list: it returns one map or several."""
     return [result] if isinstance(result, Tensor) else list(result)
 
 
 def outputs(model: nn.Module, x: Tensor) -> list[Tensor]:
-    """What it leaves in eval mode; its modes are as before."""
+    """The outputs in eval mode; the modes of the modules are restored."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     with torch.no_grad():
@@ -86,7 +86,7 @@ def outputs(model: nn.Module, x: Tensor) -> list[Tensor]:
     return found
 
 
-def apart(first: Iterable[Tensor], second: Iterable[Tensor]) -> float:
+def max_difference(first: Iterable[Tensor], second: Iterable[Tensor]) -> float:
     """The largest difference; infinite where one is not finite."""
     pairs = list(zip(first, second, strict=True))
     assert pairs and all(a.shape == b.shape and a.isfinite().all() and b.isfinite().all() for a, b in pairs)
@@ -94,7 +94,7 @@ def apart(first: Iterable[Tensor], second: Iterable[Tensor]) -> float:
 
 
 def step(model: nn.Module, x: Tensor, rate: float = 0.05) -> dict[str, float]:
-    """One SGD step; the largest gradient of every parameter before it."""
+    """Takes one SGD step and returns the largest gradient of every parameter before it."""
     model.train()
     model.zero_grad()
     torch.manual_seed(2)
@@ -109,7 +109,7 @@ def step(model: nn.Module, x: Tensor, rate: float = 0.05) -> dict[str, float]:
     return found
 
 
-def without_gradient(model: nn.Module, names: Iterable[str], x: Tensor, steps: int = 2) -> list[str]:
+def params_without_gradient(model: nn.Module, names: Iterable[str], x: Tensor, steps: int = 2) -> list[str]:
     """The parameters among these names whose gradient is zero in each of some steps."""
     seen = [step(model, x) for _ in range(steps)]
     return [name for name in names if name in seen[0] and not any(found[name] for found in seen)]
@@ -132,7 +132,7 @@ def snapshot(model: nn.Module) -> Any:
     return modules, [(key, place) for key, place, _ in state], [value for _, _, value in state]
 
 
-def unchanged(before: Any, after: Any) -> bool:
-    """Whether two snapshots are the same."""
+def is_unchanged(before: Any, after: Any) -> bool:
+    """True if two snapshots are the same."""
     same = all(torch.equal(a, b) for a, b in zip(before[2], after[2], strict=False))
     return before[:2] == after[:2] and len(before[2]) == len(after[2]) and same

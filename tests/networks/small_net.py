@@ -8,7 +8,7 @@ SIZE = (3, SIDE, SIDE)
 
 
 def net() -> nn.Sequential:
-    """Two convolutions in float64, where a gradient of zero is told from a small one."""
+    """Two convolutions in float64, where zero gradients differ from small ones."""
     torch.manual_seed(1)
     return nn.Sequential(nn.Conv2d(3, WIDTH, 3, padding=1), nn.Conv2d(WIDTH, 8, 3, padding=1)).eval().double()
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import sefactory as sf
-from tests.networks.models import apart, outputs, step, tensors
+from tests.networks.models import max_difference, outputs, step, tensors
 from tests.networks.small_net import SIDE, SIZE, WIDTH, images, net
 
 # Outputs of other widths than the inputs.
@@ -57,8 +57,8 @@ def test_it_starts_as_an_identity_and_learns(name: str) -> None:
     torch.manual_seed(3)
     report = sf.insert(model, name, "0", input_size=SIZE)
     assert ("0.inserted.mix" in report.new) == (name not in UNMIXED)
-    assert apart(outputs(model, x), before) <= 1e-6
-    assert apart(tensors(model.train()(x)), before) <= 1e-6
+    assert max_difference(outputs(model, x), before) <= 1e-6
+    assert max_difference(tensors(model.train()(x)), before) <= 1e-6
 
     lit(model)
     seen = [step(model, x, rate=0.5) for _ in range(2)]
@@ -68,7 +68,7 @@ def test_it_starts_as_an_identity_and_learns(name: str) -> None:
     for key in (key for key in report.new if key in seen[0]):
         largest = max(found[key] for found in seen)
         assert largest < 1e-15 if key in silent else largest > 1e-9, key
-    learned = apart(outputs(model, x), before)
+    learned = max_difference(outputs(model, x), before)
     assert learned > 1e-6 if seen[0].keys() & set(report.new) else learned > 0
 
 
@@ -100,7 +100,7 @@ def test_a_block_before_or_replacing_a_module_learns(name: str, where: str) -> N
     before = outputs(model, x)
     torch.manual_seed(3)
     report = sf.insert(model, name, "1", where=where, input_size=SIZE)
-    assert apart(outputs(model, x), before) <= 1e-6 and apart(tensors(model.train()(x)), before) <= 1e-6
+    assert max_difference(outputs(model, x), before) <= 1e-6 and max_difference(tensors(model.train()(x)), before) <= 1e-6
     lit(model)
     seen = [step(model, x, rate=0.5) for _ in range(2)]
     assert report.new

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import sefactory as sf
-from tests.networks.models import apart, outputs, step
+from tests.networks.models import max_difference, outputs, step
 from tests.networks.small_net import SIZE, images
 
 
@@ -79,9 +79,9 @@ def test_a_checkpoint_with_blocks_loads_with_the_same_blocks(where: str, at: str
     for _ in range(2):
         step(model, x)
     model.eval()
-    assert apart(outputs(again, x), outputs(model, x)) > 1e-3
+    assert max_difference(outputs(again, x), outputs(model, x)) > 1e-3
     again.load_state_dict(state(model), strict=True)
-    assert apart(outputs(again, x), outputs(model, x)) == 0
+    assert max_difference(outputs(again, x), outputs(model, x)) == 0
 
 
 @EACH
@@ -118,7 +118,7 @@ def test_later_blocks_keep_their_weights() -> None:
     assert all(".out.inserted." in key for key in report.new)
     kept = {key: model.state_dict()[key].clone() for key in report.new}
     model.load_state_dict(state(first), strict=True)
-    assert apart(outputs(model, images()), outputs(first, images())) <= 1e-6
+    assert max_difference(outputs(model, images()), outputs(first, images())) <= 1e-6
     assert all(torch.equal(model.state_dict()[key], kept[key]) for key in kept)
 
 
@@ -137,7 +137,7 @@ def test_a_block_with_the_keys_of_the_replaced_module(at: str, block: Any) -> No
     assert len(report.new) >= 2 and not set(report.kept) & set(report.missing)
     step(model, x)
     again.load_state_dict(state(model), strict=True)
-    assert apart(outputs(again, x), outputs(model, x)) == 0
+    assert max_difference(outputs(again, x), outputs(model, x)) == 0
     own = state(net(5))
     model.load_state_dict(own, strict=True)  # of equal shapes, theirs are taken
     found = model.state_dict()

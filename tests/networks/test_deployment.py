@@ -13,7 +13,7 @@ from torch.export import Dim, export
 import sefactory as sf
 from sefactory.networks.adapter import ResidualAdapter
 from tests.invariants.export_checks import third_party_warnings
-from tests.networks.models import apart, built, images, outputs, step, tensors
+from tests.networks.models import build_network, images, max_difference, outputs, step, tensors
 from tests.networks.small_net import SIZE, net
 from tests.networks.small_net import images as maps
 from tests.sampling import sampled
@@ -33,7 +33,7 @@ EACH = pytest.mark.parametrize(("name", "at", "options"), NETWORKS)
 
 def placed(name: str, at: str, options: dict[str, Any]) -> nn.Module:
     """With coordinate attention that is mixed in by 0.3."""
-    model = built(name)
+    model = build_network(name)
     torch.manual_seed(3)
     sf.insert(model, "coordatt", at, **options, input_size=(3, 64, 64))
     for module in model.modules():
@@ -47,11 +47,11 @@ def test_a_copy_is_independent(name: str, at: str, options: dict[str, Any]) -> N
     x, model = images(2), placed(name, at, options)
     before = outputs(model, x)
     for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert apart(outputs(again, x), before) == 0
+        assert max_difference(outputs(again, x), before) == 0
         step(again, x)
-        assert apart(outputs(again, x), before) > 1e-4
-        assert apart(outputs(model, x), before) == 0  # the copy's hooks run the copy's blocks
-        again.load_state_dict(built(name).state_dict(), strict=True)  # and its keys are read by its own
+        assert max_difference(outputs(again, x), before) > 1e-4
+        assert max_difference(outputs(model, x), before) == 0  # the copy's hooks run the copy's blocks
+        again.load_state_dict(build_network(name).state_dict(), strict=True)  # and its keys are read by its own
 
 
 @pytest.mark.parametrize(("name", "at", "options"), sampled(NETWORKS, {"behind", "routed"}))
@@ -61,7 +61,7 @@ def test_it_is_exported(name: str, at: str, options: dict[str, Any]) -> None:
         program = export(model, (images(3),), dynamic_shapes=({0: Dim("B")},))
     x = images(2, seed=5)
     with torch.no_grad():
-        assert apart(tensors(program.module()(x)), outputs(model, x)) <= 1e-5
+        assert max_difference(tensors(program.module()(x)), outputs(model, x)) <= 1e-5
     assert set(program.state_dict) == set(model.state_dict())
 
 
@@ -77,16 +77,16 @@ def test_it_runs_in_bf16(name: str, at: str, options: dict[str, Any]) -> None:
     assert all(y.dtype == torch.bfloat16 for y in found)
     scale = max(float(y.abs().max()) for y in expected)
     plain = astray(name, x)
-    assert apart([y.float() for y in found], expected) <= max(0.05 * scale, 2 * plain)
+    assert max_difference([y.float() for y in found], expected) <= max(0.05 * scale, 2 * plain)
     assert all(p.grad is not None and p.grad.isfinite().all() for key, p in model.named_parameters() if "inserted" in key)
 
 
 def astray(name: str, x: Tensor) -> float:
     """How far bf16 takes the network itself, without blocks."""
-    model = built(name)
+    model = build_network(name)
     with torch.autocast("cpu", torch.bfloat16):
         found = outputs(model, x)
-    return apart([y.float() for y in found], outputs(model, x))
+    return max_difference([y.float() for y in found], outputs(model, x))
 
 
 BLOCKS = ["senet", "cbam", "coordatt", "triplet", "gcnet"]
@@ -102,8 +102,8 @@ def test_it_is_compiled_in_one_graph(block: str) -> None:
     torch._dynamo.reset()
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     x = maps().float()
-    assert apart(outputs(compiled, x), outputs(model, x)) <= 1e-6
-    assert apart(outputs(compiled, x), outputs(net().float(), x)) > 0 or block == "gcnet"
+    assert max_difference(outputs(compiled, x), outputs(model, x)) <= 1e-6
+    assert max_difference(outputs(compiled, x), outputs(net().float(), x)) > 0 or block == "gcnet"
 
 
 def replicas(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
@@ -159,7 +159,8 @@ def test_a_replica_of_a_network_runs_its_own_blocks(where: Any, block: Any, monk
             module.mix.data.fill_(0.3)
     same, other = replicas(model, monkeypatch)
     with torch.no_grad():
-        assert apart([same(x)], [model(x)]) <= 1e-12  # a replica runs the trees of its blocks
+        assert max_difference([same(x)], [model(x)]) <= 1e-12  # a replica runs the trees of its blocks
         assert (
-            apart([other(x)], [shifted(model)(x)]) <= 1e-9 * float(other(x).abs().max()) and apart([other(x)], [model(x)]) > 1
+            max_difference([other(x)], [shifted(model)(x)]) <= 1e-9 * float(other(x).abs().max())
+            and max_difference([other(x)], [model(x)]) > 1
         )

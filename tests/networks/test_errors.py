@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import sefactory as sf
 from sefactory.networks import zoo
 from tests.error_messages.table import INTERNAL
-from tests.networks.models import built, snapshot, unchanged
+from tests.networks.models import build_network, is_unchanged, snapshot
 
 SIZE = (3, 64, 64)
 
@@ -166,7 +166,7 @@ def refusal(model: nn.Module, call: Callable[[], object]) -> str:
     before = snapshot(model)
     with pytest.raises(sf.ConfigError) as caught:
         call()
-    assert unchanged(before, snapshot(model))
+    assert is_unchanged(before, snapshot(model))
     assert not INTERNAL.search(str(caught.value))
     return str(caught.value)
 
@@ -199,7 +199,7 @@ NAMED: list[tuple[str, str, str]] = [
 
 @pytest.mark.parametrize(("name", "at", "message"), NAMED)
 def test_message_of_a_real_network(name: str, at: str, message: str) -> None:
-    model = built(name)
+    model = build_network(name)
     assert refusal(model, lambda: sf.insert(model, "simam", at, input_size=SIZE)) == message
 
 

@@ -10,7 +10,18 @@ from safetensors.torch import load_file, save_file
 
 import sefactory as sf
 from sefactory.networks.insertion import Report
-from tests.networks.models import FAMILIES, Family, apart, built, images, outputs, snapshot, step, unchanged, without_gradient
+from tests.networks.models import (
+    FAMILIES,
+    Family,
+    build_network,
+    images,
+    is_unchanged,
+    max_difference,
+    outputs,
+    params_without_gradient,
+    snapshot,
+    step,
+)
 from tests.sampling import sampled
 
 BLOCKS = ["cbam", "coordatt", "triplet"]
@@ -36,7 +47,7 @@ def written(folder: Path, family: Family, block: str) -> Path:
 
 
 def placed(folder: Path, family: Family, block: str) -> tuple[torch.nn.Module, Report]:
-    model = built(family.name)
+    model = build_network(family.name)
     torch.manual_seed(3)
     return model, sf.place(model, written(folder, family, block), input_size=(3, 64, 64))
 
@@ -54,26 +65,26 @@ def test_a_family_takes_a_block(name: str, block: str, tmp_path: Path) -> None:
     family = FAMILIES[NAMES.index(name)]
     text = written(tmp_path, family, block).read_text()
     assert len(text.splitlines()) <= 6 and not re.search(r"\d", text.replace(family.at, ""))
-    x, former = images(), built(family.name)
+    x, former = images(), build_network(family.name)
     original, before = former.state_dict(), outputs(former, x)
     model, report = placed(tmp_path, family, block)
 
     sites = [module for module in former.modules() if type(module).__name__ in family.blocks]
     assert len(report.places) == len(sites) > 3
-    assert apart(outputs(model, x), before) <= 1e-6
+    assert max_difference(outputs(model, x), before) <= 1e-6
     assert report.kept == tuple(original) and not report.missing and set(report.kept + report.new) == set(model.state_dict())
     count = sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in former.parameters())
     assert count == report.parameters
 
     lit(model)
-    assert not without_gradient(model, report.new, x)
-    assert apart(outputs(model, x), before) > 1e-4
+    assert not params_without_gradient(model, report.new, x)
+    assert max_difference(outputs(model, x), before) > 1e-4
 
     save_file(model.state_dict(), tmp_path / "weights.safetensors")
     again, _ = placed(tmp_path, family, block)
-    assert apart(outputs(again, x), outputs(model, x)) > 1e-4
+    assert max_difference(outputs(again, x), outputs(model, x)) > 1e-4
     again.load_state_dict(load_file(tmp_path / "weights.safetensors"), strict=True)
-    assert apart(outputs(again, x), outputs(model, x)) == 0
+    assert max_difference(outputs(again, x), outputs(model, x)) == 0
 
     learned = {key: model.state_dict()[key].clone() for key in report.new}
     model.load_state_dict(original, strict=True)
@@ -84,42 +95,45 @@ def test_a_family_takes_a_block(name: str, block: str, tmp_path: Path) -> None:
 
 @EACH
 def test_the_checkpoint_loads_before_as_well(family: Family, tmp_path: Path) -> None:
-    x, other = images(), built(family.name)
+    x, other = images(), build_network(family.name)
     step(other, x)
-    first, second = built(family.name), built(family.name)
+    first, second = build_network(family.name), build_network(family.name)
     sf.place(first, written(tmp_path, family, "cbam"), input_size=(3, 64, 64))
     first.load_state_dict(other.state_dict(), strict=True)
     second.load_state_dict(other.state_dict(), strict=True)
     sf.place(second, written(tmp_path, family, "cbam"), input_size=(3, 64, 64))
-    assert apart(outputs(first, x), outputs(other, x)) <= 1e-6 and apart(outputs(second, x), outputs(other, x)) <= 1e-6
-    assert apart(outputs(other, x), outputs(built(family.name), x)) > 1e-4
+    assert (
+        max_difference(outputs(first, x), outputs(other, x)) <= 1e-6
+        and max_difference(outputs(second, x), outputs(other, x)) <= 1e-6
+    )
+    assert max_difference(outputs(other, x), outputs(build_network(family.name), x)) > 1e-4
 
 
 def test_start_own_changes_the_output(tmp_path: Path) -> None:
-    x, model = images(), built("yolo")
+    x, model = images(), build_network("yolo")
     before = outputs(model, x)
     sf.place(model, {"place": [{"at": "SplitStack", "block": "cbam", "start": "own"}]}, input_size=(3, 64, 64))
-    assert apart(outputs(model, x), before) > 1e-3
+    assert max_difference(outputs(model, x), before) > 1e-3
 
 
 def test_a_block_without_gradients_is_reported() -> None:
-    model = built("timm resnet")
+    model = build_network("timm resnet")
     report = sf.insert(model, "senet", "layer4.1.bn2")
     with torch.no_grad():
         model.layer4[1].bn2.weight.zero_()
         model.layer4[1].bn2.bias.zero_()
-    silent = without_gradient(model, report.new, images(), steps=1)
+    silent = params_without_gradient(model, report.new, images(), steps=1)
     assert "layer4.1.bn2.inserted.mix" in silent and len(silent) == 5
 
 
 def test_a_snapshot_detects_changes() -> None:
-    model = built("yolo")
+    model = build_network("yolo")
     before = snapshot(model)
-    assert unchanged(before, snapshot(model))
+    assert is_unchanged(before, snapshot(model))
     model[0].register_forward_hook(lambda *_: None)
-    assert not unchanged(before, snapshot(model))
-    model = built("yolo")
+    assert not is_unchanged(before, snapshot(model))
+    model = build_network("yolo")
     before = snapshot(model)
     with torch.no_grad():
         model[0].conv.weight[0, 0, 0, 0] += 1
-    assert not unchanged(before, snapshot(model))
+    assert not is_unchanged(before, snapshot(model))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import sefactory as sf
-from tests.networks.models import apart, outputs, step
+from tests.networks.models import max_difference, outputs, step
 from tests.networks.small_net import SIZE, images, net
 
 MULTIPLY: Any = {"squeeze": ["pool"], "excite": [{"mlp": {"hidden": 4, "bias": True}}], "gate": ["sigmoid"]}
@@ -65,7 +65,7 @@ def test_a_unit_is_folded(config: Any) -> None:
     assert sf.fold(model) == []
     block = model[1].inserted
     assert isinstance(block, sf.Block) and not any(key.endswith("mix") for key in model.state_dict())
-    assert apart(outputs(model, x), before) <= 1e-6 < apart(before, plain)
+    assert max_difference(outputs(model, x), before) <= 1e-6 < max_difference(before, plain)
 
     again = sf.build(block.config, 32)
     again.load_state_dict(block.state_dict(), strict=True)
@@ -80,7 +80,7 @@ def test_other_blocks_are_not_folded(config: Any, reason: str) -> None:
     model, x = trained(config), images().float()
     before = outputs(model, x)
     assert sf.fold(model) == [("1", reason)]
-    assert apart(outputs(model, x), before) == 0
+    assert max_difference(outputs(model, x), before) == 0
 
 
 def test_a_parallel_block_is_not_folded() -> None:
@@ -89,7 +89,7 @@ def test_a_parallel_block_is_not_folded() -> None:
     assert sf.fold(model) == [
         ("1", "runs in parallel to the module that it replaces, which is needed until the mixing coefficient is 1")
     ]
-    assert apart(outputs(model, x), before) == 0
+    assert max_difference(outputs(model, x), before) == 0
 
 
 def test_folding_copies_the_block() -> None:
@@ -97,7 +97,7 @@ def test_folding_copies_the_block() -> None:
     mixed = copy.deepcopy(model)
     sf.fold(model)
     model[1].inserted = mixed[1].inserted.block
-    assert apart(outputs(model, x), outputs(mixed, x)) > 1e-4
+    assert max_difference(outputs(model, x), outputs(mixed, x)) > 1e-4
 
 
 def test_folding_twice_changes_nothing_more() -> None:

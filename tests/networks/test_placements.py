@@ -12,7 +12,7 @@ import sefactory as sf
 from sefactory.config.repository import SHIPPED
 from sefactory.networks.host import host_config
 from sefactory.networks.zoo import create_network
-from tests.networks.models import apart, images, outputs, settled
+from tests.networks.models import images, max_difference, outputs, with_batch_statistics
 
 # Parameters of the whole network; places.
 HOSTS = [
@@ -73,17 +73,17 @@ def test_another_reduction_gives_another_parameter_count(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["danet_resnet50", "seaformer_mobilenet_v2"])
 def test_a_shipped_placement_starts_as_the_network(name: str) -> None:
     torch.manual_seed(0)
-    model = settled(create_network(host_config(name)[0]["host"]))
+    model = with_batch_statistics(create_network(host_config(name)[0]["host"]))
     x = images(2)
     before = outputs(model, x)
     report = sf.place(model, name)
-    assert apart(outputs(model, x), before) <= 1e-6 and len(report.places) in (1, 2)
+    assert max_difference(outputs(model, x), before) <= 1e-6 and len(report.places) in (1, 2)
 
 
 def test_a_placement_runs_and_learns() -> None:
     torch.manual_seed(0)
     model, report = sf.host("coordatt_mobilenet_v2")
-    settled(model)(images(2)).square().mean().backward()
+    with_batch_statistics(model)(images(2)).square().mean().backward()
     grads = {name: parameter.grad for name, parameter in model.named_parameters()}
     assert all(grads[key] is not None for key in report.new if key in grads)
 

@@ -15,8 +15,8 @@ S, C, H, W = 2, 6, 4, 5
 LETTERS = "schw"
 
 
-def map_of(s: int = S, c: int = C, h: int = H, w: int = W, batch: int = 3) -> Tensor:
-    """Random x_BSCHW in float64; no two values are alike."""
+def random_map(s: int = S, c: int = C, h: int = H, w: int = W, batch: int = 3) -> Tensor:
+    """A random x_BSCHW in float64; all values differ."""
     return torch.randn(batch, s, c, h, w, generator=torch.Generator().manual_seed(s + 10 * c), dtype=torch.float64)
 
 
@@ -24,34 +24,34 @@ def sizes_of(x: Tensor) -> Sizes:
     return Sizes(tuple(x.shape[1:]))
 
 
-def fresh(name: str, x: Tensor, **parameters: Any) -> nn.Module:
-    """The operator, without any config, in eval mode and float64, as it begins."""
+def initial_operator(name: str, x: Tensor, **parameters: Any) -> nn.Module:
+    """The operator with its initial weights, in eval mode and float64."""
     found = find_operator(name)
     assert found is not None
     return found.make(sizes_of(x), **parameters).double().eval()
 
 
-def made(name: str, x: Tensor, **parameters: Any) -> nn.Module:
+def random_operator(name: str, x: Tensor, **parameters: Any) -> nn.Module:
     """The operator with every weight random."""
-    module = fresh(name, x, **parameters)
+    module = initial_operator(name, x, **parameters)
     torch.manual_seed(1)
     for parameter in module.parameters():
         nn.init.normal_(parameter)
     return module
 
 
-def same(found: Tensor, expected: Tensor, tolerance: float = 1e-10) -> None:
+def assert_same(found: Tensor, expected: Tensor, tolerance: float = 1e-10) -> None:
     torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
 
 
-def declared(module: nn.Module, x: Tensor, y: Tensor) -> None:
-    """The sizes that the operator declares are those it leaves."""
+def check_declared_sizes(module: nn.Module, x: Tensor, y: Tensor) -> None:
+    """Checks that the output has the declared sizes."""
     sizes = getattr(module, "sizes", sizes_of(x))
     assert tuple(y.shape[1:]) == sizes.extents
 
 
 def contract(equation: str, x: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
-    """The einsum for each group of the first mixed axis, the outputs `o` end to end."""
+    """The einsum for each group of the first mixed axis; the outputs `o` are concatenated."""
     inputs, maps, out = equation.replace("->", ",").split(",")
     mixed = maps[maps.index("o") + 1 :]
     if groups == 1:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import sefactory as sf
-from tests.operators.formulas import nearest, same
+from tests.operators.formulas import assert_same, nearest
 
 
 def grid(c: int = 6, h: int = 7, w: int = 9) -> Tensor:
@@ -34,14 +34,14 @@ FUSES: dict[str, Any] = {
 @pytest.mark.parametrize("fuse", FUSES)
 def test_fuse(fuse: str) -> None:
     x = grid()
-    same(run({"parallel": BRANCHES, "fuse": fuse}, x), FUSES[fuse](x.tanh(), x.sigmoid(), x + 1))
+    assert_same(run({"parallel": BRANCHES, "fuse": fuse}, x), FUSES[fuse](x.tanh(), x.sigmoid(), x + 1))
 
 
 def test_stack_puts_the_branches_on_s_in_their_order() -> None:
     x = grid()
     maps = [{"parallel": BRANCHES, "fuse": "stack"}, "unstack"]
-    same(run(maps, x), torch.cat([x.tanh(), x.sigmoid(), x + 1], 1))
-    same(run([maps[0], {"slice": {"over": "S", "start": 1, "stop": 2}}], x), x.sigmoid())
+    assert_same(run(maps, x), torch.cat([x.tanh(), x.sigmoid(), x + 1], 1))
+    assert_same(run([maps[0], {"slice": {"over": "S", "start": 1, "stop": 2}}], x), x.sigmoid())
 
 
 @pytest.mark.parametrize("fuse", FUSES)
@@ -49,13 +49,13 @@ def test_branches_of_size_one_are_stretched(fuse: str) -> None:
     x = grid()
     pooled = {"a": [{"pool": "H"}], "b": [{"pool": "W"}], "c": ["identity"]}
     parts = [x.mean(2, keepdim=True), x.mean(3, keepdim=True), x]
-    same(run({"parallel": pooled, "fuse": fuse}, x), FUSES[fuse](*(part.expand_as(x) for part in parts)))
+    assert_same(run({"parallel": pooled, "fuse": fuse}, x), FUSES[fuse](*(part.expand_as(x) for part in parts)))
 
 
 def test_the_order_of_a_mapping_is_the_order_of_the_branches() -> None:
     x = grid()
     swapped = {"parallel": dict(reversed(BRANCHES.items())), "fuse": "concat"}
-    same(run(swapped, x), torch.cat([x + 1, x.sigmoid(), x.tanh()], 1))
+    assert_same(run(swapped, x), torch.cat([x + 1, x.sigmoid(), x.tanh()], 1))
 
 
 def test_a_trunk_sees_the_positions_of_all_branches() -> None:
@@ -69,7 +69,7 @@ def test_a_trunk_sees_the_positions_of_all_branches() -> None:
     strips = torch.cat([x.mean(3), x.mean(2), x.flatten(2)], 2)
     mixed = strips @ torch.einsum("bcq,bck->bqk", strips, strips).softmax(-1).mT
     h, w, hw = mixed.split([7, 9, 63], 2)
-    same(run(config, x), h[..., None] + w[:, :, None].tanh() + hw.reshape(x.shape))
+    assert_same(run(config, x), h[..., None] + w[:, :, None].tanh() + hw.reshape(x.shape))
 
 
 # ---- Apply ----------------------------------------------------------------------------------------------------------
@@ -77,18 +77,18 @@ def test_a_trunk_sees_the_positions_of_all_branches() -> None:
 
 def test_multiply_and_add() -> None:
     x = grid()
-    same(run({"gate": ["sigmoid"]}, x), x * x.sigmoid())
-    same(run({"gate": ["sigmoid"], "apply": "add"}, x), x + x.sigmoid())
+    assert_same(run({"gate": ["sigmoid"]}, x), x * x.sigmoid())
+    assert_same(run({"gate": ["sigmoid"], "apply": "add"}, x), x + x.sigmoid())
     descriptor = x.mean((2, 3), keepdim=True)
-    same(run({"squeeze": ["pool"], "excite": ["tanh"], "gate": ["sigmoid"]}, x), x * descriptor.tanh().sigmoid())
+    assert_same(run({"squeeze": ["pool"], "excite": ["tanh"], "gate": ["sigmoid"]}, x), x * descriptor.tanh().sigmoid())
 
 
 def test_scale_shift_multiplies_by_the_first_map_and_adds_the_second() -> None:
     x = grid()
     config = {"excite": [{"parallel": {"scale": ["tanh"], "shift": ["sigmoid"]}, "fuse": "stack"}], "apply": "scale_shift"}
-    same(run(config, x), x * x.tanh() + x.sigmoid())
+    assert_same(run(config, x), x * x.tanh() + x.sigmoid())
     of_statistics = {"squeeze": [{"pool": {"by": ["max", "mean"]}}], "apply": "scale_shift"}
-    same(run(of_statistics, x), x * x.amax((2, 3), keepdim=True) + x.mean((2, 3), keepdim=True))
+    assert_same(run(of_statistics, x), x * x.amax((2, 3), keepdim=True) + x.mean((2, 3), keepdim=True))
 
 
 @pytest.mark.parametrize("apply", ["multiply", "add"])
@@ -98,13 +98,13 @@ def test_a_coarse_gate_is_upsampled_nearest(apply: str, stride: int, size: tuple
     config = {"squeeze": [{"conv": {"kernel": 1, "mix": "", "stride": stride, "start": 1}}], "apply": apply}
     coarse = x[:, :, ::stride, ::stride]
     gate = nearest(nearest(coarse, 2, size[0]), 3, size[1])
-    same(run(config, x), x * gate if apply == "multiply" else x + gate)
+    assert_same(run(config, x), x * gate if apply == "multiply" else x + gate)
 
 
 def test_a_coarse_gate_along_one_axis_with_the_other_squeezed() -> None:
     x = grid()
     config = {"squeeze": [{"pool": "W"}, {"conv": {"along": "H", "kernel": 1, "mix": "", "stride": 2, "start": 1}}]}
-    same(run(config, x), x * nearest(x.mean(3, keepdim=True)[:, :, ::2], 2, 7))
+    assert_same(run(config, x), x * nearest(x.mean(3, keepdim=True)[:, :, ::2], 2, 7))
 
 
 def test_scale_shift_of_a_coarse_gate() -> None:
@@ -114,7 +114,7 @@ def test_scale_shift_of_a_coarse_gate() -> None:
     window, linear = block.get_submodule("squeeze.0"), block.get_submodule("squeeze.1")
     gate = linear(window(x[:, None]))[:, 0]
     scale, shift = (nearest(nearest(part, 2, 7), 3, 9) for part in gate.chunk(2, 1))
-    same(block(x), x * scale + shift)
+    assert_same(block(x), x * scale + shift)
 
 
 # ---- Paths: the module tree is the config tree ----------------------------------------------------------------------

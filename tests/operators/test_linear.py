@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.operators.formulas import biased, contract, declared, made, map_of, same, slide
+from tests.operators.formulas import assert_same, biased, check_declared_sizes, contract, random_map, random_operator, slide
 
 # Parameters; the einsum of x and the weight in its layout; the dimensions that become 1.
 LINEAR: list[tuple[dict[str, Any], str, list[int]]] = [
@@ -60,27 +60,27 @@ def finished(equation: str, y: Tensor, ones: list[int]) -> Tensor:
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(("parameters", "equation", "ones"), [*LINEAR, *GROUPED])
 def test_linear(parameters: dict[str, Any], equation: str, ones: list[int], bias: bool) -> None:
-    x = map_of(s=1) if parameters.get("each") == "C" and "mix" not in parameters else map_of()
-    module = made("linear", x, **parameters, bias=bias)
+    x = random_map(s=1) if parameters.get("each") == "C" and "mix" not in parameters else random_map()
+    module = random_operator("linear", x, **parameters, bias=bias)
     expected = contract(equation, x, module.weight, parameters.get("groups", 1))
     expected = biased(equation, expected, module.bias) if bias else expected
     y = module(x)
-    same(y, finished(equation, expected, ones))
-    declared(module, x, y)
+    assert_same(y, finished(equation, expected, ones))
+    check_declared_sizes(module, x, y)
 
 
 def test_linear_over_channels_is_a_convolution_of_one() -> None:
-    x = map_of(s=1)
-    module = made("linear", x, out=4, bias=True)
-    same(module(x)[:, 0], F.conv2d(x[:, 0], module.weight[..., None, None], module.bias))
+    x = random_map(s=1)
+    module = random_operator("linear", x, out=4, bias=True)
+    assert_same(module(x)[:, 0], F.conv2d(x[:, 0], module.weight[..., None, None], module.bias))
 
 
 def test_mlp() -> None:
-    x = map_of()
-    module = made("mlp", x, hidden=3, bias=True)
+    x = random_map()
+    module = random_operator("mlp", x, hidden=3, bias=True)
     (w1, b1), (w2, b2) = ((module[i].weight, module[i].bias) for i in (0, 2))
     hidden = (x.movedim(2, -1) @ w1.T + b1).clamp(min=0)
-    same(module(x), (hidden @ w2.T + b2).movedim(-1, 2))
+    assert_same(module(x), (hidden @ w2.T + b2).movedim(-1, 2))
 
 
 @pytest.mark.parametrize(
@@ -95,10 +95,10 @@ def test_mlp() -> None:
     ],
 )
 def test_the_activation_of_an_mlp(activation: str, function: Callable[[Tensor], Tensor]) -> None:
-    x = 4 * map_of()
-    module = made("mlp", x, hidden=3, activation=activation)
+    x = 4 * random_map()
+    module = random_operator("mlp", x, hidden=3, activation=activation)
     assert list(module.state_dict()) == ["0.weight", "2.weight"]
-    same(module(x), (function(x.movedim(2, -1) @ module[0].weight.T) @ module[2].weight.T).movedim(-1, 2))
+    assert_same(module(x), (function(x.movedim(2, -1) @ module[0].weight.T) @ module[2].weight.T).movedim(-1, 2))
 
 
 # Parameters; the einsum of one offset of the window.
@@ -136,33 +136,33 @@ ONES = {"ocs": [1], "osc": [2], "ocw": [4]}
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(("parameters", "equation"), CONV)
 def test_conv(parameters: dict[str, Any], equation: str, bias: bool) -> None:
-    x = map_of()
-    module = made("conv", x, **parameters, bias=bias)
+    x = random_map()
+    module = random_operator("conv", x, **parameters, bias=bias)
     options = [parameters.get(name, 1) for name in ("stride", "dilation", "groups")]
     expected = slide(equation, x, module.weight, parameters.get("along", "HW").lower(), *options)
     expected = biased(equation, expected, module.bias) if bias else expected
     y = module(x)
-    same(y, finished(equation, expected, ONES.get(equation.split(",")[1].split("->")[0], [])))
-    declared(module, x, y)
+    assert_same(y, finished(equation, expected, ONES.get(equation.split(",")[1].split("->")[0], [])))
+    check_declared_sizes(module, x, y)
 
 
 def test_conv_of_channels_is_the_convolution_of_torch() -> None:
-    x = map_of(s=1)
-    module = made("conv", x, out=4, kernel=5, stride=2, dilation=2, bias=True)
-    same(module(x)[:, 0], F.conv2d(x[:, 0], module.weight, module.bias, stride=2, padding=4, dilation=2))
+    x = random_map(s=1)
+    module = random_operator("conv", x, out=4, kernel=5, stride=2, dilation=2, bias=True)
+    assert_same(module(x)[:, 0], F.conv2d(x[:, 0], module.weight, module.bias, stride=2, padding=4, dilation=2))
 
 
 def test_conv_along_channels_is_one_kernel_over_a_descriptor() -> None:
-    x = map_of(s=1, h=1, w=1)
-    module = made("conv", x, along="C", kernel=3)
+    x = random_map(s=1, h=1, w=1)
+    module = random_operator("conv", x, along="C", kernel=3)
     assert module.weight.shape == (1, 3)
-    same(module(x)[:, 0, :, 0, 0], F.conv1d(x[:, :, :, 0, 0], module.weight[:, None], padding=1)[:, 0])
+    assert_same(module(x)[:, 0, :, 0, 0], F.conv1d(x[:, :, :, 0, 0], module.weight[:, None], padding=1)[:, 0])
 
 
 def test_rotated_convolution_is_one_over_the_rotated_map() -> None:
-    x = map_of(h=1)
-    module = made("conv", x, along="CW", mix="S", out=1, kernel=3)
-    same(module(x)[:, :, :, 0], F.conv2d(x[:, :, :, 0], module.weight, padding=1))
+    x = random_map(h=1)
+    module = random_operator("conv", x, along="CW", mix="S", out=1, kernel=3)
+    assert_same(module(x)[:, :, :, 0], F.conv2d(x[:, :, :, 0], module.weight, padding=1))
 
 
 @pytest.mark.parametrize("fuse", ["sum", "mean", "concat"])
@@ -171,14 +171,14 @@ def test_rotated_convolution_is_one_over_the_rotated_map() -> None:
 )
 @pytest.mark.parametrize("bias", [False, True])
 def test_multiscale(fuse: str, roles: dict[str, str], bias: bool) -> None:
-    x = map_of()
-    module = made("multiscale", x, kernels=[5, 1, 3], fuse=fuse, bias=bias, **roles)
+    x = random_map()
+    module = random_operator("multiscale", x, kernels=[5, 1, 3], fuse=fuse, bias=bias, **roles)
     scales = []
     for name, kernel in zip("012", (5, 1, 3), strict=True):
-        conv = made("conv", x, kernel=kernel, bias=bias, **roles)
+        conv = random_operator("conv", x, kernel=kernel, bias=bias, **roles)
         conv.load_state_dict(module.get_submodule(name).state_dict())
         scales.append(conv(x))
     expected = torch.cat(scales, 2) if fuse == "concat" else sum(scales[1:], scales[0])
     y = module(x)
-    same(y, expected / 3 if fuse == "mean" else expected)
-    declared(module, x, y)
+    assert_same(y, expected / 3 if fuse == "mean" else expected)
+    check_declared_sizes(module, x, y)

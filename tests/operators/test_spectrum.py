@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import sefactory as sf
-from tests.operators.formulas import C, H, S, W, declared, made, map_of, same, shift
+from tests.operators.formulas import C, H, S, W, assert_same, check_declared_sizes, random_map, random_operator, shift
 
 
 def coefficient(x: Tensor, u: int, v: int, grid: tuple[int, int]) -> Tensor:
@@ -29,21 +29,23 @@ def test_spectrum(frequencies: list[list[int]], grid: int | list[int]) -> None:
     if any(u >= height or v >= width for u, v in frequencies):
         return
     for h, w in ((H, W), (9, 14), (1, 3)):
-        x = map_of(h=h, w=w)
-        module = made("spectrum", x, frequencies=frequencies, grid=grid)
+        x = random_map(h=h, w=w)
+        module = random_operator("spectrum", x, frequencies=frequencies, grid=grid)
         y = module(x)
         groups = x.chunk(len(frequencies), 2)
         expected = [coefficient(part, u, v, (height, width)) for part, (u, v) in zip(groups, frequencies, strict=True)]
-        same(y, torch.cat(expected, 2)[..., None, None])
-        declared(module, x, y)
+        assert_same(y, torch.cat(expected, 2)[..., None, None])
+        check_declared_sizes(module, x, y)
 
 
 def test_the_lowest_frequency_is_the_mean_and_all_of_them_keep_the_energy() -> None:
-    x = map_of(c=H * W)
-    same(made("spectrum", x, frequencies=[[0, 0]], grid=[H, W])(x), x.mean((3, 4), keepdim=True) * math.sqrt(H * W))
-    one = map_of(c=1).expand(-1, -1, H * W, -1, -1)
-    y = made("spectrum", one, frequencies=[[u, v] for u in range(H) for v in range(W)], grid=[H, W])(one)
-    same(y.square().sum(2, keepdim=True), one[:, :, :1].square().sum((3, 4), keepdim=True))
+    x = random_map(c=H * W)
+    assert_same(
+        random_operator("spectrum", x, frequencies=[[0, 0]], grid=[H, W])(x), x.mean((3, 4), keepdim=True) * math.sqrt(H * W)
+    )
+    one = random_map(c=1).expand(-1, -1, H * W, -1, -1)
+    y = random_operator("spectrum", one, frequencies=[[u, v] for u in range(H) for v in range(W)], grid=[H, W])(one)
+    assert_same(y.square().sum(2, keepdim=True), one[:, :, :1].square().sum((3, 4), keepdim=True))
 
 
 def test_a_spectrum_has_no_state_and_is_the_same_after_another_device() -> None:
@@ -57,19 +59,19 @@ def test_a_spectrum_has_no_state_and_is_the_same_after_another_device() -> None:
 
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 def test_unfold_is_the_one_of_torch(kernel: int) -> None:
-    x = map_of()
-    module = made("unfold", x, kernel=kernel)
+    x = random_map()
+    module = random_operator("unfold", x, kernel=kernel)
     y = module(x)
     theirs = F.unfold(x.flatten(0, 1), kernel, padding=kernel // 2)  # (B S, C k k, H W)
     expected = theirs.reshape(-1, S, C, kernel**2, H, W).movedim(3, 1)  # offset, then map
-    same(y, expected.flatten(1, 2))
-    declared(module, x, y)
+    assert_same(y, expected.flatten(1, 2))
+    check_declared_sizes(module, x, y)
 
 
 @pytest.mark.parametrize("over", ["H", "W", "C", "WH", "CW", "CHW"])
 def test_unfold_over(over: str) -> None:
-    x = map_of()
-    module = made("unfold", x, over=over)
+    x = random_map()
+    module = random_operator("unfold", x, over=over)
     parts = []
     for offsets in product((-1, 0, 1), repeat=len(over)):
         part = x
@@ -77,8 +79,8 @@ def test_unfold_over(over: str) -> None:
             part = shift(part, "BSCHW".index(axis), offset)
         parts.append(part)
     y = module(x)
-    same(y, torch.cat(parts, 1))
-    declared(module, x, y)
+    assert_same(y, torch.cat(parts, 1))
+    check_declared_sizes(module, x, y)
 
 
 def interpolated(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
@@ -89,11 +91,11 @@ def interpolated(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
 @pytest.mark.parametrize("to", [[1, 1], [2, 9], [7, 7], [H, W]])
 def test_resize_to_a_grid(to: list[int], mode: str) -> None:
-    x = map_of()
-    module = made("resize", x, to=to, mode=mode)
+    x = random_map()
+    module = random_operator("resize", x, to=to, mode=mode)
     y = module(x)
-    same(y, interpolated(x, (to[0], to[1]), mode))
-    declared(module, x, y)
+    assert_same(y, interpolated(x, (to[0], to[1]), mode))
+    check_declared_sizes(module, x, y)
 
 
 SCALES = [
@@ -112,11 +114,11 @@ SCALES = [
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
 @pytest.mark.parametrize(("scale", "height", "width"), SCALES)
 def test_resize_by_a_scale(scale: float, height: int, width: int, mode: str) -> None:
-    x = map_of()
-    module = made("resize", x, scale=scale, mode=mode)
+    x = random_map()
+    module = random_operator("resize", x, scale=scale, mode=mode)
     y = module(x)
-    same(y, interpolated(x, (height, width), mode))
-    declared(module, x, y)
+    assert_same(y, interpolated(x, (height, width), mode))
+    check_declared_sizes(module, x, y)
 
 
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
@@ -168,34 +170,34 @@ def test_a_gate_of_lower_resolution_is_upsampled(before: object, gate: list[obje
 @pytest.mark.parametrize("over", ["HW", "C", "H", "S", "CHW", "SCHW"])
 @pytest.mark.parametrize("unbiased", [True, False])
 def test_standardize(over: str, unbiased: bool) -> None:
-    x = map_of()
+    x = random_map()
     dims = tuple("BSCHW".index(axis) for axis in over)
-    module = made("standardize", x, over=over, unbiased=unbiased, eps=1e-3)
+    module = random_operator("standardize", x, over=over, unbiased=unbiased, eps=1e-3)
     centred = x - x.mean(dims, keepdim=True)
     y = module(x)
-    same(y, centred / (x.var(dims, correction=int(unbiased), keepdim=True) + 1e-3).sqrt())
-    declared(module, x, y)
+    assert_same(y, centred / (x.var(dims, correction=int(unbiased), keepdim=True) + 1e-3).sqrt())
+    check_declared_sizes(module, x, y)
 
 
 def test_one_value_standardizes_to_0() -> None:
-    x = map_of(h=1, w=1)
-    assert torch.equal(made("standardize", x)(x), torch.zeros_like(x))
-    same(
-        made("standardize", map_of(), over="HW", unbiased=False)(map_of()),
-        F.instance_norm(map_of().flatten(0, 1)).view_as(map_of()),
+    x = random_map(h=1, w=1)
+    assert torch.equal(random_operator("standardize", x)(x), torch.zeros_like(x))
+    assert_same(
+        random_operator("standardize", random_map(), over="HW", unbiased=False)(random_map()),
+        F.instance_norm(random_map().flatten(0, 1)).view_as(random_map()),
     )
 
 
 @pytest.mark.parametrize("over", ["", "HW", "C", "S", "CHW"])
 def test_dropout(over: str) -> None:
-    x = map_of(s=4, c=10, h=8, w=9, batch=6)
-    module = made("dropout", x, p=0.25, over=over)
+    x = random_map(s=4, c=10, h=8, w=9, batch=6)
+    module = random_operator("dropout", x, p=0.25, over=over)
     assert torch.equal(module(x), x)
     torch.manual_seed(0)
     y = module.train()(x)
     dims = tuple("BSCHW".index(axis) for axis in over)
     dropped = y == 0
-    same(y, torch.where(dropped, torch.zeros_like(x), x / 0.75))
+    assert_same(y, torch.where(dropped, torch.zeros_like(x), x / 0.75))
     for dim in dims:  # one decision along the axes
         assert torch.equal(dropped, dropped.narrow(dim, 0, 1).expand_as(dropped))
     free = dropped.amax(dims) if dims else dropped
@@ -204,15 +206,18 @@ def test_dropout(over: str) -> None:
 
 @pytest.mark.parametrize("p", [0.0, 1.0])
 def test_dropout_of_nothing_and_of_all(p: float) -> None:
-    x = map_of()
-    same(made("dropout", x, p=p).train()(x), x * (1 - p))
+    x = random_map()
+    assert_same(random_operator("dropout", x, p=p).train()(x), x * (1 - p))
 
 
 @pytest.mark.parametrize(("low", "high"), [(None, 0.5), (-0.5, None), (-0.5, 0.5), (0.25, 0.25)])
 def test_clamp(low: float | None, high: float | None) -> None:
-    x = map_of()
+    x = random_map()
     expected = x if low is None else torch.where(x < low, low, x)
-    same(made("clamp", x, min=low, max=high)(x), expected if high is None else torch.where(expected > high, high, expected))
+    assert_same(
+        random_operator("clamp", x, min=low, max=high)(x),
+        expected if high is None else torch.where(expected > high, high, expected),
+    )
 
 
 @pytest.mark.parametrize("config", ["standardize", {"pool": {"by": "std"}}, {"spectrum": [[0, 1]]}, {"resize": {"scale": 2}}])
