@@ -120,7 +120,7 @@ class _ReduceMap(Function):
             return gradient.differentiable(), None, None, None
         edges = [d for d in gradients[: ctx.edges] if d is not None]
         gate = GateTerm(edges[0], tuple(map(_unexpanded, edges[1:])), ctx.combine) if edges else None
-        return gradient.fused(gate), None, None, None
+        return gradient.total(gate), None, None, None
 
 
 def _statistic_and_positions(x: Tensor, request: Request) -> tuple[Tensor, Tensor | None]:
@@ -191,7 +191,7 @@ def _map_gradients(gate: GateTerm, needs_x: bool, needs_edges: Sequence[bool]) -
     """(gradient of x, gradients of the edges): the one or the others."""
     if any(needs_edges):
         return None, [gate.g, *(part.expand_as(gate.g) for part in gate.gates)]
-    return MapGradient(gate.g.shape).fused(gate) if needs_x else None, _none(needs_edges)
+    return MapGradient(gate.g.shape).total(gate) if needs_x else None, _none(needs_edges)
 
 
 class _Select(Function):

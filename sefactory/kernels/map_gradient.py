@@ -107,7 +107,7 @@ class MapGradient:
             terms = [self.positions[0].d.new_zeros(self.shape)]
         return self._with_positions(reduce(torch.add, terms)) if terms else None
 
-    def fused(self, gate: GateTerm | None) -> Tensor | None:
+    def total(self, gate: GateTerm | None) -> Tensor | None:
         """The sum of the terms and of g * gate, each chunk written once. None if there is no term."""
         tensors = [*self.broadcast.values(), *(p.x for p in self.products), *(p.d for p in self.positions)]
         if gate is None and not tensors:

@@ -166,8 +166,6 @@ KEPT = {
     ("compiler", "place"),  # key of the JSON of rewrites
     ("bench", "elements"),  # column of the results
 }
-# How many are left in a room that is being renamed.
-PENDING: dict[str, int] = {"kernels": 1, "compiler": 7}
 PAPERS = set(
     "senet sknet cbam coordatt triplet danet seaformer ecanet eca gcnet genet bam scse ese sse pam cam srm simam fca fcanet "
     "nonlocal splat a2net srmnet resnest lka ela sge lct sanet squeezeandexcitation coordinateattention tripletattention "
@@ -229,7 +227,7 @@ def test_no_file_of_the_tests_has_a_retired_name() -> None:
 def test_no_retired_word_is_defined(room: str) -> None:
     found = {(module, name) for module in modules_of(room) for name in defined(syntax_tree(module)) if retired(module, name)}
     found |= {(module, "") for module in modules_of(room) if retired(module, module.split(".")[-1])}
-    assert len(found) <= PENDING.get(room, 0), sorted(found)
+    assert not found
 
 
 def test_a_retired_word_would_be_seen() -> None:

@@ -52,6 +52,7 @@ def _matrix_product(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
 
 
 def _pointwise_convolution(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
+    """Returns x -> conv1x1(x), a linear layer of the channels as a convolution; its factors are folded into the weight."""
     params = scale_bias(read_params(op.linear), op.times)
     shape, groups = (*op.linear.weight.shape, 1, 1), op.linear.groups
 
@@ -144,6 +145,7 @@ def norm_layout(module: BatchNorm, layout: str, sizes: Sizes) -> str:
 
 
 def compose(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """x -> second(first(x))."""
     return lambda x: second(first(x))
 
 
