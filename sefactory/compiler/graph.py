@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import is_
 
-from ..operators.norm import BatchNorm
 from ..shapes import Sizes
-from .ir import ConvOp, LinearOp, Op
+from .ir import Op
 
 
 @dataclass(eq=False, slots=True)  # never changed; a frozen dataclass takes three times as long to create
@@ -47,9 +46,3 @@ def user_counts(nodes: Sequence[Node]) -> dict[int, int]:
         for other in node.inputs:
             count[id(other)] = count.get(id(other), 0) + 1
     return count
-
-
-def eval_norms(root: Node) -> list[BatchNorm]:
-    """The norms that the graph assumes to be in eval mode."""
-    found = (node.op for node in topological_order(root))
-    return [op.norm for op in found if isinstance(op, LinearOp | ConvOp) and op.norm is not None]

@@ -13,7 +13,7 @@ from ..operators.norm import BatchNorm
 from ..shapes import Sizes
 from .codegen.emitter import Program
 from .codegen.generate import generate
-from .graph import Node, eval_norms, topological_order, user_counts
+from .graph import Node, topological_order, user_counts
 from .passes import ANY_MODE, EVAL_MODE, ON_ACCELERATORS
 from .passes.rewrite import Rewrite, Rules
 from .tracer import trace
@@ -95,7 +95,6 @@ class CompiledBlock:
         self._guard = Guard.of(node)
         self._program: Program | None = None
         self._eval_program: Program | None = None
-        self._eval_norms: list[BatchNorm] = []
         self._norms: list[BatchNorm] = []
         self._accelerator_programs: dict[bool, Program] = {}
         self._wants_eval_program, self._stale = False, True
@@ -126,7 +125,6 @@ class CompiledBlock:
         self._accelerator_programs = {}
         if wants_eval_program:
             eval_graph = rewrite(graph, EVAL_MODE, [])
-            self._eval_norms = eval_norms(eval_graph)
             self._eval_program = always if eval_graph is graph else generate(eval_graph, self._frozen)
         self._stale = wants_eval_program != self._wants_eval_program or not has_static_shapes(self._node)
 
@@ -160,9 +158,6 @@ class CompiledBlock:
         assert self._program is not None
         if not (x.is_cpu or is_compiling()):
             return self._run_on_accelerator(x)
-        if self._eval_program is None:
+        if self._eval_program is None or any(norm.training for norm in self._norms):
             return self._program(x)
-        for norm in self._eval_norms:
-            if norm.training:
-                return self._program(x)
         return self._eval_program(x)

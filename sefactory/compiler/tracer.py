@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from torch import Tensor, nn
 
@@ -30,14 +30,7 @@ POINTWISE_NAMES: dict[type[nn.Module], str] = {
     nn.Hardswish: "hardswish",
     nn.Softplus: "softplus",
 }
-FUSE_OPS: dict[str, ops.Combination] = {
-    "sum": "sum",
-    "mean": "sum",
-    "product": "product",
-    "max": "max",
-    "min": "min",
-    "difference": "difference",
-}
+FUSE_OPS: dict[str, ops.Combination] = {**{kind: kind for kind in get_args(ops.Combination)}, "mean": "sum"}
 APPLY_OPS: dict[str, ops.Combination] = {"add": "sum", "subtract": "difference", "divide": "quotient"}
 
 
@@ -47,7 +40,12 @@ def trace(node: nn.Module, sizes: Sizes) -> Node:
 
 
 def _trace_module(module: nn.Module, x: Node, path: str) -> Node:
-    return TRACERS.get(type(module), _trace_opaque)(module, x, path)
+    """The operations of a module: of a tracer, or one by the table. A module that no rewrite rule knows is one call."""
+    kind = type(module)
+    if kind in TRACERS:
+        return TRACERS[kind](module, x, path)
+    op = OPERATORS[kind](module, x.sizes) if kind in OPERATORS else None
+    return Node(op or ops.OpaqueCall(module), (x,), getattr(module, "sizes", x.sizes), path)
 
 
 def _join_path(path: str, name: str) -> str:
@@ -58,11 +56,6 @@ def _trace_sequence(module: nn.Module, x: Node, path: str) -> Node:
     for name, step in module.named_children():
         x = _trace_module(step, x, _join_path(path, name))
     return x
-
-
-def _trace_opaque(module: nn.Module, x: Node, path: str) -> Node:
-    """A module that no rewrite rule knows, as one call."""
-    return Node(ops.OpaqueCall(module), (x,), getattr(module, "sizes", x.sizes), path)
 
 
 def _trace_unit(module: Unit, x: Node, path: str) -> Node:
@@ -142,80 +135,37 @@ def _statistic_op(module: Pool, name: str, over: str) -> ops.Op:
     return ops.OpaqueCall(partial(module.statistic, name))
 
 
-def _trace_cluster(module: Cluster, x: Node, path: str) -> Node:
-    if module.hard or module.rounds:
-        return _trace_opaque(module, x, path)
-    return Node(ops.WeightedPool(module), (x,), module.sizes, path)
-
-
-def _trace_local_pool(module: LocalPool, x: Node, path: str) -> Node:
-    """Means over overlapping windows; others are opaque."""
-    overlapping = module.by == "mean" and all(kernel != stride for kernel, stride in module.windows if stride > 1)
-    return Node(ops.AvgPool(module), (x,), module.sizes, path) if overlapping else _trace_opaque(module, x, path)
-
-
-def _trace_linear(module: Linear, x: Node, path: str) -> Node:
-    """W x + b over C; over other axes it is opaque."""
-    over_channels = module.mix == "C" and not module.each
-    return Node(ops.LinearOp(module), (x,), module.sizes, path) if over_channels else _trace_opaque(module, x, path)
-
-
-def _trace_conv(module: Conv, x: Node, path: str) -> Node:
-    return Node(ops.ConvOp(module), (x,), module.sizes, path) if module.mode == "zeros" else _trace_opaque(module, x, path)
-
-
 def _trace_multi_scale(module: MultiScale, x: Node, path: str) -> Node:
     if module.fuse == "concat":
-        return _trace_opaque(module, x, path)
+        return Node(ops.OpaqueCall(module), (x,), module.sizes, path)
     branches = tuple(_trace_module(conv, x, _join_path(path, name)) for name, conv in module.named_children())
     return _fuse_branches(module.fuse, branches, path)
-
-
-def _trace_attention(module: Attention, x: Node, path: str) -> Node:
-    return Node(ops.AttentionOp(module), (x,), module.sizes, path)
-
-
-def _trace_norm(module: BatchNorm, x: Node, path: str) -> Node:
-    return Node(ops.Norm(module), (x,), x.sizes, path)
-
-
-def _trace_pointwise(module: nn.Module, x: Node, path: str) -> Node:
-    return Node(ops.Pointwise(POINTWISE_NAMES[type(module)]), (x,), x.sizes, path)
-
-
-def _trace_elementwise(module: Elementwise, x: Node, path: str) -> Node:
-    return Node(ops.Pointwise(module.name), (x,), x.sizes, path)
 
 
 def _trace_identity(module: nn.Identity, x: Node, path: str) -> Node:
     return x
 
 
-def _trace_softmax(module: SoftmaxModule, x: Node, path: str) -> Node:
-    if len(module.dims) > 1:
-        return _trace_opaque(module, x, path)
-    return Node(ops.Softmax(x.sizes.axes_of(module.dims)), (x,), x.sizes, path)
+def _has_overlapping_means(pool: LocalPool) -> bool:
+    return pool.by == "mean" and all(kernel != stride for kernel, stride in pool.windows if stride > 1)
 
 
-def _trace_gain(module: Gain, x: Node, path: str) -> Node:
-    plain = module.each or module.bias is not None
-    return _trace_opaque(module, x, path) if plain else Node(ops.LearnedScale(module), (x,), x.sizes, path)
-
-
-def _trace_affine(module: Affine, x: Node, path: str) -> Node:
-    return Node(ops.ScalarAffine(module.scale, module.shift), (x,), x.sizes, path)
-
-
-def _trace_slice(module: Slice, x: Node, path: str) -> Node:
-    axis = x.sizes.axes[module.dim - 1]
-    return Node(ops.Slice(axis, module.start, module.length), (x,), module.sizes, path)
-
-
-def _trace_stack(module: Stack, x: Node, path: str) -> Node:
-    if module.groups != 1:
-        return _trace_opaque(module, x, path)
-    return Node(ops.ChannelSplit(module.parts), (x,), module.sizes, path)
-
+OPERATORS: dict[type[nn.Module], Callable[[Any, Sizes], ops.Op | None]] = {
+    Cluster: lambda pool, sizes: None if pool.hard or pool.rounds else ops.WeightedPool(pool),
+    LocalPool: lambda pool, sizes: ops.AvgPool(pool) if _has_overlapping_means(pool) else None,
+    Linear: lambda linear, sizes: ops.LinearOp(linear) if linear.mix == "C" and not linear.each else None,
+    Conv: lambda conv, sizes: ops.ConvOp(conv) if conv.mode == "zeros" else None,
+    Attention: lambda attention, sizes: ops.AttentionOp(attention),
+    BatchNorm: lambda norm, sizes: ops.Norm(norm),
+    Elementwise: lambda function, sizes: ops.Pointwise(function.name),
+    SoftmaxModule: lambda softmax, sizes: ops.Softmax(sizes.axes_of(softmax.dims)) if len(softmax.dims) == 1 else None,
+    Gain: lambda gain, sizes: None if gain.each or gain.bias is not None else ops.LearnedScale(gain),
+    Affine: lambda affine, sizes: ops.ScalarAffine(affine.scale, affine.shift),
+    Slice: lambda part, sizes: ops.Slice(sizes.axes[part.dim - 1], part.start, part.length),
+    Stack: lambda stack, sizes: ops.ChannelSplit(stack.parts) if stack.groups == 1 else None,
+    **{kind: lambda function, sizes: ops.Pointwise(POINTWISE_NAMES[type(function)]) for kind in POINTWISE_NAMES},
+}
+"""The operation of a module on inputs of these sizes. None if it is opaque."""
 
 TRACERS: dict[type[nn.Module], Callable[[Any, Node, str], Node]] = {
     Sequential: _trace_sequence,
@@ -223,19 +173,7 @@ TRACERS: dict[type[nn.Module], Callable[[Any, Node, str], Node]] = {
     Unit: _trace_unit,
     Parallel: _trace_parallel,
     Pool: _trace_pool,
-    Cluster: _trace_cluster,
-    LocalPool: _trace_local_pool,
-    Linear: _trace_linear,
-    Conv: _trace_conv,
     MultiScale: _trace_multi_scale,
-    Attention: _trace_attention,
-    BatchNorm: _trace_norm,
-    Elementwise: _trace_elementwise,
     nn.Identity: _trace_identity,
-    SoftmaxModule: _trace_softmax,
-    Gain: _trace_gain,
-    Affine: _trace_affine,
-    Slice: _trace_slice,
-    Stack: _trace_stack,
-    **dict.fromkeys(POINTWISE_NAMES, _trace_pointwise),
 }
+"""How a module of several operations, or of none, is traced."""

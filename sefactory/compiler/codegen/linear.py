@@ -8,13 +8,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...kernels.dispatch import is_eager, is_exporting
+from ...operators.conv import CONVOLUTIONS
 from ...operators.norm import BatchNorm
 from ...shapes import Sizes
 from .. import ir as ops
 from ..graph import Node
 from .emitter import Emitter
 from .layout import strip_unit_axes
-from .params import fold_norm, read_norm_params, read_params, scale_bias
+from .params import ReadParams, fold_norm, read_norm_params, read_params, scale_bias
 
 FOLD_MIN_ELEMENTS = 2**16
 """Values of a map on the CPU from which folding a norm into weights costs less than a pass over the map."""
@@ -23,20 +24,20 @@ FOLD_MIN_ELEMENTS_ELSEWHERE = 2**20
 
 
 def emit_linear(op: ops.LinearOp, node: Node, emitter: Emitter) -> None:
-    """W x + b over C: a matrix product of descriptors, a 1 x 1 convolution of feature maps."""
+    """W x + b over C: a matrix product of descriptors, a 1 x 1 convolution of a feature map."""
     (x,) = node.inputs
-    axes = strip_unit_axes(emitter.layout(x), x.sizes)
+    current, whole = emitter.layout(x), f"C{x.sizes.spatial_axes}"
+    axes = strip_unit_axes(current, x.sizes)
     if op.linear.groups == 1 and axes in ("", "C", "SC"):
         layout = axes or "C"
         emitter.call(node, _matrix_product(op), [emitter.register(x, layout)], layout, newly_allocated=True)
-    elif x.sizes["S"] == 1 and len(x.sizes.spatial_axes) == 2:
-        current = emitter.layout(x)
-        layout = current if current[:1] == "C" and len(current) == 3 else f"C{x.sizes.spatial_axes}"
-        emitter.call(node, _pointwise_convolution(op), [emitter.register(x, layout)], layout, newly_allocated=True)
+    elif x.sizes["S"] == 1:
+        layout = current if current[:1] == "C" and len(current) == len(whole) else whole
+        emitter.call(
+            node, _pointwise_convolution(op, len(whole) - 1), [emitter.register(x, layout)], layout, newly_allocated=True
+        )
     else:
-        register = emitter.register(x, x.sizes.axes)
-        register = emitter.unary(_module_call(op), register)
-        emitter.record(node, register, x.sizes.axes)
+        emitter.call(node, op.linear, [emitter.register(x, x.sizes.axes)], x.sizes.axes)
 
 
 def _matrix_product(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
@@ -51,36 +52,19 @@ def _matrix_product(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
     return run if op.norm is None else compose(run, eval_norm(op.norm))
 
 
-def _pointwise_convolution(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
-    """Returns x -> conv1x1(x), a linear layer of the channels as a convolution; its factors are folded into the weight."""
+def _pointwise_convolution(op: ops.LinearOp, dims: int) -> Callable[[Tensor], Tensor]:
+    """Returns x -> W x + b as a convolution of kernel size 1 over so many axes, with the norm folded where x is large."""
     params = scale_bias(read_params(op.linear), op.times)
-    shape, groups = (*op.linear.weight.shape, 1, 1), op.linear.groups
+    shape, groups, convolution = (*op.linear.weight.shape, *[1] * dims), op.linear.groups, CONVOLUTIONS[dims]
 
-    def run(x: Tensor) -> Tensor:
+    def convolve(x: Tensor, params: ReadParams) -> Tensor:
         weight, bias = params()
-        return F.conv2d(x, weight.view(*shape), bias, groups=groups)
+        return convolution(x, weight.view(*shape), bias, groups=groups)
 
     if op.norm is None:
-        return run
-    folded_params = fold_norm(params, op.norm)
-
-    def run_folded(x: Tensor) -> Tensor:
-        weight, bias = folded_params()
-        return F.conv2d(x, weight.view(*shape), bias, groups=groups)
-
-    return fold_if_large(run_folded, compose(run, eval_norm(op.norm)))
-
-
-def _module_call(op: ops.LinearOp) -> Callable[[Tensor], Tensor]:
-    """The module, and what a rewrite rule has added to it."""
-    linear, more = op.linear, op.times - 1
-
-    def run(x: Tensor) -> Tensor:
-        y: Tensor = linear(x)
-        bias = linear.bias
-        return y if bias is None or not more else y + (bias * more).view(-1, *[1] * (y.dim() - 3))
-
-    return run if op.norm is None else compose(run, op.norm)
+        return lambda x: convolve(x, params)
+    folded_params, norm = fold_norm(params, op.norm), eval_norm(op.norm)
+    return fold_if_large(lambda x: convolve(x, folded_params), lambda x: norm(convolve(x, params)))
 
 
 def eval_norm(norm: BatchNorm) -> Callable[[Tensor], Tensor]:

@@ -43,56 +43,29 @@ def conv_params(conv: Conv, others: Sequence[Conv] = (), axes: str = "") -> Read
 
     The kernels of `others` are added to the centre. Along `axes` that the kernel does not have, its size is 1.
     """
-    params = _with_merged_kernels(conv, others) if others else _one_conv(conv)
-    flat = tuple(2 + i for i, axis in enumerate(axes) if axis not in conv.along)
-    return _with_unit_dims(params, flat) if flat else params
+    read, dims = read_params(conv), len(conv.along)
+    smaller = [(read_params(other), _padding_to(conv.weight, other.weight, dims)) for other in others]
+    has_input_dim = conv.weight.dim() != 1 + dims
+    unit_dims = [2 + i for i, axis in enumerate(axes) if axis not in conv.along]
 
-
-def _one_conv(conv: Conv) -> ReadParams:
-    lead = conv.weight.dim() - len(conv.along)
-    return (
-        _as_torch(read_params(conv), lead)
-        if lead != 2 or (conv.bias is not None and conv.bias.dim() > 1)
-        else read_params(conv)
-    )
-
-
-def _with_unit_dims(params: ReadParams, dims: tuple[int, ...]) -> ReadParams:
-    def with_unit_dims() -> tuple[Tensor, Tensor | None]:
-        weight, bias = params()
-        for dim in dims:
+    def params() -> tuple[Tensor, Tensor | None]:
+        weight, bias = read()
+        for read_smaller, padding in smaller:
+            small_weight, small_bias = read_smaller()
+            weight = weight + F.pad(small_weight, padding)
+            bias = small_bias if bias is None else bias if small_bias is None else bias + small_bias
+        weight = weight if has_input_dim else weight.unsqueeze(0)
+        for dim in unit_dims:
             weight = weight.unsqueeze(dim)
-        return weight, bias
+        return weight, bias if bias is None or bias.dim() == 1 else bias.flatten()
 
-    return with_unit_dims
-
-
-def _with_merged_kernels(conv: Conv, others: Sequence[Conv]) -> ReadParams:
-    axes = len(conv.along)
-    kernel = conv.weight.shape[-axes:]
-    differences = [[k - n for k, n in zip(kernel, other.weight.shape[-axes:], strict=True)] for other in others]
-    sides = [[n // 2 for n in reversed(difference) for _ in "lr"] for difference in differences]
-    return _sum_kernels(_one_conv(conv), [_one_conv(other) for other in others], sides)
+    return params
 
 
-def _as_torch(params: ReadParams, lead: int) -> ReadParams:
-    def reshaped() -> tuple[Tensor, Tensor | None]:
-        weight, bias = params()
-        return weight.unsqueeze(0) if lead == 1 else weight, bias if bias is None or bias.dim() == 1 else bias.flatten()
-
-    return reshaped
-
-
-def _sum_kernels(first: ReadParams, others: Sequence[ReadParams], sides: Sequence[list[int]]) -> ReadParams:
-    def summed() -> tuple[Tensor, Tensor | None]:
-        weight, bias = first()
-        for other, padding in zip(others, sides, strict=True):
-            other_weight, other_bias = other()
-            weight = weight + F.pad(other_weight, padding)
-            bias = other_bias if bias is None else bias if other_bias is None else bias + other_bias
-        return weight, bias
-
-    return summed
+def _padding_to(weight: Tensor, smaller: Tensor, dims: int) -> list[int]:
+    """The padding, as F.pad takes it, that centres a smaller kernel in a larger one."""
+    sides = zip(weight.shape[-dims:], smaller.shape[-dims:], strict=True)
+    return [side for k, n in reversed(list(sides)) for side in [(k - n) // 2] * 2]
 
 
 def fold_norm(params: ReadParams, norm: BatchNorm) -> ReadParams:

@@ -5,66 +5,45 @@ docstring is its equation. No rule knows a paper.
 """
 
 from .. import ir as ops
-from .attention import (
-    fold_gain_into_attention,
-    fold_projection_into_attention,
-    fold_residual_into_attention,
-    merge_residuals,
-    move_factor_to_scores,
-    move_gain_to_scores,
-    split_qkv,
-)
-from .gates import factor_out_map, fold_residual_into_gate, fold_scale_into_gate, split_gate_product
-from .linear import fold_norm_into_conv, fold_norm_into_linear, merge_convs
-from .reductions import (
-    mean_before_conv,
-    mean_before_sum,
-    reduce_without_concat,
-    reduce_without_stack,
-    select_by_softmax,
-    sum_before_linear,
-    sum_gated_stack,
-)
+from . import attention, gates, linear, reductions, slicing, stacks
 from .rewrite import Rules
-from .slicing import slice_of_concat
-from .stacks import mean_of_stack_sum, reduce_single_use_stack, sum_weighted_stack
 
 ANY_MODE: Rules = {
     ops.Reduce: (
-        reduce_without_stack,
-        reduce_without_concat,
-        sum_gated_stack,
-        mean_before_sum,
-        sum_before_linear,
-        mean_before_conv,
+        reductions.reduce_without_stack,
+        reductions.reduce_without_concat,
+        reductions.sum_gated_stack,
+        reductions.mean_before_sum,
+        reductions.sum_before_linear,
+        reductions.mean_before_conv,
     ),
     ops.Elementwise: (
-        select_by_softmax,
-        factor_out_map,
-        fold_residual_into_gate,
-        fold_residual_into_attention,
-        merge_residuals,
-        merge_convs,
+        reductions.select_by_softmax,
+        gates.factor_out_map,
+        gates.fold_residual_into_gate,
+        attention.fold_residual_into_attention,
+        attention.merge_residuals,
+        linear.merge_convs,
     ),
-    ops.ScalarAffine: (fold_scale_into_gate,),
-    ops.Gate: (split_gate_product,),
-    ops.LearnedScale: (fold_gain_into_attention,),
-    ops.AttentionOp: (fold_projection_into_attention, split_qkv),
-    ops.ChannelAttentionOp: (move_factor_to_scores, move_gain_to_scores),
-    ops.Slice: (slice_of_concat,),
+    ops.ScalarAffine: (gates.fold_scale_into_gate,),
+    ops.Gate: (gates.split_gate_product,),
+    ops.LearnedScale: (attention.fold_gain_into_attention,),
+    ops.AttentionOp: (attention.fold_projection_into_attention, attention.split_qkv),
+    ops.ChannelAttentionOp: (attention.move_factor_to_scores, attention.move_gain_to_scores),
+    ops.Slice: (slicing.slice_of_concat,),
 }
 ON_ACCELERATORS: Rules = {
     **ANY_MODE,
     ops.Reduce: (
-        sum_weighted_stack,
-        mean_of_stack_sum,
-        reduce_single_use_stack,
-        reduce_without_concat,
-        mean_before_sum,
-        sum_before_linear,
-        mean_before_conv,
+        stacks.sum_weighted_stack,
+        stacks.mean_of_stack_sum,
+        stacks.reduce_single_use_stack,
+        reductions.reduce_without_concat,
+        reductions.mean_before_sum,
+        reductions.sum_before_linear,
+        reductions.mean_before_conv,
     ),
 }
 """The same for devices other than the CPU."""
-EVAL_MODE: Rules = {ops.Norm: (fold_norm_into_linear, fold_norm_into_conv)}
+EVAL_MODE: Rules = {ops.Norm: (linear.fold_norm_into_linear, linear.fold_norm_into_conv)}
 """The rules for eval mode, where norms are constants."""

@@ -53,27 +53,14 @@ def fold_residual_into_attention(node: Node, users: UserCounts) -> Node | None:
     if node.op != ops.Elementwise("sum") or len(node.inputs) != 2:
         return None
     for attended, other in (node.inputs, node.inputs[::-1]):
-        op = attended.op
-        if not isinstance(op, ops.AttentionOp) or len(attended.inputs) != 1 or not has_one_user(attended, users):
+        op = _open_attention(attended, users)
+        if op is None or other.sizes != attended.sizes:
             continue
-        if not _of_one_map(attended) or other.sizes != attended.sizes:
-            continue
-        if op.attention.key is None and other is attended.inputs[0] and "C" in _tokens(attended):
-            return replace(attended, op=replace(op, identity=op.identity + 1.0))
-        if op.attention.key is not None or "C" not in _tokens(attended):
+        if not _is_among_channels(attended, op):
             return replace(attended, inputs=(*attended.inputs, other))
+        if other is attended.inputs[0]:
+            return replace(attended, op=replace(op, identity=op.identity + 1.0))
     return None
-
-
-def _of_one_map(node: Node) -> bool:
-    """True if attention is compiled and its input is one map on S."""
-    op = node.op
-    return isinstance(op, ops.AttentionOp) and attention_layout(op.attention, node.inputs[0].sizes)[:1] == "C"
-
-
-def _tokens(node: Node) -> str:
-    op = node.op
-    return node.sizes.axes_of(op.attention.tokens) if isinstance(op, ops.AttentionOp) else ""
 
 
 def merge_residuals(node: Node, users: UserCounts) -> Node | None:
@@ -84,17 +71,24 @@ def merge_residuals(node: Node, users: UserCounts) -> Node | None:
     if node.op != ops.Elementwise("sum") or len(node.inputs) != 2:
         return None
     for first, second in (node.inputs, node.inputs[::-1]):
-        if (
-            not all(isinstance(x.op, ops.AttentionOp) and has_one_user(x, users) for x in (first, second))
-            or len(first.inputs) != 2
-        ):
-            continue
-        op = second.op
-        if isinstance(op, ops.AttentionOp) and len(second.inputs) == 1 and "C" in _tokens(second) and op.attention.key is None:
-            if first.inputs[1] is second.inputs[0] and _of_one_map(second):
-                both = replace(second, op=replace(op, identity=op.identity + 1.0))
-                return replace(first, inputs=(first.inputs[0], both))
+        op = _open_attention(second, users)
+        has_same_residual = isinstance(first.op, ops.AttentionOp) and first.inputs[1:] == second.inputs
+        if op is not None and _is_among_channels(second, op) and has_same_residual and has_one_user(first, users):
+            both = replace(second, op=replace(op, identity=op.identity + 1.0))
+            return replace(first, inputs=(first.inputs[0], both))
     return None
+
+
+def _open_attention(node: Node, users: UserCounts) -> ops.AttentionOp | None:
+    """The attention of a node that can take a residual: compiled, of one map on S, with one user, without a residual."""
+    op = node.op
+    if not isinstance(op, ops.AttentionOp) or len(node.inputs) != 1 or not has_one_user(node, users):
+        return None
+    return op if attention_layout(op.attention, node.inputs[0].sizes)[:1] == "C" else None
+
+
+def _is_among_channels(node: Node, op: ops.AttentionOp) -> bool:
+    return "C" in node.sizes.axes_of(op.attention.tokens)
 
 
 def split_qkv(node: Node, users: UserCounts) -> Node | None:
