@@ -6,7 +6,7 @@ from .build.freeze import freeze
 from .config.registry import operator, operators
 from .config.repository import configs
 from .errors import ConfigError
-from .networks.hooks import fold
+from .networks.adapter import fold
 from .networks.host import host, place
 from .networks.insertion import insert
 from .networks.layer import layer

@@ -15,7 +15,7 @@ from ..config.merge import remove_nulls
 from ..config.parser import Parser
 from ..config.repository import ConfigRepository, load_config
 from ..config.syntax_tree import Config
-from ..errors import ConfigError, did_you_mean, join_words, short_repr
+from ..errors import ConfigError, choice_message, short_repr
 from ..shapes import GRIDS, Sizes
 from .builder import ModuleTree, build_tree
 
@@ -100,9 +100,7 @@ def _build_modules(config: Config, repository: ConfigRepository, sizes: Sizes) -
 def _input_sizes(channels: Any, grid: Any, fixed: Mapping[str, Any]) -> Sizes:
     """The sizes of the input. Raises ConfigError for a grid or a size that is not valid."""
     if not isinstance(grid, str) or grid not in GRIDS:
-        raise ConfigError(
-            [("grid", f"{short_repr(grid)}; allowed: one of {join_words(GRIDS)}{did_you_mean(str(grid), GRIDS)}")]
-        )
+        raise ConfigError([("grid", choice_message(grid, GRIDS))])
     fixed = {axis: size for axis, size in fixed.items() if size is not None}
     given = {"channels": channels} | {GRID_ARGUMENTS[axis]: size for axis, size in fixed.items()}
     faults = [(name, f"{short_repr(n)}; allowed: an integer from 1 to 2^31") for name, n in given.items() if not _is_size(n)]

@@ -18,12 +18,8 @@ from .config_scan import check_config_dirs
 from .hydra_errors import as_config_errors
 from .show import show_block, show_network
 
-TASKS = {
-    ("show", "block"): show_block,
-    ("show", "network"): show_network,
-    ("bench", "block"): bench_blocks,
-    ("bench", "network"): bench_networks,
-}
+TASKS = {"show": (show_block, show_network), "bench": (bench_blocks, bench_networks)}
+"""What a command does with blocks and with networks."""
 
 
 def run_application(command: str, arguments: Sequence[str]) -> None:
@@ -40,9 +36,10 @@ def run_application(command: str, arguments: Sequence[str]) -> None:
     def run_job(config: DictConfig) -> None:
         if is_sweep():
             sweep_folders.add(Path(HydraConfig.get().sweep.dir))
-        subject = "network" if is_given(config, "host") or is_given(config, "hosts") else "block"
+        of_blocks, of_networks = TASKS[command]
+        task = of_networks if is_given(config, "host") or is_given(config, "hosts") else of_blocks
         try:
-            TASKS[command, subject](config)
+            task(config)
         except ConfigError as error:
             faults.update(dict.fromkeys(error.faults))
 

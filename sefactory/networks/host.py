@@ -77,9 +77,10 @@ def place(
     data, label = host_config(source, search)
     try:
         specs = [
-            InsertionSpec(entry["block"], **{key: entry[key] for key in entry if key != "block"}) for entry in data["place"]
+            InsertionSpec(entry["block"], search=search, **{key: entry[key] for key in entry if key != "block"})
+            for entry in data["place"]
         ]
-        return insert_all(model, specs, example_input(model, input_size or data.get("input"), example), search)
+        return insert_all(model, specs, example_input(model, input_size or data.get("input"), example))
     except ConfigError as error:
         raise ConfigError([(f"{label}: {path}", text) for path, text in error.faults]) from None
 

@@ -16,8 +16,7 @@ from ..block import Block
 from ..build.api import build
 from ..errors import ConfigError
 from ..shapes import GRIDS
-from .adapter import CHILD, ResidualAdapter, wrap
-from .hooks import attach_block
+from .adapter import CHILD, ResidualAdapter, attach_block, wrap
 from .official_weights import ratio_override, transfer_weights
 from .options import InsertionSpec, Start, Where
 from .selectors import select
@@ -97,16 +96,16 @@ def insert(
 
     Raises ConfigError, and then nothing of the network is changed.
     """
-    spec = InsertionSpec(config, at, where, start, overrides, grid, carry)
-    return insert_all(model, [spec], example_input(model, input_size, example), search)
+    spec = InsertionSpec(config, at, where, start, overrides, grid, carry, search)
+    return insert_all(model, [spec], example_input(model, input_size, example))
 
 
-def insert_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Tensor, search: Iterable[str | Path]) -> Report:
+def insert_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Tensor) -> Report:
     """Inserts the blocks of all specs, or none. Shapes come from one forward pass of `example`. Raises ConfigError."""
     calls = trace(model, example)
     targets = [(path, spec) for spec in specs for path in _select(model, spec, calls)]
     _check_targets(model, [path for path, _ in targets])
-    prepared = [_prepare(model, path, spec, calls.get(path, []), search) for path, spec in targets]
+    prepared = [_prepare(model, path, spec, calls.get(path, [])) for path, spec in targets]
     before = model.state_dict(keep_vars=True)
     for child, place in prepared:
         attach_block(model, place.path, child, place.where)
@@ -123,7 +122,7 @@ def _select(model: nn.Module, spec: InsertionSpec, calls: Mapping[str, Sequence[
 
 
 def _prepare(
-    model: nn.Module, path: str, spec: InsertionSpec, calls: Sequence[CallRecord], search: Iterable[str | Path]
+    model: nn.Module, path: str, spec: InsertionSpec, calls: Sequence[CallRecord]
 ) -> tuple[Block | ResidualAdapter, Placement]:
     """The block for the module at a path, not attached yet, and its line of the report.
 
@@ -132,7 +131,7 @@ def _prepare(
     original = model.get_submodule(path)
     shape, output_shape = _block_shapes(path, calls, spec)
     with torch.device("cpu"):  # `wrap` runs the block, also if the network is on the meta device
-        block = _build_block(original, spec, path, shape, search)
+        block = _build_block(original, spec, path, shape)
         _check_output(path, block, shape, output_shape)
         child = wrap(block, spec.where == "replace") if spec.start == "identity" else block
     tensor = next((p for module in (original, model) for p in module.parameters()), None)
@@ -173,13 +172,13 @@ def _block_shapes(path: str, calls: Sequence[CallRecord], spec: InsertionSpec) -
     return shape, shape if spec.where == "before" else output
 
 
-def _build_block(original: nn.Module, spec: InsertionSpec, path: str, shape: Shape, search: Iterable[str | Path]) -> Block:
+def _build_block(original: nn.Module, spec: InsertionSpec, path: str, shape: Shape) -> Block:
     """The block for feature maps of this shape; with a fixed spatial size only if it cannot be built without."""
     _check_layout(path, shape, spec.grid)
     grid, channels, overrides = GRID_OF[len(shape)], shape[1], [*spec.overrides]
     if spec.carry is not None:
-        overrides += ratio_override(spec.config, spec.overrides, search, original, channels, spec.carry)
-    build_for_grid = partial(build, spec.config, channels, grid=grid, overrides=overrides, search=search)
+        overrides += ratio_override(spec.config, spec.overrides, spec.search, original, channels, spec.carry)
+    build_for_grid = partial(build, spec.config, channels, grid=grid, overrides=overrides, search=spec.search)
     try:
         return build_for_grid()
     except ConfigError as error:

@@ -1,7 +1,8 @@
 """The options of an insertion, and what is wrong with them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import ConfigError, choice_message, short_repr
@@ -27,6 +28,7 @@ class InsertionSpec:
     overrides: Sequence[str] = ()
     grid: str | None = None
     carry: str | None = None
+    search: Iterable[str | Path] = ()
 
     def __post_init__(self) -> None:
         faults = option_faults({"where": self.where, "start": self.start, "at": self.at})

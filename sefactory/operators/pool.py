@@ -165,20 +165,19 @@ class Cluster(nn.Module):
 
     def forward(self, x_B1CHW: Tensor) -> Tensor:
         x_BCN = x_B1CHW.flatten(3).squeeze(1)
-        arguments = (x_BCN, self.weight) if self.bias is None else (x_BCN, self.weight, self.bias)
         if self.hard or self.rounds:  # argmax and products of x with itself need float32
-            y_BKC = in_float32(self._refine, *arguments).to(x_BCN.dtype)
+            y_BKC = in_float32(self._refine, x_BCN, self.weight, self.bias).to(x_BCN.dtype)
         else:
-            y_BKC = self._weighted_means(*arguments)
+            y_BKC = self._weighted_means(x_BCN, self.weight, self.bias)
         return y_BKC[..., None, None] if x_B1CHW.dim() == 5 else y_BKC[..., None, None, None]
 
-    def _weighted_means(self, x_BCN: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    def _weighted_means(self, x_BCN: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         logits_BKN = weight @ x_BCN
         if bias is not None:
             logits_BKN = logits_BKN + bias[:, None]
         return self._assign(logits_BKN, -1) @ x_BCN.transpose(1, 2)
 
-    def _refine(self, x_BCN: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    def _refine(self, x_BCN: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         y_BKC = self._weighted_means(x_BCN, weight, bias)
         for _ in range(self.rounds):
             r_BKN = self._assign(y_BKC @ x_BCN, 1)
