@@ -1,10 +1,11 @@
-"""The columns of a benchmark's table, on the terminal and in report.html."""
+"""The columns of a benchmark's table, on the terminal and in report.html, and their numbers as text."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .formatting import format_figures, format_quantity, format_time
 from .results import Row
+
+PREFIXES = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e-3), ("µ", 1e-6))
 
 
 @dataclass(frozen=True)
@@ -20,32 +21,63 @@ class Column:
     drop_order: int | None = None
 
 
-def _quantity(value: float | None, unit: str = "") -> str:
-    return "" if value is None else format_quantity(value, unit)
+def format_quantity(value: float | None, unit: str = "") -> str:
+    """Three significant figures and a decimal prefix; integers below a million without a unit are written in full; "" for None.
+
+    >>> format_quantity(8464), format_quantity(1_234_000), format_quantity(12_845_056, "B"), format_quantity(0.00342, "s")
+    ('8,464', '1.23 M', '12.8 MB', '3.42 ms')
+    >>> format_quantity(0.0, "s")
+    '0 s'
+    """
+    if value is None:
+        return ""
+    if value == 0 or (not unit and float(value).is_integer() and abs(value) < 1e6):
+        return f"{value:,.0f} {unit}".rstrip()
+    prefix, factor = _decimal_prefix(value)
+    return f"{format_figures(value / factor)} {prefix}{unit}".rstrip()
 
 
-def _figures(value: float | None) -> str:
-    return "" if value is None else format_figures(value)
+def format_time(seconds: float | None, iqr: float | None) -> str:
+    """A time and half its interquartile range, in one unit; "" for None.
+
+    >>> format_time(0.00342, 0.0002)
+    '3.42 ±0.10 ms'
+    """
+    if seconds is None:
+        return ""
+    prefix, factor = _decimal_prefix(seconds)
+    text = format_figures(seconds / factor)
+    decimals = len(text.partition(".")[2])
+    return f"{text} ±{(iqr or 0.0) / 2 / factor:.{decimals}f} {prefix}s"
 
 
-def _time(seconds: float | None, iqr: float | None) -> str:
-    return "" if seconds is None else format_time(seconds, iqr or 0.0)
+def format_figures(value: float | None) -> str:
+    """Three significant figures, without an exponent; "" for None."""
+    if value is None:
+        return ""
+    decimals = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
+    return f"{value:,.{decimals}f}"
+
+
+def _decimal_prefix(value: float) -> tuple[str, float]:
+    """The decimal prefix for a value, and its factor."""
+    return next(((prefix, factor) for prefix, factor in PREFIXES if abs(value) >= 0.9995 * factor), ("n", 1e-9))
 
 
 NAME = Column("block", "block", lambda row: row.block)
 COLUMNS = (
     NAME,
-    Column("params", "parameters", lambda row: _quantity(row.parameters), 5),
-    Column("MACs", "MACs", lambda row: _quantity(row.macs), 2),
-    Column("elem-ops", "elementwise ops", lambda row: _quantity(row.elements), 0),
-    Column("saved", "saved for backward", lambda row: _quantity(row.saved_bytes, "B"), 3),
-    Column("peak", "peak memory", lambda row: _quantity(row.peak_bytes, "B"), 1),
-    Column("forward", "forward", lambda row: _time(row.forward_s, row.forward_iqr_s)),
-    Column("×base", "× baseline", lambda row: _figures(row.forward_ratio), 8),
-    Column("×bound", "× roofline bound", lambda row: _figures(row.forward_over_floor), 6),
-    Column("train", "training", lambda row: _time(row.train_s, row.train_iqr_s)),
-    Column("×base", "× baseline", lambda row: _figures(row.train_ratio), 7),
-    Column("×bound", "× roofline bound", lambda row: _figures(row.train_over_floor), 4),
+    Column("params", "parameters", lambda row: format_quantity(row.parameters), 5),
+    Column("MACs", "MACs", lambda row: format_quantity(row.macs), 2),
+    Column("elem-ops", "elementwise ops", lambda row: format_quantity(row.elements), 0),
+    Column("saved", "saved for backward", lambda row: format_quantity(row.saved_bytes, "B"), 3),
+    Column("peak", "peak memory", lambda row: format_quantity(row.peak_bytes, "B"), 1),
+    Column("forward", "forward", lambda row: format_time(row.forward_s, row.forward_iqr_s)),
+    Column("×base", "× baseline", lambda row: format_figures(row.forward_ratio), 8),
+    Column("×bound", "× roofline bound", lambda row: format_figures(row.forward_over_floor), 6),
+    Column("train", "training", lambda row: format_time(row.train_s, row.train_iqr_s)),
+    Column("×base", "× baseline", lambda row: format_figures(row.train_ratio), 7),
+    Column("×bound", "× roofline bound", lambda row: format_figures(row.train_over_floor), 4),
 )
 
 

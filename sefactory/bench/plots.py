@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from .formatting import format_quantity
+from .columns import format_quantity
 from .results import Row, group_by_shape
 
 MAX_LABELS = 16  # with more blocks only those on the Pareto front of time and parameters are labelled

@@ -1,20 +1,24 @@
-"""What a block consists of and what it costs: path, operator, sizes, parameters, multiply-adds, elementwise operations."""
+"""What a block consists of and what it costs: path, operator, sizes, parameters, multiply-adds, elementwise operations.
 
-from collections.abc import Container, Mapping
-from contextlib import ExitStack
+Everything comes from forwards on the meta device, which compute shapes alone.
+"""
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
 
 from ..block import Block
 from ..compiler.passes.rewrite import Rewrite
 from ..config.expressions import Value
 from ..operators.containers import Sequential
 from ..operators.layout import Slice, Stack, Unstack
-from .meta_forward import meta_forward
 
 FREE = (Sequential, nn.Identity, Slice, Stack, Unstack)
 """Modules that compute nothing themselves."""
@@ -140,3 +144,36 @@ def _work(module: nn.Module, x: Tensor, y: Tensor) -> Work:
         return Work(elementwise_ops=int(count(x, y)))
     has_children = any(True for _ in module.children())
     return Work() if has_children or isinstance(module, FREE) else Work(elementwise_ops=x.numel())
+
+
+def meta_forward(module: nn.Module, x: Tensor) -> Any:
+    """The output for x on the meta device, in eval mode without gradients. The module itself does not change."""
+    tensors = [*module.named_parameters(), *module.named_buffers()]
+    state = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
+    with eval_mode(module), torch.no_grad():
+        return functional_call(module, state, (x.to("meta"),))
+
+
+@contextmanager
+def eval_mode(module: nn.Module) -> Iterator[None]:
+    """Sets eval mode, and restores the mode of every module at the end."""
+    modes = [(child, child.training) for child in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for child, mode in modes:
+            child.training = mode
+
+
+def parameters(model: nn.Module) -> int:
+    """The number of parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def macs(model: nn.Module, shape: Sequence[int]) -> int:
+    """Multiply-adds of one forward pass for an input of this shape: convolutions and matrix products, on the meta device."""
+    x = torch.empty(tuple(shape), device="meta", dtype=next((p.dtype for p in model.parameters()), None))
+    with FlopCounterMode(display=False) as counter:
+        meta_forward(model, x)
+    return int(counter.get_total_flops()) // 2

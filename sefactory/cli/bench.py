@@ -8,8 +8,7 @@ from omegaconf import DictConfig
 
 from ..bench.benchmark import Case
 from ..bench.machine import Shape
-from ..bench.meta_forward import macs, parameters
-from ..bench.summary import leaf_operators, summarize
+from ..bench.summary import leaf_operators, macs, parameters, summarize
 from ..config.repository import ConfigRepository, load_config
 from ..errors import ConfigError, short_repr
 from ..networks.host import host_config, place

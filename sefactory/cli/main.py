@@ -18,6 +18,28 @@ usage: sefactory COMMAND [key=value ...]
 COMMANDS = ("show", "bench", "completion")
 INTERRUPTED = 130
 
+# Hydra's own completion knows no sub-commands: the script removes ours and calls it.
+BASH = """\
+_sefactory_complete() {
+    local words=("${COMP_WORDS[@]:0:COMP_CWORD+1}") current="${COMP_WORDS[COMP_CWORD]}"
+    if [ "$COMP_CWORD" -le 1 ]; then
+        COMPREPLY=($(compgen -W "show bench completion" -- "$current"))
+        return
+    fi
+    case "${COMP_WORDS[1]}" in
+    completion) COMPREPLY=($(compgen -W "bash zsh" -- "$current")) ;;
+    show | bench)
+        local line="${COMP_LINE:0:COMP_POINT}"
+        line="sefactory${line#*sefactory*${COMP_WORDS[1]}}"
+        COMPREPLY=($(COMP_LINE="$line" COMP_POINT="${#line}" sefactory "${COMP_WORDS[1]}" -sc query=bash 2>/dev/null))
+        ;;
+    esac
+}
+COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
+COMP_WORDBREAKS=$COMP_WORDBREAKS complete -o nospace -o default -F _sefactory_complete sefactory"""
+
+SCRIPTS = {"bash": BASH, "zsh": f"autoload -U +X bashcompinit && bashcompinit\n{BASH}"}
+
 
 def main() -> None:
     """Runs the command line and exits; a mistake of the user is a message on stderr and exit code 2."""
@@ -62,8 +84,6 @@ def _run_hydra(command: str, arguments: Sequence[str]) -> int:
 
 
 def _print_completion(arguments: Sequence[str]) -> int:
-    from .completion import SCRIPTS
-
     shell = arguments[0].removeprefix("install=") if arguments else "bash"
     if shell not in SCRIPTS:
         print(f"sefactory completion: no shell {shell!r}; the shells are {join_words(SCRIPTS)}", file=sys.stderr)

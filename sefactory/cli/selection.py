@@ -15,9 +15,8 @@ from ..config.registry import SLOTS
 from ..config.repository import ConfigRepository
 from ..config.syntax_tree import Config
 from ..errors import ConfigError
-from ..networks.host import host_config
+from ..networks.host import create_network, host_config
 from ..networks.tracing import example_input
-from ..networks.zoo import create_network
 from .arguments import GRID_OF, is_sweep, plain_containers, search_folders, task_overrides
 
 MEASUREMENT_KEYS = ("device", "dtype", "threads", "compile", "channels_last")

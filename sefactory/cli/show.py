@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..bench.meta_forward import macs, parameters
-from ..bench.summary import Summary, summarize
+from ..bench.summary import Summary, macs, parameters, summarize
 from ..errors import ConfigError
 from ..networks.host import place
 from ..networks.insertion import Report

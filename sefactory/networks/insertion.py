@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..bench.machine import Shape
-from ..bench.meta_forward import parameters
-from ..bench.summary import summarize
+from ..bench.summary import parameters, summarize
 from ..block import Block
 from ..build.api import build
 from ..errors import ConfigError

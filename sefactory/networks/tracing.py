@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..bench.machine import Shape
-from ..bench.meta_forward import eval_mode, meta_forward
+from ..bench.summary import eval_mode, meta_forward
 from ..errors import ConfigError, join_words, short_repr
 
 

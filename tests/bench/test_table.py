@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sefactory.bench.formatting import format_quantity
+from sefactory.bench.columns import format_quantity
 from sefactory.bench.results import refused_row
 from tests.bench.output import printed
 from tests.bench.rows import NAMES, SHAPES, row, seven

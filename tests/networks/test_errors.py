@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import sefactory as sf
-from sefactory.networks import zoo
+from sefactory.networks import host as host_module
 from tests.error_messages.table import INTERNAL
 from tests.networks.models import build_network, is_unchanged, snapshot
 
@@ -316,7 +316,7 @@ def test_a_zoo_that_is_not_installed(name: str, monkeypatch: pytest.MonkeyPatch)
     def missing(module: str) -> None:
         raise ModuleNotFoundError(f"No module named {module.partition('.')[0]!r}")
 
-    monkeypatch.setattr(zoo, "import_module", missing)
+    monkeypatch.setattr(host_module, "import_module", missing)
     with pytest.raises(sf.ConfigError) as caught:
         sf.host({"host": f"{name}:resnet50", "place": [GOOD]})
     assert str(caught.value) == f"host: {name} cannot be imported (No module named '{name}'); pip install {name}"
@@ -325,7 +325,7 @@ def test_a_zoo_that_is_not_installed(name: str, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("name", ["timm:resnet18", "torchvision:resnet18", "pytorchcv:resnet18"])
 def test_a_network_of_a_zoo(name: str) -> None:
     with torch.device("meta"):
-        assert 11e6 < sum(p.numel() for p in zoo.create_network(name).parameters()) < 12e6
+        assert 11e6 < sum(p.numel() for p in host_module.create_network(name).parameters()) < 12e6
 
 
 def test_an_unusual_network_takes_blocks_elsewhere() -> None:

@@ -10,8 +10,7 @@ from torch import nn
 
 import sefactory as sf
 from sefactory.config.repository import SHIPPED
-from sefactory.networks.host import host_config
-from sefactory.networks.zoo import create_network
+from sefactory.networks.host import create_network, host_config
 from tests.networks.models import images, max_difference, outputs, with_batch_statistics
 
 # Parameters of the whole network; places.
