@@ -3,6 +3,7 @@
 import io
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -27,17 +28,13 @@ STYLE: dict[Any, Any] = {  # matplotlib types its keys, differently from version
     "svg.fonttype": "none",
     "figure.constrained_layout.wspace": 0.05,
     "svg.hashsalt": "sefactory",
-    "font.family": ["sans-serif"],
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
     "font.size": 9.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": "#8a929c",
     "axes.titlesize": 10.0,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "xtick.color": "#5b6470",
-    "ytick.color": "#5b6470",
     "text.parse_math": False,  # a name may hold a dollar sign
 }
 
@@ -50,7 +47,7 @@ def time_against_parameters(rows: Sequence[Row]) -> str:
     groups = group_by_shape(row for row in rows if row.forward_s is not None and row.parameters is not None)
     if not groups:
         return ""
-    colors = colors_by_name(row.block for row in rows)
+    colors = dict(zip(dict.fromkeys(row.block for row in rows), cycle(COLORS), strict=False))
     with rc_context(STYLE):
         figure, all_axes = subplots(len(groups), height=3.4)
         for axes, (shape, group) in zip(all_axes, groups.items(), strict=True):
@@ -148,7 +145,8 @@ def cost_split(rows: Sequence[Row]) -> str:
             _bars(axes, group, colors)
             axes.set(title=titles[shape], xlim=(0, 1), ylim=(most_bars - 0.4, -0.6), xticks=[])
             axes.spines[["left", "bottom"]].set_visible(False)
-        _legend(figure, colors)
+        patches = [Patch(color=color, label=name) for name, color in colors.items()]
+        figure.legend(handles=patches, loc="outside lower center", ncols=min(6, len(patches)), frameon=False, fontsize=8)
         return to_svg(figure)
 
 
@@ -192,17 +190,7 @@ def _operator_colors(rows: Iterable[Row]) -> dict[str, str]:
     return dict(zip(names, COLORS, strict=False)) | other | {OUTSIDE: OUTSIDE_COLOR}
 
 
-def _legend(figure: Figure, colors: Mapping[str, str]) -> None:
-    patches = [Patch(color=color, label=name) for name, color in colors.items()]
-    figure.legend(handles=patches, loc="outside lower center", ncols=min(6, len(patches)), frameon=False, fontsize=8)
-
-
 # ---- What both plots share -------------------------------------------------------------------------------------------
-
-
-def colors_by_name(names: Iterable[str]) -> dict[str, str]:
-    """One color for each name, in order of appearance."""
-    return {name: COLORS[i % len(COLORS)] for i, name in enumerate(dict.fromkeys(names))}
 
 
 def shorten(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from .. import operators as _operators  # registers the operators of the package
+from .. import operators  # noqa: F401 (registers the operators of the package)
 from ..block import Block
 from ..config.expressions import GRID_ARGUMENTS
 from ..config.merge import remove_nulls
@@ -18,9 +18,6 @@ from ..config.syntax_tree import Config
 from ..errors import ConfigError, choice_message, short_repr
 from ..shapes import GRIDS, Sizes
 from .builder import ModuleTree, build_tree
-
-__all__ = ["build", "load"]
-_ = _operators
 
 MAX_SIZE = 2**31
 

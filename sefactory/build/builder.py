@@ -157,25 +157,23 @@ class ModuleBuilder:
         return Unit(squeeze, excite, gate, node.apply, axes), sizes
 
     def _parallel(self, node: ParallelNode, sizes: Sizes, names: Names) -> Built:
-        branches = self._children({name: (branch, sizes) for name, branch in node.branches}, names)
-        outs = {name: out for name, (_, out) in branches.items()}
+        branches, outs = self._children({name: (branch, sizes) for name, branch in node.branches}, names)
         trunk = None
         if node.shared is not None:
             trunk, outs = self._shared_trunk(node.location / "shared", node.shared, outs, names)
-        heads = self._children({name: (head, outs[name]) for name, head in node.branch_heads if name in outs}, names)
-        outs |= {name: out for name, (_, out) in heads.items()}
-        out = self._fuse(node, [*outs.values()])
-        return Parallel(_module_dict(branches), trunk, _module_dict(heads) if node.branch_heads else None, node.fuse), out
+        heads, head_outs = self._children({name: (head, outs[name]) for name, head in node.branch_heads if name in outs}, names)
+        out = self._fuse(node, [*(outs | head_outs).values()])
+        return Parallel(branches, trunk, heads if node.branch_heads else None, node.fuse), out
 
-    def _children(self, nodes: Mapping[str, tuple[Node, Sizes]], names: Names) -> dict[str, Built]:
-        """Builds parallel nodes, each for its own input sizes."""
-        built: dict[str, Built] = {}
+    def _children(self, nodes: Mapping[str, tuple[Node, Sizes]], names: Names) -> tuple[ModuleDict, dict[str, Sizes]]:
+        """Builds parallel nodes, each for its own input sizes; returns their modules and output sizes by name."""
+        modules, outs = dict[str, nn.Module](), dict[str, Sizes]()
         for name, (node, sizes) in nodes.items():
             with suppress(FaultyNode):
-                built[name] = self.build_node(node, sizes, names)
-        if len(built) < len(nodes):
+                modules[name], outs[name] = self.build_node(node, sizes, names)
+        if len(outs) < len(nodes):
             raise FaultyNode
-        return built
+        return ModuleDict(modules), outs
 
     def _shared_trunk(
         self, location: SourceLocation, node: SequenceNode, branches: Mapping[str, Sizes], names: Names
@@ -214,10 +212,6 @@ class ModuleBuilder:
                 self._record(node.location, f"{node.body.location.file}: {name} is {error}")
         body = replace(node.body, let={**node.body.let, **parameters})
         return self.build_node(body, sizes, size_variables(sizes))
-
-
-def _module_dict(children: Mapping[str, Built]) -> ModuleDict:
-    return ModuleDict({name: module for name, (module, _) in children.items()})
 
 
 def _kind(node: Node) -> str:

@@ -13,7 +13,7 @@ from ..config.repository import ConfigRepository, load_config
 from ..errors import ConfigError, short_repr
 from ..networks.host import host_config, place
 from .arguments import GRID_OF, is_given, plain_containers, positive_int, search_folders, source_list, spatial_size
-from .bench_job import read_options, run_job
+from .bench_job import Job, read_options
 from .selection import block_label, build_block, build_network, host_label, input_shape, selected_block, selected_host
 
 SEVEN = ("senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer")
@@ -30,7 +30,7 @@ def bench_blocks(config: DictConfig) -> None:
         load_config(baseline, ConfigRepository(search_folders()))  # an unknown name is an error at once
         sources[baseline] = baseline
     builders = {name: partial(_block_case, name, source) for name, source in sources.items()}
-    run_job(builders, shapes, options, baseline)
+    Job(builders, options, baseline).run(shapes)
 
 
 def _block_case(name: str, source: Any, shape: Shape) -> Case:
@@ -79,7 +79,7 @@ def bench_networks(config: DictConfig) -> None:
     builders = {name: partial(_network_case, name, host, has_blocks=False) for name, host in originals.items()}
     builders |= {name: partial(_network_case, name, host, has_blocks=True) for name, host in hosts.items()}
     baseline = str(config.baseline) if str(config.baseline) in builders else next(iter(originals))
-    run_job(builders, shapes, options, baseline)
+    Job(builders, options, baseline).run(shapes)
 
 
 def _host_configs(config: DictConfig) -> dict[str, dict[str, Any]]:

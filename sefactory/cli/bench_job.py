@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..bench.benchmark import Case, Comparison
-from ..bench.machine import MachineRates, Options, Shape, environment, measure_machine
+from ..bench.machine import Options, Shape, environment, measure_machine
 from ..bench.report import write_report
-from ..bench.results import Environment, Row, format_shape, read_results, refused_row, write_results
+from ..bench.results import Row, format_shape, read_results, refused_row, write_results
 from ..bench.table import print_table
 from ..errors import ConfigError
 from .arguments import is_sweep
@@ -31,58 +31,53 @@ def read_options(config: DictConfig) -> Options:
         raise ConfigError([("bench", str(error))]) from None
 
 
-def run_job(builders: Mapping[str, CaseBuilder], shapes: Sequence[Shape], options: Options, baseline: str | None) -> None:
-    """Measures the cases at all shapes, writes and prints the results. After Ctrl-C the finished timings are written too.
+class Job:
+    """Measures cases and writes their rows to Hydra's output folder. A job of a sweep adds them to those of the sweep too.
 
     `builders` holds the function that builds each case, by name; `baseline` is the name of one of them.
     """
-    rates = measure_machine_once(options)
-    facts = {
-        "copy_GB_per_s": round(rates.bytes_per_second / 1e9, 2),
-        "matmul_GFLOP_per_s": round(rates.flops_per_second / 1e9, 1),
-    }
-    results = JobResults(environment(options) | facts, baseline)
-    columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    try:
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            for shape in shapes:
-                comparison, refused = _compare(builders, shape, options, rates, baseline)
-                task = progress.add_task(format_shape(shape), total=comparison.total)
-                try:
-                    for _ in comparison.run():
-                        progress.advance(task)
-                finally:
-                    results.rows += [*comparison.rows(), *refused]
-                results.write()
-    except KeyboardInterrupt:
-        results.write()
-        _print_line(f"interrupted; the finished measurements are in {results.folder}")
-        raise
-    results.print()
 
-
-def _compare(
-    builders: Mapping[str, CaseBuilder], shape: Shape, options: Options, rates: MachineRates, baseline: str | None
-) -> tuple[Comparison, list[Row]]:
-    """The comparison of the cases that can be built at a shape, and a row with the reason for each of the others."""
-    cases, refused = [], []
-    for name, build_case in builders.items():
-        try:
-            cases.append(build_case(shape))
-        except ConfigError as error:
-            refused.append(refused_row(name, shape, str(error)))
-    return Comparison(cases, shape, options, rates, baseline), refused
-
-
-class JobResults:
-    """The rows of a job, written to Hydra's output folder. A job of a sweep also adds them to the results of the sweep."""
-
-    def __init__(self, environment: Environment, baseline: str | None) -> None:
-        self.environment, self.baseline = environment, baseline
+    def __init__(self, builders: Mapping[str, CaseBuilder], options: Options, baseline: str | None) -> None:
+        self.builders, self.options, self.baseline = builders, options, baseline
+        self.rates = measure_machine_once(options)
+        self.environment = environment(options) | {
+            "copy_GB_per_s": round(self.rates.bytes_per_second / 1e9, 2),
+            "matmul_GFLOP_per_s": round(self.rates.flops_per_second / 1e9, 1),
+        }
         self.rows: list[Row] = []
         self.folder, self.sweep_folder = Path(HydraConfig.get().runtime.output_dir), Path(HydraConfig.get().sweep.dir)
         has_earlier = is_sweep() and HydraConfig.get().job.num and _has_results(self.sweep_folder)
         self.earlier_rows = read_results(self.sweep_folder)[0] if has_earlier else []
+
+    def run(self, shapes: Sequence[Shape]) -> None:
+        """Measures at all shapes, writes after each and prints at the end. After Ctrl-C the finished timings are written."""
+        columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        try:
+            with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+                for shape in shapes:
+                    comparison, refused = self.compare(shape)
+                    task = progress.add_task(format_shape(shape), total=comparison.total)
+                    try:
+                        for _ in comparison.run():
+                            progress.advance(task)
+                    finally:
+                        self.rows += [*comparison.rows(), *refused]
+                    self.write()
+        except KeyboardInterrupt:
+            self.write()
+            _print_line(f"interrupted; the finished measurements are in {self.folder}")
+            raise
+        self.print()
+
+    def compare(self, shape: Shape) -> tuple[Comparison, list[Row]]:
+        """The comparison of the cases that can be built at a shape, and a row with the reason for each of the others."""
+        cases, refused = [], []
+        for name, build_case in self.builders.items():
+            try:
+                cases.append(build_case(shape))
+            except ConfigError as error:
+                refused.append(refused_row(name, shape, str(error)))
+        return Comparison(cases, shape, self.options, self.rates, self.baseline), refused
 
     def write(self) -> None:
         """Writes all files of a single job, or the data of this job and all files of the sweep so far."""

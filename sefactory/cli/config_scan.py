@@ -50,11 +50,8 @@ def _file_faults(file: Path, relative: Path) -> list[str]:
         return [NO_HYDRA]
     data = read_yaml(file, str(file))
     packages = PACKAGE_DIRECTIVE.findall(file.read_text(encoding="utf-8"))
-    faults = [
-        f"the package {package!r} is refused; allowed: block, input, host, and packages below them"
-        for package in packages
-        if not ALLOWED_PACKAGE.fullmatch(package)
-    ]
+    refused = [package for package in packages if not ALLOWED_PACKAGE.fullmatch(package)]
+    faults = [f"the package {name!r} is refused; allowed: block, input, host, and packages below them" for name in refused]
     if isinstance(data, dict) and "hydra" in data:
         faults.append(f"the key 'hydra' is refused: {NO_HYDRA}")
     return faults + _defaults_faults(data)
