@@ -13,9 +13,8 @@ from torch.utils.benchmark import Measurement, Timer, set_torch_threads
 
 from .machine import MachineRates, Options, Shape, first_line
 from .memory import peak_memory_bytes, saved_for_backward_bytes
-from .operator_time import operator_seconds
 from .results import Row, axis_sizes, format_shape
-from .workload import Workload, clear_gradients, prepare_workload, random_input
+from .workload import Workload, clear_gradients, operator_seconds, prepare_workload, random_input
 
 Mode = Literal["forward", "training"]
 MODES: tuple[Mode, Mode] = ("forward", "training")

@@ -176,7 +176,7 @@ def _build_block(original: nn.Module, spec: InsertionSpec, path: str, shape: Sha
     _check_layout(path, shape, spec.grid)
     grid, channels, overrides = GRID_OF[len(shape)], shape[1], [*spec.overrides]
     if spec.carry is not None:
-        overrides += ratio_override(spec.config, spec.overrides, spec.search, original, channels, spec.carry)
+        overrides += ratio_override(spec, original, channels)
     build_for_grid = partial(build, spec.config, channels, grid=grid, overrides=overrides, search=spec.search)
     try:
         return build_for_grid()

@@ -3,8 +3,7 @@
 Every key of both sides has to be used.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from ..block import Block
 from ..build.api import load
 from ..config.header import UNUSED, key_map_faults
 from ..errors import ConfigError, InvalidValue, did_you_mean, join_words, short_repr
+from .options import InsertionSpec
 
 COUNTER = "num_batches_tracked"
 KeyMap = Mapping[str, "str | Sequence[str]"]
@@ -128,17 +128,15 @@ def _non_unit(shape: Sequence[int]) -> list[int]:
     return [n for n in shape if n != 1]
 
 
-def ratio_override(
-    config: Any, overrides: Sequence[str], search: Iterable[str | Path], original: nn.Module, channels: int, source: str
-) -> list[str]:
+def ratio_override(spec: InsertionSpec, original: nn.Module, channels: int) -> list[str]:
     """[`let.r=...`], with which the bottleneck C/r is as wide as that of the replaced module.
 
     Empty if the config has no `let.r`, if an override sets it, or if the key map names no weight of the module.
     """
-    loaded = load(config, overrides, search)
-    if not has_ratio(loaded) or any(text.lstrip("+").startswith("let.r=") for text in overrides):
+    loaded = load(spec.config, spec.overrides, spec.search)
+    if not has_ratio(loaded) or any(text.lstrip("+").startswith("let.r=") for text in spec.overrides):
         return []
-    key_map = (loaded.get("official") or {}).get(source) or {}
+    key_map = (loaded.get("official") or {}).get(spec.carry) or {}
     weight = _first_weight(original.state_dict(), [key for key in key_map.values() if isinstance(key, str)])
     return [] if weight is None else [f"let.r={reduction_ratio(channels, weight.shape[0])!r}"]
 

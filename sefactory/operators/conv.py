@@ -13,7 +13,8 @@ from ..config.registry import operator
 from ..config.schema import Axes, NoAxes, Real, Size
 from ..errors import InvalidValue
 from ..kernels import custom_ops
-from ..shapes import Dim, Sizes, broadcast, ceil_div
+from ..shapes import Dim, Sizes, ceil_div
+from .containers import FUSES, fused_sizes
 from .linear import out_size
 from .parameters import check_roles, default_mix, exact_div, init_parameter, inverse_permutation
 
@@ -190,17 +191,12 @@ class MultiScale(nn.Module):
 
     def __init__(self, convolutions: list[Conv], fuse: str) -> None:
         super().__init__()
-        for name, module in enumerate(convolutions):
-            self.add_module(str(name), module)
+        self._modules.update({str(i): module for i, module in enumerate(convolutions)})
         self.fuse = fuse
-        self.sizes = broadcast([module.sizes for module in convolutions], along="C" if fuse == "concat" else "")
+        self.sizes = fused_sizes(fuse, [module.sizes for module in convolutions])
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        maps = [module(x_BSCHW) for module in self.children()]
-        if self.fuse == "concat":
-            return torch.cat(maps, dim=self.sizes.dim("C"))
-        total = torch.stack(maps).sum(0)
-        return total / len(maps) if self.fuse == "mean" else total
+        return FUSES[self.fuse]([module(x_BSCHW) for module in self.children()])
 
 
 @operator("multiscale")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.benchmark import Measurement
 from torch.utils.benchmark.utils.common import TaskSpec
 
-from sefactory.bench import benchmark, operator_time, workload
+from sefactory.bench import benchmark, workload
 from sefactory.bench.benchmark import Case, Comparison, roofline_bound
 from sefactory.bench.machine import MachineRates, Options
 from sefactory.bench.results import refused_row
@@ -204,17 +204,17 @@ def test_the_modules_of_the_caller_are_not_touched() -> None:
 
 def test_the_split_sums_over_places(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(10**6))
-    monkeypatch.setattr(operator_time, "now", lambda: float(next(ticks)))  # every call of a module takes one second
+    monkeypatch.setattr(workload, "now", lambda: float(next(ticks)))  # every call of a module takes one second
     module = nn.Sequential(nn.ReLU(), nn.Sequential(nn.Sigmoid(), nn.ReLU()), nn.Tanh())
     operators = {"0": "relu", "1.0": "sigmoid", "1.1": "relu"}
     (row,) = measured(case("a", module, operators))
     assert row.split == {"relu": 2.0, "sigmoid": 1.0}
-    assert operator_time.operator_seconds(nn.ReLU(), torch.ones(3), {"": "all"}) == {"all": 1.0}
+    assert workload.operator_seconds(nn.ReLU(), torch.ones(3), {"": "all"}) == {"all": 1.0}
 
 
 def test_hooks_do_not_outlive_the_split() -> None:
     module = nn.Sequential(nn.ReLU())
-    operator_time.operator_seconds(module, torch.ones(3), {"0": "relu"})
+    workload.operator_seconds(module, torch.ones(3), {"0": "relu"})
     assert not module[0]._forward_hooks and not module[0]._forward_pre_hooks
 
 
