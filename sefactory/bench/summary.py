@@ -5,7 +5,7 @@ Everything comes from forwards on the meta device, which compute shapes alone.
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -65,10 +65,6 @@ class Summary:
     let: Mapping[str, Mapping[str, Value]]
     rewrites: tuple[Rewrite, ...] = ()
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain containers: the JSON of `sefactory show format=json`."""
-        return asdict(self)
-
 
 def summarize(block: Block, *size: int, batch: int = 1) -> Summary:
     """The summary of a block for an input (batch, C, *size), from one forward on the meta device.
@@ -83,9 +79,8 @@ def summarize(block: Block, *size: int, batch: int = 1) -> Summary:
     x_BSCHW = torch.empty(sizes.shape(batch, spatial), device="meta")
     works, y_shape = trace_work(block.node, x_BSCHW)
     costs = _node_costs(block, works)
-    outputs = {part.path: part.sizes[1].shape(batch, spatial)[1:] for part in block.parts}
     lines = tuple(
-        NodeSummary(part.path, part.operator, " x ".join(map(str, outputs[part.path])), *costs[part.path])
+        NodeSummary(part.path, part.operator, " x ".join(map(str, part.sizes[1].shape(batch, spatial)[1:])), *costs[part.path])
         for part in block.parts
     )
     parameters, macs, elements = map(sum, zip(*costs.values(), strict=True))

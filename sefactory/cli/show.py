@@ -21,7 +21,7 @@ PIPE_WIDTH = 160
 
 
 def show_block(config: DictConfig) -> None:
-    """`show block=NAME`: prints the selected block; `format=json` prints Summary.as_dict()."""
+    """`show block=NAME`: prints the selected block; `format=json` prints the fields of its Summary."""
     layout = output_format(config)
     if not is_given(config, "block"):
         raise ConfigError([("block", "no block is selected; add block=NAME")])
@@ -30,7 +30,7 @@ def show_block(config: DictConfig) -> None:
     block = build_block(source, channels, size)
     summary = summarize(block, *size)
     if layout == "json":
-        print(json.dumps(summary.as_dict(), indent=1))
+        print(json.dumps(asdict(summary), indent=1))
     elif layout == "rewrites":
         _print_rewrites(summary)
     else:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -131,8 +132,8 @@ def test_half_and_meta_blocks_can_be_described() -> None:
     assert summarize(block, 7, 7).parameters == 2 * 2**16 * 2**12 + 2**12 + 2**16
 
 
-def test_as_dict_is_json() -> None:
-    found = json.loads(json.dumps(summarize(sf.build("pam", 64), 7, 9).as_dict()))
+def test_a_summary_is_json() -> None:
+    found = json.loads(json.dumps(asdict(summarize(sf.build("pam", 64), 7, 9))))
     assert set(found) == {"block", "input", "output", "lines", "parameters", "macs", "elements", "let", "rewrites"}
     assert set(found["lines"][0]) == {"path", "operator", "sizes", "parameters", "macs", "elements"}
     assert found["input"] == [1, 64, 7, 9] and found["let"] == {"": {"key": 8}}

@@ -1,6 +1,7 @@
 """`sefactory show` of a block."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def test_show_json_is_the_description(run: Run, tmp_path: Path) -> None:
     from sefactory.bench.summary import summarize
 
     code, out, _ = run("show", "block=cbam", "channels=64", "size=[7,9]", "format=json")
-    expected = summarize(sf.build("cbam", 64), 7, 9).as_dict()
+    expected = asdict(summarize(sf.build("cbam", 64), 7, 9))
     assert code == 0 and json.loads(out) == json.loads(json.dumps(expected))
     assert list(tmp_path.iterdir()) == []
 
