@@ -119,8 +119,12 @@ class ModuleBuilder:
     def _operator(self, node: OpNode, sizes: Sizes, names: Names) -> Built:
         """Calls the factory function of an operator; sizes that it does not declare are unchanged."""
         operator = node.operator
+        schemas = [schema for schema in operator.parameters if schema.name in node.arguments]
         try:
-            module = operator.make(sizes, **self._arguments(node, names))
+            arguments = {schema.name: schema.read(node.arguments[schema.name], names) for schema in schemas}
+            module = operator.make(sizes, **arguments)
+        except UnresolvedName:
+            raise FaultyNode from None
         except ValueError as error:
             self._fail(node.location, f"{operator.name}: {error}")
         out = getattr(module, "sizes", sizes)
@@ -129,14 +133,6 @@ class ModuleBuilder:
         if out["S"] != 1 and sizes["S"] == 1:
             out = replace(out, stacked_at=str(node.location))
         return module, out
-
-    def _arguments(self, node: OpNode, names: Names) -> dict[str, Any]:
-        """The arguments of an operator with their expressions evaluated."""
-        schemas = [schema for schema in node.operator.parameters if schema.name in node.arguments]
-        try:
-            return {schema.name: schema.read(node.arguments[schema.name], names) for schema in schemas}
-        except UnresolvedName:
-            raise FaultyNode from None
 
     def _sequence(self, node: SequenceNode, sizes: Sizes, names: Names) -> tuple[Sequential, Sizes]:
         steps: list[tuple[str, nn.Module]] = []

@@ -1,7 +1,7 @@
 """Records the shapes of all modules of a network during one forward pass."""
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,10 +27,8 @@ def trace(model: nn.Module, example: Tensor) -> dict[str, list[CallRecord]]:
 
     Runs on the meta device; if the network cannot, on its own device. Raises ConfigError if that fails too.
     """
-    try:
+    with suppress(Exception):  # networks that create tensors themselves, or read values of tensors
         return _record_calls(model, lambda: meta_forward(model, example))
-    except Exception:  # networks that create tensors themselves, or read values of tensors
-        pass
     try:
         return _record_calls(model, lambda: model(example))
     except Exception as error:
