@@ -88,6 +88,7 @@ def environment(options: Options) -> dict[str, str | int | float]:
 
     `load` is the mean number of runnable processes of the last minute, -1 on a system that does not report it.
     """
+    is_cuda = torch.device(options.device).type == "cuda"
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "sefactory": _version("sefactory"),
@@ -99,7 +100,7 @@ def environment(options: Options) -> dict[str, str | int | float]:
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else -1.0,
         "allocator": _allocator(),
         **asdict(options),
-        "device": _device_name(options.device),
+        "device": torch.cuda.get_device_name(options.device) if is_cuda else options.device,
     }
 
 
@@ -117,10 +118,6 @@ def _cpu_name() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine() or "unknown"
-
-
-def _device_name(device: str) -> str:
-    return torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else device
 
 
 def _allocator() -> str:

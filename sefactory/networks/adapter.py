@@ -141,28 +141,22 @@ def attach_block(model: nn.Module, path: str, child: Block | ResidualAdapter, wh
     original.register_load_state_dict_pre_hook(_keep_inserted)
 
 
-def _inserted(module: nn.Module) -> nn.Module:
-    child = module._modules[CHILD]
-    assert child is not None
-    return child
-
-
 def _call_after(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Any:
-    return _inserted(module)(output)
+    return getattr(module, CHILD)(output)
 
 
 def _call_before(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (_inserted(module)(args[0]), *args[1:])
+    return (getattr(module, CHILD)(args[0]), *args[1:])
 
 
 def _call_parallel(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Any:
-    return _inserted(module)(args[0], output)
+    return getattr(module, CHILD)(args[0], output)
 
 
 def _keep_inserted(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     """Completes a checkpoint of the network without blocks by the current tensors of the inserted block."""
     if not any(key.startswith(f"{prefix}{CHILD}.") for key in state):
-        state.update({f"{prefix}{CHILD}.{key}": tensor for key, tensor in _inserted(module).state_dict().items()})
+        state.update({f"{prefix}{CHILD}.{key}": tensor for key, tensor in getattr(module, CHILD).state_dict().items()})
 
 
 def _discard_original(original_keys: tuple[str, ...], block: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
