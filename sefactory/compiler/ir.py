@@ -52,6 +52,7 @@ class Variance(Op):
     root: bool
     eps: float
     unbiased: bool
+    by: Literal["var"] = "var"
 
 
 class WeightedPool(Op):

@@ -160,20 +160,12 @@ def _weighted_sum(a_NCC: Tensor, x_NCT: Tensor, product: Product) -> Tensor:
 
 def _split_qkv(module: Attention, x_BCT: Tensor, size: list[int], placing: Resize) -> tuple[Tensor, Tensor, Tensor]:
     """q, k and v, with the learned positions added to q and k."""
-    position = module.position
-    if module.key is None:
-        if position is None:
-            return x_BCT, x_BCT, x_BCT
-        q_DT, k_DT = placing(position, size)
-        return x_BCT + q_DT, x_BCT + k_DT, x_BCT
-    width = module.width
-    values = x_BCT.shape[1] - 2 * width
-    if position is None:
-        q, k, v = x_BCT.split_with_sizes((width, width, values), 1)
+    width, has_key = module.width, module.key is not None
+    q, k, v = x_BCT.split_with_sizes((width, width, x_BCT.shape[1] - 2 * width), 1) if has_key else (x_BCT, x_BCT, x_BCT)
+    if module.position is None:
         return q, k, v
-    placed_2DT = placing(position, size)
-    q, k, v = x_BCT.split_with_sizes((width, width, values), 1)
-    if torch.is_grad_enabled() or not is_eager(x_BCT) or x_BCT.dtype != placed_2DT.dtype:
+    placed_2DT = placing(module.position, size)
+    if torch.is_grad_enabled() or not has_key or not is_eager(x_BCT) or x_BCT.dtype != placed_2DT.dtype:
         q_DT, k_DT = placed_2DT
         return q + q_DT, k + k_DT, v
     qk_2BDT = x_BCT.narrow(1, 0, 2 * width).unflatten(1, (2, width)).transpose(0, 1)

@@ -1,12 +1,13 @@
 """What emitters share: registers, the steps that are emitted, and the program that they become."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from ...operators.norm import BatchNorm
-from ..graph import Node, topological_order, user_counts
+from ..graph import Node, topological_order
 from ..ir import ChannelSplit, ConcatPositions, Op, OpaqueCall, ScalarAffine, Slice, Source, SplitPositions
 from .layout import conversion, strip_unit_axes
 
@@ -54,13 +55,12 @@ class Emitter:
         self._newly_allocated: set[int] = set()
         self._next = 0
         self.nodes = topological_order(root)
-        self.user_counts = user_counts(self.nodes)
         self.norms: list[BatchNorm] = []
         self.stacks: dict[int, tuple[int, str]] = {}
-        self.readers: dict[int, list[Node]] = {}
+        self.readers: dict[int, list[Node]] = defaultdict(list)
         for node in self.nodes:
             for other in node.inputs:
-                self.readers.setdefault(id(other), []).append(node)
+                self.readers[id(other)].append(node)
 
     # ---- What an emitter calls ----
 
@@ -133,7 +133,7 @@ class Emitter:
 
     def may_overwrite(self, node: Node) -> bool:
         """True if the tensor of a node may be overwritten: it is newly allocated and has one user."""
-        return self.user_counts[id(node)] == 1 and self._registers[id(node), self.layouts[id(node)]] in self._newly_allocated
+        return len(self.readers[id(node)]) == 1 and self._registers[id(node), self.layouts[id(node)]] in self._newly_allocated
 
     def may_overwrite_in_inference(self, node: Node, reader: Node) -> bool:
         """True if it may be overwritten without gradients: `reader` is its last user, and no user is a view of it."""
@@ -146,15 +146,10 @@ class Emitter:
 
     def program(self, result: int) -> Program:
         """The program. Feature maps are released after the last step that reads them."""
-        last = {
-            register: i
-            for i, (_, read) in enumerate(self.steps)
-            for register in read
-            if register in self._map_registers and register != result
-        }
+        last = {register: i for i, (_, read) in enumerate(self.steps) for register in read}
         released: dict[int, list[int]] = {}
-        for register, i in last.items():
-            released.setdefault(i, []).append(register)
+        for register in (self._map_registers & last.keys()) - {result}:
+            released.setdefault(last[register], []).append(register)
         released.pop(len(self.steps) - 1, None)
         steps: list[Step] = []
         for i, (step, _) in enumerate(self.steps):

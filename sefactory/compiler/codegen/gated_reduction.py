@@ -17,12 +17,13 @@ from ..graph import Node
 from .emitter import Emitter, Registers
 from .layout import broadcast_layout, strip_unit_axes
 from .pooling import finish_variance, variance_function
-from .stacks import stack_place
+from .stacks import stack_writer
 
-STATISTICS: dict[str, Callable[..., Tensor]] = {"mean": torch.mean, "sum": torch.sum, "max": torch.amax, "min": torch.amin}
+Statistic = ops.Reduce | ops.Variance
+FUNCTIONS: dict[str, Callable[..., Tensor]] = {"mean": torch.mean, "sum": torch.sum, "max": torch.amax, "min": torch.amin}
 
 
-def emit_reduction(op: ops.Reduce | ops.Variance, node: Node, emitter: Emitter) -> None:
+def emit_reduction(op: Statistic, node: Node, emitter: Emitter) -> None:
     """One statistic, and with it all others of its map if they share a backward."""
     (x,) = node.inputs
     layout = emitter.layout(x)
@@ -39,35 +40,16 @@ def emit_reduction(op: ops.Reduce | ops.Variance, node: Node, emitter: Emitter) 
         emitter.call(node, lambda t: finish(t - t, 1), [emitter.register(x)], layout)
 
 
-def _statistic(op: ops.Reduce | ops.Variance, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
-    """A statistic by itself."""
-    if isinstance(op, ops.Variance):
-        return variance_function(op, dims)
-    by = STATISTICS[op.by]
-    if op.by != "mean":
-        return lambda x: by(x, dims)
-    return lambda x: broadcast_mean(x, dims) if broadcasts_gradient(x) else by(x, dims)
-
-
 def _writer(node: Node, o: int, layout: str, emitter: Emitter) -> Callable[[Registers, Tensor], None]:
     """A function that puts a statistic of x into register o, and into its place in a stack where it has one."""
-    op, dims = node.op, _dims(node, layout)
-    assert isinstance(op, ops.Reduce | ops.Variance)
-    plain, kept = _statistic(op, dims), _kept_axes(op, layout)
-    place = stack_place(node, kept, emitter)
-
-    def write(registers: Registers, x: Tensor) -> None:
-        registers[o] = plain(x)
-
-    if place is None or not isinstance(op, ops.Reduce):
-        return write
-    by = STATISTICS[op.by]
-
-    def write_in_place(registers: Registers, x: Tensor) -> None:
-        y = place.output(registers, x, [n for i, n in enumerate(x.shape) if i not in dims], kept)
-        registers[o] = plain(x) if y is None else by(x, dims, out=y)
-
-    return write_in_place
+    op, dims = _statistic(node), _dims(node, layout)
+    if isinstance(op, ops.Variance):
+        run = run_out = variance_function(op, dims)
+    else:
+        run = run_out = partial(FUNCTIONS[op.by], dim=dims)
+        if op.by == "mean":
+            run = lambda x: broadcast_mean(x, dims) if broadcasts_gradient(x) else run_out(x)  # noqa: E731
+    return stack_writer(node, o, _kept_axes(op, layout), emitter, run, run_out, dims)
 
 
 def map_context(x: Node, emitter: Emitter) -> int | None:
@@ -83,23 +65,19 @@ def map_context(x: Node, emitter: Emitter) -> int | None:
 
 def _shared_statistics(x: Node, layout: str, emitter: Emitter) -> list[Node] | None:
     """The statistics of a map in this layout. None where a shared backward gains nothing."""
-    readers = emitter.readers.get(id(x), [])
-    statistics = [r for r in readers if isinstance(r.op, ops.Reduce | ops.Variance) and _dims(r, layout)]
-    slow = [r for r in statistics if isinstance(r.op, ops.Variance) or (isinstance(r.op, ops.Reduce) and r.op.by in EXTREMA)]
+    readers = emitter.readers[id(x)]
+    statistics = [r for r in readers if isinstance(r.op, Statistic) and _dims(r, layout)]
+    is_slow = any(_statistic(r).by in ("var", *EXTREMA) for r in statistics)
     is_map = set(x.sizes.grid) <= set(strip_unit_axes(layout, x.sizes))
-    return statistics if is_map and (slow or len(statistics) > 1 or any(_gates(r, x) for r in readers)) else None
+    return statistics if is_map and (is_slow or len(statistics) > 1 or any(_gates(r, x) for r in readers)) else None
 
 
 def _first_gates(x: Node, emitter: Emitter) -> tuple[int, Combine]:
     """How many gates the first step that gates x applies, and how it combines them."""
-    first = next((r for r in emitter.readers.get(id(x), []) if _gates(r, x)), None)
+    first = next((r for r in emitter.readers[id(x)] if _gates(r, x)), None)
     if first is None:
         return 0, "product"
     return (len(first.inputs) - 1, first.op.kind) if isinstance(first.op, ops.Gate) else (1, "product")
-
-
-def _requests(statistics: list[Node], layout: str) -> list[Request]:
-    return [("var" if isinstance(r.op, ops.Variance) else r.op.by, _dims(r, layout)) for r in statistics]  # type: ignore[attr-defined]
 
 
 def _gates(reader: Node, x: Node) -> bool:
@@ -111,28 +89,29 @@ def _gates(reader: Node, x: Node) -> bool:
     return all(gate.sizes != x.sizes for gate in reader.inputs[1:])
 
 
+def _statistic(node: Node) -> Statistic:
+    assert isinstance(node.op, Statistic)
+    return node.op
+
+
 def _dims(node: Node, layout: str) -> tuple[int, ...]:
     """The dimensions of its map that a statistic is over; none where all of them have size 1."""
-    (x,), op = node.inputs, node.op
-    assert isinstance(op, ops.Reduce | ops.Variance)
-    return tuple(1 + i for i, axis in enumerate(layout) if axis in op.over) if strip_unit_axes(op.over, x.sizes) else ()
+    (x,), over = node.inputs, _statistic(node).over
+    return tuple(1 + i for i, axis in enumerate(layout) if axis in over) if strip_unit_axes(over, x.sizes) else ()
 
 
-def _kept_axes(op: ops.Reduce | ops.Variance, layout: str) -> str:
+def _kept_axes(op: Statistic, layout: str) -> str:
     return "".join(axis for axis in layout if axis not in op.over)
 
 
 def _reduce_map(x: Node, statistics: list[Node], emitter: Emitter) -> int:
     """Writes the step that takes the statistics of a map; returns the register of its context."""
     source, context, layout = emitter.register(x), emitter.new_map_register(), emitter.layout(x)
-    outputs = [
-        (emitter.new_register(), node.op, _dims(node, layout))
-        for node in statistics
-        if isinstance(node.op, ops.Reduce | ops.Variance)
-    ]
-    requests, (gates, combine) = _requests(statistics, layout), _first_gates(x, emitter)
-    writers = [_writer(node, o, layout, emitter) for node, (o, _, _) in zip(statistics, outputs, strict=True)]
-    finished = [(o, dims, finish_variance(op) if isinstance(op, ops.Variance) else None) for o, op, dims in outputs]
+    outputs = [emitter.new_register() for _ in statistics]
+    requests: list[Request] = [(_statistic(node).by, _dims(node, layout)) for node in statistics]
+    gates, combine = _first_gates(x, emitter)
+    writers = [_writer(node, o, layout, emitter) for node, o in zip(statistics, outputs, strict=True)]
+    finishers = [finish_variance(node.op) if isinstance(node.op, ops.Variance) else None for node in statistics]
 
     def step(registers: Registers) -> None:
         x = registers[source]
@@ -141,13 +120,13 @@ def _reduce_map(x: Node, statistics: list[Node], emitter: Emitter) -> int:
                 write(registers, x)
             return
         registers[context], results = reduce_map(x, requests, gates, combine)
-        for (o, dims, finish), y in zip(finished, results, strict=True):
+        for o, (_, dims), finish, y in zip(outputs, requests, finishers, results, strict=True):
             y = y.squeeze(dims)
             registers[o] = y if finish is None else finish(y, x.numel() // max(y.numel(), 1))
 
     emitter.emit(step, source)
-    for node, (o, op, _) in zip(statistics, outputs, strict=True):
-        emitter.record(node, o, _kept_axes(op, layout))
+    for node, o in zip(statistics, outputs, strict=True):
+        emitter.record(node, o, _kept_axes(_statistic(node), layout))
     return context
 
 

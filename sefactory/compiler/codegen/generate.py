@@ -1,7 +1,7 @@
 """Generates the program of a graph: the table of emitters, and those of elementwise operations."""
 
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import torch
@@ -15,14 +15,14 @@ from .activations import FUNCTIONS, GRADIENT_FROM_RESULT, IN_PLACE, PAIRS
 from .attention import emit_attention
 from .channel_attention import emit_channel_attention
 from .convolution import emit_conv
-from .emitter import Emitter, Program, Registers
+from .emitter import Emitter, Program
 from .gated_reduction import emit_gate, emit_reduction, emit_select
 from .layout import broadcast_layout, non_unit_axes
 from .linear import count_batches, emit_linear, emit_norm
 from .pooling import emit_weighted_pool
 from .resample import emit_avg_pool, emit_conv_mean, emit_nearest_upsample
 from .slicing import emit_channel_split, emit_concat, emit_concat_positions, emit_slice, emit_split_positions
-from .stacks import emit_mean_of_sum, emit_stack, emit_weighted_sum, stack_place
+from .stacks import emit_mean_of_sum, emit_stack, emit_weighted_sum, stack_writer
 
 
 def generate(root: Node, frozen: bool = False) -> Program:
@@ -103,22 +103,13 @@ def _emit_learned_scale(op: ops.LearnedScale, node: Node, emitter: Emitter) -> N
 
 
 def _emit_pointwise(op: ops.Pointwise, node: Node, emitter: Emitter) -> None:
-    """A function of one tensor, in place or into a stack where that is possible."""
+    """A function of one tensor, in place or into a stack where that is possible. Only relu is written into a stack."""
     (x,) = node.inputs
     run = _overwriting(op.name) if emitter.may_overwrite(x) and op.name in IN_PLACE else FUNCTIONS[op.name]
-    place, source, layout = stack_place(node, emitter.layout(x), emitter), emitter.register(x), emitter.layout(x)
-    if place is not None:
-        o = emitter.new_register()
-
-        def step(registers: Registers) -> None:
-            t = registers[source]
-            y = place.output(registers, t, t.shape, layout)
-            registers[o] = run(t) if y is None else torch.clamp(t, min=0, out=y)
-
-        emitter.emit(step, source)
-        emitter.record(node, o, layout)
-        return
-    emitter.call(node, run, [emitter.register(x)], emitter.layout(x), newly_allocated=emitter.frozen)
+    o, source, layout = emitter.new_register(), emitter.register(x), emitter.layout(x)
+    write = stack_writer(node, o, layout, emitter, run, partial(torch.clamp, min=0))
+    emitter.emit(lambda registers: write(registers, registers[source]), source)
+    emitter.record(node, o, layout, newly_allocated=emitter.frozen)
 
 
 def _overwriting(name: str) -> Callable[[Tensor], Tensor]:

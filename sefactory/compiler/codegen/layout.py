@@ -43,14 +43,9 @@ def broadcast_layout(layouts: Sequence[tuple[str, Sizes]], axes: str) -> str:
         return first
     needed = {axis for layout, sizes in layouts for axis in strip_unit_axes(layout, sizes)}
     for layout, _ in layouts:  # one that is there already costs no view
-        if needed <= set(layout) and strip_unit_axes(layout, layouts[0][1]) is not None and _canonical(layout, axes):
+        if needed <= set(layout) and list(layout) == sorted(layout, key=axes.index):
             return layout
     return "".join(axis for axis in axes if axis in needed) or axes[1]
-
-
-def _canonical(layout: str, axes: str) -> bool:
-    places = [axes.index(axis) for axis in layout]
-    return places == sorted(places)
 
 
 def conversion(have: str, want: str, sizes: Sizes) -> View | None:
@@ -69,7 +64,13 @@ def conversion(have: str, want: str, sizes: Sizes) -> View | None:
     order = tuple(1 + now.index(axis) for axis in then)
     first, last = conversion(have, now, sizes), conversion(then, want, sizes)
     steps = [step for step in (first, lambda x: x.permute(0, *order), last) if step is not None]
-    return _after(steps)
+
+    def convert(x: Tensor) -> Tensor:
+        for step in steps:
+            x = step(x)
+        return x
+
+    return convert
 
 
 def _equal(have: str, want: str, sizes: Sizes) -> bool:
@@ -91,15 +92,3 @@ def _reshaped(have: str, want: str, sizes: Sizes) -> View:
         return x.view(*[1 if place < 0 else have_shape[place] for place in places])
 
     return reshaped
-
-
-def _after(steps: list[View]) -> View:
-    if len(steps) == 1:
-        return steps[0]
-
-    def all_of_them(x: Tensor) -> Tensor:
-        for step in steps:
-            x = step(x)
-        return x
-
-    return all_of_them

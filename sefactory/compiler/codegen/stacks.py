@@ -3,7 +3,7 @@
 On devices other than the CPU, and without gradients, the inputs are written into the stack, so that nothing is copied.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from ...operators.precision import HALF, is_autocast_enabled
 from .. import ir as ops
 from ..graph import Node
 from .convolution import conv_layout
-from .emitter import Emitter, Registers
+from .emitter import Emitter, Registers, TensorFunction
 from .layout import strip_unit_axes
 
 
@@ -41,17 +41,11 @@ def emit_stack(op: ops.Stack, node: Node, emitter: Emitter) -> None:
 
 def _stack_layout(node: Node, layout: str, emitter: Emitter) -> str:
     """The layout of the inputs: that of the convolution that alone reads the stack, so that it copies nothing."""
-    readers = emitter.readers.get(id(node), [])
+    readers = emitter.readers[id(node)]
     if len(readers) != 1 or not isinstance(readers[0].op, ops.ConvOp):
         return layout
     wanted = conv_layout(readers[0].op, node.sizes)
     return wanted[1:] if wanted[:1] == "S" and sorted(wanted[1:]) == sorted(layout) else layout
-
-
-def _of_one_map(node: Node) -> bool:
-    """True if the inputs of a stack are statistics of one map."""
-    source = node.inputs[0].inputs[0]
-    return all(isinstance(x.op, ops.Reduce | ops.Variance) and x.inputs[0] is source for x in node.inputs)
 
 
 # ---- Inputs that are written into their stack ------------------------------------------------------------------------
@@ -70,42 +64,56 @@ class StackPlace(NamedTuple):
     length: int
     layout: str
 
-    def output(self, registers: Registers, x: Tensor, shape: Sequence[int], layout: str) -> Tensor | None:
-        """A view of the stack for a result of this shape and layout, computed from x. None if it has to be stacked later."""
+    def output(self, registers: Registers, x: Tensor, layout: str, dims: Sequence[int]) -> Tensor | None:
+        """A view of the stack for a result of x without `dims`, in this layout. None if it has to be stacked later."""
         if not can_write(x):
             return None
+        shape = [n for dim, n in enumerate(x.shape) if dim not in dims]
         if registers[self.register] is None:
             sides = [shape[1 + layout.index(axis)] for axis in self.layout]
             registers[self.register] = x.new_empty(shape[0], self.length, *sides), 0
         whole, written = registers[self.register]
         y: Tensor = whole.select(1, self.position).permute(0, *[1 + self.layout.index(axis) for axis in layout])
-        if whole.dtype != x.dtype or list(y.shape) != list(shape):
+        if whole.dtype != x.dtype or list(y.shape) != shape:
             return None
         registers[self.register] = whole, written + 1
         return y
 
 
+def stack_writer(
+    node: Node, o: int, layout: str, emitter: Emitter, run: TensorFunction, run_out: TensorFunction, dims: Sequence[int] = ()
+) -> Callable[[Registers, Tensor], None]:
+    """A function of the registers and x that puts run(x), which is x without `dims`, into register o.
+
+    Where the node has a place in a stack, run_out(x, out=place) writes the result there.
+    """
+    place = stack_place(node, layout, emitter)
+
+    def write(registers: Registers, x: Tensor) -> None:
+        y = None if place is None else place.output(registers, x, layout, dims)
+        registers[o] = run(x) if y is None else run_out(x, out=y)
+
+    return write
+
+
 def stack_place(node: Node, layout: str, emitter: Emitter) -> StackPlace | None:
     """The place of a node in the stack that alone reads it, if all inputs of the stack can be written there; else None."""
-    readers = emitter.readers.get(id(node), [])
+    readers = emitter.readers[id(node)]
     if len(readers) != 1 or not isinstance(readers[0].op, ops.Stack):
         return None
     (stack,) = readers
     if any(x.sizes != node.sizes or x.sizes["S"] != 1 or len(emitter.readers[id(x)]) > 1 for x in stack.inputs):
         return None
-    if not all(x.op == ops.Pointwise("relu") for x in stack.inputs) and not (
-        _of_one_map(stack) and all(isinstance(x.op, ops.Reduce) for x in stack.inputs)
-    ):
+    are_statistics = all(isinstance(x.op, ops.Reduce) and x.inputs == node.inputs for x in stack.inputs)
+    if not are_statistics and any(x.op != ops.Pointwise("relu") for x in stack.inputs):
         return None
     if id(stack) not in emitter.stacks:
-        emitter.stacks[id(stack)] = (
-            emitter.new_map_register(),
-            _stack_layout(stack, strip_unit_axes(layout, node.sizes), emitter),
-        )
-    register, of_stack = emitter.stacks[id(stack)]
-    if sorted(of_stack) != sorted(layout):
+        stack_layout = _stack_layout(stack, strip_unit_axes(layout, node.sizes), emitter)
+        emitter.stacks[id(stack)] = emitter.new_map_register(), stack_layout
+    register, stack_layout = emitter.stacks[id(stack)]
+    if sorted(stack_layout) != sorted(layout):
         return None
-    return StackPlace(register, stack.inputs.index(node), len(stack.inputs), of_stack)
+    return StackPlace(register, stack.inputs.index(node), len(stack.inputs), stack_layout)
 
 
 # ---- What reads a stack ----------------------------------------------------------------------------------------------

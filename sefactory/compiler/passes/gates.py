@@ -53,14 +53,10 @@ def fold_scale_into_gate(node: Node, users: UserCounts) -> Node | None:
     The scale is applied to the gates, which are smaller than the feature map.
     """
     (gated, *_) = node.inputs
-    if (
-        not isinstance(node.op, ops.ScalarAffine)
-        or node.op.shift
-        or not isinstance(gated.op, ops.Gate)
-        or not has_one_user(gated, users)
-    ):
-        return None
-    return replace(gated, op=replace(gated.op, scale=gated.op.scale * node.op.scale))
+    match node.op, gated.op:
+        case ops.ScalarAffine(scale, 0), ops.Gate() as gate if has_one_user(gated, users):
+            return replace(gated, op=replace(gate, scale=gate.scale * scale))
+    return None
 
 
 def split_gate_product(node: Node, users: UserCounts) -> Node | None:
