@@ -119,39 +119,41 @@ class CompiledBlock:
     def _compile(self) -> None:
         """Compiles the programs. Threads that do so at once compile the same, and assign each program as a whole."""
         wants_eval_program = self._wants_eval_program
-        graph = rewrite(trace(self._node, self._sizes), ANY_MODE, [])
-        self._program = always = generate(graph, self._frozen)
         self._norms = [module for module in self._node.modules() if isinstance(module, BatchNorm)]
         self._accelerator_programs = {}
-        if wants_eval_program:
-            eval_graph = rewrite(graph, EVAL_MODE, [])
-            self._eval_program = always if eval_graph is graph else generate(eval_graph, self._frozen)
+        self._program = self._generate(ANY_MODE)
+        if wants_eval_program and self._norms:
+            self._eval_program = self._generate(ANY_MODE, EVAL_MODE)
         self._stale = wants_eval_program != self._wants_eval_program or not has_static_shapes(self._node)
 
     def _run_on_accelerator(self, x: Tensor) -> Tensor:
         """Runs the program for other devices: norms are constants if there are no gradients and all are in eval mode."""
         constant_norms = not torch.is_grad_enabled() and not any(norm.training for norm in self._norms)
         if constant_norms not in self._accelerator_programs:
-            graph = rewrite(trace(self._node, self._sizes), ON_ACCELERATORS, [])
-            graph = rewrite(graph, EVAL_MODE, []) if constant_norms else graph
-            self._accelerator_programs[constant_norms] = generate(graph, self._frozen)
+            rules = (ON_ACCELERATORS, EVAL_MODE) if constant_norms else (ON_ACCELERATORS,)
+            self._accelerator_programs[constant_norms] = self._generate(*rules)
         return self._accelerator_programs[constant_norms](x)
 
-    def _trace(self) -> tuple[Node, list[Rewrite]]:
-        """Returns (the graph in eval mode of the tree as it is now, the rewrites that led to it)."""
-        log: list[Rewrite] = []
-        graph = rewrite(trace(self._node, self._sizes), ANY_MODE, log)
-        return rewrite(graph, EVAL_MODE, log), log
+    def _generate(self, *stages: Rules) -> Program:
+        """The program of the tree after all rules of each stage."""
+        return generate(self._rewrite(*stages)[0], self._frozen)
+
+    def _rewrite(self, *stages: Rules) -> tuple[Node, list[Rewrite]]:
+        """Returns (the graph of the tree as it is now after all rules of each stage, the rewrites that led to it)."""
+        graph, log = trace(self._node, self._sizes), list[Rewrite]()
+        for rules in stages:
+            graph = rewrite(graph, rules, log)
+        return graph, log
 
     @property
     def rewrites(self) -> tuple[Rewrite, ...]:
         """The rewrites in their order: those for any mode, then those for eval mode."""
-        return tuple(self._trace()[1])
+        return tuple(self._rewrite(ANY_MODE, EVAL_MODE)[1])
 
     @property
     def graph(self) -> Node:
         """The graph in eval mode."""
-        return self._trace()[0]
+        return self._rewrite(ANY_MODE, EVAL_MODE)[0]
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, ...) -> (B, C', ...). Call it only after `guards_hold` returned True."""

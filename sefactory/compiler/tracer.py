@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, get_args
 
-from torch import Tensor, nn
+from torch import nn
 
 from ..operators.attention import Attention
 from ..operators.containers import APPLIES, FUSE_AXIS, FUSES, Parallel, Sequential, Unit, fused_sizes, shared_trunk_sizes
@@ -98,11 +98,7 @@ def _fuse_branches(fuse: str, branches: tuple[Node, ...], path: str) -> Node:
     along = FUSE_AXIS.get(fuse, "")
     if along and all(branch.sizes.replace({along: 1}) == branches[0].sizes.replace({along: 1}) for branch in branches):
         return Node(ops.Stack() if along == "S" else ops.Concat(), branches, sizes, path)
-    return Node(ops.OpaqueCall(_call_with_list(FUSES[fuse])), branches, sizes, path)
-
-
-def _call_with_list(fuse: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return lambda *maps: fuse(maps)
+    return Node(ops.OpaqueCall(lambda *maps: FUSES[fuse](maps)), branches, sizes, path)
 
 
 def _trace_shared_trunk(shared: Sequential, branches: dict[str, Node], path: str) -> dict[str, Node]:

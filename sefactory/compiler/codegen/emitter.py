@@ -75,7 +75,7 @@ class Emitter:
         if key not in self._registers:
             convert = conversion(current, key[1], node.sizes)
             own_register = self._registers[id(node), current]
-            self._registers[key] = own_register if convert is None else self.unary(convert, own_register)
+            self._registers[key] = own_register if convert is None else self.apply(convert, own_register)
             if own_register in self._map_registers:
                 self._map_registers.add(self._registers[key])
         return self._registers[key]
@@ -94,30 +94,19 @@ class Emitter:
         """Adds a step, and the registers that it reads."""
         self.steps.append((step, read))
 
-    def unary(self, run: TensorFunction, i: int) -> int:
-        """Emits registers[o] = run(registers[i]) and returns o."""
-        o = self.new_register()
+    def apply(self, run: TensorFunction, *inputs: int) -> int:
+        """Emits registers[o] = run(registers[i], ...) and returns o."""
+        o, (i, *others) = self.new_register(), inputs
 
         def step(registers: Registers) -> None:
-            registers[o] = run(registers[i])
-
-        self.emit(step, i)
-        return o
-
-    def nary(self, run: TensorFunction, inputs: Sequence[int]) -> int:
-        """Emits registers[o] = run(*inputs) and returns o."""
-        o = self.new_register()
-
-        def step(registers: Registers) -> None:
-            registers[o] = run(*[registers[i] for i in inputs])
+            registers[o] = run(registers[i], *[registers[other] for other in others]) if others else run(registers[i])
 
         self.emit(step, *inputs)
         return o
 
     def call(self, node: Node, run: TensorFunction, inputs: Sequence[int], layout: str, newly_allocated: bool = False) -> None:
         """Emits run(*inputs) and records its result as the tensor of a node."""
-        register = self.unary(run, inputs[0]) if len(inputs) == 1 else self.nary(run, inputs)
-        self.record(node, register, layout, newly_allocated)
+        self.record(node, self.apply(run, *inputs), layout, newly_allocated)
 
     def record(self, node: Node, register: int, layout: str, newly_allocated: bool = False) -> None:
         """Notes the register and the layout of a node.

@@ -15,7 +15,7 @@ from .activations import FUNCTIONS, GRADIENT_FROM_RESULT, IN_PLACE, PAIRS
 from .attention import emit_attention
 from .channel_attention import emit_channel_attention
 from .convolution import emit_conv
-from .emitter import Emitter, Program
+from .emitter import Emitter, Program, TensorFunction
 from .gated_reduction import emit_gate, emit_reduction, emit_select
 from .layout import broadcast_layout, non_unit_axes
 from .linear import count_batches, emit_linear, emit_norm
@@ -50,20 +50,18 @@ def _emit_elementwise(op: ops.Elementwise, node: Node, emitter: Emitter) -> None
     """The inputs combined in their common layout; sums of more than two add in place."""
     layout = broadcast_layout([(emitter.layout(x), x.sizes) for x in node.inputs], node.sizes.axes)
     pair = PAIRS[op.kind]
-    whole = [set(non_unit_axes(x.sizes)) for x in node.inputs]
-    grown = op.kind == "sum" and all(later <= whole[0] | whole[1] for later in whole[2:])
-    again: Callable[[Tensor, Tensor], Tensor] = Tensor.add_ if grown else pair
-
-    def run(*maps: Tensor) -> Tensor:
-        return reduce(again, maps[2:], pair(maps[0], maps[1]))
-
-    inputs = [emitter.register(x, layout) for x in node.inputs]
-    if len(inputs) == 2:
+    if len(node.inputs) == 2:
         into = next((i for i, x in enumerate(node.inputs) if x.sizes == node.sizes and emitter.may_overwrite(x)), None)
-        register = emitter.nary(pair if into is None else _in_place_pair(op.kind, into), inputs)
+        run = pair if into is None else _in_place_pair(op.kind, into)
     else:
-        register = emitter.nary(run, inputs)
-    emitter.record(node, register, layout, newly_allocated=op.kind == "sum")
+        first, second, *others = [set(non_unit_axes(x.sizes)) for x in node.inputs]
+        has_grown = op.kind == "sum" and all(axes <= first | second for axes in others)
+        run = _left_fold(pair, Tensor.add_ if has_grown else pair)
+    emitter.call(node, run, [emitter.register(x, layout) for x in node.inputs], layout, newly_allocated=op.kind == "sum")
+
+
+def _left_fold(first: TensorFunction, again: TensorFunction) -> TensorFunction:
+    return lambda a, b, *others: reduce(again, others, first(a, b))
 
 
 def _in_place_pair(kind: str, place: int) -> Callable[[Tensor, Tensor], Tensor]:

@@ -17,24 +17,22 @@ from .params import read_params
 
 def variance_function(op: ops.Variance, dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
     """var, or sqrt(var + eps), over dims, from its formula, which is faster than torch.var (docs/kernels.md, Compiler)."""
-    unbiased = op.unbiased
+    finish = finish_variance(op)
 
-    def var(x: Tensor) -> Tensor:
-        if x.dtype in HALF:
-            return variance(x, dims, unbiased).squeeze(dims)
-        square = (x - x.mean(dims, keepdim=True)).square().sum(dims)
-        return square / max(prod([x.shape[dim] for dim in dims]) - int(unbiased), 1)
+    def run(x: Tensor) -> Tensor:
+        is_half = x.dtype in HALF
+        var = variance(x, dims, False).squeeze(dims) if is_half else (x - x.mean(dims, keepdim=True)).square().mean(dims)
+        return finish(var, prod([x.shape[dim] for dim in dims]))
 
-    return (lambda x: torch.sqrt(var(x) + op.eps)) if op.root else var
+    return run
 
 
 def finish_variance(op: ops.Variance) -> Callable[[Tensor, int], Tensor]:
     """The same from variances that divide by n, and n."""
-    unbiased, eps = int(op.unbiased), op.eps
 
     def finish(var: Tensor, n: int) -> Tensor:
-        var = var * (n / max(n - unbiased, 1))
-        return torch.sqrt(var + eps) if op.root else var
+        var = var * (n / max(n - 1, 1)) if op.unbiased else var
+        return torch.sqrt(var + op.eps) if op.root else var
 
     return finish
 

@@ -78,7 +78,7 @@ def _on_one_axis(x: Node, emitter: Emitter) -> int:
     space = "".join(axis for axis in x.sizes.spatial_axes if x.sizes[axis] != 1)
     if len(space) <= 1:
         return emitter.register(x, lead + (space or x.sizes.spatial_axes[-1]))
-    return emitter.unary(lambda t: t.flatten(1 + len(lead)), emitter.register(x, lead + space))
+    return emitter.apply(lambda t: t.flatten(1 + len(lead)), emitter.register(x, lead + space))
 
 
 def emit_concat_positions(op: ops.ConcatPositions, node: Node, emitter: Emitter) -> None:
@@ -102,7 +102,7 @@ def emit_split_positions(op: ops.SplitPositions, node: Node, emitter: Emitter) -
     space = "".join(axis for axis in node.sizes.spatial_axes if node.sizes[axis] != 1)
     if len(space) > 1:
         there, at = emitter.register(branch, ("SC" if branch.sizes["S"] != 1 else "C") + space), len(lead) + 1
-        register = emitter.nary(lambda t, y: t.reshape(t.shape[:at] + y.shape[-len(space) :]), [register, there])
+        register = emitter.apply(lambda t, y: t.reshape(t.shape[:at] + y.shape[-len(space) :]), register, there)
     emitter.record(node, register, lead + (space or node.sizes.spatial_axes[-1]))
 
 

@@ -32,12 +32,9 @@ def fold_projection_into_attention(node: Node, users: UserCounts) -> Node | None
     op, (projection, *rest) = node.op, node.inputs
     if not isinstance(op, ops.AttentionOp) or op.linear is not None or op.attention.key is None:
         return None
-    if (
-        not isinstance(projection.op, ops.LinearOp)
-        or projection.op.norm is not None
-        or projection.op.times != 1
-        or not has_one_user(projection, users)
-    ):
+    if not isinstance(projection.op, ops.LinearOp) or not has_one_user(projection, users):
+        return None
+    if projection.op.norm is not None or projection.op.times != 1:
         return None
     layout = attention_layout(op.attention, projection.sizes)
     if layout != attention_layout(op.attention, projection.inputs[0].sizes) or not layout:

@@ -20,7 +20,7 @@ def fold_norm_into_linear(node: Node, users: UserCounts) -> Node | None:
         return None
     if linear.op.norm is not None or not has_one_user(linear, users):
         return None
-    if node.op.norm.each != "C" or linear.sizes["S"] != 1 or len(linear.sizes.spatial_axes) != 2:
+    if node.op.norm.each != "C" or linear.sizes["S"] != 1:
         return None
     return replace(linear, op=replace(linear.op, norm=node.op.norm))
 

@@ -127,11 +127,9 @@ def mean_before_conv(node: Node, users: UserCounts) -> Node | None:
     if not isinstance(op, ops.Reduce) or op.by not in ("mean", "sum") or not isinstance(window.op, ops.ConvOp):
         return None
     along = window.op.conv.along
-    if (
-        window.op.norm is not None
-        or not has_one_user(window, users)
-        or not set(strip_unit_axes(op.over, window.sizes)) <= set(along) <= set(op.over)
-    ):
+    if window.op.norm is not None or not has_one_user(window, users):
+        return None
+    if not set(strip_unit_axes(op.over, window.sizes)) <= set(along) <= set(op.over):
         return None
     if len(conv_layout(window.op, window.inputs[0].sizes)) != 1 + len(along):
         return None

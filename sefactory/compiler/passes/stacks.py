@@ -35,11 +35,8 @@ def sum_weighted_stack(node: Node, users: UserCounts) -> Node | None:
     if node.op != ops.Reduce("S", "sum") or node.inputs[0].op != ops.Gate() or not has_one_user(node.inputs[0], users):
         return None
     stack, weights, *others = node.inputs[0].inputs
-    if (
-        others
-        or not isinstance(stack.op, ops.Stack)
-        or weights.op != ops.Softmax("S")
-        or weights.sizes["S"] != stack.sizes["S"]
-    ):
+    if others or not isinstance(stack.op, ops.Stack):
+        return None
+    if weights.op != ops.Softmax("S") or weights.sizes["S"] != stack.sizes["S"]:
         return None
     return Node(ops.WeightedSum(), (stack, weights), node.sizes, node.source_path)
