@@ -19,17 +19,7 @@ from ..shapes import Sizes
 from . import ir as ops
 from .graph import Node
 
-POINTWISE_NAMES: dict[type[nn.Module], str] = {
-    nn.Sigmoid: "sigmoid",
-    nn.Hardsigmoid: "hardsigmoid",
-    nn.Tanh: "tanh",
-    nn.ReLU: "relu",
-    nn.ReLU6: "relu6",
-    nn.SiLU: "silu",
-    nn.GELU: "gelu",
-    nn.Hardswish: "hardswish",
-    nn.Softplus: "softplus",
-}
+POINTWISE = (nn.Sigmoid, nn.Hardsigmoid, nn.Tanh, nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.Softplus)
 FUSE_OPS: dict[str, ops.Combination] = {**{kind: kind for kind in get_args(ops.Combination)}, "mean": "sum"}
 APPLY_OPS: dict[str, ops.Combination] = {"add": "sum", "subtract": "difference", "divide": "quotient"}
 
@@ -159,7 +149,7 @@ OPERATORS: dict[type[nn.Module], Callable[[Any, Sizes], ops.Op | None]] = {
     Affine: lambda affine, sizes: ops.ScalarAffine(affine.scale, affine.shift),
     Slice: lambda part, sizes: ops.Slice(sizes.axes[part.dim - 1], part.start, part.length),
     Stack: lambda stack, sizes: ops.ChannelSplit(stack.parts) if stack.groups == 1 else None,
-    **{kind: lambda function, sizes: ops.Pointwise(POINTWISE_NAMES[type(function)]) for kind in POINTWISE_NAMES},
+    **dict.fromkeys(POINTWISE, lambda function, sizes: ops.Pointwise(type(function).__name__.lower())),
 }
 """The operation of a module on inputs of these sizes. None if it is opaque."""
 

@@ -8,34 +8,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "sigmoid": torch.sigmoid,
-    "hardsigmoid": F.hardsigmoid,
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "relu6": F.relu6,
-    "silu": F.silu,
-    "gelu": F.gelu,
-    "hardswish": F.hardswish,
-    "softplus": F.softplus,
-    "abs": torch.abs,
-    "square": torch.square,
-    "sqrt": torch.sqrt,
-    "exp": torch.exp,
-    "log": torch.log,
+    **{name: getattr(torch, name) for name in ("sigmoid", "tanh", "relu", "abs", "square", "sqrt", "exp", "log")},
+    **{name: getattr(F, name) for name in ("hardsigmoid", "relu6", "silu", "gelu", "hardswish", "softplus")},
 }
-
 
 GRADIENT_FROM_RESULT = frozenset({"sigmoid", "tanh", "relu"})
 """Functions whose gradient is computed from their result. They may overwrite their input in training as well."""
 
 IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
-    "sigmoid": torch.sigmoid_,
-    "tanh": torch.tanh_,
-    "relu": torch.relu_,
-    "relu6": partial(F.relu6, inplace=True),
-    "hardsigmoid": partial(F.hardsigmoid, inplace=True),
-    "silu": partial(F.silu, inplace=True),
-    "hardswish": partial(F.hardswish, inplace=True),
+    **{name: getattr(torch, f"{name}_") for name in GRADIENT_FROM_RESULT},
+    **{name: partial(getattr(F, name), inplace=True) for name in ("relu6", "hardsigmoid", "silu", "hardswish")},
 }
 """The in-place forms. The others of them may be used only without gradients."""
 

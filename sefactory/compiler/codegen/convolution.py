@@ -26,16 +26,15 @@ def emit_conv(op: ops.ConvOp, node: Node, emitter: Emitter) -> None:
         emitter.call(node, run, [emitter.register(x, x.sizes.axes)], x.sizes.axes)
         return
     if len(layout) > 1 + len(op.conv.along) and _has_one_channel(op.conv, x.sizes):
-        _emit_shared_kernel(op, node, layout, emitter)
-        return
-    run = _conv_with_norm(op, layout[1:])
-    out = (op.conv.mix or op.conv.each or layout[0]) + layout[1:]
+        run, layout = _shared_kernel(op, layout), layout[1:]
+        out = layout
+    else:
+        run, out = _conv_with_norm(op, layout[1:]), (op.conv.mix or op.conv.each or layout[0]) + layout[1:]
     emitter.call(node, run, [emitter.register(x, layout)], out, newly_allocated=True)
 
 
-def _emit_shared_kernel(op: ops.ConvOp, node: Node, layout: str, emitter: Emitter) -> None:
+def _shared_kernel(op: ops.ConvOp, layout: str) -> Callable[[Tensor], Tensor]:
     """One kernel for several maps: axes before the kernel's join the batch, axes after it are one with a kernel size of 1."""
-    (x,) = node.inputs
     first = 1 + layout[1:].index(op.conv.along[0])  # behind the batch
     last = first + len(op.conv.along)
     behind = layout[last:][:1]
@@ -45,7 +44,7 @@ def _emit_shared_kernel(op: ops.ConvOp, node: Node, layout: str, emitter: Emitte
         y = run(t.reshape(-1, 1, *t.shape[first:last], *([t.shape[last:].numel()] if behind else [])))
         return y.view(t.shape[:first] + y.shape[2 : 2 + last - first] + t.shape[last:])
 
-    emitter.call(node, batched, [emitter.register(x, layout[1:])], layout[1:], newly_allocated=True)
+    return batched
 
 
 def conv_layout(op: ops.ConvOp, sizes: Sizes) -> str:

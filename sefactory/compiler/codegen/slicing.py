@@ -16,13 +16,8 @@ def emit_concat(op: ops.Concat, node: Node, emitter: Emitter) -> None:
     layout = broadcast_layout([(emitter.layout(x), x.sizes) for x in node.inputs], node.sizes.axes)
     layout = layout if "C" in layout else node.sizes.axes
     dim = 1 + layout.index("C")
-    emitter.call(
-        node,
-        lambda *maps: torch.cat(maps, dim),
-        [emitter.register(x, layout) for x in node.inputs],
-        layout,
-        newly_allocated=True,
-    )
+    inputs = [emitter.register(x, layout) for x in node.inputs]
+    emitter.call(node, lambda *maps: torch.cat(maps, dim), inputs, layout, newly_allocated=True)
 
 
 def emit_slice(op: ops.Slice, node: Node, emitter: Emitter) -> None:
