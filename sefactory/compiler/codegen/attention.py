@@ -31,22 +31,16 @@ Product = Callable[[Tensor, Tensor], Tensor]
 
 def emit_attention(op: ops.AttentionOp, node: Node, emitter: Emitter) -> None:
     """Attention among positions, or among channels. Any other runs as the module tree does it."""
-    source, *residual = node.inputs
+    source = node.inputs[0]
     layout = attention_layout(op.attention, source.sizes)
     if not layout:
         emitter.call(node, op.attention, [emitter.register(source, source.sizes.axes)], source.sizes.axes)
         return
-    if layout[0] == "S":
-        emitter.call(node, _each_map(op, _product(layout, source.sizes)), [emitter.register(source, layout)], layout)
-        return
-    placing = PositionCache() if emitter.frozen else resize_to
     if "C" in source.sizes.axes_of(op.attention.tokens):
-        among = _channel_attention(op, layout, node.sizes)
+        run = _channel_attention(op, layout, source.sizes)
     else:
-        among = _position_attention(op, layout, node.sizes, placing)
-    whole = f"C{node.sizes.spatial_axes}"
-    inputs = [emitter.register(source, layout), *[emitter.register(other, whole) for other in residual]]
-    emitter.call(node, among, inputs, whole)
+        run = _position_attention(op, PositionCache() if emitter.frozen else resize_to)
+    emitter.call(node, run, [emitter.register(x, layout) for x in node.inputs], layout)
 
 
 def attention_layout(module: Attention, sizes: Sizes) -> str:
@@ -63,24 +57,18 @@ def attention_layout(module: Attention, sizes: Sizes) -> str:
     return f"C{tokens}"
 
 
-def _unsqueezing(layout: str, sizes: Sizes) -> Callable[[list[int]], list[int]]:
-    """A function from the sizes in the layout to those of all spatial axes. Missing axes have size 1."""
-    places = [layout.index(axis) - 1 if axis in layout else -1 for axis in sizes.spatial_axes]
-    return lambda sides: [1 if place < 0 else sides[place] for place in places]
-
-
-def _position_attention(op: ops.AttentionOp, layout: str, sizes: Sizes, placing: Resize) -> Callable[..., Tensor]:
-    """Attention among positions: x (B, C, tokens...) -> (B, C', D, H, W)."""
-    module, gain, width, whole = op.attention, op.gain, sizes.number("C"), _unsqueezing(layout, sizes)
+def _position_attention(op: ops.AttentionOp, placing: Resize) -> Callable[..., Tensor]:
+    """Attention among positions: x (B, C, tokens...) -> (B, C', tokens...)."""
+    module, gain = op.attention, op.gain
     projected = None if op.linear is None else _projection(op.linear, gain, 2 * module.width)
 
     def run(x: Tensor, residual: Tensor | None = None) -> Tensor:
-        folded, batch, size = _folds_gain(x), x.shape[0], list(x.shape[2:])
+        folded, size = _folds_gain(x), list(x.shape[2:])
         x = x if projected is None else projected(x, folded)
         has_gain = gain is not None and (projected is None or not folded)
         added = None if has_gain or residual is None else residual.flatten(2)
         y = _attend(module, x.flatten(2) if len(size) > 1 else x, size, placing, added)
-        y = y.view(batch, width, *whole(size))
+        y = y.view(*y.shape[:2], *size)
         if gain is None or not has_gain:
             return y
         return y * gain.weight if residual is None else torch.addcmul(residual, y, gain.weight)
@@ -195,30 +183,19 @@ class PositionCache:
         return self._kept[key]
 
 
-def _each_map(op: ops.AttentionOp, product: Product) -> Callable[[Tensor], Tensor]:
-    """Attention among the channels of each map on S: x (B, S, C, positions...) -> the same shape."""
-    scale, gain = op.attention.scale, op.gain
-
-    def run(x: Tensor) -> Tensor:
-        x_NCT = x.flatten(0, 1).flatten(2) if x.dim() > 3 else x.reshape(-1, x.shape[2], 1)
-        return _among_channels(x_NCT, None if gain is None else gain.weight, scale, 0, product).view(x.shape)
-
-    return run
-
-
 def _channel_attention(op: ops.AttentionOp, layout: str, sizes: Sizes) -> Callable[..., Tensor]:
-    """(gain A + identity) x, A = softmax(scale x x^T) in float32: x (B, C, positions...) -> (B, C, D, H, W)."""
-    scale, gain, identity, whole = op.attention.scale, op.gain, op.identity, _unsqueezing(layout, sizes)
-    product = _product(layout, sizes)
+    """(gain A + identity) x, A = softmax(scale x x^T) in float32, of each map on S: x (B, S, C, positions...) -> the same shape."""
+    scale, gain, identity, product = op.attention.scale, op.gain, op.identity, _product(layout, sizes)
+    last_batch_dim = layout.index("C")
 
     def run(x: Tensor, residual: Tensor | None = None) -> Tensor:
-        x_BCN = x.flatten(2) if x.dim() > 3 else x
+        x_NCT = x.flatten(0, last_batch_dim).flatten(2)
         weight = None if gain is None else gain.weight
-        if cpu_fast_path(x_BCN, MIN_NUMEL) and x_BCN.is_contiguous():
-            y_BCN = attend_channels(x_BCN, scale, identity, weight)
+        if product is torch.bmm and cpu_fast_path(x_NCT, MIN_NUMEL) and x_NCT.is_contiguous():
+            y_NCT = attend_channels(x_NCT, scale, identity, weight)
         else:
-            y_BCN = _among_channels(x_BCN, weight, scale, identity, product)
-        y = y_BCN.view(x.shape[:2] + tuple(whole(list(x.shape[2:]))))
+            y_NCT = _among_channels(x_NCT, weight, scale, identity, product)
+        y = y_NCT.view(x.shape)
         return y if residual is None else y + residual
 
     return run
