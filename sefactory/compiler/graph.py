@@ -28,14 +28,12 @@ def topological_order(root: Node) -> list[Node]:
     found: dict[int, Node] = {}
     stack = [root]
     while stack:
-        node = stack[-1]
-        if missing := [other for other in node.inputs if id(other) not in found]:
+        missing = [other for other in stack[-1].inputs if id(other) not in found]
+        if missing:
             stack += reversed(missing)
         else:
+            node = stack.pop()
             found[id(node)] = node
-            stack.pop()
-            while stack and id(stack[-1]) in found:
-                stack.pop()
     return list(found.values())
 
 

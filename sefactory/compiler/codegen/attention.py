@@ -184,7 +184,7 @@ class PositionCache:
 
 
 def _channel_attention(op: ops.AttentionOp, layout: str, sizes: Sizes) -> Callable[..., Tensor]:
-    """(gain A + identity) x, A = softmax(scale x x^T) in float32, of each map on S: x (B, S, C, positions...) -> the same shape."""
+    """(gain A + identity) x, A = softmax(scale x x^T) in float32, of each map on S: x (B, S, C, positions...) -> the same."""
     scale, gain, identity, product = op.attention.scale, op.gain, op.identity, _product(layout, sizes)
     last_batch_dim = layout.index("C")
 

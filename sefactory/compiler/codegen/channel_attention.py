@@ -1,6 +1,6 @@
 """Emitter of attention among the channels of each head, with factors of channels applied to the scores."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -34,31 +34,29 @@ def emit_channel_attention(op: ops.ChannelAttentionOp, node: Node, emitter: Emit
 
 
 def _attend(op: ops.ChannelAttentionOp) -> Callable[..., Tensor]:
-    gains, weigh = op.gains, _weights(op)
+    weigh, heads = _weights(op), op.attention.heads
 
     def run(q: Tensor, k: Tensor, v: Tensor, *factors: Tensor) -> Tensor:
-        q_BCT, k_BCT, v_BCT = (t.flatten(2) for t in (q, k, v))
-        given = (q_BCT, k_BCT, factors, [gain.weight for gain in gains])
-        a_BHDE = in_float32(weigh, *given).to(v.dtype)
-        return (a_BHDE @ torch.unflatten(v_BCT, 1, (a_BHDE.shape[1], -1))).view(v.shape)
+        a_BHDE = in_float32(weigh, q.flatten(2), k.flatten(2), *factors).to(v.dtype)
+        return (a_BHDE @ torch.unflatten(v.flatten(2), 1, (heads, -1))).view(v.shape)
 
     return run
 
 
 def _weights(op: ops.ChannelAttentionOp) -> Callable[..., Tensor]:
     """softmax_j(scale e_ij) of each head, e = q k^T, with its gains and factors; (B, h, d, d)."""
-    heads, scale, cosine = op.attention.heads, op.attention.scale, op.attention.similarity == "cosine"
+    heads, scale, is_cosine, gains = op.attention.heads, op.attention.scale, op.attention.similarity == "cosine", op.gains
     # of rows or of columns, and how
     factor_ops = [(3 if side == 0 else 2, PAIRS[kind]) for side, kind in op.factor_ops]
 
-    def run(q_BCT: Tensor, k_BCT: Tensor, factors: Sequence[Tensor], gains: Sequence[Tensor]) -> Tensor:
+    def run(q_BCT: Tensor, k_BCT: Tensor, *factors: Tensor) -> Tensor:
         e_BHDE = torch.unflatten(q_BCT, 1, (heads, -1)) @ torch.unflatten(k_BCT, 1, (heads, -1)).transpose(2, 3)
-        if cosine:
+        if is_cosine:
             e_BHDE = _apply_factor(_apply_factor(e_BHDE, _norms(q_BCT), 3, torch.div), _norms(k_BCT), 2, torch.div)
         for (dim, combine), factor in zip(factor_ops, factors, strict=True):
             e_BHDE = _apply_factor(e_BHDE, factor, dim, combine)
         for gain in gains:
-            e_BHDE = e_BHDE * gain.view(-1, 1, 1)
+            e_BHDE = e_BHDE * gain.weight.view(-1, 1, 1)
         return softmax(e_BHDE if scale == 1 else e_BHDE * scale)
 
     return run

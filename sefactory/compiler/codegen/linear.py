@@ -33,9 +33,8 @@ def emit_linear(op: ops.LinearOp, node: Node, emitter: Emitter) -> None:
         emitter.call(node, _matrix_product(op), [emitter.register(x, layout)], layout, newly_allocated=True)
     elif x.sizes["S"] == 1:
         layout = current if current[:1] == "C" and len(current) == len(whole) else whole
-        emitter.call(
-            node, _pointwise_convolution(op, len(whole) - 1), [emitter.register(x, layout)], layout, newly_allocated=True
-        )
+        run = _pointwise_convolution(op, len(whole) - 1)
+        emitter.call(node, run, [emitter.register(x, layout)], layout, newly_allocated=True)
     else:
         emitter.call(node, op.linear, [emitter.register(x, x.sizes.axes)], x.sizes.axes)
 
@@ -104,13 +103,11 @@ def count_batches(norms: Sequence[BatchNorm]) -> Callable[[Any], None]:
 
 
 def _norm_function(module: BatchNorm) -> Callable[[Tensor], Tensor]:
-    params, momentum, eps, evaluated = read_norm_params(module), module.momentum, module.eps, eval_norm(module)
+    params, momentum, eps = read_norm_params(module), module.momentum, module.eps
 
     def run(x: Tensor) -> Tensor:
-        if not module.training:
-            return evaluated(x)
         weight, bias, mean, var = params()
-        return F.batch_norm(x, mean, var, weight, bias, True, momentum, eps)
+        return F.batch_norm(x, mean, var, weight, bias, module.training, momentum, eps)
 
     return run
 

@@ -115,13 +115,14 @@ def move_factor_to_scores(node: Node, users: UserCounts) -> Node | None:
     A factor of each channel is applied to the scores instead of the feature map.
     """
     op = node.op
-    for side, x in _factored(node):
+    if not isinstance(op, ops.ChannelAttentionOp) or op.attention.similarity != "dot":
+        return None
+    for side, x in enumerate(node.inputs[:2]):
         kind = FACTOR_OPS.get(x.op)
         if kind is None or len(x.inputs) != 2 or not has_one_user(x, users):
             continue
         inner, factor = x.inputs
-        flat = x.sizes.replace(dict.fromkeys(x.sizes.spatial_axes, 1))
-        if isinstance(op, ops.ChannelAttentionOp) and inner.sizes == x.sizes and factor.sizes == flat:
+        if inner.sizes == x.sizes and factor.sizes == x.sizes.replace(dict.fromkeys(x.sizes.spatial_axes, 1)):
             return _replace_input(node, side, inner, (factor,), replace(op, factor_ops=(*op.factor_ops, (side, kind))))
     return None
 
@@ -132,19 +133,13 @@ def move_gain_to_scores(node: Node, users: UserCounts) -> Node | None:
     One w, or one for each head, is a temperature of the scores.
     """
     op = node.op
-    for side, x in _factored(node):
-        if isinstance(op, ops.ChannelAttentionOp) and (found := _gain_of(x, op.attention.heads, users)):
+    if not isinstance(op, ops.ChannelAttentionOp) or op.attention.similarity != "dot":
+        return None
+    for side, x in enumerate(node.inputs[:2]):
+        if found := _gain_of(x, op.attention.heads, users):
             gain, inner = found
             return _replace_input(node, side, inner, (), replace(op, gains=(*op.gains, gain)))
     return None
-
-
-def _factored(node: Node) -> list[tuple[int, Node]]:
-    """q and k with their indices, if factors of them are factors of the scores; none for cosine similarity."""
-    op = node.op
-    return (
-        list(enumerate(node.inputs[:2])) if isinstance(op, ops.ChannelAttentionOp) and op.attention.similarity == "dot" else []
-    )
 
 
 def _replace_input(node: Node, side: int, inner: Node, factors: tuple[Node, ...], op: ops.ChannelAttentionOp) -> Node:
