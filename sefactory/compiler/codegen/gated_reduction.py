@@ -14,10 +14,10 @@ from ...kernels.gated_reduction import select as select_map
 from ...kernels.reduction import EXTREMA, Request
 from .. import ir as ops
 from ..graph import Node
-from .emitter import Emitter, Registers
+from .emitter import Emitter, Registers, Step
 from .layout import broadcast_layout, strip_unit_axes
 from .pooling import finish_variance, variance_function
-from .stacks import stack_writer
+from .stacks import step_into_stack
 
 Statistic = ops.Reduce | ops.Variance
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {"mean": torch.mean, "sum": torch.sum, "max": torch.amax, "min": torch.amin}
@@ -29,9 +29,8 @@ def emit_reduction(op: Statistic, node: Node, emitter: Emitter) -> None:
     layout = emitter.layout(x)
     if strip_unit_axes(op.over, x.sizes):
         if map_context(x, emitter) is None:
-            o, source = emitter.new_register(), emitter.register(x)
-            write = _writer(node, o, layout, emitter)
-            emitter.emit(lambda registers: write(registers, registers[source]), source)
+            o = emitter.new_register()
+            emitter.emit(_statistic_step(node, o, layout, emitter), emitter.register(x))
             emitter.record(node, o, _kept_axes(op, layout))
     elif isinstance(op, ops.Reduce):  # over axes of size 1
         emitter.record(node, emitter.register(x), layout)
@@ -40,8 +39,8 @@ def emit_reduction(op: Statistic, node: Node, emitter: Emitter) -> None:
         emitter.call(node, lambda t: finish(t - t, 1), [emitter.register(x)], layout)
 
 
-def _writer(node: Node, o: int, layout: str, emitter: Emitter) -> Callable[[Registers, Tensor], None]:
-    """A function that puts a statistic of x into register o, and into its place in a stack where it has one."""
+def _statistic_step(node: Node, o: int, layout: str, emitter: Emitter) -> Step:
+    """The step that puts a statistic into register o, and into its place in a stack where it has one."""
     op, dims = _statistic(node), _dims(node, layout)
     if isinstance(op, ops.Variance):
         run = run_out = variance_function(op, dims)
@@ -49,7 +48,7 @@ def _writer(node: Node, o: int, layout: str, emitter: Emitter) -> Callable[[Regi
         run = run_out = partial(FUNCTIONS[op.by], dim=dims)
         if op.by == "mean":
             run = lambda x: broadcast_mean(x, dims) if broadcasts_gradient(x) else run_out(x)  # noqa: E731
-    return stack_writer(node, o, _kept_axes(op, layout), emitter, run, run_out, dims)
+    return step_into_stack(node, o, _kept_axes(op, layout), emitter, run, run_out, dims)
 
 
 def map_context(x: Node, emitter: Emitter) -> int | None:
@@ -110,14 +109,14 @@ def _reduce_map(x: Node, statistics: list[Node], emitter: Emitter) -> int:
     outputs = [emitter.new_register() for _ in statistics]
     requests: list[Request] = [(_statistic(node).by, _dims(node, layout)) for node in statistics]
     gates, combine = _first_gates(x, emitter)
-    writers = [_writer(node, o, layout, emitter) for node, o in zip(statistics, outputs, strict=True)]
+    plain_steps = [_statistic_step(node, o, layout, emitter) for node, o in zip(statistics, outputs, strict=True)]
     finishers = [finish_variance(node.op) if isinstance(node.op, ops.Variance) else None for node in statistics]
 
     def step(registers: Registers) -> None:
         x = registers[source]
         if not (cpu_fast_path(x) and x.is_contiguous()):
-            for write in writers:
-                write(registers, x)
+            for plain_step in plain_steps:
+                plain_step(registers)
             return
         registers[context], results = reduce_map(x, requests, gates, combine)
         for o, (_, dims), finish, y in zip(outputs, requests, finishers, results, strict=True):

@@ -22,7 +22,7 @@ from .linear import count_batches, emit_linear, emit_norm
 from .pooling import emit_weighted_pool
 from .resample import emit_avg_pool, emit_conv_mean, emit_nearest_upsample
 from .slicing import emit_channel_split, emit_concat, emit_concat_positions, emit_slice, emit_split_positions
-from .stacks import emit_mean_of_sum, emit_stack, emit_weighted_sum, stack_writer
+from .stacks import emit_mean_of_sum, emit_stack, emit_weighted_sum, step_into_stack
 
 
 def generate(root: Node, frozen: bool = False) -> Program:
@@ -104,9 +104,8 @@ def _emit_pointwise(op: ops.Pointwise, node: Node, emitter: Emitter) -> None:
     """A function of one tensor, in place or into a stack where that is possible. Only relu is written into a stack."""
     (x,) = node.inputs
     run = _overwriting(op.name) if emitter.may_overwrite(x) and op.name in IN_PLACE else FUNCTIONS[op.name]
-    o, source, layout = emitter.new_register(), emitter.register(x), emitter.layout(x)
-    write = stack_writer(node, o, layout, emitter, run, partial(torch.clamp, min=0))
-    emitter.emit(lambda registers: write(registers, registers[source]), source)
+    o, layout = emitter.new_register(), emitter.layout(x)
+    emitter.emit(step_into_stack(node, o, layout, emitter, run, partial(torch.clamp, min=0)), emitter.register(x))
     emitter.record(node, o, layout, newly_allocated=emitter.frozen)
 
 

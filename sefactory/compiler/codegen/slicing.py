@@ -86,19 +86,24 @@ def emit_concat_positions(op: ops.ConcatPositions, node: Node, emitter: Emitter)
 def emit_split_positions(op: ops.SplitPositions, node: Node, emitter: Emitter) -> None:
     """All parts in one split. The nodes of the other parts use it as well."""
     trunk, *branches = node.inputs
-    lead = "SC" if trunk.sizes["S"] != 1 else "C"
+    lead, current = "SC" if trunk.sizes["S"] != 1 else "C", emitter.layout(trunk)
+    layout = current if current.startswith(f"{lead}H") else f"{lead}H"  # behind H are axes of size 1
     if id(trunk) not in emitter.split_registers:
         strips = [_on_one_axis(x, emitter) for x in branches]
         lengths = lambda registers: [registers[i].shape[-1] for i in strips]  # noqa: E731
         emitter.split_registers[id(trunk)] = _emit_split(
-            emitter, emitter.register(trunk, f"{lead}H"), len(lead) + 1, len(strips), lengths, *strips
+            emitter, emitter.register(trunk, layout), len(lead) + 1, len(strips), lengths, *strips
         )
     register, branch = emitter.split_registers[id(trunk)][op.index], branches[op.index]
     space = "".join(axis for axis in node.sizes.spatial_axes if node.sizes[axis] != 1)
     if len(space) > 1:
         there, at = emitter.register(branch, ("SC" if branch.sizes["S"] != 1 else "C") + space), len(lead) + 1
         register = emitter.apply(lambda t, y: t.reshape(t.shape[:at] + y.shape[-len(space) :]), register, there)
-    emitter.record(node, register, lead + (space or node.sizes.spatial_axes[-1]))
+        emitter.record(node, register, lead + space)
+        return
+    axis = space or node.sizes.spatial_axes[-1]
+    unit_axes = node.sizes.spatial_axes.replace(axis, "")[: len(layout) - len(lead) - 1]
+    emitter.record(node, register, lead + axis + unit_axes)
 
 
 def _emit_split(

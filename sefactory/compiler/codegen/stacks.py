@@ -3,7 +3,7 @@
 On devices other than the CPU, and without gradients, the inputs are written into the stack, so that nothing is copied.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from ...operators.precision import HALF, is_autocast_enabled
 from .. import ir as ops
 from ..graph import Node
 from .convolution import conv_layout
-from .emitter import Emitter, Registers, TensorFunction
+from .emitter import Emitter, Registers, Step, TensorFunction
 from .layout import strip_unit_axes
 
 
@@ -80,20 +80,21 @@ class StackPlace(NamedTuple):
         return y
 
 
-def stack_writer(
+def step_into_stack(
     node: Node, o: int, layout: str, emitter: Emitter, run: TensorFunction, run_out: TensorFunction, dims: Sequence[int] = ()
-) -> Callable[[Registers, Tensor], None]:
-    """A function of the registers and x that puts run(x), which is x without `dims`, into register o.
+) -> Step:
+    """The step that puts run(x), which is x without `dims`, into register o; x is the input of the node.
 
     Where the node has a place in a stack, run_out(x, out=place) writes the result there.
     """
-    place = stack_place(node, layout, emitter)
+    place, source = stack_place(node, layout, emitter), emitter.register(node.inputs[0])
 
-    def write(registers: Registers, x: Tensor) -> None:
+    def step(registers: Registers) -> None:
+        x = registers[source]
         y = None if place is None else place.output(registers, x, layout, dims)
         registers[o] = run(x) if y is None else run_out(x, out=y)
 
-    return write
+    return step
 
 
 def stack_place(node: Node, layout: str, emitter: Emitter) -> StackPlace | None:
