@@ -62,7 +62,7 @@ def reduce_map(
 
     x: (B, ...) of rank 2 or more. `gates` and `combine` say which gates share the backward; 0 gates share none.
     """
-    if not (torch.is_grad_enabled() and x.requires_grad):
+    if not (requests and torch.is_grad_enabled() and x.requires_grad):
         return MapContext(x), [statistic(x, request) for request in requests]
     edges = 1 + gates if gates else 0
     outputs = _ReduceMap.apply(x, tuple(requests), edges, combine)  # type: ignore[no-untyped-call]

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...kernels.dispatch import is_eager, is_exporting
+from ...kernels.batch_norm import batch_norm
+from ...kernels.dispatch import cpu_fast_path, is_eager, is_exporting
 from ...operators.conv import CONVOLUTIONS
 from ...operators.norm import BatchNorm
 from ...shapes import Sizes
@@ -107,6 +108,8 @@ def _norm_function(module: BatchNorm) -> Callable[[Tensor], Tensor]:
 
     def run(x: Tensor) -> Tensor:
         weight, bias, mean, var = params()
+        if module.training and cpu_fast_path(x) and x.is_contiguous():
+            return batch_norm(x, mean, var, weight, bias, momentum, eps)
         return F.batch_norm(x, mean, var, weight, bias, module.training, momentum, eps)
 
     return run
