@@ -5,6 +5,7 @@ Python's `ast` parses them. Only numbers, names, arithmetic and four functions a
 
 import ast
 import math
+import operator
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -38,7 +39,14 @@ def _log2(x: Number) -> float:
 
 FUNCTIONS: dict[str, Callable[..., Number]] = {"max": max, "min": min, "log2": _log2, "odd": lambda x: math.floor(x) | 1}
 ONE_ARGUMENT = ("log2", "odd")
-_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Pow)
+_ARITHMETIC: dict[type[ast.operator], Callable[[Number, Number], Number]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Pow: operator.pow,
+}
 _ALPHABET = re.compile(r"[A-Za-z0-9_ .,+*/()-]*")
 _NUMBER_THEN_LETTER = re.compile(r"(?<![A-Za-z_0-9.])[0-9.]++(?:[eE][+-]?[0-9]++)?+[A-Za-z_]")
 """A number followed directly by a letter, such as `2if`: Python's parser accepts it with a warning."""
@@ -165,7 +173,7 @@ def _check_node(node: ast.expr) -> None:
             pass
         case ast.Constant(value=value) if type(value) in (int, float):
             pass
-        case ast.BinOp(op=op) if isinstance(op, _OPERATORS):
+        case ast.BinOp(op=op) if type(op) in _ARITHMETIC:
             pass
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
             _check_call(name, len(args))
@@ -218,30 +226,13 @@ def _lookup(name: str, value: Value) -> Number:
 
 
 def _binary(op: ast.operator, left: Number, right: Number, floor: bool) -> Number:
-    """Returns `left op right`; raises InvalidValue for a division by zero."""
-    match op:
-        case ast.Add():
-            return left + right
-        case ast.Sub():
-            return left - right
-        case ast.Mult():
-            return left * right
-        case ast.Pow():
-            return _power(left, right)
-    if right == 0:
-        raise InvalidValue("division by zero")
-    if isinstance(op, ast.FloorDiv) or (floor and isinstance(left, int) and isinstance(right, int)):
-        return left // right
-    return left / right
-
-
-def _power(base: Number, exponent: Number) -> Number:
-    if abs(exponent) > MAX_EXPONENT:
-        raise InvalidValue(f"{base} ** {exponent}; exponents are at most {MAX_EXPONENT}")
+    """Returns `left op right`; raises InvalidValue for a division by zero, and for an exponent above the limit."""
+    if isinstance(op, ast.Pow) and abs(right) > MAX_EXPONENT:
+        raise InvalidValue(f"{left} ** {right}; exponents are at most {MAX_EXPONENT}")
+    rounds_down = floor and isinstance(op, ast.Div) and isinstance(left, int) and isinstance(right, int)
     try:
-        power: Number = base**exponent
+        return operator.floordiv(left, right) if rounds_down else _ARITHMETIC[type(op)](left, right)
     except OverflowError:
         return math.inf
     except ZeroDivisionError:
         raise InvalidValue("division by zero") from None
-    return power

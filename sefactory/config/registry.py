@@ -36,11 +36,6 @@ class Operator:
     make: "Callable[..., nn.Module]"
     parameters: tuple[Schema, ...]
 
-    @property
-    def is_builtin(self) -> bool:
-        """True for an operator of this package, False for one that a user registered."""
-        return str(self.make.__module__).startswith("sefactory.operators.")
-
     @cached_property
     def schemas(self) -> dict[str, Schema]:
         """The parameters by name."""

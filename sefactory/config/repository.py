@@ -38,7 +38,6 @@ class ConfigRepository:
 
     def __init__(self, search: Iterable[str | Path] = ()) -> None:
         self.search = _check_folders(search)
-        self._paths: dict[tuple[str, str, Path | None], Path | None] = {}
         self._configs: dict[Path, Config] = {}
 
     def folders(self, group: str, beside: Path | None = None) -> list[Path]:
@@ -49,12 +48,9 @@ class ConfigRepository:
 
     def find(self, name: str, group: str = "block", beside: Path | None = None) -> Path | None:
         """Returns the file of a name, or None; `beside` is the folder of the file that uses the name."""
-        key = (name, group, beside)
-        if key not in self._paths:
-            is_name = len(name) <= MAX_NAME_LENGTH and NAME.fullmatch(name)
-            files = [folder / f"{name}.yaml" for folder in self.folders(group, beside)] if is_name else []
-            self._paths[key] = next((file for file in files if file.is_file()), None)
-        return self._paths[key]
+        is_name = len(name) <= MAX_NAME_LENGTH and NAME.fullmatch(name)
+        files = [folder / f"{name}.yaml" for folder in self.folders(group, beside)] if is_name else []
+        return next((file for file in files if file.is_file()), None)
 
     def list_names(self, group: str = "block", beside: Path | None = None) -> list[str]:
         """Returns all names of a group, sorted."""
@@ -77,8 +73,7 @@ class ConfigRepository:
             if len(descendants) > MAX_ANCESTORS:
                 text = f"inherits through more than {MAX_ANCESTORS} files"
                 raise ConfigError([(f"{descendants[-1].name} defaults", text)])
-            config = _parse(read_text(path, path.name), path)
-            self._configs[path] = self.inherit(config, (*descendants, path))
+            self._configs[path] = self.inherit(_parse(read_text(path, path.name), path), (*descendants, path))
         return self._configs[path]
 
     def inherit(self, config: Config, descendants: tuple[Path, ...] = ()) -> Config:

@@ -1,6 +1,6 @@
 """The schema of one parameter of an operator, made from its annotation.
 
-It gives the validation, the allowed values in words, and the JSON Schema for editors.
+It gives the validation, and the allowed values in words.
 """
 
 import re
@@ -58,14 +58,6 @@ class Schema:
     def allowed_values(self) -> str:
         """The allowed values in words."""
         return _describe(self.adapter.json_schema())
-
-    def json_schema(self) -> dict[str, Any]:
-        """Returns the JSON Schema for editors: every number can also be an expression."""
-        schema = self.adapter.json_schema()
-        if self.number_type or self.is_boolean:
-            expression = {"type": "string", "description": "size expression over C, H, W and names of let"}
-            return {"anyOf": [schema, expression]}
-        return schema
 
     def read(self, value: Any, names: Mapping[str, Value]) -> Any:
         """Returns the value with its expressions evaluated, checked against the annotation.

@@ -1,7 +1,6 @@
 """Reads YAML and Python containers as plain data: mappings, lists, text, numbers, true, false and null."""
 
 import math
-import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -84,11 +83,8 @@ def read_yaml(path: Path, label: str) -> Any:
 def read_text(path: Path, label: str) -> str:
     """Returns the text of a file; raises ConfigError if it cannot be read, is too large, or is not UTF-8."""
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise ConfigError([(label, "is a folder, not a YAML file")])
-        if not stat.S_ISREG(mode):
-            raise ConfigError([(label, "is not a regular file")])
+        if path.exists() and not path.is_file():
+            raise ConfigError([(label, f"is {'a folder, not a YAML' if path.is_dir() else 'not a regular'} file")])
         with path.open("rb") as file:
             content = file.read(MAX_FILE_SIZE + 1)
         if len(content) > MAX_FILE_SIZE:
