@@ -1,22 +1,24 @@
 """Convolutions for which oneDNN has no fast kernel, written as others for which it has one (docs/kernels.md, convolution)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 from torch.nn import functional as F
 
+from .dispatch import LANES
 from .few_channel_conv import few_channel_conv, few_channel_gradients, is_few_channel_conv
 from .grouped_conv import (
+    ConvArguments,
     Gradients,
     Mask,
     channels_last_gradients,
-    conv_custom_backward,
     conv_gradients,
+    decomposed_gradients,
     decomposed_weight_gradients,
-    depthwise_conv,
     groups_to_fill,
     merge_groups,
     split_merged_gradient,
@@ -24,8 +26,6 @@ from .grouped_conv import (
 from .im2col import im2col_conv, im2col_gradients, is_small_conv
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-LANES = {"AVX2": 8, "AVX512": 16}.get(torch.backends.cpu.get_cpu_capability(), 0)
-"""float32 values of a register. 0: plain convolutions only."""
 MIN_NUMEL = 1 << 13  # values of a map from which merged groups are faster
 MIN_NUMEL_BACKWARD = 1 << 15  # values of a map from which the backwards in Python are faster
 MAX_NARROW_CHANNELS = {False: 8, True: 16}  # channels of a group up to which one is with AVX-512, without dilation and with
@@ -33,41 +33,47 @@ MAX_REACH = {8: 4, 16: 6}  # columns beyond a border, by lanes, up to which oneD
 MERGED_CHANNELS = 8  # channels of a group up to which groups are merged, also where a register holds more
 
 
+def plain_conv(x: Tensor, weight: Tensor, bias: Tensor | None, arguments: ConvArguments) -> Tensor:
+    """ATen's convolution of a map with 1, 2 or 3 axes."""
+    return CONVOLUTIONS[x.dim() - 2](x, weight, bias, *arguments)
+
+
+def padded_conv(x: Tensor, weight: Tensor, bias: Tensor | None, arguments: ConvArguments) -> Tensor:
+    """ATen's convolution of stride 1 of a map with padded columns."""
+    _, (rows, columns), dilation, groups = arguments
+    return F.conv2d(F.pad(x, (columns, columns)), weight, bias, 1, (rows, 0), dilation, groups)
+
+
 class Form(NamedTuple):
-    """How a convolution is computed; by default as ATen does."""
+    """How a convolution and its gradients are computed; by default as ATen does."""
 
-    few_channels: bool = False
-    """Neighbouring rows as channels."""
-    im2col: bool = False
-    depthwise: bool = False
-    """One window for each channel, with padded columns or a decomposed gradient."""
+    convolve: Callable[[Tensor, Tensor, Tensor | None, ConvArguments], Tensor] = plain_conv
+    gradients: Callable[[Tensor, Tensor, Tensor, ConvArguments, Mask], Gradients] = conv_gradients
     merged_groups: int = 1
-    custom_backward: bool = False
-    """The weight's gradient with channels last, or decomposed."""
-    dilation_decomposed: bool = False
 
 
-def choose_form(
-    x: Tensor, weight: Tensor, stride: int, padding: tuple[int, ...], dilation: int, groups: int, lanes: int, trained: bool
-) -> Form:
+def choose_form(x: Tensor, weight: Tensor, arguments: ConvArguments, lanes: int, trained: bool) -> Form:
     """The fastest form for registers of `lanes` values. `trained`: the weight has a gradient."""
+    stride, padding, dilation, groups = arguments
     if stride == dilation == groups == 1:
         if is_few_channel_conv(x, weight, padding):
-            return Form(few_channels=True)
-        return Form(im2col=is_small_conv(x, weight, padding))
+            return Form(few_channel_conv, few_channel_gradients)
+        return Form(im2col_conv, im2col_gradients) if is_small_conv(x, weight, padding) else Form()
     if groups == 1 or prod(weight.shape[2:]) == 1:
         return Form()
-    decomposable = dilation > 1 and all(p % dilation == 0 for p in padding)
     is_large = x.dim() == 4 and stride == 1 and x.numel() > MIN_NUMEL_BACKWARD
+    decomposable = dilation > 1 and all(p % dilation == 0 for p in padding)
     if weight.shape[:2] == (groups, 1):
-        helps = reaches_far(padding, lanes) or (trained and decomposable)
-        return Form(depthwise=is_large and (dilation == 1 or decomposable) and helps)
+        reaches_far = padding[-1] > MAX_REACH.get(lanes, padding[-1])
+        if not (is_large and (dilation == 1 or decomposable) and (reaches_far or trained)):
+            return Form()
+        return Form(padded_conv if reaches_far else plain_conv, decomposed_gradients if decomposable else conv_gradients)
     merged = _groups_to_merge(weight, groups, dilation, lanes, trained) if x.numel() > MIN_NUMEL else 1
-    if not is_large:
-        return Form(merged_groups=merged)
-    decomposed = lanes == 8 and decomposable
-    is_narrow = lanes == 16 and merged * weight.shape[1] < MAX_NARROW_CHANNELS[dilation > 1]
-    return Form(merged_groups=merged, custom_backward=decomposed or is_narrow, dilation_decomposed=decomposed)
+    if is_large and trained and lanes == 8 and decomposable:
+        return Form(gradients=decomposed_weight_gradients, merged_groups=merged)
+    if is_large and trained and lanes == 16 and merged * weight.shape[1] < MAX_NARROW_CHANNELS[dilation > 1]:
+        return Form(gradients=channels_last_gradients, merged_groups=merged)
+    return Form(merged_groups=merged)
 
 
 def _groups_to_merge(weight: Tensor, groups: int, dilation: int, lanes: int, trained: bool) -> int:
@@ -76,26 +82,16 @@ def _groups_to_merge(weight: Tensor, groups: int, dilation: int, lanes: int, tra
     return merged if lanes == 8 or merged > 2 or (trained and dilation == 1) else 1
 
 
-def reaches_far(padding: Sequence[int], lanes: int) -> bool:
-    """True if a depthwise window reaches further beyond the border than oneDNN has kernels for."""
-    return padding[-1] > MAX_REACH.get(lanes, padding[-1])
-
-
-def _form_of(
-    x: Tensor, weight: Tensor, stride: int, padding: tuple[int, ...], dilation: int, groups: int, trained: bool
-) -> Form:
+def _form_of(x: Tensor, weight: Tensor, arguments: ConvArguments, trained: bool) -> Form:
     """`choose_form` on this processor."""
     if not LANES or x.dim() > 4 or x.dtype != torch.float32:
         return Form()
-    return choose_form(x, weight, stride, padding, dilation, groups, LANES, trained)
+    return choose_form(x, weight, arguments, LANES, trained)
 
 
-def has_faster_form(x: Tensor, weight: Tensor, stride: int, padding: tuple[int, ...], dilation: int, groups: int) -> bool:
-    """True if the fastest form is another than ATen's. Without gradients another backward does not count."""
-    form = _form_of(x, weight, stride, padding, dilation, groups, torch.is_grad_enabled())
-    return form._replace(custom_backward=False, dilation_decomposed=False) != Form() or (
-        form.custom_backward and torch.is_grad_enabled()
-    )
+def has_faster_form(x: Tensor, weight: Tensor, arguments: ConvArguments) -> bool:
+    """True if the fastest form is another than ATen's."""
+    return _form_of(x, weight, arguments, torch.is_grad_enabled()) != Form()
 
 
 def convolve(
@@ -105,47 +101,45 @@ def convolve(
 
     x: (N, C, ...), weight: (out, C / groups, kernel...), bias: (out,), padding: one number for each axis.
     """
-    padding = tuple(padding)
-    form = _form_of(x, weight, stride, padding, dilation, groups, weight.requires_grad and torch.is_grad_enabled())
-    return run_form(form, x, weight, bias, stride, padding, dilation, groups)
+    arguments = ConvArguments(stride, tuple(padding), dilation, groups)
+    form = _form_of(x, weight, arguments, weight.requires_grad and torch.is_grad_enabled())
+    return run_form(form, x, weight, bias, arguments)
 
 
-def run_form(
-    form: Form,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: int,
-    padding: tuple[int, ...],
-    dilation: int,
-    groups: int,
-) -> Tensor:
+def run_form(form: Form, x: Tensor, weight: Tensor, bias: Tensor | None, arguments: ConvArguments) -> Tensor:
     """The convolution in that form."""
-    if form.few_channels:
-        return few_channel_conv(x, weight, bias, LANES)
-    if form.im2col:
-        return im2col_conv(x, weight, bias, padding)
-    if form.depthwise:
-        return depthwise_conv(x, weight, bias, padding, dilation, reaches_far(padding, LANES))
-    weight, groups = merge_groups(weight, groups, form.merged_groups), groups // form.merged_groups
-    if form.custom_backward and weight.requires_grad and torch.is_grad_enabled():
-        return conv_custom_backward(x, weight, bias, stride, padding, dilation, groups, form.dilation_decomposed)
-    return CONVOLUTIONS[x.dim() - 2](x, weight, bias, stride, padding, dilation, groups)
+    if form.merged_groups > 1:
+        weight, arguments = _merge(weight, arguments, form.merged_groups)
+    if form.convolve is im2col_conv or (form.convolve, form.gradients) == (plain_conv, conv_gradients):
+        return form.convolve(x, weight, bias, arguments)  # differentiated by autograd
+    y: Tensor = CustomConv.apply(x, weight, bias, arguments, form)  # type: ignore[no-untyped-call]
+    return y
 
 
-def convolve_backward(
-    g: Tensor, x: Tensor, weight: Tensor, stride: int, padding: Sequence[int], dilation: int, groups: int, needed: Mask
-) -> Gradients:
-    """The gradients of `convolve` for the input, the weight and the bias; None for those that are not `needed`."""
-    padding = tuple(padding)
-    form = _form_of(x, weight, stride, padding, dilation, groups, trained=True)
-    if form.few_channels:
-        return few_channel_gradients(g, x, weight, LANES, needed)
-    if form.im2col:
-        return im2col_gradients(g, x, weight, padding, needed)
-    merged = merge_groups(weight, groups, form.merged_groups)
-    function = conv_gradients
-    if form.custom_backward:
-        function = decomposed_weight_gradients if form.dilation_decomposed else channels_last_gradients
-    gx, gw, gb = function(g, x, merged, stride, padding, dilation, groups // form.merged_groups, needed)
-    return gx, gw if gw is None else split_merged_gradient(gw, weight.shape, groups, form.merged_groups), gb
+class CustomConv(Function):
+    """A convolution with the gradients of its form; in a double backward with those of ATen. Saves x and the weight."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, arguments: ConvArguments, form: Form) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.arguments, ctx.gradients = arguments, form.gradients
+        return form.convolve(x, weight, bias, arguments)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        gradients = conv_gradients if torch.is_grad_enabled() else ctx.gradients
+        return *gradients(g, x, weight, ctx.arguments, ctx.needs_input_grad[:3]), None, None
+
+
+def convolve_backward(g: Tensor, x: Tensor, weight: Tensor, arguments: ConvArguments) -> Gradients:
+    """The gradients of `convolve` for the input, the weight and the bias."""
+    form = _form_of(x, weight, arguments, trained=True)
+    merged_weight, merged = _merge(weight, arguments, form.merged_groups)
+    gx, gw, gb = form.gradients(g, x, merged_weight, merged, (True, True, True))
+    return gx, gw if gw is None else split_merged_gradient(gw, weight.shape, arguments.groups, form.merged_groups), gb
+
+
+def _merge(weight: Tensor, arguments: ConvArguments, merged: int) -> tuple[Tensor, ConvArguments]:
+    """The weight and arguments of the convolution whose groups are `merged` groups each."""
+    return merge_groups(weight, arguments.groups, merged), arguments._replace(groups=arguments.groups // merged)

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.library import custom_op
 
 from .attention import MIN_TOKENS, attend, attend_backward
-from .convolution import CONVOLUTIONS, convolve_backward, has_faster_form
 from .convolution import convolve as convolve_eager
+from .convolution import convolve_backward, has_faster_form, plain_conv
 from .dispatch import under_inductor, use_custom_op
+from .grouped_conv import ConvArguments
 from .im2col import MAX_CHANNELS
 
 MIN_NUMEL = 2**15  # values of a map from which an operator is faster
@@ -31,23 +32,24 @@ def convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: Sequence[int], dilation: int, groups: int
 ) -> Tensor:
     """F.conv1d, F.conv2d or F.conv3d; under torch.compile the package's operator where it is faster."""
-    if under_inductor() and _is_faster(x, weight, stride, tuple(padding), dilation, groups):
-        y: Tensor = _convolve(x.contiguous(), weight, bias, stride, list(padding), dilation, groups)
+    arguments = ConvArguments(stride, tuple(padding), dilation, groups)
+    if under_inductor() and _is_faster(x, weight, arguments):
+        y: Tensor = _convolve(x.contiguous(), weight, bias, *arguments)
         return y
-    return CONVOLUTIONS[x.dim() - 2](x, weight, bias, stride, tuple(padding), dilation, groups)
+    return plain_conv(x, weight, bias, arguments)
 
 
-def _is_faster(x: Tensor, weight: Tensor, stride: int, padding: tuple[int, ...], dilation: int, groups: int) -> bool:
+def _is_faster(x: Tensor, weight: Tensor, arguments: ConvArguments) -> bool:
     """True for large maps in groups of several channels, and for few channels.
 
     In training few channels always use the operator. For one convolution that inductor sees, it lays out all maps with
     channels last, and statistics over C then take 2.5 times as long.
     """
-    few = groups == 1 and prod(weight.shape[:2]) <= MAX_CHANNELS and prod(weight.shape[2:]) > 1
-    grouped = groups > 1 and weight.shape[1] > 1 and weight.shape[-1] <= MAX_WIDTH
+    few = arguments.groups == 1 and prod(weight.shape[:2]) <= MAX_CHANNELS and prod(weight.shape[2:]) > 1
+    grouped = arguments.groups > 1 and weight.shape[1] > 1 and weight.shape[-1] <= MAX_WIDTH
     if not (few or grouped) or not use_custom_op(x, MIN_NUMEL_FEW_CHANNELS if few else MIN_NUMEL):
         return False
-    return (few and torch.is_grad_enabled()) or has_faster_form(x, weight, stride, padding, dilation, groups)
+    return (few and torch.is_grad_enabled()) or has_faster_form(x, weight, arguments)
 
 
 @custom_op("sefactory::convolve", mutates_args=())
@@ -59,10 +61,8 @@ def _convolve(
 
 
 @_convolve.register_fake
-def _(
-    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: Sequence[int], dilation: int, groups: int
-) -> Tensor:
-    return CONVOLUTIONS[x.dim() - 2](x, weight, bias, stride, tuple(padding), dilation, groups).contiguous()
+def _(x: Tensor, weight: Tensor, bias: Tensor | None, *arguments: Any) -> Tensor:
+    return plain_conv(x, weight, bias, ConvArguments(*arguments)).contiguous()
 
 
 @custom_op("sefactory::convolve_backward", mutates_args=())
@@ -70,15 +70,14 @@ def _convolve_backward(
     g: Tensor, x: Tensor, weight: Tensor, stride: int, padding: Sequence[int], dilation: int, groups: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     with torch.no_grad():
-        gradients = convolve_backward(g.contiguous(), x, weight, stride, padding, dilation, groups, (True, True, True))
+        arguments = ConvArguments(stride, tuple(padding), dilation, groups)
+        gradients = convolve_backward(g.contiguous(), x, weight, arguments)
         gx, gw, gb = (t.contiguous() for t in gradients if t is not None)
     return gx, gw, gb
 
 
 @_convolve_backward.register_fake
-def _(
-    g: Tensor, x: Tensor, weight: Tensor, stride: int, padding: Sequence[int], dilation: int, groups: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _(g: Tensor, x: Tensor, weight: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     return torch.empty_like(x), weight.new_empty(weight.shape), g.new_empty(g.shape[1])
 
 

@@ -17,6 +17,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 LARGE = 256 * 1024
 """Values from which a backward written in Python is faster than plain autograd."""
+LANES = {"AVX2": 8, "AVX512": 16}.get(torch.backends.cpu.get_cpu_capability(), 0)
+"""float32 values of a register. 0: convolutions run as in ATen."""
 SMALL = 2**15
 """Values up to which inductor's code for the module tree is as fast as that for the program, and has fewer guards."""
 

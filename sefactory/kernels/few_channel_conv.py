@@ -1,15 +1,15 @@
 """Convolutions of one or two channels: neighbouring rows become channels, which fill the registers."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.nn import functional as F
 
-from .grouped_conv import Gradients, Mask, conv_gradients
+from .dispatch import LANES
+from .grouped_conv import ConvArguments, Gradients, Mask
 
+ROWS = LANES or 8  # neighbouring rows that become channels
 MIN_PLANE, MIN_NUMEL = 1 << 10, 1 << 14  # values of a channel of a sample, and of a map, from which this form is faster
 
 
@@ -24,35 +24,17 @@ def is_few_channel_conv(x: Tensor, weight: Tensor, padding: tuple[int, ...]) -> 
     return same and kernel[0] in (3, 5, 7) and kernel[1] in (1, 3, 5, 7)
 
 
-class FewChannelConv(Function):
-    """y = w * x, gx = flipped w * g, gw[c, i, j] = sum x[c, h + i, w + j] g[h, w].
+def few_channel_conv(x: Tensor, weight: Tensor, bias: Tensor | None, _: ConvArguments) -> Tensor:
+    """y = w * x, (N, C, H, W) -> (N, 1, H, W), as a convolution with rows as channels."""
+    return conv_rows_as_channels(x, weight, bias, ROWS)
 
-    The first two are convolutions with `lanes` rows as channels, the third is one product.
-    x: (N, C, H, W), weight: (out, C, kernel); y has the size of x.
+
+def few_channel_gradients(g: Tensor, x: Tensor, weight: Tensor, _: ConvArguments, needed: Mask) -> Gradients:
+    """The gradients of the input, the weight and the bias.
+
+    gx = flipped w * g, as a convolution with rows as channels. gw[c, i, j] = sum x[c, h + i, w + j] g[h, w], as one product.
     """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, lanes: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.lanes = lanes
-        return conv_rows_as_channels(x, weight, bias, lanes)
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        needed = ctx.needs_input_grad[:3]
-        if torch.is_grad_enabled():
-            padding = [k // 2 for k in weight.shape[2:]]
-            return (*conv_gradients(g, x, weight, 1, padding, 1, 1, needed), None)
-        return (*few_channel_gradients(g, x, weight, ctx.lanes, needed), None)
-
-
-few_channel_conv: Callable[..., Tensor] = FewChannelConv.apply
-
-
-def few_channel_gradients(g: Tensor, x: Tensor, weight: Tensor, lanes: int, needed: Mask) -> Gradients:
-    """The gradients of the input, the weight and the bias."""
-    gx = conv_rows_as_channels(g, weight.transpose(0, 1).flip(2, 3), None, lanes) if needed[0] else None
+    gx = conv_rows_as_channels(g, weight.transpose(0, 1).flip(2, 3), None, ROWS) if needed[0] else None
     gw = conv_weight_grad(x, g, weight.shape[2:]) if needed[1] else None
     return gx, gw, g.sum((0, 2, 3)) if needed[2] else None
 

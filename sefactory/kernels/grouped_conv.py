@@ -1,19 +1,27 @@
-"""Convolutions in groups: merged groups that fill the registers, padded borders, and gradients without dilation."""
+"""Convolutions in groups: merged groups that fill the registers, and gradients without dilation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from math import gcd
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.nn import functional as F
 
 MAX_MERGED_CHANNELS = 32  # channels of merged groups up to which the products with zeros pay
 
 Mask = tuple[bool, bool, bool]
 Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
+
+
+class ConvArguments(NamedTuple):
+    """The arguments of a convolution besides its tensors, in the order of F.conv2d."""
+
+    stride: int
+    padding: tuple[int, ...]
+    dilation: int
+    groups: int
 
 
 def groups_to_fill(weight: Tensor, groups: int, lanes: int) -> int:
@@ -47,100 +55,32 @@ def _same_group(merged: int, dtype: torch.dtype) -> Tensor:
     return torch.eye(merged, dtype=dtype, device="cpu").view(merged, 1, merged, 1)
 
 
-class ConvCustomBackward(Function):
-    """A convolution whose weight gradient is computed without dilation, or with channels last.
-
-    x: (N, C, H, W), weight: (out, C / groups, kernel). With dilation d and padding d p', rows h, h + d, ... of x and of g are
-    a convolution of their own, without dilation and with padding p'. The weight gradient is that of d^2 times as many
-    smaller maps.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        stride: int,
-        padding: Sequence[int],
-        dilation: int,
-        groups: int,
-        decomposed: bool,
-    ) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.arguments, ctx.decomposed = (stride, padding, dilation, groups), decomposed
-        return F.conv2d(x, weight, bias, stride, tuple(padding), dilation, groups)
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        stride, padding, dilation, groups = ctx.arguments
-        function = decomposed_weight_gradients if ctx.decomposed else channels_last_gradients
-        if torch.is_grad_enabled():
-            function = conv_gradients
-        return (*function(g, x, weight, stride, padding, dilation, groups, ctx.needs_input_grad[:3]), *(None,) * 5)
-
-
-conv_custom_backward: Callable[..., Tensor] = ConvCustomBackward.apply
-
-
-def decomposed_weight_gradients(
-    g: Tensor, x: Tensor, weight: Tensor, stride: int, padding: Sequence[int], dilation: int, groups: int, needed: Mask
-) -> Gradients:
+def decomposed_weight_gradients(g: Tensor, x: Tensor, weight: Tensor, arguments: ConvArguments, needed: Mask) -> Gradients:
     """ATen's gradient of the input; those of weight and bias of the decomposed convolution."""
-    gx = conv_gradients(g, x, weight, stride, padding, dilation, groups, (needed[0], False, False))[0]
-    return gx, *decomposed_gradients(g, x, weight, padding, dilation, groups, (False, *needed[1:]))[1:]
+    gx = conv_gradients(g, x, weight, arguments, (needed[0], False, False))[0]
+    return gx, *decomposed_gradients(g, x, weight, arguments, (False, *needed[1:]))[1:]
 
 
-def channels_last_gradients(
-    g: Tensor, x: Tensor, weight: Tensor, stride: int, padding: Sequence[int], dilation: int, groups: int, needed: Mask
-) -> Gradients:
+def channels_last_gradients(g: Tensor, x: Tensor, weight: Tensor, arguments: ConvArguments, needed: Mask) -> Gradients:
     """ATen's gradient of the input; those of weight and bias with channels last in memory."""
-    gx = conv_gradients(g, x, weight, stride, padding, dilation, groups, (needed[0], False, False))[0]
+    gx = conv_gradients(g, x, weight, arguments, (needed[0], False, False))[0]
     g, x, weight = (t.contiguous(memory_format=torch.channels_last) for t in (g, x, weight))
-    _, gw, gb = conv_gradients(g, x, weight, stride, padding, dilation, groups, (False, *needed[1:]))
+    _, gw, gb = conv_gradients(g, x, weight, arguments, (False, *needed[1:]))
     return gx, gw if gw is None else gw.contiguous(), gb
 
 
-def decomposed_gradients(
-    g: Tensor, x: Tensor, weight: Tensor, padding: Sequence[int], dilation: int, groups: int, needed: Mask
-) -> Gradients:
-    """The gradients for stride 1 and padding d p', from a convolution without dilation and with padding p'."""
-    rows, columns = (dilation if k > 1 else 1 for k in weight.shape[2:])  # a kernel size of 1 has none
-    steps, inner = (rows, columns), [p // dilation for p in padding]
-    g_parts, x_parts = (decompose_dilation(t, steps) for t in (g, x))
-    gx, gw, gb = conv_gradients(g_parts, x_parts, weight, 1, inner, 1, groups, needed)
-    return gx if gx is None else recompose(gx, steps, x.shape[2:]), gw, gb
+def decomposed_gradients(g: Tensor, x: Tensor, weight: Tensor, arguments: ConvArguments, needed: Mask) -> Gradients:
+    """The gradients for stride 1, dilation d and padding d p', from a convolution without dilation and with padding p'.
 
-
-class DepthwiseConv(Function):
-    """A depthwise convolution of stride 1: with padded columns if `pads`, and the gradient of its decomposed dilation.
-
-    Saves x without the padding.
+    x: (N, C, H, W), weight: (out, C / groups, kernel). Rows h, h + d, ... of x and of g are a convolution of their own.
+    So the gradients are those of d^2 times as many smaller maps.
     """
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[int], dilation: int, pads: bool
-    ) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.arguments = padding, dilation
-        rows, columns = padding
-        if pads:
-            x, columns = F.pad(x, (columns, columns)), 0
-        return F.conv2d(x, weight, bias, 1, (rows, columns), dilation, len(weight))
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        padding, dilation = ctx.arguments
-        needed, groups = ctx.needs_input_grad[:3], len(weight)
-        if torch.is_grad_enabled() or dilation == 1:
-            return (*conv_gradients(g, x, weight, 1, padding, dilation, groups, needed), None, None, None)
-        return (*decomposed_gradients(g, x, weight, padding, dilation, groups, needed), None, None, None)
-
-
-depthwise_conv: Callable[..., Tensor] = DepthwiseConv.apply
+    _, padding, dilation, groups = arguments
+    rows, columns = (dilation if k > 1 else 1 for k in weight.shape[2:])  # a kernel size of 1 has none
+    steps, inner = (rows, columns), ConvArguments(1, tuple(p // dilation for p in padding), 1, groups)
+    g_parts, x_parts = (decompose_dilation(t, steps) for t in (g, x))
+    gx, gw, gb = conv_gradients(g_parts, x_parts, weight, inner, needed)
+    return gx if gx is None else recompose(gx, steps, x.shape[2:]), gw, gb
 
 
 def decompose_dilation(x: Tensor, steps: tuple[int, int]) -> Tensor:
@@ -160,10 +100,9 @@ def recompose(y: Tensor, steps: tuple[int, int], size: Sequence[int]) -> Tensor:
     return parts.flatten(4, 5).flatten(2, 3)[:, :, : size[0], : size[1]].contiguous()
 
 
-def conv_gradients(
-    g: Tensor, x: Tensor, weight: Tensor, stride: int, padding: Sequence[int], dilation: int, groups: int, needed: Mask
-) -> Gradients:
+def conv_gradients(g: Tensor, x: Tensor, weight: Tensor, arguments: ConvArguments, needed: Mask) -> Gradients:
     """ATen's gradients of the input, the weight and the bias; they are differentiable."""
+    stride, padding, dilation, groups = arguments
     gradients: Gradients = torch.ops.aten.convolution_backward(
         g, x, weight, [weight.shape[0]], [stride], padding, [dilation], False, [0], groups, needed
     )

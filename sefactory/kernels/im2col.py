@@ -10,7 +10,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from .grouped_conv import Gradients, Mask
+from .grouped_conv import ConvArguments, Gradients, Mask
 
 MAX_ROW_COPIES = 6_000  # pieces of rows that are copied into the columns, up to which copying is faster
 MAX_COLUMN_VALUES = 400_000  # values of all columns, up to which it is
@@ -36,13 +36,14 @@ def is_small_conv(x: Tensor, weight: Tensor, padding: Sequence[int]) -> bool:
     return min(sizes) > 0 and 0 < copies <= MAX_ROW_COPIES and copies * max(sizes) <= MAX_COLUMN_VALUES
 
 
-def im2col_conv(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[int]) -> Tensor:
+def im2col_conv(x: Tensor, weight: Tensor, bias: Tensor | None, arguments: ConvArguments) -> Tensor:
     """The convolution, differentiable any number of times. The longer axis is laid last, so that rows are long."""
+    padding = arguments.padding
     if x.dim() == 3:
         return _im2col_conv2d(x.unsqueeze(2), weight.unsqueeze(2), bias, (0, *padding)).squeeze(2)
     if x.shape[2] <= x.shape[3]:
-        return _im2col_conv2d(x, weight, bias, tuple(padding))
-    return _im2col_conv2d(x.transpose(2, 3), weight.transpose(2, 3), bias, tuple(padding[::-1])).transpose(2, 3)
+        return _im2col_conv2d(x, weight, bias, padding)
+    return _im2col_conv2d(x.transpose(2, 3), weight.transpose(2, 3), bias, padding[::-1]).transpose(2, 3)
 
 
 def _im2col_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, ...]) -> Tensor:
@@ -50,10 +51,10 @@ def _im2col_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: tupl
     return _slow_conv2d(x.contiguous(), weight.contiguous(), weight.shape[2:], bias, 1, padding)
 
 
-def im2col_gradients(g: Tensor, x: Tensor, weight: Tensor, padding: Sequence[int], needed: Mask) -> Gradients:
+def im2col_gradients(g: Tensor, x: Tensor, weight: Tensor, arguments: ConvArguments, needed: Mask) -> Gradients:
     """The gradients of the input, the weight and the bias."""
     x, weight = x.detach().requires_grad_(), weight.detach().requires_grad_()
     with torch.enable_grad():
-        y = im2col_conv(x, weight, None, padding)
+        y = im2col_conv(x, weight, None, arguments)
     gx, gw = torch.autograd.grad(y, (x, weight), g)
     return gx if needed[0] else None, gw if needed[1] else None, g.sum((0, *range(2, g.dim()))) if needed[2] else None

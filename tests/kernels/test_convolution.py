@@ -1,6 +1,8 @@
 """Every form of a convolution against F.conv*, in float64 where it is exact, and by its own gradients."""
 
+from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -8,18 +10,24 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
-from sefactory.kernels import convolution
-from sefactory.kernels.convolution import LANES, Form, choose_form, convolve, run_form
-from sefactory.kernels.few_channel_conv import FewChannelConv, conv_rows_as_channels, conv_weight_grad, is_few_channel_conv
+from sefactory.kernels import convolution, few_channel_conv
+from sefactory.kernels.convolution import CustomConv, Form, choose_form, convolve, padded_conv, plain_conv, run_form
+from sefactory.kernels.dispatch import LANES
+from sefactory.kernels.few_channel_conv import conv_rows_as_channels, conv_weight_grad, is_few_channel_conv
 from sefactory.kernels.grouped_conv import (
-    ConvCustomBackward,
-    DepthwiseConv,
+    ConvArguments,
+    channels_last_gradients,
     decompose_dilation,
+    decomposed_gradients,
+    decomposed_weight_gradients,
     groups_to_fill,
     merge_groups,
     recompose,
 )
-from sefactory.kernels.im2col import im2col_conv, is_small_conv
+from sefactory.kernels.im2col import im2col_conv, im2col_gradients, is_small_conv
+
+FEW_CHANNELS = Form(few_channel_conv.few_channel_conv, few_channel_conv.few_channel_gradients)
+IM2COL = Form(im2col_conv, im2col_gradients)
 
 
 def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -44,19 +52,30 @@ def agree(ours: Tensor, theirs: Tensor, inputs: list[Tensor], within: float = 1e
         same(c, b, within)
 
 
+def differentiates_twice(form: Form, arguments: ConvArguments, inputs: tuple[Tensor, ...]) -> bool:
+    def convolved(*t: Tensor) -> Tensor:
+        y: Tensor = CustomConv.apply(*t, arguments, form)
+        return y
+
+    return gradcheck(convolved, inputs, fast_mode=True) and gradgradcheck(convolved, inputs, fast_mode=True)
+
+
 @pytest.mark.parametrize(("lanes", "kernel", "size"), [*product([8, 16], [(3, 3), (7, 7), (5, 1)], [(16, 5), (17, 9), (3, 4)])])
 @pytest.mark.parametrize(("inputs", "biased"), [(1, True), (2, False)])
-def test_thin(lanes: int, kernel: tuple[int, int], size: tuple[int, int], inputs: int, biased: bool) -> None:
+def test_thin(
+    lanes: int, kernel: tuple[int, int], size: tuple[int, int], inputs: int, biased: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(few_channel_conv, "ROWS", lanes)
     x, weight, bias = random(2, inputs, *size), random(1, inputs, *kernel), random(1) if biased else None
     theirs = F.conv2d(x, weight, bias, 1, (kernel[0] // 2, kernel[1] // 2))
-    agree(FewChannelConv.apply(x, weight, bias, lanes), theirs, [x, weight, *([bias] if bias is not None else [])])
+    padding = (kernel[0] // 2, kernel[1] // 2)
+    ours = run_form(FEW_CHANNELS, x, weight, bias, ConvArguments(1, padding, 1, 1))
+    agree(ours, theirs, [x, weight, *([bias] if bias is not None else [])])
 
 
 def test_thin_differentiates_twice() -> None:
     inputs = (random(2, 2, 5, 4), random(1, 2, 3, 3), random(1))
-    assert gradcheck(lambda *t: FewChannelConv.apply(*t, 8), inputs, fast_mode=True) and gradgradcheck(
-        lambda *t: FewChannelConv.apply(*t, 8), inputs, fast_mode=True
-    )
+    assert differentiates_twice(FEW_CHANNELS, ConvArguments(1, (1, 1), 1, 1), inputs)
 
 
 def test_lifted_takes_several_planes_out_and_no_batch() -> None:
@@ -93,12 +112,13 @@ def test_what_is_thin(shape: tuple[int, ...], weight: tuple[int, ...], padding: 
 def test_columned(size: tuple[int, ...], kernel: tuple[int, ...], padding: tuple[int, ...], biased: bool) -> None:
     x, weight, bias = random(2, 3, *size), random(4, 3, *kernel), random(4) if biased else None
     theirs = convolution.CONVOLUTIONS[len(size)](x, weight, bias, 1, padding)
-    agree(im2col_conv(x, weight, bias, padding), theirs, [x, weight, *([bias] if bias is not None else [])])
+    ours = im2col_conv(x, weight, bias, ConvArguments(1, padding, 1, 1))
+    agree(ours, theirs, [x, weight, *([bias] if bias is not None else [])])
 
 
 def test_columned_differentiates_twice() -> None:
     inputs = (random(2, 2, 5, 4), random(1, 2, 3, 3), random(1))
-    assert gradgradcheck(lambda *t: im2col_conv(*t, (1, 1)), inputs, fast_mode=True)
+    assert gradgradcheck(lambda *t: im2col_conv(*t, ConvArguments(1, (1, 1), 1, 1)), inputs, fast_mode=True)
 
 
 @pytest.mark.parametrize(
@@ -133,14 +153,14 @@ def test_what_has_few_columns(shape: tuple[int, ...], weight: tuple[int, ...], p
         ((8, 4, 28, 28), (1, 4, 7, 7), 8, Form()),
         ((8, 2, 28, 28), (2, 2, 7, 7), 8, Form()),
         ((8, 2, 28, 28), (1, 2, 1, 1), 8, Form()),
-        ((8, 2, 56, 56), (1, 2, 7, 7), 8, Form(few_channels=True)),
-        ((8, 2, 7, 7), (1, 2, 7, 7), 8, Form(im2col=True)),
+        ((8, 2, 56, 56), (1, 2, 7, 7), 8, FEW_CHANNELS),
+        ((8, 2, 7, 7), (1, 2, 7, 7), 8, IM2COL),
         ((8, 2, 9000), (1, 2, 3), 8, Form()),
     ],
 )
 def test_the_form_of_few_planes(shape: tuple[int, ...], weight: tuple[int, ...], lanes: int, said: Form) -> None:
     padding = tuple(k // 2 for k in weight[2:])
-    assert choose_form(torch.empty(shape), torch.empty(weight), 1, padding, 1, 1, lanes, True) == said
+    assert choose_form(torch.empty(shape), torch.empty(weight), ConvArguments(1, padding, 1, 1), lanes, True) == said
 
 
 @pytest.mark.parametrize(
@@ -175,9 +195,10 @@ def test_number_of_merged_groups(inputs: int, out: int, groups: int, together: i
 )
 def test_half_register_groups_merge_in_training(inputs: int, out: int, dilation: int, trained: bool, together: int) -> None:
     """Where it holds 16; groups of fewer than 4 channels go together without one, too."""
-    x, weight, padding = torch.empty(2, 8 * inputs, 6, 5), torch.empty(8 * out, inputs, 3, 3), (dilation, dilation)
-    assert choose_form(x, weight, 1, padding, dilation, 8, 16, trained).merged_groups == together
-    assert choose_form(x, weight, 1, padding, dilation, 8, 0, trained).merged_groups == 1
+    x, weight = torch.empty(2, 8 * inputs, 6, 5), torch.empty(8 * out, inputs, 3, 3)
+    arguments = ConvArguments(1, (dilation, dilation), dilation, 8)
+    assert choose_form(x, weight, arguments, 16, trained).merged_groups == together
+    assert choose_form(x, weight, arguments, 0, trained).merged_groups == 1
 
 
 Given = tuple[int, tuple[int, ...], int, int]
@@ -186,7 +207,8 @@ Given = tuple[int, tuple[int, ...], int, int]
 
 def grouped(x: Tensor, weight: Tensor, bias: Tensor | None, given: Given, lanes: int) -> Tensor:
     """As `convolve` writes it where a register has so many lanes."""
-    return run_form(choose_form(x, weight, *given, lanes, weight.requires_grad), x, weight, bias, *given)
+    arguments = ConvArguments(*given)
+    return run_form(choose_form(x, weight, arguments, lanes, weight.requires_grad), x, weight, bias, arguments)
 
 
 @pytest.fixture(autouse=True)
@@ -203,7 +225,7 @@ def test_gradients_of_their_own_are_of_large_maps(lanes: int, monkeypatch: pytes
     weight = random(16, 4, 3, 3)
     for size, own in (((6, 5), False), ((6, 6), True)):
         y = grouped(random(2, 16, *size), weight, None, (1, (2, 2), 2, 4), lanes)
-        assert ("ConvCustomBackward" in type(y.grad_fn).__name__) is own
+        assert ("CustomConv" in type(y.grad_fn).__name__) is own
 
 
 @pytest.mark.parametrize(
@@ -214,7 +236,7 @@ def test_gradients_of_narrow_groups(inputs: int, dilation: int, own: bool) -> No
     x, weight = random(2, 3 * inputs, 6, 5), random(12, inputs, 3, 3)
     ours = grouped(x, weight, None, (1, (dilation, dilation), dilation, 3), 16)
     agree(ours, F.conv2d(x, weight, None, 1, dilation, dilation, 3), [x, weight])
-    assert ("ConvCustomBackward" in type(ours.grad_fn).__name__) is own
+    assert ("CustomConv" in type(ours.grad_fn).__name__) is own
 
 
 @pytest.mark.parametrize("together", [1, 2, 4])
@@ -232,17 +254,13 @@ def test_grouped(lanes: int, stride: int, padding: int, dilation: int, size: tup
     ours = grouped(x, weight, bias, (stride, (padding, padding), dilation, 4), lanes)
     agree(ours, F.conv2d(x, weight, bias, stride, padding, dilation, 4), [x, weight, bias])
     own = stride == 1 and dilation > 1 and (lanes == 16 or padding % dilation == 0)
-    assert ("ConvCustomBackward" in type(ours.grad_fn).__name__) is own
+    assert ("CustomConv" in type(ours.grad_fn).__name__) is own
 
 
-@pytest.mark.parametrize("phased", [True, False])
-def test_windows_differentiate_twice(phased: bool) -> None:
-    def windows(*t: Tensor) -> Tensor:
-        y: Tensor = ConvCustomBackward.apply(*t, 1, (2, 2), 2, 2, phased)
-        return y
-
+@pytest.mark.parametrize("gradients", [decomposed_weight_gradients, channels_last_gradients])
+def test_windows_differentiate_twice(gradients: Callable[..., Any]) -> None:
     inputs = (random(1, 4, 4, 3), random(2, 2, 3, 3), random(2))
-    assert gradcheck(windows, inputs, fast_mode=True) and gradgradcheck(windows, inputs, fast_mode=True)
+    assert differentiates_twice(Form(gradients=gradients), ConvArguments(1, (2, 2), 2, 2), inputs)
 
 
 def test_phases_are_every_other_row_and_column() -> None:
@@ -268,7 +286,7 @@ def test_a_dilated_window_of_each_channel(kernel: tuple[int, int], dilation: int
     padding = tuple(dilation * (k // 2 + more) if k > 1 else 0 for k in kernel)
     ours = grouped(x, weight, bias, (1, padding, dilation, 4), 8)
     agree(ours, F.conv2d(x, weight, bias, 1, padding, dilation, 4), [x, weight, bias])
-    assert "DepthwiseConv" in type(ours.grad_fn).__name__
+    assert "CustomConv" in type(ours.grad_fn).__name__
 
 
 @pytest.mark.parametrize("lanes", [8, 16])
@@ -281,7 +299,7 @@ def test_a_window_of_each_channel_that_reaches_far(
     padding = (kernel[0] // 2, kernel[1] // 2)
     ours = grouped(x, weight, bias, (1, padding, 1, 4), lanes)
     agree(ours, F.conv2d(x, weight, bias, 1, padding, 1, 4), [x, weight, bias])
-    assert ("DepthwiseConv" in type(ours.grad_fn).__name__) is (padding[1] > {8: 4, 16: 6}[lanes])
+    assert ("CustomConv" in type(ours.grad_fn).__name__) is (padding[1] > {8: 4, 16: 6}[lanes])
 
 
 @pytest.mark.parametrize(
@@ -301,30 +319,30 @@ def test_when_a_window_of_each_channel_has_its_own_form(
     monkeypatch.setattr(convolution, "MIN_NUMEL_BACKWARD", 2**13)
     axes = len(shape) - 2
     weight = torch.randn(16, 1, *[7] * axes)
-    assert choose_form(torch.empty(shape), weight, 1, (padding,) * axes, dilation, 16, 16, trained) == Form(depthwise=each)
-    assert choose_form(torch.empty(shape), weight, 2, (padding,) * axes, dilation, 16, 16, trained) == Form()
+    arguments = ConvArguments(1, (padding,) * axes, dilation, 16)
+    expected = Form(padded_conv if padding > 6 else plain_conv, decomposed_gradients) if each else Form()
+    assert choose_form(torch.empty(shape), weight, arguments, 16, trained) == expected
+    assert choose_form(torch.empty(shape), weight, arguments._replace(stride=2), 16, trained) == Form()
 
 
-@pytest.mark.parametrize("wide", [False, True])
-@pytest.mark.parametrize("dilation", [1, 2])
-def test_windows_of_each_channel_differentiate_twice(wide: bool, dilation: int) -> None:
-    def windows(*t: Tensor) -> Tensor:
-        y: Tensor = DepthwiseConv.apply(*t, (dilation, dilation), dilation, wide)
-        return y
-
+@pytest.mark.parametrize(
+    "form", [Form(padded_conv), Form(padded_conv, decomposed_gradients), Form(gradients=decomposed_gradients)]
+)
+def test_windows_of_each_channel_differentiate_twice(form: Form) -> None:
+    dilation = 2 if form.gradients is decomposed_gradients else 1
     inputs = (random(1, 2, 4, 3), random(2, 1, 3, 3), random(2))
-    assert gradcheck(windows, inputs, fast_mode=True) and gradgradcheck(windows, inputs, fast_mode=True)
+    assert differentiates_twice(form, ConvArguments(1, (dilation, dilation), dilation, 2), inputs)
 
 
 GIVEN = [
-    ((8, 2, 64, 32), (1, 2, 7, 7), 1, 3, 1, 1, "FewChannelConv"),
-    ((4, 16, 10, 8), (16, 4, 3, 3), 1, 2, 2, 4, "ConvCustomBackward"),
+    ((8, 2, 64, 32), (1, 2, 7, 7), 1, 3, 1, 1, "CustomConv"),
+    ((4, 16, 10, 8), (16, 4, 3, 3), 1, 2, 2, 4, "CustomConv"),
     ((2, 2, 7, 9), (1, 2, 7, 7), 1, 3, 1, 1, "Slow"),
     ((2, 2, 30, 7), (1, 2, 3, 3), 1, 1, 1, 1, "Transpose"),
     ((4, 1, 32), (1, 1, 3), 1, 1, 1, 1, "Squeeze"),
     ((4, 16, 10, 8), (16, 4, 3, 3), 2, 1, 1, 4, None),
     ((4, 16, 10, 8), (16, 1, 3, 3), 1, 1, 1, 16, "Convolution"),
-    ((4, 16, 10, 8), (16, 1, 3, 3), 1, 2, 2, 16, "DepthwiseConv"),
+    ((4, 16, 10, 8), (16, 1, 3, 3), 1, 2, 2, 16, "CustomConv"),
     ((4, 16, 10, 8), (16, 1, 3, 3), 1, 1, 2, 16, "Convolution"),
     ((4, 16, 10, 8), (16, 1, 3, 3), 2, 2, 2, 16, "Convolution"),
     ((4, 16, 10), (16, 1, 3), 1, 2, 2, 16, "Convolution"),
@@ -401,7 +419,6 @@ def test_the_gradients_by_themselves(
     y = convolution.CONVOLUTIONS[len(shape) - 2](x, w, b, stride, pads, dilation, groups)
     g = torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
     wanted = torch.autograd.grad(y, [x, w, b], g)
-    found = convolution.convolve_backward(g, x.detach(), w.detach(), stride, pads, dilation, groups, (True, True, True))
+    found = convolution.convolve_backward(g, x.detach(), w.detach(), ConvArguments(stride, pads, dilation, groups))
     for ours, theirs in zip(found, wanted, strict=True):
-        assert ours is not None
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)  # sums of 16,000 products
