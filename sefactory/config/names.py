@@ -6,7 +6,7 @@ from keyword import iskeyword
 
 from ..errors import closest_match, did_you_mean, join_words
 from .expressions import FUNCTIONS
-from .registry import HEADER_KEYS, RESERVED_NAMES, SLOTS, find_operator, is_module_attribute, operators
+from .registry import HEADER_KEYS, MODULE_ATTRIBUTES, RESERVED_NAMES, SLOTS, find_operator, operators
 
 FORMS = {"unit": (*SLOTS, "apply"), "series": ("series",), "parallel": ("parallel", "shared", "own", "fuse")}
 """The three forms of a mapping, and their keys."""
@@ -44,25 +44,34 @@ def form_of(keys: Collection[str]) -> str | None:
 
 def is_identifier(name: str) -> bool:
     """True for a name of letters, digits and _ that does not start with a digit."""
-    return re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is not None
+    return name.isascii() and name.isidentifier()
 
 
 def step_name_fault(name: str) -> str:
     """Returns why a step or a branch cannot have this name, or an empty text."""
-    if is_module_attribute(name):
+    if name in MODULE_ATTRIBUTES:
         return "belongs to torch.nn.Module"
     return "" if is_identifier(name) else "is not made of letters, digits and _"
 
 
-def let_name_fault(name: str) -> str:
-    """Returns why `let` cannot define this name, or an empty text."""
+def let_fault(name: str, value: object) -> str:
+    """Returns why `let` cannot give this value to this name, or an empty text."""
     if name in RESERVED_NAMES:
-        return "is a size of the input"
-    if find_operator(name):
-        return "is an operator"
-    if name in FUNCTIONS or iskeyword(name):
-        return "is reserved in expressions"
-    return "" if is_identifier(name) else "is not made of letters, digits and _"
+        fault = "is a size of the input"
+    elif find_operator(name):
+        fault = "is an operator"
+    elif name in FUNCTIONS or iskeyword(name):
+        fault = "is reserved in expressions"
+    elif not is_identifier(name):
+        fault = "is not made of letters, digits and _"
+    else:
+        return "null; let holds numbers, true or false, expressions, and nodes" if value is None else ""
+    return f"the name {name!r} {fault}; choose another"
+
+
+def describe_let(let: Collection[str]) -> str:
+    """Returns the names that a config takes as parameters, for a message."""
+    return f"its let has {join_words(let)}" if let else "it has no let"
 
 
 def suggest(key: str, let: Container[str], known: Sequence[str] = ()) -> str:

@@ -1,21 +1,26 @@
-"""Where the parser is in a config, and which names it can use there."""
+"""Where the parser is in a config, which names it can use there, and which values are nodes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..errors import did_you_mean, short_repr
 from .expressions import Value
+from .names import describe_let, is_identifier
+from .registry import RESERVED_NAMES, find_operator
+from .repository import ConfigRepository
 from .syntax_tree import Config, SourceLocation
 
 
 @dataclass(frozen=True)
 class ParseContext:
-    """A location, the names in scope, and the files from the root to here."""
+    """A location, the names in scope, the files from the root to here, and the configs that a name can refer to."""
 
     location: SourceLocation
     names: Mapping[str, Value]
     files: tuple[Config, ...]
+    repository: ConfigRepository
     let_nodes: Mapping[str, Any] = field(default_factory=dict)
     """The data of the names of `let` that are nodes."""
 
@@ -28,9 +33,17 @@ class ParseContext:
         """Returns the context one name deeper in the same file."""
         return replace(self, location=self.location / name)
 
-    def enter_config(self, config: Config, sizes: Mapping[str, Value]) -> "ParseContext":
-        """Returns the context at the root of a config that is used here. It sees no names of this one."""
-        return ParseContext(SourceLocation(config.label, used_at=self.location), sizes, (*self.files, config))
+    def is_node(self, value: Any) -> bool:
+        """True if a value in this file is a node: a list, a mapping, or the name of an operator or of a config."""
+        if not isinstance(value, str):
+            return isinstance(value, list | dict)
+        return find_operator(value) is not None or self.repository.find(value, beside=self.folder) is not None
+
+    def split_let(self, let: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns the names of numbers and expressions, and those of nodes, without names that are not allowed."""
+        valid = {name: value for name, value in let.items() if name not in RESERVED_NAMES and is_identifier(name)}
+        nodes = {name: value for name, value in valid.items() if self.is_node(value)}
+        return {name: value for name, value in valid.items() if name not in nodes}, nodes
 
     def define(self, values: Mapping[str, Any], nodes: Mapping[str, Any]) -> "ParseContext":
         """Returns the context with the names that a `let` defines: values that are not known yet, and nodes."""
@@ -41,3 +54,18 @@ class ParseContext:
     def hide_node(self, name: str) -> "ParseContext":
         """Returns the context inside a node of `let`, which cannot use itself."""
         return replace(self, let_nodes={other: node for other, node in self.let_nodes.items() if other != name})
+
+    def enter_config(self, config: Config, sizes: Mapping[str, Value]) -> "ParseContext":
+        """Returns the context at the root of a config that is used here. It sees no names of this one."""
+        location = SourceLocation(config.label, used_at=self.location)
+        return ParseContext(location, sizes, (*self.files, config), self.repository)
+
+    def parameter_fault(self, key: str, value: Any, user: "ParseContext") -> str:
+        """Returns why this config cannot take a value that its user gives to a name of its `let`, or an empty text."""
+        let = self.files[-1].let
+        if key not in let:
+            return f" has no parameter {key!r}; {describe_let(let)}{did_you_mean(key, let)}"
+        takes_node = self.is_node(let[key])
+        if value is None or user.is_node(value) != takes_node:
+            return f": {key} is {short_repr(value)}; allowed: {'a node' if takes_node else 'a number or an expression'}"
+        return ""

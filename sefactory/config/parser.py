@@ -6,8 +6,7 @@ from typing import Any
 from ..errors import ConfigError, InvalidValue, choice_message, did_you_mean, join_words, short_repr
 from .expressions import UnresolvedName, Value
 from .header import header_faults
-from .let_names import LetNames, describe_let, let_faults
-from .names import FORM_KEYS, FORMS, form_of, key_fault, step_name_fault, suggest
+from .names import FORM_KEYS, FORMS, describe_let, form_of, key_fault, let_fault, step_name_fault, suggest
 from .parse_context import ParseContext
 from .registry import APPLY_MODES, FUSE_MODES, HEADER_KEYS, SLOTS, Operator, find_operator, operators
 from .repository import ConfigRepository
@@ -26,7 +25,7 @@ class Parser:
     """Parses one config and the configs that it refers to. It collects faults in `faults` instead of raising them."""
 
     def __init__(self, repository: ConfigRepository, axes: str = "CHW") -> None:
-        self.repository, self.let_names = repository, LetNames(repository)
+        self.repository = repository
         self.sizes: dict[str, Value] = dict.fromkeys(axes)
         self.faults: list[tuple[str, str]] = []
         self._count = 0
@@ -36,7 +35,7 @@ class Parser:
 
         Raises ConfigError for more than 10,000 nodes or more than 100 faults.
         """
-        return self._node(config.data, ParseContext(SourceLocation(config.label), self.sizes, (config,)))
+        return self._node(config.data, ParseContext(SourceLocation(config.label), self.sizes, (config,), self.repository))
 
     def _fault(self, context: ParseContext, text: str) -> ErrorNode:
         self.faults.append((str(context.location), text))
@@ -111,8 +110,9 @@ class Parser:
             self._fault(context, f"{short_repr(let)}; let is a mapping of names to numbers or expressions")
             return {}, {}
         let = let or {}
-        self.faults += [(str(context.location / name), text) for name, text in let_faults(let)]
-        return self.let_names.split(let, context.folder)
+        faults = {name: let_fault(name, value) for name, value in let.items()}
+        self.faults += [(str(context.location / name), fault) for name, fault in faults.items() if fault]
+        return context.split_let(let)
 
     def _unit(self, data: dict[str, Any], let: Let, context: ParseContext) -> Node:
         squeeze, excite, gate = (self._sequence(data.get(slot, []), context / slot) for slot in SLOTS)
@@ -227,15 +227,15 @@ class Parser:
             chain = " -> ".join(label for label, _ in files[files.index(files[-1]) :])
             return self._fault(context, f"{name!r} includes itself: {chain}")
         if not isinstance(given, dict | None):
-            text = f"the config {name!r} takes a mapping of parameters, got {short_repr(given)}; {describe_let(config)}"
+            text = f"the config {name!r} takes a mapping of parameters, got {short_repr(given)}; {describe_let(config.let)}"
             return self._fault(context, text)
         inside = context.enter_config(config, self.sizes)
         values, nodes = dict[str, Any](), dict[str, Any]()
         for key, value in (given or {}).items():
-            if fault := self.let_names.parameter_fault(config, key, value, context.folder):
+            if fault := inside.parameter_fault(key, value, context):
                 self._fault(context, f"the config {name!r}{fault}")
                 values[key] = None
-            elif self.let_names.is_node(value, context.folder):
+            elif context.is_node(value):
                 nodes[key] = value
             else:
                 values[key] = value

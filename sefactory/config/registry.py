@@ -5,7 +5,7 @@ The annotations of its parameters say what a config may write.
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_type_hints
@@ -73,7 +73,8 @@ def _hint_quote(name: str) -> str:
 
 
 _OPERATORS: dict[str, Operator] = {}
-_MODULE_ATTRIBUTES: set[str] = set()
+MODULE_ATTRIBUTES: set[str] = set()
+"""The attributes of the built modules: no branch or step may have such a name. `operators/containers.py` adds them."""
 
 
 def operators() -> list[str]:
@@ -84,16 +85,6 @@ def operators() -> list[str]:
 def find_operator(name: str) -> Operator | None:
     """Returns the operator of a name, or None."""
     return _OPERATORS.get(name)
-
-
-def reserve_attributes(names: Iterable[str]) -> None:
-    """Adds names that no branch or step may have, because the built modules have attributes of these names."""
-    _MODULE_ATTRIBUTES.update(names)
-
-
-def is_module_attribute(name: str) -> bool:
-    """True if the built modules have an attribute of this name."""
-    return name in _MODULE_ATTRIBUTES
 
 
 def operator(name: str) -> Callable[[Callable[P, Module]], Callable[P, Module]]:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from ..errors import ConfigError, short_repr
+from .syntax_tree import SourceLocation
 
 MAX_ENTRIES = 10_000
 MAX_DEPTH = 40
@@ -103,7 +104,7 @@ def parse_yaml(text: str, label: str) -> Any:
     try:
         data = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        raise ConfigError([(label, f"malformed YAML: {_position(error)}{_problem(error)}")]) from None
+        raise ConfigError([(label, f"malformed YAML: {_problem(error)}")]) from None
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError([(label, f"malformed YAML: {str(error).splitlines()[0]}")]) from None
     except RecursionError:
@@ -111,15 +112,12 @@ def parse_yaml(text: str, label: str) -> Any:
     return to_plain(data, label)
 
 
-def _position(error: yaml.MarkedYAMLError) -> str:
-    mark = error.problem_mark or error.context_mark
-    return f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-
-
 def _problem(error: yaml.MarkedYAMLError) -> str:
-    """Returns what is wrong; the problem of the YAML parser may need its context, as in `but found`."""
+    """Returns what is wrong and where; the problem of the YAML parser may need its context, as in `but found`."""
+    mark = error.problem_mark or error.context_mark
+    position = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     text = error.problem or error.context or "no YAML"
-    return f"{error.context}, {text}" if error.context and text.startswith("but ") else text
+    return position + (f"{error.context}, {text}" if error.context and text.startswith("but ") else text)
 
 
 def to_plain(data: Any, label: str) -> Any:
@@ -128,8 +126,8 @@ def to_plain(data: Any, label: str) -> Any:
     Raises ConfigError, with the paths, for other types, keys that are not text, `${`, Hydra's `_target_` and the like,
     numbers that are not finite, more than 10,000 entries, and more than 40 levels.
     """
-    reader = _PlainReader(label)
-    copy = reader.copy(data, ())
+    reader = _PlainReader()
+    copy = reader.copy(data, SourceLocation(label))
     if reader.faults:
         raise ConfigError(reader.faults)
     return copy
@@ -138,37 +136,36 @@ def to_plain(data: Any, label: str) -> Any:
 class _PlainReader:
     """Copies data and records what is not plain in `faults`."""
 
-    def __init__(self, label: str) -> None:
-        self.label, self.count = label, 0
+    def __init__(self) -> None:
+        self.count = 0
         self.faults: list[tuple[str, str]] = []
 
-    def copy(self, data: Any, path: tuple[str, ...]) -> Any:
-        """Returns a plain copy of the data at a path; raises ConfigError for data that is too large or too deep."""
+    def copy(self, data: Any, location: SourceLocation) -> Any:
+        """Returns a plain copy of the data at a location; raises ConfigError for data that is too large or too deep."""
         self.count += 1
-        if self.count > MAX_ENTRIES or len(path) > MAX_DEPTH:
+        if self.count > MAX_ENTRIES or location.depth > MAX_DEPTH:
             limit = f"more than {MAX_ENTRIES:,} entries" if self.count > MAX_ENTRIES else f"nested deeper than {MAX_DEPTH}"
-            raise ConfigError([(self.label or "config", limit)])
+            raise ConfigError([(location.file or "config", limit)])
         data = _from_omegaconf(data)
         if isinstance(data, Mapping):
-            return {str(key): self.copy(data[key], (*path, str(key))) for key in data if self._check_key(key, path)}
+            return {str(key): self.copy(data[key], location / key) for key in data if self._check_key(key, location)}
         if isinstance(data, list | tuple):
-            return [self.copy(item, (*path, str(i))) for i, item in enumerate(data)]
+            return [self.copy(item, location / i) for i, item in enumerate(data)]
         if fault := _scalar_fault(data):
-            self._fault(path, fault)
+            self._fault(location, fault)
         return data
 
-    def _fault(self, path: tuple[str, ...], text: str) -> None:
-        location = " ".join(part for part in (self.label, ".".join(path)) if part) or "config"
-        self.faults.append((location, text))
+    def _fault(self, location: SourceLocation, text: str) -> None:
+        self.faults.append((str(location), text))
 
-    def _check_key(self, key: Any, path: tuple[str, ...]) -> bool:
+    def _check_key(self, key: Any, location: SourceLocation) -> bool:
         """True if a key is allowed; otherwise records why it is not."""
         if not isinstance(key, str):
-            self._fault(path, f"the key {short_repr(key)} is not text; quote it")
+            self._fault(location, f"the key {short_repr(key)} is not text; quote it")
         elif len(key) > MAX_KEY_LENGTH:
-            self._fault(path, f"the key {short_repr(key)} has more than {MAX_KEY_LENGTH} characters")
+            self._fault(location, f"the key {short_repr(key)} has more than {MAX_KEY_LENGTH} characters")
         elif key.startswith("_") and key.endswith("_") and len(key) > len("__"):
-            self._fault((*path, key), "is not allowed: a config cannot run code; a node is the name of an operator")
+            self._fault(location / key, "is not allowed: a config cannot run code; a node is the name of an operator")
         else:
             return True
         return False

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config.registry import reserve_attributes
+from ..config.registry import MODULE_ATTRIBUTES
 from ..errors import InvalidValue, join_words
 from ..shapes import Dim, Sizes, SymbolicDim, broadcast, is_at_most
 
@@ -85,7 +85,7 @@ def shared_trunk_sizes(branches: Sequence[Sizes]) -> Sizes:
     return replace(joined, grid="H") if first.grid == "W" else joined
 
 
-reserve_attributes({*dir(nn.Module()), "training"})
+MODULE_ATTRIBUTES.update({*dir(nn.Module()), "training"})
 
 
 class Sequential(nn.Module):
