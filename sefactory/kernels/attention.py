@@ -21,21 +21,15 @@ MIN_WEIGHTS = 1 << 15  # attention weights from which another pass over them is 
 Gradients = tuple[Tensor, Tensor, Tensor]
 
 
-def attend(q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, scale: float, chunk: int | None = None) -> Tensor:
-    """y = v softmax_j(scale q^T k)^T, with the weights of `chunk` queries of one head at a time.
+def attend(q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, scale: float) -> Tensor:
+    """y = v softmax_j(scale q^T k)^T, with the weights of one chunk of the queries of one head at a time.
 
     q, k: (N, H, D, T); v: (N, H, E, T) -> (N, H, E, T). No tensor of T x T is stored, nor saved for the backward, which
-    computes the scores again. Without `chunk` the weights take 2 MB, and few tokens (under 384) are one batched product.
+    computes the scores again. The weights of a chunk take 2 MB. Few tokens (under 384) are one batched product.
     """
-    tokens = q_NHDT.shape[-1]
-    if chunk is None and tokens < MIN_TOKENS:
+    if q_NHDT.shape[-1] < MIN_TOKENS:
         return v_NHET @ flush_subnormals(_weights(q_NHDT, k_NHDT, scale)).transpose(-2, -1)
-    return _attend(q_NHDT, k_NHDT, v_NHET, scale, chunk or _chunk_rows(tokens))
-
-
-def attend_backward(g_NHET: Tensor, q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, scale: float) -> Gradients:
-    """The gradients of q, k and v of `attend`; they are not differentiable."""
-    return _chunked_gradients(g_NHET, q_NHDT, k_NHDT, v_NHET, scale, _chunk_rows(q_NHDT.shape[-1]))
+    return _attend(q_NHDT, k_NHDT, v_NHET, scale)
 
 
 def _chunk_rows(tokens: int) -> int:
@@ -50,9 +44,10 @@ class _Attend(Function):
     """Per chunk a = softmax(q^T k), y = v a^T; in the backward also gv = g a, ge = a (ga - sum a ga), ga = g^T v."""
 
     @staticmethod
-    def forward(ctx: Any, q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, scale: float, chunk: int) -> Tensor:
+    def forward(ctx: Any, q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, scale: float) -> Tensor:
         ctx.save_for_backward(q_NHDT, k_NHDT, v_NHET)
-        ctx.scale, ctx.chunk = scale, chunk
+        ctx.scale = scale
+        chunk = _chunk_rows(q_NHDT.shape[-1])
         y_NHET = v_NHET.new_empty(v_NHET.shape)
         scaled = scale * q_NHDT
         heads = zip(*(t.flatten(0, 1) for t in (scaled, k_NHDT, v_NHET, y_NHET)), strict=True)
@@ -63,11 +58,10 @@ class _Attend(Function):
         return y_NHET
 
     @staticmethod
-    def backward(ctx: Any, g_NHET: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, g_NHET: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         q_NHDT, k_NHDT, v_NHET = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            return (*_differentiable_gradients(g_NHET, q_NHDT, k_NHDT, v_NHET, ctx.scale), None, None)
-        return (*_chunked_gradients(g_NHET, q_NHDT, k_NHDT, v_NHET, ctx.scale, ctx.chunk), None, None)
+        gradients = _differentiable_gradients if torch.is_grad_enabled() else attend_backward
+        return *gradients(g_NHET, q_NHDT, k_NHDT, v_NHET, ctx.scale), None
 
 
 _attend: Callable[..., Tensor] = _Attend.apply
@@ -113,8 +107,9 @@ def _differentiable_gradients(g_NHET: Tensor, q_NHDT: Tensor, k_NHDT: Tensor, v_
     return k_NHDT @ ge.transpose(-2, -1), q_NHDT @ ge, g_NHET @ a
 
 
-def _chunked_gradients(g_NHET: Tensor, q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, scale: float, chunk: int) -> Gradients:
-    """The same in two buffers of `chunk` rows; the gradients of k and v are summed over the chunks."""
+def attend_backward(g_NHET: Tensor, q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, scale: float) -> Gradients:
+    """The same in two buffers of one chunk; the gradients of k and v are summed over the chunks. Not differentiable."""
+    chunk = _chunk_rows(q_NHDT.shape[-1])
     gq_NHDT, gk_NHDT, gv_NHET = (q_NHDT.new_zeros(t.shape) for t in (q_NHDT, k_NHDT, v_NHET))
     buffers = q_NHDT.new_empty(2, min(chunk, q_NHDT.shape[-1]), q_NHDT.shape[-1])
     scaled = scale * q_NHDT

@@ -11,6 +11,7 @@ LANES = 32  # ATen's reductions take four registers at a time, and the remaining
 STAGE, FOLD = 16, 4  # rows of a stage and of a fold
 MAX_OFFSET = 4.0  # mean^2 / variance beyond which E x^2 - (E x)^2 loses a digit
 CENTRED_ROWS = 128  # rows beyond it that are centred at a time
+MIN_BLOCKED_ROW = 256  # length of a row from which the positions of its extrema are faster than a mask
 MAX_TIES = 4  # mean number of extrema of a row up to which their positions are faster than a mask
 
 
@@ -176,24 +177,17 @@ def statistic(x: Tensor, request: Request) -> Tensor:
     return extremum(x, dims, EXTREMA[name]) if name in EXTREMA else MOMENTS[name](x, dims)
 
 
-def position_block(x: Tensor, dims: Sequence[int]) -> int:
-    """The size of the blocks in which `argmax_positions` looks for the extrema of long rows; 0 where a mask is faster."""
-    length = row_length([1 if i in dims else n for i, n in enumerate(x.shape)], x.shape)
-    block = gcd(length, 2 * LANES)
-    return 0 if length < 256 or block < 8 or x.numel() == 0 or not x.is_contiguous() else block
-
-
 def argmax_positions(x: Tensor, dims: Sequence[int], kind: Extremum) -> tuple[Tensor, Tensor | None]:
     """Returns (extremum of x over dims, the flat positions of all values that equal it).
 
     Of long rows it takes the extrema of blocks first, then searches the blocks that hold the extremum. The positions are
     None where a mask is faster: for short rows, and for many ties (a dead channel).
     """
-    block = position_block(x, dims)
-    if not block:
-        return extremum(x, dims, kind), None
     shape = [1 if i in dims else n for i, n in enumerate(x.shape)]
     length = row_length(shape, x.shape)
+    block = gcd(length, 2 * LANES)
+    if length < MIN_BLOCKED_ROW or block < 8 or x.numel() == 0 or not x.is_contiguous():
+        return extremum(x, dims, kind), None
     blocks = kind.reduce(x.view(-1, length // block, block), (2,)).squeeze(2)
     y = kind.reduce(blocks, (1,))
     candidates = (blocks == y).view(-1).nonzero().squeeze(1)

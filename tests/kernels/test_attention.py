@@ -22,34 +22,44 @@ def plain_channels(x: Tensor, scale: float, identity: float) -> Tensor:
     return (scale * x @ x.transpose(1, 2)).softmax(-1) @ x + identity * x
 
 
+def use_chunks(monkeypatch: pytest.MonkeyPatch, rows: int | None) -> None:
+    """Few tokens are computed in chunks of so many rows, too."""
+    if rows is not None:
+        monkeypatch.setattr(attention, "MIN_TOKENS", 0)
+        monkeypatch.setattr(attention, "_chunk_rows", lambda tokens: rows)
+
+
 @pytest.mark.parametrize(("tokens", "chunk"), [(7, 3), (6, 3), (5, 9), (1, 1), (MIN_TOKENS - 1, None), (MIN_TOKENS + 3, None)])
 @pytest.mark.parametrize("heads", [1, 3])
-def test_attended(tokens: int, chunk: int | None, heads: int) -> None:
+def test_attended(tokens: int, chunk: int | None, heads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_chunks(monkeypatch, chunk)
     q, k, v = random(2, heads, 4, tokens), random(2, heads, 4, tokens, dtype=torch.float64).flip(0), random(2, heads, 5, tokens)
     k = k.detach().requires_grad_()
-    agree(attend(q, k, v, 0.7, chunk), plain(q, k, v, 0.7), (q, k, v))
+    agree(attend(q, k, v, 0.7), plain(q, k, v, 0.7), (q, k, v))
 
 
 @pytest.mark.parametrize("chunk", [2, None])
-def test_attended_of_views_and_in_single_precision(chunk: int | None) -> None:
+def test_attended_of_views_and_in_single_precision(chunk: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_chunks(monkeypatch, chunk)
     packed = random(2, 6, 12, 9, dtype=torch.float32)
     q, k, v = packed[:, ::2, :3], packed[:, ::2, 3:6], packed[:, ::2, 6:].transpose(2, 3)[:, :, :9].transpose(2, 3)
-    y, expected = attend(q, k, v, -2.0, chunk), plain(q.double(), k.double(), v.double(), -2.0)
+    y, expected = attend(q, k, v, -2.0), plain(q.double(), k.double(), v.double(), -2.0)
     torch.testing.assert_close(y.double(), expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(*(torch.autograd.grad(t.square().sum(), packed)[0] for t in (y, expected)), rtol=1e-4, atol=1e-4)
 
 
-def test_attended_differentiates_twice() -> None:
+def test_attended_differentiates_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_chunks(monkeypatch, 2)
     inputs = (random(1, 2, 2, 3), random(2, 1, 2, 3).view(1, 2, 2, 3), random(1, 2, 4, 3))
     inputs = tuple(t.detach().requires_grad_() for t in inputs)
-    assert gradcheck(lambda *t: attend(*t, 0.8, 2), inputs, fast_mode=True) and gradgradcheck(
-        lambda *t: attend(*t, 0.8, 2), inputs, fast_mode=True
-    )
+    assert gradcheck(lambda *t: attend(*t, 0.8), inputs, fast_mode=True)
+    assert gradgradcheck(lambda *t: attend(*t, 0.8), inputs, fast_mode=True)
 
 
-def test_attended_of_no_samples() -> None:
+def test_attended_of_no_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_chunks(monkeypatch, 2)
     q, v = random(0, 1, 2, 3), random(0, 1, 4, 3)
-    y = attend(q, q, v, 1.0, 2)
+    y = attend(q, q, v, 1.0)
     y.sum().backward()
     assert y.shape == (0, 1, 4, 3) and q.grad is not None
 
@@ -69,9 +79,10 @@ class Largest(TorchDispatchMode):
 @pytest.mark.parametrize("chunk", [64, None])
 def test_attention_stores_no_full_weight_matrix(chunk: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "CHUNK_SCORES", 100 * 512)  # rows are a multiple of 32
+    use_chunks(monkeypatch, chunk)
     q, k, v = (random(1, 1, width, 512, dtype=torch.float32) for width in (2, 3, 4))
     with Largest() as seen:
-        attend(q, k[:, :, :2], v, 1.0, chunk).sum().backward()
+        attend(q, k[:, :, :2], v, 1.0).sum().backward()
     assert seen.values == 2 * 512 * (chunk or 96)  # the weights of one chunk, and their gradient
     with Largest() as seen:
         plain(q, k[:, :, :2], v, 1.0)
@@ -96,9 +107,10 @@ def test_channel_attended_differentiates_twice() -> None:
 
 
 @pytest.mark.parametrize("of", ["tokens", "channels"])
-def test_gradients_are_repeatable_and_leave_theirs_alone(of: str) -> None:
+def test_gradients_are_repeatable_and_leave_theirs_alone(of: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_chunks(monkeypatch, 2)
     x = random(2, 2, 4, 5)
-    y = attend(x, x, x, 1.0, 2) if of == "tokens" else attend_channels(x.flatten(1, 2), 1.0, 1.0)
+    y = attend(x, x, x, 1.0) if of == "tokens" else attend_channels(x.flatten(1, 2), 1.0, 1.0)
     g = y.detach().clone()
     first, second = (torch.autograd.grad(y, x, g, retain_graph=True)[0] for _ in range(2))
     assert torch.equal(first, second) and torch.equal(g, y)
@@ -121,15 +133,16 @@ def subnormal(t: Tensor) -> int:
 
 
 @pytest.mark.parametrize("of", ["tokens", "channels", "channels with a gain"])
-def test_matrix_products_have_no_subnormal_weights(of: str) -> None:
+def test_matrix_products_have_no_subnormal_weights(of: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Energies lie 80 to 110 apart; the plain formula has such weights, and gives the same."""
+    use_chunks(monkeypatch, 16)
     q, k, v = (random(1, 1, 2, 64, dtype=torch.float32) for _ in range(3))
     q, k, v = ((5 * t.detach().flip(i)).requires_grad_() for i, t in zip((0, 2, 3), (q, k, v), strict=True))
     x = (2.7 * random(1, 24, 16, dtype=torch.float32).detach()).requires_grad_()
     gain = torch.tensor(1e-3, requires_grad=True)
     with Operands() as seen:
         if of == "tokens":
-            y, inputs = attend(q, k, v, 1.0, 16), (q, k, v)
+            y, inputs = attend(q, k, v, 1.0), (q, k, v)
         else:
             y, inputs = attend_channels(x, -1.0, 0.0, gain if "gain" in of else None), (x,)
         found = torch.autograd.grad(y.square().sum(), inputs)
