@@ -1,6 +1,5 @@
-"""Inheritance: merges a config onto the configs in its `defaults`, and removes what was set to null."""
+"""Merges a config onto one that it inherits, checks its `defaults`, and removes what was set to null."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -22,32 +21,7 @@ def merge(base: Any, change: Any) -> Any:
     return base | {key: merge(base[key], value) if key in base else value for key, value in change.items()}
 
 
-def inherit(config: Config, read_base: Callable[[str, str], Config]) -> Config:
-    """Returns the config merged onto those in its `defaults`; `read_base` reads one by name, for a location.
-
-    Raises ConfigError for a wrong list of defaults, and for a null that removes nothing.
-    """
-    root = SourceLocation(config.label)
-    if not isinstance(config.data, dict) or "defaults" not in config.data:
-        if config.folder:  # not for a mapping from Python: it may be the result of an earlier merge
-            _check_removals({}, config.data, root)
-        return config
-    location = f"{config.label} defaults".lstrip()
-    content = {key: value for key, value in config.data.items() if key != "defaults"}
-    merged: Any = {}
-    for name in _check_defaults(config.data["defaults"], location):
-        if name == "_self_":
-            _check_removals(merged, content, root)
-            merged = merge(merged, content)
-            continue
-        base = read_base(name, location).data
-        if not isinstance(base, dict):
-            raise ConfigError([(location, f"{name} is not a mapping; only a mapping can be inherited")])
-        merged = merge(merged, base)
-    return replace(config, data=merged)
-
-
-def _check_defaults(defaults: Any, location: str) -> list[str]:
+def check_defaults(defaults: Any, location: str) -> list[str]:
     """Returns the names in `defaults`; raises ConfigError for anything but a list of names with one `_self_`."""
     if not isinstance(defaults, list) or not all(isinstance(name, str) for name in defaults):
         raise ConfigError([(location, f"{short_repr(defaults)}; allowed: a list of names of blocks and _self_")])
@@ -58,7 +32,7 @@ def _check_defaults(defaults: Any, location: str) -> list[str]:
     return defaults
 
 
-def _check_removals(base: Any, change: Any, location: SourceLocation) -> None:
+def check_removals(base: Any, change: Any, location: SourceLocation) -> None:
     """Raises ConfigError for a null in series, parallel or own whose element is not inherited."""
     if not isinstance(change, dict | list):
         return
@@ -69,7 +43,7 @@ def _check_removals(base: Any, change: Any, location: SourceLocation) -> None:
             if inherited:
                 remedy = f"there are {join_words(inherited)}{did_you_mean(str(key), inherited)}"
             raise ConfigError([(str(location / key), f"null removes nothing here; {remedy}")])
-        _check_removals(inherited.get(key), value, location / key)
+        check_removals(inherited.get(key), value, location / key)
 
 
 def remove_nulls(config: Config) -> Config:

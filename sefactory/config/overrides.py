@@ -135,8 +135,19 @@ def _units(data: Any, path: KeyPath = ()) -> list[KeyPath]:
     """Returns the paths of the units below a node."""
     if isinstance(data, dict) and any(key in data for key in SLOTS):
         return [path] if path else []
-    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    return [unit for key, item in items for unit in _units(item, (*path, str(key)))]
+    return [unit for key, item in _children(data).items() for unit in _units(item, (*path, key))]
+
+
+def _children(data: Any) -> dict[str, Any]:
+    """Returns the elements of a mapping by name, or of a list by number; none for other data."""
+    if isinstance(data, list):
+        return {str(i): item for i, item in enumerate(data)}
+    return data if isinstance(data, dict) else {}
+
+
+def _rebuild(data: Any, children: dict[str, Any]) -> Any:
+    """Returns a mapping or a list, as `data` is, with other elements."""
+    return children if isinstance(data, dict) else list(children.values())
 
 
 def _edit(data: Any, path: Sequence[str], edit: Edit, here: KeyPath = (), create: bool = False) -> Any:
@@ -147,55 +158,44 @@ def _edit(data: Any, path: Sequence[str], edit: Edit, here: KeyPath = (), create
     name, *rest = path
     if not rest:
         return edit(data, name, here)
-    if create and isinstance(data, dict) and name not in data:
-        return data | {name: _edit({}, rest, edit, (*here, name), create)}
-    key = _find_key(data, name, here, rest)
-    return _replace(data, key, _edit(data[key], rest, edit, (*here, name), create))
-
-
-def _replace(parent: Any, key: Any, value: Any) -> Any:
-    return parent | {key: value} if isinstance(parent, dict) else [*parent[:key], value, *parent[key + 1 :]]
+    children = _children(data)
+    if name not in children and not (create and isinstance(data, dict)):
+        raise _missing(data, name, here, rest)
+    child = _edit(children.get(name, {}), rest, edit, (*here, name), create)
+    return _rebuild(data, children | {name: child})
 
 
 def _remove(parent: Any, name: str, here: KeyPath) -> Any:
-    key = _find_key(parent, name, here)
-    if isinstance(parent, dict):
-        return {other: value for other, value in parent.items() if other != key}
-    return [*parent[:key], *parent[key + 1 :]]
+    children = _children(parent)
+    if name not in children:
+        raise _missing(parent, name, here)
+    return _rebuild(parent, {other: item for other, item in children.items() if other != name})
 
 
 def _set(parent: Any, name: str, here: KeyPath, value: Any, kind: OverrideType | None) -> Any:
     """Returns the parent with the value merged in under a name, which `+` adds and a plain override only changes."""
-    if not isinstance(parent, dict | list):
-        _find_key(parent, name, here)
-    is_present = name in parent if isinstance(parent, dict) else name.isdecimal() and int(name) < len(parent)
-    if kind is OverrideType.ADD and is_present:
+    children = _children(parent)
+    if name in children and kind is OverrideType.ADD:
         raise InvalidValue(f"{name!r} is already there; write {name}=... without +, or ++{name}=...")
-    if isinstance(parent, dict) and (is_present or kind is not OverrideType.CHANGE):
-        return parent | {name: merge(parent.get(name), value)}
-    if isinstance(parent, list) and kind is not OverrideType.CHANGE and name == str(len(parent)):
-        return [*parent, value]
+    can_add = isinstance(parent, dict) or (isinstance(parent, list) and name == str(len(parent)))
+    if name in children or (can_add and kind is not OverrideType.CHANGE):
+        return _rebuild(parent, children | {name: merge(children.get(name), value)})
     if isinstance(parent, dict) and here and _has_parameter(here[-1], name):
         hint = f"; there are {join_words(parent)}; {here[-1]} takes it: write + in front"
         raise InvalidValue(f"there is no {name!r} {_at(here)}{hint}")
-    key = _find_key(parent, name, here)
-    return _replace(parent, key, merge(parent[key], value))
+    raise _missing(parent, name, here)
 
 
-def _find_key(data: Any, name: str, here: KeyPath, rest: Sequence[str] = ()) -> Any:
-    """Returns the key or the index of a name; raises InvalidValue if there is none. `rest` is the path after the name."""
-    missing = f"there is no {name!r} {_at(here)}"
+def _missing(data: Any, name: str, here: KeyPath, rest: Sequence[str] = ()) -> InvalidValue:
+    """Returns the error for a name that is not in the data. `rest` is the path after the name."""
     if isinstance(data, dict):
-        if name in data:
-            return name
         hint = f"; a path begins inside the block: {'.'.join(rest)}" if not here and name == "block" and rest else ""
-        raise InvalidValue(f"{missing}; there are {join_words(data)}{hint or did_you_mean(name, data)}")
-    if isinstance(data, list):
-        if name.isdecimal() and int(name) < len(data):
-            return int(name)
-        raise InvalidValue(f"{missing}; it is a list of {len(data)} steps, counted from 0")
-    hint = _hint_parameters(data, rest[-1] if rest else name, here)
-    raise InvalidValue(f"{missing}, which is {short_repr(data)}{hint}")
+        fact = f"; there are {join_words(data)}{hint or did_you_mean(name, data)}"
+    elif isinstance(data, list):
+        fact = f"; it is a list of {len(data)} steps, counted from 0"
+    else:
+        fact = f", which is {short_repr(data)}{_hint_parameters(data, rest[-1] if rest else name, here)}"
+    return InvalidValue(f"there is no {name!r} {_at(here)}{fact}")
 
 
 def _hint_parameters(data: Any, parameter: str, here: KeyPath) -> str:

@@ -3,15 +3,16 @@
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, did_you_mean, short_repr
-from .merge import inherit, remove_nulls
+from .merge import check_defaults, check_removals, merge, remove_nulls
 from .registry import find_operator, operators
-from .syntax_tree import Config
+from .syntax_tree import Config, SourceLocation
 from .yaml_reader import parse_yaml, read_text, to_plain
 
 NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
@@ -77,16 +78,35 @@ class ConfigRepository:
         return self._configs[path]
 
     def inherit(self, config: Config, descendants: tuple[Path, ...] = ()) -> Config:
-        """Returns the config merged with what it inherits; raises ConfigError."""
+        """Returns the config merged onto those in its `defaults`.
 
-        def read_base(name: str, location: str) -> Config:
-            path = self.find(name, beside=config.folder)
-            if path is None:
-                hint = did_you_mean(name, self.list_names(beside=config.folder))
-                raise ConfigError([(location, f"no config named {short_repr(name)}{hint}")])
-            return self.read(path, descendants)
+        Raises ConfigError for a wrong list of defaults, and for a null that removes nothing.
+        """
+        root = SourceLocation(config.label)
+        if not isinstance(config.data, dict) or "defaults" not in config.data:
+            if config.folder:  # not for a mapping from Python: it may be the result of an earlier merge
+                check_removals({}, config.data, root)
+            return config
+        location = f"{config.label} defaults".lstrip()
+        content = {key: value for key, value in config.data.items() if key != "defaults"}
+        merged: Any = {}
+        for name in check_defaults(config.data["defaults"], location):
+            if name == "_self_":
+                check_removals(merged, content, root)
+            base = content if name == "_self_" else self._read_base(name, config.folder, location, descendants)
+            merged = merge(merged, base)
+        return replace(config, data=merged)
 
-        return inherit(config, read_base)
+    def _read_base(self, name: str, folder: Path | None, location: str, descendants: tuple[Path, ...]) -> dict[str, Any]:
+        """Returns the mapping of a name in `defaults`; raises ConfigError if there is none."""
+        path = self.find(name, beside=folder)
+        if path is None:
+            hint = did_you_mean(name, self.list_names(beside=folder))
+            raise ConfigError([(location, f"no config named {short_repr(name)}{hint}")])
+        base = self.read(path, descendants).data
+        if not isinstance(base, dict):
+            raise ConfigError([(location, f"{name} is not a mapping; only a mapping can be inherited")])
+        return base
 
 
 @lru_cache(maxsize=64)
@@ -153,8 +173,6 @@ def _shorten(text: str) -> str:
 
 def _names_in(folder: Path) -> list[str]:
     """Returns the names of the configs in a folder and below it, sorted."""
-    names = []
-    for parent, _, files in islice(os.walk(folder), MAX_FOLDERS):
-        paths = (Path(parent, file).relative_to(folder) for file in files if file.endswith(".yaml"))
-        names += [path.with_suffix("").as_posix() for path in paths]
-    return sorted(name for name in names if NAME.fullmatch(name))
+    walk = islice(os.walk(folder), MAX_FOLDERS)
+    paths = (Path(parent, file).relative_to(folder) for parent, _, files in walk for file in files if file.endswith(".yaml"))
+    return sorted(filter(NAME.fullmatch, (path.with_suffix("").as_posix() for path in paths)))
