@@ -5,8 +5,7 @@ from typing import Any
 
 from ..errors import ConfigError, InvalidValue, choice_message, did_you_mean, join_words, short_repr
 from .expressions import UnresolvedName, Value
-from .header import header_faults
-from .names import FORM_KEYS, FORMS, describe_let, form_of, key_fault, let_fault, step_name_fault, suggest
+from .names import FORM_KEYS, FORMS, describe_let, form_of, header_faults, key_fault, let_fault, step_name_fault, suggest
 from .parse_context import ParseContext
 from .registry import APPLY_MODES, FUSE_MODES, HEADER_KEYS, SLOTS, Operator, find_operator, operators
 from .repository import ConfigRepository
@@ -145,10 +144,9 @@ class Parser:
 
     def _parallel(self, data: dict[str, Any], let: Let, context: ParseContext) -> Node:
         """Returns the node of branches, with their trunk and their heads."""
-        missing = [key for key in ("parallel", "fuse") if key not in data]
-        for key in missing:
-            allowed = "a mapping of names to nodes" if key == "parallel" else f"one of {join_words(FUSE_MODES)}"
-            self._fault(context, f"{key} is missing; allowed: {allowed}")
+        required = {"parallel": "a mapping of names to nodes", "fuse": f"one of {join_words(FUSE_MODES)}"}
+        missing = [f"{key} is missing; allowed: {allowed}" for key, allowed in required.items() if key not in data]
+        self.faults += [(str(context.location), text) for text in missing]
         branches, heads = (self._branches(data.get(key, {}), context / key) for key in ("parallel", "own"))
         fuse = self._choice(data["fuse"], FUSE_MODES, context / "fuse") if "fuse" in data else None
         shared = self._sequence(data["shared"], context / "shared") if "shared" in data else None

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..block import Block
 from ..build.api import load
-from ..config.header import UNUSED, key_map_faults
+from ..config.names import UNUSED, key_map_faults
 from ..errors import ConfigError, InvalidValue, did_you_mean, join_words, short_repr
 from .options import InsertionSpec
 
