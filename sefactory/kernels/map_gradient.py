@@ -69,6 +69,10 @@ class VarianceTerm(NamedTuple):
         return self.x, self.slope
 
 
+ProductTerm = ExtremumTerm | VarianceTerm
+"""A term that is the product of two factors."""
+
+
 class PositionsTerm(NamedTuple):
     """The flat positions of the extrema of all rows, and the gradient d of each row's extremum."""
 
@@ -91,7 +95,7 @@ class MapGradient:
     def __init__(self, shape: Sequence[int]) -> None:
         self.shape = tuple(shape)
         self.broadcast: dict[tuple[int, ...], Tensor] = {}
-        self.products: list[ExtremumTerm | VarianceTerm] = []
+        self.products: list[ProductTerm] = []
         self.positions: list[PositionsTerm] = []
 
     def add_broadcast(self, d: Tensor) -> None:
@@ -141,11 +145,7 @@ class MapGradient:
 
 
 def _write_chunk(
-    y: Tensor,
-    broadcast: Sequence[Tensor],
-    products: Sequence[ExtremumTerm | VarianceTerm],
-    gate: GateTerm | None,
-    buffer: Tensor,
+    y: Tensor, broadcast: Sequence[Tensor], products: Sequence[ProductTerm], gate: GateTerm | None, buffer: Tensor
 ) -> None:
     """y = sum of broadcast terms + sum of products + g * gate."""
     total = broadcast[0].expand_as(y) if broadcast else None

@@ -1,6 +1,6 @@
 """Reductions of contiguous maps, written as the calls that ATen's CPU kernels run fastest (docs/kernels.md, reductions)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import gcd, prod
 from typing import NamedTuple
 
@@ -18,15 +18,12 @@ MAX_TIES = 4  # mean number of extrema of a row up to which their positions are 
 class Extremum(NamedTuple):
     """Maximum or minimum, over axes or of two maps."""
 
-    largest: bool
+    over_axes: Callable[..., Tensor]
+    elementwise: Callable[[Tensor, Tensor], Tensor]
 
     def reduce(self, x: Tensor, dims: Sequence[int]) -> Tensor:
         """The extremum over dims, kept at size 1."""
-        return (torch.amax if self.largest else torch.amin)(x, tuple(dims), keepdim=True)
-
-    def elementwise(self, a: Tensor, b: Tensor) -> Tensor:
-        """The elementwise extremum."""
-        return torch.maximum(a, b) if self.largest else torch.minimum(a, b)
+        return self.over_axes(x, tuple(dims), keepdim=True)
 
 
 def total(x: Tensor, dims: Sequence[int]) -> Tensor:
@@ -167,7 +164,7 @@ def contract(p: Tensor, factors: Sequence[Tensor], shape: Sequence[int], buffer:
 Request = tuple[str, tuple[int, ...]]
 """A statistic ("mean", "sum", "max", "min", or "var", which divides by n) and its axes, none of them 0."""
 
-EXTREMA = {"max": Extremum(True), "min": Extremum(False)}
+EXTREMA = {"max": Extremum(torch.amax, torch.maximum), "min": Extremum(torch.amin, torch.minimum)}
 MOMENTS = {"mean": mean, "sum": total, "var": variance}
 
 

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from sefactory.kernels import reduction
-from sefactory.kernels.reduction import Extremum
+from sefactory.kernels.reduction import EXTREMA
 
-LARGEST, SMALLEST = Extremum(True), Extremum(False)
+LARGEST, SMALLEST = EXTREMA["max"], EXTREMA["min"]
 SHAPES = [
     (2, 64, 28, 28),
     (3, 5, 56, 56),
