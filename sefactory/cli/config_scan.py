@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config.yaml_reader import read_yaml
+from ..config.yaml_reader import parse_yaml, read_text
 from ..errors import ConfigError
 
 FLAGS = ("--config-dir", "-cd", "--config-path", "-cp")
@@ -48,8 +48,8 @@ def _file_faults(file: Path, relative: Path) -> list[str]:
     """What in a file, at a path relative to its config folder, would configure Hydra."""
     if relative.parts[0] == "hydra":
         return [NO_HYDRA]
-    data = read_yaml(file, str(file))
-    packages = PACKAGE_DIRECTIVE.findall(file.read_text(encoding="utf-8"))
+    text = read_text(file, str(file))
+    data, packages = parse_yaml(text, str(file)), PACKAGE_DIRECTIVE.findall(text)
     refused = [package for package in packages if not ALLOWED_PACKAGE.fullmatch(package)]
     faults = [f"the package {name!r} is refused; allowed: block, input, host, and packages below them" for name in refused]
     if isinstance(data, dict) and "hydra" in data:

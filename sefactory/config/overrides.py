@@ -180,8 +180,9 @@ def _set(parent: Any, name: str, here: KeyPath, value: Any, kind: OverrideType |
     can_add = isinstance(parent, dict) or (isinstance(parent, list) and name == str(len(parent)))
     if name in children or (can_add and kind is not OverrideType.CHANGE):
         return _rebuild(parent, children | {name: merge(children.get(name), value)})
-    if isinstance(parent, dict) and here and _has_parameter(here[-1], name):
-        hint = f"; there are {join_words(parent)}; {here[-1]} takes it: write + in front"
+    operator = find_operator(here[-1]) if isinstance(parent, dict) and here else None
+    if operator and name in operator.schemas:
+        hint = f"; there are {join_words(parent)}; {operator.name} takes it: write + in front"
         raise InvalidValue(f"there is no {name!r} {_at(here)}{hint}")
     raise _missing(parent, name, here)
 
@@ -203,19 +204,13 @@ def _hint_parameters(data: Any, parameter: str, here: KeyPath) -> str:
     is_word = isinstance(data, str) and find_operator(data) is not None
     word, path = (data, ".".join(here)) if is_word else (here[-1] if here else "", ".".join(here[:-1]))
     operator = find_operator(word)
-    if operator is None or not _has_parameter(word, parameter):
+    if operator is None or parameter not in operator.schemas:
         return ""
     principal = operator.parameters[0].name
     if not is_word and principal == parameter:
         return f"; that is {principal} itself: {'.'.join(here)}=..."
     arguments = f"{parameter}: ..." if is_word else f"{principal}: {data}, {parameter}: ..."
     return f"; write the step with its parameters: '{path}={{{word}: {{{arguments}}}}}'"
-
-
-def _has_parameter(word: str, name: str) -> bool:
-    """True if a word is an operator that has this parameter."""
-    operator = find_operator(word)
-    return operator is not None and name in operator.schemas
 
 
 def _at(here: KeyPath) -> str:

@@ -73,9 +73,8 @@ class _Resolver:
         """Returns the value of an expression, or None; evaluates first the names that it refers to."""
         try:
             check_names(text, self.known)
-            for other in sorted(free_variables(text)):
-                if other in self.let:
-                    self.resolve(other, (*users, name))
+            for other in sorted(free_variables(text) & self.let.keys()):
+                self.resolve(other, (*users, name))
             return evaluate(text, self.values)
         except UnresolvedName:
             pass

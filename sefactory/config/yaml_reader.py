@@ -73,14 +73,6 @@ def _yaml_error(text: str, mark: yaml.Mark) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=text, problem_mark=mark)
 
 
-def read_yaml(path: Path, label: str) -> Any:
-    """Returns the content of a YAML file as plain data.
-
-    Raises ConfigError for a file that cannot be read, is too large, or is not plain YAML.
-    """
-    return parse_yaml(read_text(path, label), label)
-
-
 def read_text(path: Path, label: str) -> str:
     """Returns the text of a file; raises ConfigError if it cannot be read, is too large, or is not UTF-8."""
     try:
@@ -91,10 +83,9 @@ def read_text(path: Path, label: str) -> str:
         if len(content) > MAX_FILE_SIZE:
             raise ConfigError([(label, f"the file is larger than {MAX_FILE_SIZE // 2**20} MiB")])
         return content.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError([(label, "no such file")]) from None
     except OSError as error:
-        raise ConfigError([(label, f"cannot be read: {error.strerror}")]) from None
+        fault = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+        raise ConfigError([(label, fault)]) from None
     except UnicodeDecodeError:
         raise ConfigError([(label, "is not UTF-8 text")]) from None
 
