@@ -15,16 +15,15 @@ from sefactory.bench.columns import COLUMNS
 from sefactory.cli import main as cli
 from tests.sampling import sampled
 
-# torchvision, which timm imports, needs these operators; a torch without CUDA lacks them.
-PRELUDE = """
-import warnings
-warnings.simplefilter("error")
-import torch
-library = torch.library.Library("torchvision", "DEF")
-for name in ("nms", "qnms"):
-    library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-"""
 ROOT = Path(__file__).parents[2]
+# tests.conftest makes torchvision, which timm imports, work with a torch that has none of its operators.
+PRELUDE = f"""
+import sys
+import warnings
+sys.path.append({str(ROOT)!r})
+import tests.conftest
+warnings.simplefilter("error")
+"""
 PAGES = ("README.md", "docs/networks.md", "docs/execution.md", "docs/cli.md")
 FAST = ("rounds=1", "seconds=0.0001")
 SMALL = ("input=single", "input.size=7", "input.channels=64")
