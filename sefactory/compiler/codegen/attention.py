@@ -9,7 +9,7 @@ from torch.compiler import is_compiling
 from ...kernels import custom_ops
 from ...kernels.attention import MIN_TOKENS, attend_channels, softmax
 from ...kernels.attention import attend as attend_tokens
-from ...kernels.dispatch import cpu_fast_path, is_eager, is_exporting
+from ...kernels.dispatch import cpu_fast_path, is_eager, is_exporting, under_inductor
 from ...operators.attention import Attention, resize_positions
 from ...operators.conv import CONVOLUTIONS
 from ...operators.elementwise import Gain
@@ -103,14 +103,12 @@ def _attend(module: Attention, x_BCT: Tensor, size: list[int], placing: Resize, 
     batch, width, tokens = v.shape
     if heads > 1:
         q, k, v = (t.reshape(batch * heads, t.shape[1] // heads, tokens) for t in (q, k, v))
-    y: Tensor | None
-    if cpu_fast_path(x_BCT, MIN_NUMEL) and tokens >= MIN_TOKENS:
-        y = attend_tokens(q[:, None], k[:, None], v[:, None], scale)
-    else:
-        y = custom_ops.attention(q[:, None], k[:, None], v[:, None], scale)
-    if y is not None:
-        y = y.view(batch, width, tokens)
-        return y if residual_BCT is None else y + residual_BCT
+    if under_inductor() or cpu_fast_path(x_BCT, MIN_NUMEL):
+        own = custom_ops.attention if under_inductor() else attend_tokens
+        y = own(q[:, None], k[:, None], v[:, None], scale) if tokens >= MIN_TOKENS else None
+        if y is not None:
+            y = y.view(batch, width, tokens)
+            return y if residual_BCT is None else y + residual_BCT
     a = _weights(q.transpose(1, 2), k, scale).transpose(1, 2)
     if residual_BCT is None:
         return torch.bmm(v, a).view(batch, width, tokens)
@@ -127,7 +125,7 @@ def _weights(q: Tensor, k: Tensor, scale: float, product: Product = torch.bmm) -
 def _softmax(q: Tensor, k: Tensor, scale: float, product: Product) -> Tensor:
     if scale == 1:
         return softmax(product(q, k))
-    if product is torch.bmm and not torch.is_grad_enabled() and not is_compiling():
+    if product is torch.bmm and not (q.is_cpu or torch.is_grad_enabled() or is_compiling()):
         return softmax(torch.baddbmm(q.new_empty(()), q, k, beta=0, alpha=scale))
     if not is_compiling() and q.shape[2] < k.shape[2]:  # an exported program would be held to this order of sizes
         return softmax(product(q * scale, k))
@@ -153,7 +151,7 @@ def _split_qkv(module: Attention, x_BCT: Tensor, size: list[int], placing: Resiz
     if module.position is None:
         return q, k, v
     placed_2DT = placing(module.position, size)
-    if torch.is_grad_enabled() or not has_key or not is_eager(x_BCT) or x_BCT.dtype != placed_2DT.dtype:
+    if x_BCT.is_cpu or torch.is_grad_enabled() or not has_key or not is_eager(x_BCT) or x_BCT.dtype != placed_2DT.dtype:
         q_DT, k_DT = placed_2DT
         return q + q_DT, k + k_DT, v
     qk_2BDT = x_BCT.narrow(1, 0, 2 * width).unflatten(1, (2, width)).transpose(0, 1)
