@@ -1,4 +1,4 @@
-"""The memory of one forward and backward: the bytes that autograd saves, and the peak."""
+"""Measures the memory of one forward and backward: the bytes that autograd saves, and the peak."""
 
 import weakref
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 
 def saved_for_backward_bytes(forward: Callable[[], Tensor], excluded: Iterable[Tensor]) -> int:
-    """Bytes of the distinct storages that autograd saves in `forward` for its backward.
+    """Returns the bytes that autograd saves in `forward` for the backward; each storage counts once.
 
     The input counts if it is saved. The storages of `excluded` (parameters and buffers) never count. A storage counts in
     full even if only a slice of it is saved, because all of it stays allocated.
@@ -22,23 +22,23 @@ def saved_for_backward_bytes(forward: Callable[[], Tensor], excluded: Iterable[T
         if tensor.layout is torch.strided:
             storage = tensor.untyped_storage()
             saved[storage.data_ptr()] = storage.nbytes()
-        return tensor.detach()  # a node that holds its own output would be a reference cycle
+        return tensor.detach()  # saving the output itself would be a reference cycle with its graph node
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         y = forward()
     for tensor in excluded:
         saved.pop(tensor.untyped_storage().data_ptr(), None)
-    del y  # only now: y keeps the graph and its storages alive, so that no address is used twice
+    del y  # until here y keeps the graph and its storages alive, so that no address is reused
     return sum(saved.values())
 
 
 def peak_memory_bytes(step: Callable[[], object], x: Tensor, excluded: Iterable[Tensor]) -> int:
-    """The largest number of bytes alive during `step`, one forward and backward.
+    """Returns the peak memory of `step`, one forward and backward, in bytes.
 
-    The input `x`, the output, everything between and the gradients count. The storages of `excluded` (parameters,
-    buffers, the gradient of the output) do not. On CUDA the result is `torch.cuda.max_memory_allocated` less what was
-    allocated before. Elsewhere the storages that operators return are tracked until they are freed. Workspace that a
-    kernel allocates and frees within itself is then not seen.
+    The input `x`, the output, intermediate tensors and gradients count. The storages of `excluded` (parameters, buffers,
+    the gradient of the output) do not. On CUDA the result is `torch.cuda.max_memory_allocated` minus the bytes that were
+    allocated before `step`, plus the input. On other devices the storages that operators return are tracked until they
+    are freed. Temporary memory inside a kernel is then not included.
     """
     if x.device.type == "cuda":
         return _cuda_peak_bytes(step, x)
@@ -59,7 +59,7 @@ def _cuda_peak_bytes(step: Callable[[], object], x: Tensor) -> int:
 
 
 class _StorageTracker(TorchDispatchMode):
-    """Sums the bytes of the live storages that operators have returned, each storage once."""
+    """Tracks the storages that operators return, each once; `peak_bytes` is the largest sum of those alive together."""
 
     def __init__(self, excluded: list[torch.UntypedStorage]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -83,7 +83,7 @@ class _StorageTracker(TorchDispatchMode):
             return
         if key not in self._references:
             self._references[key] = weakref.ref(storage, lambda _: self._release(key))
-        self._bytes[key] = storage.nbytes()  # of a known storage as well, which may have grown
+        self._bytes[key] = storage.nbytes()  # also for a known storage, which may have been resized
         self.peak_bytes = max(self.peak_bytes, sum(self._bytes.values()))
 
     def _release(self, key: int) -> None:

@@ -25,12 +25,12 @@ APPLY_OPS: dict[str, ops.Combination] = {"add": "sum", "subtract": "difference",
 
 
 def trace(node: nn.Module, sizes: Sizes) -> Node:
-    """The graph of a module tree for the sizes of its input."""
+    """Returns the output node of the graph of a module tree, for an input of these sizes."""
     return _trace_module(node, Node(ops.Source(), (), sizes), "")
 
 
 def _trace_module(module: nn.Module, x: Node, path: str) -> Node:
-    """The operations of a module: of a tracer, or one by the table. A module that no rewrite rule knows is one call."""
+    """Returns the output node of a module: from TRACERS, or one operation from OPERATORS, or else an opaque call."""
     kind = type(module)
     if kind in TRACERS:
         return TRACERS[kind](module, x, path)
@@ -49,7 +49,7 @@ def _trace_sequence(module: nn.Module, x: Node, path: str) -> Node:
 
 
 def _trace_unit(module: Unit, x: Node, path: str) -> Node:
-    """apply(x, gate(excite(squeeze(x)))), the gate upsampled where it is coarser than x."""
+    """Returns apply(x, gate(excite(squeeze(x)))). A gate of lower resolution than x is upsampled."""
     gate = x
     for slot in ("squeeze", "excite", "gate"):
         gate = _trace_sequence(getattr(module, slot), gate, _join_path(path, slot))
@@ -64,7 +64,7 @@ def _trace_unit(module: Unit, x: Node, path: str) -> Node:
 
 
 def _trace_parallel(module: Parallel, x: Node, path: str) -> Node:
-    """The branches, their shared trunk, the heads of the branches, and how they are fused."""
+    """Returns the fused output of the branches, after their `shared` steps and their `own` steps."""
     branches = {
         name: _trace_module(branch, x, f"{_join_path(path, 'parallel')}.{name}")
         for name, branch in module.parallel.named_children()
@@ -78,7 +78,7 @@ def _trace_parallel(module: Parallel, x: Node, path: str) -> Node:
 
 
 def _fuse_branches(fuse: str, branches: tuple[Node, ...], path: str) -> Node:
-    """The branches of a parallel node, combined by its fuse."""
+    """Returns the node that joins the branches by `fuse`."""
     sizes = fused_sizes(fuse, [branch.sizes for branch in branches])
     if len(branches) == 1:
         return branches[0]
@@ -92,7 +92,7 @@ def _fuse_branches(fuse: str, branches: tuple[Node, ...], path: str) -> Node:
 
 
 def _trace_shared_trunk(shared: Sequential, branches: dict[str, Node], path: str) -> dict[str, Node]:
-    """The branches after their shared trunk, which sees the positions of all of them at once."""
+    """Returns the branches after `shared`, which runs once on the concatenated positions of all branches."""
     inputs = tuple(branches.values())
     joined = shared_trunk_sizes([branch.sizes for branch in inputs])
     trunk = _trace_sequence(shared, Node(ops.ConcatPositions(), inputs, joined, path), _join_path(path, "shared"))
@@ -151,7 +151,7 @@ OPERATORS: dict[type[nn.Module], Callable[[Any, Sizes], ops.Op | None]] = {
     Stack: lambda stack, sizes: ops.ChannelSplit(stack.parts) if stack.groups == 1 else None,
     **dict.fromkeys(POINTWISE, lambda function, sizes: ops.Pointwise(type(function).__name__.lower())),
 }
-"""The operation of a module on inputs of these sizes. None if it is opaque."""
+"""By module type: a function of the module and its input sizes. It returns the operation, or None for an opaque call."""
 
 TRACERS: dict[type[nn.Module], Callable[[Any, Node, str], Node]] = {
     Sequential: _trace_sequence,
@@ -162,4 +162,4 @@ TRACERS: dict[type[nn.Module], Callable[[Any, Node, str], Node]] = {
     MultiScale: _trace_multi_scale,
     nn.Identity: _trace_identity,
 }
-"""How a module of several operations, or of none, is traced."""
+"""The tracing functions of modules that become several operations, or none, by module type."""

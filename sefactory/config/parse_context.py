@@ -1,4 +1,4 @@
-"""Where the parser is in a config, which names it can use there, and which values are nodes."""
+"""The context of the parser at one location of a config: the names in scope, and which values are nodes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,22 +15,22 @@ from .syntax_tree import Config, SourceLocation
 
 @dataclass(frozen=True)
 class ParseContext:
-    """A location, the names in scope, the files from the root to here, and the configs that a name can refer to."""
+    """The location in a config, the names in scope, the files from the root config to this one, and the repository."""
 
     location: SourceLocation
     names: Mapping[str, Value]
     files: tuple[Config, ...]
     repository: ConfigRepository
     let_nodes: Mapping[str, Any] = field(default_factory=dict)
-    """The data of the names of `let` that are nodes."""
+    """The entries of `let` that are nodes, as unparsed data."""
 
     @property
     def folder(self) -> Path | None:
-        """The folder of this file, in which its references are found first."""
+        """The folder of this file; it is searched first for the configs that the file refers to."""
         return self.files[-1].folder
 
     def __truediv__(self, name: object) -> "ParseContext":
-        """Returns the context one name deeper in the same file."""
+        """Returns the context of the element `name` below this one."""
         return replace(self, location=self.location / name)
 
     def is_node(self, value: Any) -> bool:
@@ -40,28 +40,31 @@ class ParseContext:
         return find_operator(value) is not None or self.repository.find(value, beside=self.folder) is not None
 
     def split_let(self, let: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Returns the names of numbers and expressions, and those of nodes, without names that are not allowed."""
+        """Returns `let` as two mappings: numbers and expressions, and nodes. Names that are not allowed are left out."""
         valid = {name: value for name, value in let.items() if name not in RESERVED_NAMES and is_identifier(name)}
         nodes = {name: value for name, value in valid.items() if self.is_node(value)}
         return {name: value for name, value in valid.items() if name not in nodes}, nodes
 
     def define(self, values: Mapping[str, Any], nodes: Mapping[str, Any]) -> "ParseContext":
-        """Returns the context with the names that a `let` defines: values that are not known yet, and nodes."""
+        """Returns the context with the names of a `let` added. A value is None (not known yet); a node is `...`."""
         names: dict[str, Value] = {**self.names, **dict.fromkeys(values), **dict.fromkeys(nodes, ...)}
         visible = {name: node for name, node in self.let_nodes.items() if name not in values}
         return replace(self, names=names, let_nodes={**visible, **nodes})
 
     def hide_node(self, name: str) -> "ParseContext":
-        """Returns the context inside a node of `let`, which cannot use itself."""
+        """Returns the context for parsing a node of `let`, in which this node is hidden: it cannot use itself."""
         return replace(self, let_nodes={other: node for other, node in self.let_nodes.items() if other != name})
 
     def enter_config(self, config: Config, sizes: Mapping[str, Value]) -> "ParseContext":
-        """Returns the context at the root of a config that is used here. It sees no names of this one."""
+        """Returns the context at the root of a config that is used here. The names of this context are not visible there."""
         location = SourceLocation(config.label, used_at=self.location)
         return ParseContext(location, sizes, (*self.files, config), self.repository)
 
     def parameter_fault(self, key: str, value: Any, user: "ParseContext") -> str:
-        """Returns why this config cannot take a value that its user gives to a name of its `let`, or an empty text."""
+        """Returns why this config cannot take a parameter, or an empty text if it can.
+
+        The parameter gives `value` to the name `key` of this config's `let`. `user` is the context that passes it.
+        """
         let = self.files[-1].let
         if key not in let:
             return f" has no parameter {key!r}; {describe_let(let)}{did_you_mean(key, let)}"

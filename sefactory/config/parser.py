@@ -1,4 +1,4 @@
-"""The parser: from plain containers to a syntax tree. The keys of a mapping decide which form its node has."""
+"""Parses the data of a config (strings, lists, mappings) to a syntax tree. The keys of a mapping decide its node type."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,14 +14,14 @@ from .syntax_tree import Config, ErrorNode, Node, OpNode, ParallelNode, Referenc
 MAX_NODES = 10_000
 MAX_FAULTS = 100
 MAX_DEPTH = 80
-"""The largest number of names in a path, with those of the files that use this one."""
+"""The largest number of names in a path, including the paths of the configs that refer to this one."""
 
 Let = Mapping[str, Any]
 NamedNodes = tuple[tuple[str, Node], ...]
 
 
 class Parser:
-    """Parses one config and the configs that it refers to. It collects faults in `faults` instead of raising them."""
+    """Parses one config and the configs that it refers to. Errors in a config are collected in `faults`, not raised."""
 
     def __init__(self, repository: ConfigRepository, axes: str = "CHW") -> None:
         self.repository = repository
@@ -30,9 +30,9 @@ class Parser:
         self._count = 0
 
     def parse(self, config: Config) -> Node:
-        """Returns the root node of a config. A node with a fault is an ErrorNode.
+        """Returns the root node of a config. A node with an error becomes an ErrorNode.
 
-        Raises ConfigError for more than 10,000 nodes or more than 100 faults.
+        Raises ConfigError for more than 10,000 nodes or more than 100 errors.
         """
         return self._node(config.data, ParseContext(SourceLocation(config.label), self.sizes, (config,), self.repository))
 
@@ -41,7 +41,7 @@ class Parser:
         return ErrorNode(context.location)
 
     def _node(self, data: Any, context: ParseContext) -> Node:
-        """Returns the node of any data; raises ConfigError above the limits."""
+        """Returns the node that `data` describes; raises ConfigError above MAX_NODES or MAX_FAULTS."""
         self._count += 1
         if self._count > MAX_NODES:
             self._fault(context, f"the config expands to more than {MAX_NODES:,} nodes")
@@ -59,7 +59,7 @@ class Parser:
         return self._fault(context, f"{short_repr(data)} is not a node; a node is a name, a list of nodes, or a mapping")
 
     def _steps(self, data: Any, context: ParseContext) -> NamedNodes:
-        """Returns the nodes of a mapping by name, or of a list by number."""
+        """Returns (name, node) for each item of a mapping, or (index, node) for each item of a list."""
         items = data.items() if isinstance(data, dict) else enumerate(data)
         return tuple((str(name), self._step(name, item, context / name)) for name, item in items)
 
@@ -69,7 +69,7 @@ class Parser:
         return self._fault(context, f"the name {name!r} {fault}; choose another") if fault else node
 
     def _mapping(self, data: dict[str, Any], context: ParseContext) -> Node:
-        """Returns the node of a mapping, whose form its keys decide."""
+        """Returns the node of a mapping: a unit, a series, a parallel, or a name with arguments. Its keys decide which."""
         is_root = not context.location.path
         if is_root:
             self.faults += [(str(context.location / key), text) for key, text in header_faults(data)]
@@ -86,7 +86,7 @@ class Parser:
         return {"unit": self._unit, "series": self._series, "parallel": self._parallel}[form](data, let, context)
 
     def _parse_values(self, data: dict[str, Any], context: ParseContext) -> None:
-        """Finds the faults below a mapping whose keys are wrong."""
+        """Collects the errors in the values of a mapping whose keys are invalid."""
         for key, value in data.items():
             is_steps = key in (*SLOTS, "shared") and isinstance(value, list)
             if is_steps or (key in ("series", "parallel", "own") and isinstance(value, dict)):
@@ -104,7 +104,7 @@ class Parser:
         return faults[0] if faults else self._fault(context, text)
 
     def _let(self, let: Any, context: ParseContext) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Returns the names that `let` defines: those of numbers and expressions, and those of nodes."""
+        """Returns the entries of `let` as two mappings: numbers and expressions, and nodes."""
         if not isinstance(let, dict | None):
             self._fault(context, f"{short_repr(let)}; let is a mapping of names to numbers or expressions")
             return {}, {}
@@ -123,7 +123,7 @@ class Parser:
         return UnitNode(context.location, squeeze, excite, gate, apply, let=let)
 
     def _sequence(self, data: Any, context: ParseContext) -> SequenceNode | None:
-        """Returns the node of a slot or of a shared trunk, which is always a list; None if it is not."""
+        """Returns the node of a slot or of `shared`; None, with an error, if the data is not a list."""
         if isinstance(data, list):
             return SequenceNode(context.location, self._steps(data, context))
         hint = f"; write [{data}]" if isinstance(data, str) else "; put it in brackets" if data else ", [] for none"
@@ -143,7 +143,7 @@ class Parser:
         return SequenceNode(context.location, self._steps(steps, inside), is_named=True, let=let)
 
     def _parallel(self, data: dict[str, Any], let: Let, context: ParseContext) -> Node:
-        """Returns the node of branches, with their trunk and their heads."""
+        """Returns the node of a `parallel`: its branches, the steps of `shared` and `own`, and `fuse`."""
         required = {"parallel": "a mapping of names to nodes", "fuse": f"one of {join_words(FUSE_MODES)}"}
         missing = [f"{key} is missing; allowed: {allowed}" for key, allowed in required.items() if key not in data]
         self.faults += [(str(context.location), text) for text in missing]
@@ -168,7 +168,7 @@ class Parser:
         return None
 
     def _name(self, name: str, given: Any, let: Let, context: ParseContext) -> Node:
-        """Returns the node of an operator, a node of `let`, or another config, by name."""
+        """Returns the node that a name refers to: an operator, a node of `let`, or another config."""
         op, folder = find_operator(name), context.folder
         if name in context.let_nodes and op is None:
             return self._let_node(name, given, let, context)
@@ -194,7 +194,7 @@ class Parser:
         return self._fault(context, f"no operator or config named {short_repr(name)}{hint}")
 
     def _let_node(self, name: str, given: Any, let: Let, context: ParseContext) -> Node:
-        """Returns the node that a name of `let` stands for."""
+        """Returns the node that `let` defines under a name."""
         if given is not None or let:
             return self._fault(context, f"{name!r} is a node of let and takes no parameters")
         if self.repository.find(name, beside=context.folder):
@@ -202,7 +202,7 @@ class Parser:
         return self._node(context.let_nodes[name], context.hide_node(name))
 
     def _operator(self, op: Operator, given: Any, let: Let, context: ParseContext) -> Node:
-        """Returns the node of an operator, if its arguments are valid as far as they are known."""
+        """Returns the node of an operator, or an ErrorNode if an argument is invalid; unknown values are checked later."""
         try:
             arguments = op.arguments(given)
         except InvalidValue as error:
@@ -213,13 +213,13 @@ class Parser:
                 if schema.name in arguments:
                     schema.read(arguments[schema.name], context.names)
             except UnresolvedName:
-                continue  # it needs sizes or `let`; the builder reads it again when they are known
+                continue  # it depends on sizes or on `let`; the builder checks it when they are known
             except InvalidValue as error:
                 faults.append(self._fault(context, f"{op.name}: {error}"))
         return faults[0] if faults else OpNode(context.location, op, arguments, let=let)
 
     def _reference(self, name: str, config: Config, given: Any, let: Let, context: ParseContext) -> Node:
-        """Returns the node of another config, whose `let` takes the given parameters."""
+        """Returns the node of another config; the given parameters replace entries of its `let`."""
         files = [(file.label, file.folder) for file in (*context.files, config)]
         if files[-1] in files[:-1]:
             chain = " -> ".join(label for label, _ in files[files.index(files[-1]) :])

@@ -1,4 +1,4 @@
-"""Finds configs by name and reads them, with what they inherit."""
+"""Finds config files by name, reads them, and merges them with the configs that they inherit."""
 
 import os
 import re
@@ -32,9 +32,9 @@ def configs() -> list[str]:
 
 
 class ConfigRepository:
-    """The configs that a name can refer to: beside the file that uses it, then in `search`, then the shipped ones.
+    """Finds configs by name: in the folder of the file that uses the name, then in `search`, then in the shipped configs.
 
-    A repository reads each file once, so it is made anew for each build.
+    Files are read once and cached. Each build therefore creates a new repository.
     """
 
     def __init__(self, search: Iterable[str | Path] = ()) -> None:
@@ -42,7 +42,7 @@ class ConfigRepository:
         self._configs: dict[Path, Config] = {}
 
     def folders(self, group: str, beside: Path | None = None) -> list[Path]:
-        """Returns the folders of a group (block, squeeze, excite, gate, host), in the order of the search."""
+        """Returns the folders of a group (block, squeeze, excite, gate, host), in search order."""
         first = [beside] if beside and group == "block" else []
         searched = [path for folder in self.search for path in (folder / group, folder)]
         return list(dict.fromkeys([*first, *searched, SHIPPED / group]))
@@ -58,12 +58,12 @@ class ConfigRepository:
         return sorted({name for folder in self.folders(group, beside) for name in _names_in(folder)})
 
     def get(self, name: str, beside: Path | None) -> Config | None:
-        """Returns the block config of a name, as it is built, or None."""
+        """Returns the block config of a name, merged and without nulls, or None if no file has this name."""
         path = self.find(name, beside=beside)
         return None if path is None else remove_nulls(self.read(path))
 
     def read(self, path: Path, descendants: tuple[Path, ...] = ()) -> Config:
-        """Returns the config of a file, merged with what it inherits; `descendants` are the files that inherit it.
+        """Returns the config of a file, merged with those it inherits; `descendants` are the files that inherit it.
 
         Raises ConfigError for a file that cannot be read, or that inherits from itself.
         """
@@ -78,13 +78,13 @@ class ConfigRepository:
         return self._configs[path]
 
     def inherit(self, config: Config, descendants: tuple[Path, ...] = ()) -> Config:
-        """Returns the config merged onto those in its `defaults`.
+        """Returns the config merged with those in its `defaults`; later ones override earlier ones, `_self_` is the config.
 
-        Raises ConfigError for a wrong list of defaults, and for a null that removes nothing.
+        Raises ConfigError if `defaults` is invalid, or if a null removes an element that is not inherited.
         """
         root = SourceLocation(config.label)
         if not isinstance(config.data, dict) or "defaults" not in config.data:
-            if config.folder:  # not for a mapping from Python: it may be the result of an earlier merge
+            if config.folder:  # a mapping from Python is not checked: it may be the result of an earlier merge
                 check_removals({}, config.data, root)
             return config
         location = f"{config.label} defaults".lstrip()
@@ -98,7 +98,7 @@ class ConfigRepository:
         return replace(config, data=merged)
 
     def _read_base(self, name: str, folder: Path | None, location: str, descendants: tuple[Path, ...]) -> dict[str, Any]:
-        """Returns the mapping of a name in `defaults`; raises ConfigError if there is none."""
+        """Returns the data of a config named in `defaults`; raises ConfigError if it does not exist or is not a mapping."""
         path = self.find(name, beside=folder)
         if path is None:
             hint = did_you_mean(name, self.list_names(beside=folder))
@@ -111,7 +111,7 @@ class ConfigRepository:
 
 @lru_cache(maxsize=64)
 def _parse(text: str, path: Path) -> Config:
-    """Returns the config of a file. The text is part of the cache key, so an edit is seen at once."""
+    """Returns the config of a file. The text is part of the cache key, so an edited file is parsed again."""
     data = parse_yaml(text, path.name)
     if data is None:
         raise ConfigError([(path.name, "the file is empty")])
@@ -119,9 +119,9 @@ def _parse(text: str, path: Path) -> Config:
 
 
 def load_config(source: Any, repository: ConfigRepository) -> Config:
-    """Returns the config that a user gave as a name, a path or plain data, with what it inherits, before overrides.
+    """Returns the config of a name, a path or plain data, merged with those it inherits; no overrides are applied.
 
-    Raises ConfigError.
+    Raises ConfigError if it cannot be found or read.
     """
     if isinstance(source, Config):
         return source
@@ -137,7 +137,7 @@ def load_config(source: Any, repository: ConfigRepository) -> Config:
 
 
 def _load_name(name: str, repository: ConfigRepository) -> Config:
-    """Returns the config or the operator of a name; raises ConfigError."""
+    """Returns the config of a name, which can also be that of an operator; raises ConfigError for any other name."""
     path = repository.find(name)
     if path is not None and find_operator(name):
         raise ConfigError([(name, f"is an operator and a config ({path.name}) at once; rename the config")])

@@ -1,4 +1,4 @@
-"""The names that expressions can use: sizes of the input, and the names that `let` defines."""
+"""The variables of expressions: sizes of the input, and the names that `let` defines."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,11 +8,11 @@ from ..shapes import Sizes
 from .expressions import UnresolvedName, Value, check_names, evaluate, free_variables
 
 MAX_CHAIN = 100
-"""The largest number of names of `let` that refer to one another in a chain."""
+"""The largest length of a chain of names of `let`, each of which refers to the next."""
 
 
 def size_variables(sizes: Sizes) -> dict[str, Value]:
-    """Returns C, and the spatial axes whose size is known.
+    """Returns the sizes of C and of the spatial axes, where they are known.
 
     >>> size_variables(Sizes.of_map(64, {"H": 14}))
     {'C': 64, 'H': 14}
@@ -21,7 +21,7 @@ def size_variables(sizes: Sizes) -> dict[str, Value]:
 
 
 class LetError(InvalidValue):
-    """Names of `let` that cannot be evaluated, with the reasons; `values` has the other values, and None for these."""
+    """Raised if names of `let` cannot be evaluated. `faults` has the reasons; `values` has all names, with None for these."""
 
     def __init__(self, faults: Mapping[str, str], values: dict[str, Value]) -> None:
         super().__init__("; ".join(f"{name}: {text}" for name, text in faults.items()))
@@ -29,7 +29,7 @@ class LetError(InvalidValue):
 
 
 def resolve_let(let: Mapping[str, Any], outer: Mapping[str, Value]) -> dict[str, Value]:
-    """Returns the outer names and the values of `let`, whose names can refer to one another in any order.
+    """Returns the values of the outer names and of `let`. Names of `let` can refer to one another in any order.
 
     Raises LetError for cycles and for expressions that are not allowed.
 
@@ -45,7 +45,7 @@ def resolve_let(let: Mapping[str, Any], outer: Mapping[str, Value]) -> dict[str,
 
 
 class _Resolver:
-    """Evaluates the names of one `let`, each after the names that it refers to."""
+    """Evaluates the names of one `let`. A name is evaluated after the names that it refers to."""
 
     def __init__(self, let: Mapping[str, Any], outer: Mapping[str, Value]) -> None:
         self.let = let
@@ -54,7 +54,7 @@ class _Resolver:
         self.faults: dict[str, str] = {}
 
     def resolve(self, name: str, users: tuple[str, ...]) -> None:
-        """Sets the value of a name, or None if it has none; `users` is the chain of names that refer to it."""
+        """Stores the value of a name in `values`, None if it has none. `users` is the chain of names that refer to it."""
         if name in self.values:
             return
         given = self.let[name]
@@ -70,7 +70,7 @@ class _Resolver:
         self.values[name] = value
 
     def _evaluate(self, name: str, text: str, users: tuple[str, ...]) -> Value:
-        """Returns the value of an expression, or None; evaluates first the names that it refers to."""
+        """Returns the value of an expression, None if it is invalid or not known yet. Resolves the names in it first."""
         try:
             check_names(text, self.known)
             for other in sorted(free_variables(text) & self.let.keys()):

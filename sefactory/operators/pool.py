@@ -1,4 +1,4 @@
-"""Reductions of named axes to descriptors."""
+"""Operators that reduce axes: `pool` (whole axes), `window` (local windows), `cluster` (learned weighted means)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -31,17 +31,17 @@ Statistic = Literal["mean", "max", "min", "sum", "std", "var", "l1", "l2", "logs
 
 
 def variance(x: Tensor, dims: tuple[int, ...], unbiased: bool) -> Tensor:
-    """Returns sum (x - mean)^2 / (n - 1), or / n if biased, over some dimensions kept at size 1; 0 for a single value."""
+    """Returns the variance over `dims`, kept at size 1: sum (x - mean)^2 / (n - 1), or / n if biased. It is 0 for n = 1."""
     squares = sum_keepdim((x - x.mean(dims, keepdim=True)).square(), dims)
     count = math.prod([x.shape[dim] for dim in dims])
     return (squares / max(count - int(unbiased), 1)).to(x.dtype)
 
 
 class Pool(nn.Module):
-    """Each statistic of x over some axes, as maps on S: the first statistic of all maps, then the second, ...
+    """Statistics of x over the axes `over`, stacked on S: the first statistic of all feature maps, then the second, ...
 
-    x_BSCHW -> y_BSCHW with those axes at size 1 and S multiplied by the number of statistics. var = sum (x - mean)^2 / (n - 1),
-    or / n if biased; std = sqrt(var + eps); l1 = sum |x|; l2 = sqrt(sum x^2).
+    x_BSCHW -> y_BSCHW. The reduced axes have size 1. S is multiplied by the number of statistics.
+    var = sum (x - mean)^2 / (n - 1), or / n if biased; std = sqrt(var + eps); l1 = sum |x|; l2 = sqrt(sum x^2).
     """
 
     def __init__(self, sizes: Sizes, over: str, by: Sequence[str], eps: float, unbiased: bool) -> None:
@@ -55,7 +55,7 @@ class Pool(nn.Module):
         return statistics[0] if len(statistics) == 1 else torch.cat(statistics, dim=1)
 
     def statistic(self, name: str, x_BSCHW: Tensor) -> Tensor:
-        """Returns one statistic by its name."""
+        """Returns the statistic `name` of x, with the pooled axes kept at size 1."""
         if name in STATISTICS:
             return STATISTICS[name](x_BSCHW, self.dims)
         var = variance(x_BSCHW, self.dims, self.unbiased)
@@ -73,16 +73,16 @@ def pool(
     eps: Positive = 1e-5,
     unbiased: bool = True,
 ) -> Pool:
-    """Reduces the named axes to size 1 by one statistic, or by several, which become parallel maps on S."""
+    """Reduces the axes `over` to size 1 by one or more statistics. Several statistics are stacked on S."""
     return Pool(sizes, over, [by] if isinstance(by, str) else by, eps, unbiased)
 
 
 class LocalPool(nn.Module):
-    """Mean or maximum over windows of `kernel` positions at a stride; positions outside of the map are left out.
+    """Mean or maximum over local windows. Positions outside of the feature map are ignored.
 
-    x_BSCHW -> y_BSCHW with ceil(n / stride) on every axis of the grid. Windows with an odd kernel are centred, those as wide
-    as the stride do not overlap. With count_include_pad the mean counts the zeros outside. Source: arXiv:1810.12348, with
-    kernel 2 stride - 1.
+    x_BSCHW -> y_BSCHW. An axis of the grid with n positions has ceil(n / stride) in y. Windows with an odd kernel size are
+    centred. Windows with a kernel size equal to the stride do not overlap. With `count_include_pad` the mean includes the
+    padded zeros. Source: arXiv:1810.12348, which uses kernel = 2 stride - 1.
     """
 
     def __init__(self, sizes: Sizes, stride: int, kernel: int, by: str, count_include_pad: bool) -> None:
@@ -101,7 +101,7 @@ class LocalPool(nn.Module):
         return y
 
     def _pool2d(self, x: Tensor, *windows: tuple[int, int]) -> Tensor:
-        """Pools the last two axes; a window is (kernel, stride)."""
+        """Returns x with its last two axes pooled; each window is (kernel, stride)."""
         kernel, stride = [k for k, _ in windows], [s for _, s in windows]
         if kernel == stride:
             return _pool_tiles(x, kernel, self.by)
@@ -115,9 +115,9 @@ class LocalPool(nn.Module):
 
 
 def _pool_tiles(x: Tensor, kernel: list[int], by: str) -> Tensor:
-    """Pools the last two axes by windows that do not overlap; the last window may be smaller.
+    """Returns x with its last two axes pooled by windows that do not overlap; the last window may be smaller.
 
-    It pads and rescales because ceil_mode does not export with a dynamic grid.
+    The input is padded and the mean is rescaled, because `ceil_mode` cannot be exported with a dynamic grid.
     """
     missing = [-n % k for n, k in zip(x.shape[-2:], kernel, strict=True)]
     padded = F.pad(x, (0, missing[1], 0, missing[0]), value=-math.inf if by == "max" else 0.0)
@@ -135,9 +135,9 @@ def _pool_tiles(x: Tensor, kernel: list[int], by: str) -> Tensor:
 def window(
     sizes: Sizes, extent: Size = 2, kernel: Size | None = None, by: Literal["mean", "max"] = "mean", borders: bool = False
 ) -> LocalPool:
-    """Mean or maximum over local windows at the stride `extent`: every axis of the grid becomes ceil(n / extent).
+    """Mean or maximum over local windows with stride `extent`. Every axis of the grid becomes ceil(n / extent).
 
-    The window size `kernel` is 2 extent - 1 by default; it is an odd number, or equal to the stride.
+    `kernel` is the window size, by default 2 extent - 1. It must be odd, or equal to the stride.
     """
     kernel = 2 * extent - 1 if kernel is None else kernel
     if kernel % 2 == 0 and kernel != extent:
@@ -148,11 +148,12 @@ def window(
 
 
 class Cluster(nn.Module):
-    """y_k = sum_n a_kn x_n, a_kn = softmax_n(w_k x_n + b_k): `count` weighted means of the positions (arXiv:1904.11492, eq. 4).
+    """`count` weighted means of the positions, stacked on S (arXiv:1904.11492, eq. 4).
 
-    x_B1CHW -> y_BSC11 with S = count. weight: (count, C); bias: (count). Each of `rounds` steps of expectation maximisation
-    then computes r_kn = softmax_k(y_k . x_n) and y_k = sum_n r_kn x_n / sum_n r_kn (arXiv:1907.13426). `hard` makes a (over n)
-    and r (over k) one-hot at their maximum, with the gradient of the softmax.
+    x_B1CHW -> y_BSC11 with S = count: y_k = sum_n a_kn x_n, a_kn = softmax_n(w_k x_n + b_k). weight: (count, C); bias: (count).
+    Then y is refined by `rounds` steps of expectation maximisation (arXiv:1907.13426). Each step computes
+    r_kn = softmax_k(y_k . x_n) and y_k = sum_n r_kn x_n / sum_n r_kn. If `hard`, a (over n) and r (over k) are one-hot at
+    their maximum, with the gradient of the softmax.
     """
 
     def __init__(self, sizes: Sizes, count: int, bias: bool, rounds: int = 0, hard: bool = False) -> None:
@@ -165,7 +166,7 @@ class Cluster(nn.Module):
 
     def forward(self, x_B1CHW: Tensor) -> Tensor:
         x_BCN = x_B1CHW.flatten(3).squeeze(1)
-        if self.hard or self.rounds:  # argmax and products of x with itself need float32
+        if self.hard or self.rounds:  # the argmax, and products of x with itself, need float32
             y_BKC = in_float32(self._refine, x_BCN, self.weight, self.bias).to(x_BCN.dtype)
         else:
             y_BKC = self._weighted_means(x_BCN, self.weight, self.bias)
@@ -182,7 +183,7 @@ class Cluster(nn.Module):
         for _ in range(self.rounds):
             r_BKN = self._assign(y_BKC @ x_BCN, 1)
             total_BK1 = r_BKN.sum(-1, keepdim=True)
-            has_positions = total_BK1 > torch.finfo(total_BK1.dtype).tiny  # a centre without positions stays where it is
+            has_positions = total_BK1 > torch.finfo(total_BK1.dtype).tiny  # a cluster without positions keeps its centre
             means_BKC = r_BKN @ x_BCN.transpose(1, 2) / torch.where(has_positions, total_BK1, 1)
             y_BKC = torch.where(has_positions, means_BKC, y_BKC)
         return y_BKC
@@ -195,7 +196,7 @@ class Cluster(nn.Module):
         return one_hot + (soft - soft.detach())
 
     def macs(self, x: Tensor, y: Tensor) -> int:
-        """Multiply-adds of the assignment and of the weighted means, in the first step and in every round."""
+        """Returns the multiply-adds of the assignments and of the weighted means, for the first step and every round."""
         return 2 * (1 + self.rounds) * self.weight.shape[0] * x.numel()
 
     def extra_repr(self) -> str:
@@ -204,9 +205,10 @@ class Cluster(nn.Module):
 
 @operator("cluster")
 def cluster(sizes: Sizes, count: Size = 1, bias: bool = True, rounds: Index = 0, hard: bool = False) -> Cluster:
-    """Soft assignment of the positions to `count` descriptors on S: weighted means with learned weights. Needs S = 1.
+    """Reduces the positions to `count` weighted means with learned softmax weights, stacked on S. Needs S = 1.
 
-    `rounds` are refinements by expectation maximisation. `hard` assignments are one-hot, with the gradient of the soft ones.
+    `rounds` is the number of refinement steps by expectation maximisation. If `hard`, the weights are one-hot, with the
+    gradient of the softmax.
     """
     if sizes["S"] != 1:
         raise InvalidValue(f"needs S = 1, and S holds {sizes['S']} maps")

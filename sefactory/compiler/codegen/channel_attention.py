@@ -1,4 +1,4 @@
-"""Emitter of attention among the channels of each head, with factors of channels applied to the scores."""
+"""Emitter of attention between the channels of each head. Factors per channel can be applied to the scores."""
 
 from collections.abc import Callable
 
@@ -16,18 +16,18 @@ from .emitter import Emitter
 from .layout import strip_unit_axes
 
 MIN_NORM = 1e-12
-"""The least length by which a vector is divided, as torch.nn.functional.normalize has it."""
+"""The smallest norm that a vector is divided by; the default `eps` of torch.nn.functional.normalize."""
 
 
 def heads_layout(module: Attention, sizes: Sizes) -> str:
-    """The layout of q, k and v. Empty if the tokens are not the channels of heads alone."""
+    """Returns the layout of q, k and v. Empty unless the tokens are the channels of each head, and nothing else."""
     tokens, features = sizes.axes_of(module.tokens), sizes.axes_of(module.features)
     others = strip_unit_axes(sizes.axes_except(tokens, features), sizes)
     return "" if tokens != "C" or module.key is None or module.factored or others else f"C{features}"
 
 
 def emit_channel_attention(op: ops.ChannelAttentionOp, node: Node, emitter: Emitter) -> None:
-    """y = softmax(gains factors scale q k^T) v, x (B, h d, features...)."""
+    """Emits y = softmax(scale e) v, where e is q k^T after its factors and gains; q, k, v: (B, heads * d, features...)."""
     layout, (q, k, v, *factors) = heads_layout(op.attention, node.sizes), node.inputs
     inputs = [*[emitter.register(x, layout) for x in (q, k, v)], *[emitter.register(x, "C") for x in factors]]
     emitter.call(node, _attend(op), inputs, layout)
@@ -44,9 +44,12 @@ def _attend(op: ops.ChannelAttentionOp) -> Callable[..., Tensor]:
 
 
 def _weights(op: ops.ChannelAttentionOp) -> Callable[..., Tensor]:
-    """softmax_j(scale e_ij) of each head, e = q k^T, with its gains and factors; (B, h, d, d)."""
+    """Returns the function that computes the attention weights softmax_j(scale e_ij) of each head, (B, heads, d, d).
+
+    e is q k^T, combined with the factors and multiplied by the gains. For cosine similarity q and k are normalised.
+    """
     heads, scale, is_cosine, gains = op.attention.heads, op.attention.scale, op.attention.similarity == "cosine", op.gains
-    # of rows or of columns, and how
+    # (dim, operation): dim 3 has one factor per row of the scores, dim 2 one per column
     factor_ops = [(3 if side == 0 else 2, PAIRS[kind]) for side, kind in op.factor_ops]
 
     def run(q_BCT: Tensor, k_BCT: Tensor, *factors: Tensor) -> Tensor:
@@ -63,7 +66,7 @@ def _weights(op: ops.ChannelAttentionOp) -> Callable[..., Tensor]:
 
 
 def _apply_factor(e_BHDE: Tensor, factor_BC: Tensor, dim: int, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """The scores combined with one number for each channel, along their rows or columns."""
+    """Returns the scores combined with one factor per row (dim 3) or per column (dim 2)."""
     return combine(e_BHDE, torch.unflatten(factor_BC, 1, (e_BHDE.shape[1], -1)).unsqueeze(dim))
 
 

@@ -13,7 +13,7 @@ from .rewrite import UserCounts, has_one_user
 def fold_norm_into_linear(node: Node, users: UserCounts) -> Node | None:
     """s (W x + b) + t = (s W) x + (s b + t)
 
-    The norm is in eval mode, so that s and t are constants.
+    s and t are the scale and shift of the norm. They are constants, because the norm is in eval mode.
     """
     (linear,) = node.inputs
     if not isinstance(node.op, ops.Norm) or not isinstance(linear.op, ops.LinearOp):
@@ -28,7 +28,7 @@ def fold_norm_into_linear(node: Node, users: UserCounts) -> Node | None:
 def fold_norm_into_conv(node: Node, users: UserCounts) -> Node | None:
     """s (w * x) + t = (s w) * x + t
 
-    The norm is in eval mode, so that s and t are constants.
+    s and t are the scale and shift of the norm. They are constants, because the norm is in eval mode.
     """
     (conv_node,) = node.inputs
     if not isinstance(node.op, ops.Norm) or not isinstance(conv_node.op, ops.ConvOp):
@@ -45,7 +45,7 @@ def fold_norm_into_conv(node: Node, users: UserCounts) -> Node | None:
 def merge_convs(node: Node, users: UserCounts) -> Node | None:
     """w_1 * x + w_2 * x + ... = (w_1 + w_2 + ...) * x
 
-    The smaller kernels are padded to the largest one.
+    The smaller kernels are padded to the size of the largest one.
     """
     convs = [x.op for x in node.inputs if isinstance(x.op, ops.ConvOp)]
     if node.op != ops.Elementwise("sum") or len(convs) < len(node.inputs) or len({x.inputs for x in node.inputs}) > 1:
@@ -61,7 +61,7 @@ def merge_convs(node: Node, users: UserCounts) -> Node | None:
 
 
 def _is_centred_in(conv: Conv, larger: Conv) -> bool:
-    """True if two convolutions differ in kernel size alone and the kernel of the first lies centred in that of the second."""
+    """True if the convolutions differ only in kernel size and padding, and the kernel of `conv` is centred in the larger."""
     same = all(
         getattr(conv, name) == getattr(larger, name) for name in ("along", "mix", "each", "stride", "dilation", "groups")
     )
