@@ -27,7 +27,7 @@ def check_defaults(defaults: Any, location: str) -> list[str]:
         raise ConfigError([(location, f"{short_repr(defaults)}; allowed: a list of names of blocks and _self_")])
     if defaults.count("_self_") != 1:
         raise ConfigError([(location, "_self_ must be listed once; this file's content is merged there, usually last")])
-    if repeated := [name for name in defaults if defaults.count(name) > 1]:
+    if repeated := [name for i, name in enumerate(defaults) if name in defaults[:i]]:
         raise ConfigError([(location, f"{short_repr(repeated[0])} is listed twice")])
     return defaults
 
