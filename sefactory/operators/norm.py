@@ -1,7 +1,5 @@
 """Normalisation over the batch, over axes, or over groups of channels."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,7 +8,7 @@ from ..config.registry import operator
 from ..config.schema import Axes, Fraction, Positive, Real, Size
 from ..shapes import Sizes
 from .parameters import exact_div, init_parameter, inverse_permutation
-from .precision import sum_keepdim
+from .precision import centred_variance
 
 
 class BatchNorm(nn.Module):
@@ -119,8 +117,7 @@ class Standardize(nn.Module):
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         centred = x_BSCHW - x_BSCHW.mean(self.dims, keepdim=True)
-        count = math.prod([x_BSCHW.shape[dim] for dim in self.dims])
-        var = sum_keepdim(centred.square(), self.dims) / max(count - int(self.unbiased), 1)
+        var = centred_variance(centred, self.dims, self.unbiased)
         return centred / torch.sqrt(var + self.eps).to(centred.dtype)
 
     def extra_repr(self) -> str:

@@ -14,7 +14,7 @@ from ..config.schema import Axes, Index, Positive, Size
 from ..errors import InvalidValue
 from ..shapes import Sizes, ceil_div
 from .parameters import init_parameter
-from .precision import in_float32, sum_keepdim
+from .precision import centred_variance, in_float32
 
 MAX_ROUNDS = 1000
 
@@ -32,9 +32,7 @@ Statistic = Literal["mean", "max", "min", "sum", "std", "var", "l1", "l2", "logs
 
 def variance(x: Tensor, dims: tuple[int, ...], unbiased: bool) -> Tensor:
     """Returns the variance over `dims`, kept at size 1: sum (x - mean)^2 / (n - 1), or / n if biased. It is 0 for n = 1."""
-    squares = sum_keepdim((x - x.mean(dims, keepdim=True)).square(), dims)
-    count = math.prod([x.shape[dim] for dim in dims])
-    return (squares / max(count - int(unbiased), 1)).to(x.dtype)
+    return centred_variance(x - x.mean(dims, keepdim=True), dims, unbiased).to(x.dtype)
 
 
 class Pool(nn.Module):

@@ -1,5 +1,6 @@
 """Autocast, and computing in float32 where half precision would overflow."""
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -25,6 +26,10 @@ def in_float32(compute: Callable[..., Result], x: Tensor, *others: Any) -> Resul
     return compute(*arguments)
 
 
-def sum_keepdim(x: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """Returns the sum over some dimensions, kept at size 1; of half precision in float32, since float16 ends at 65504."""
-    return x.sum(dims, keepdim=True, dtype=torch.float32 if x.dtype in HALF else None)
+def centred_variance(x: Tensor, dims: tuple[int, ...], unbiased: bool) -> Tensor:
+    """Returns sum x^2 / (n - 1), or / n if biased, over `dims`, kept at size 1, for x with mean 0. It is 0 for n = 1.
+
+    Half precision is summed and returned in float32, since float16 ends at 65504.
+    """
+    total = x.square().sum(dims, keepdim=True, dtype=torch.float32 if x.dtype in HALF else None)
+    return total / max(math.prod([x.shape[dim] for dim in dims]) - int(unbiased), 1)
