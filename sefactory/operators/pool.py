@@ -93,8 +93,8 @@ class LocalPool(nn.Module):
         *depth, h, w = self.windows
         y = self._pool2d(x_BSCHW.flatten(1, -3), h, w)
         y = torch.unflatten(y, 1, x_BSCHW.shape[1:-2])
-        for d in depth:  # D after H and W, so that windows may be larger than the map
-            y = torch.unflatten(self._pool2d(y.flatten(1, 2).flatten(3), d, (1, 1)), 3, y.shape[-2:])
+        if depth:  # D after H and W: unlike the 2D function, F.avg_pool3d does not accept a kernel larger than the map
+            y = torch.unflatten(self._pool2d(y.flatten(1, 2).flatten(3), depth[0], (1, 1)), 3, y.shape[-2:])
             y = torch.unflatten(y, 1, x_BSCHW.shape[1:3])
         return y
 
@@ -135,13 +135,14 @@ def window(
 ) -> LocalPool:
     """Mean or maximum over local windows with stride `extent`. Every axis of the grid becomes ceil(n / extent).
 
-    `kernel` is the window size, by default 2 extent - 1. It must be odd, or equal to the stride.
+    `kernel` is the window size, by default 2 extent - 1. It must be odd, or equal to the stride. With `borders` the mean
+    includes the zeros of the padding, as `count_include_pad` of torch.nn.AvgPool2d does; without, it leaves them out.
     """
     kernel = 2 * extent - 1 if kernel is None else kernel
     if kernel % 2 == 0 and kernel != extent:
         raise InvalidValue(f"kernel {kernel} is even: write an odd number, or the stride, {extent}")
     if kernel < extent:
-        raise InvalidValue(f"kernel {kernel} is smaller than the stride {extent}, and positions would be left out")
+        raise InvalidValue(f"kernel {kernel} is smaller than the stride {extent} and skips positions; write {extent} or more")
     return LocalPool(sizes, extent, kernel, by, borders)
 
 

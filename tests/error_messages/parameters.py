@@ -136,7 +136,7 @@ PARAMETERS = [
     yaml("window: {kernel: 4}", "my.yaml: window: kernel 4 is even: write an odd number, or the stride, 2"),
     yaml(
         "window: {extent: 3, kernel: 1}",
-        "my.yaml: window: kernel 1 is smaller than the stride 3, and positions would be left out",
+        "my.yaml: window: kernel 1 is smaller than the stride 3 and skips positions; write 3 or more",
     ),
     yaml("resize: {}", "my.yaml: resize: needs to or scale"),
     yaml("resize: {to: [7, 7], scale: 2}", "my.yaml: resize: to and scale exclude each other"),
