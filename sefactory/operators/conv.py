@@ -107,7 +107,7 @@ def conv_out_dim(sizes: Sizes, axis: str, kernel: Kernel, i: int) -> Dim:
         return ceil_div(size, kernel.stride)
     if not isinstance(size, int):
         change = f"padding {padding} does not keep the size of {axis} at kernel {k}, dilation {kernel.dilation}"
-        raise InvalidValue(f"{change}: it needs a fixed grid: give {sizes.grid_arguments}")
+        raise InvalidValue(f"{change}, so it needs a fixed grid: give {sizes.grid_arguments}")
     count = (size + 2 * padding - reach - 1) // kernel.stride + 1
     if count < 1:
         raise InvalidValue(f"a window of {reach + 1} does not fit {axis} of {size} with padding {padding} on both sides")

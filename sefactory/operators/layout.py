@@ -131,10 +131,8 @@ def unfold(sizes: Sizes, over: Axes = "grid", kernel: Size = 3) -> Unfold:
         raise InvalidValue(f"kernel {kernel} is even: a neighbourhood has a centre, so write an odd number")
     if "S" in over:
         raise InvalidValue("over S: the neighbours are placed on S, so write other axes")
-    if kernel ** len(over) > MAX_NEIGHBOURS:
-        raise InvalidValue(
-            f"kernel {kernel} over {over} would place {kernel ** len(over):,} maps on S; at most {MAX_NEIGHBOURS:,}"
-        )
+    if (count := kernel ** len(over)) > MAX_NEIGHBOURS:
+        raise InvalidValue(f"kernel {kernel} over {over} would place {count:,} maps on S; at most {MAX_NEIGHBOURS:,}")
     return Unfold(sizes, over, kernel)
 
 
@@ -180,5 +178,7 @@ def resize(
     if divisor >= 1 and math.isclose(divisor * scale, 1, rel_tol=1e-9):
         return Resize(sizes, {axis: ceil_div(sizes[axis], divisor) for axis in grid}, 1, divisor, mode)
     if not all(isinstance(sizes[axis], int) for axis in grid):
-        raise InvalidValue(f"scale {scale:g} is no whole number and no 1/s: it needs a fixed grid, give {sizes.grid_arguments}")
+        raise InvalidValue(
+            f"scale {scale:g} is neither n nor 1/n for an integer n, so it needs a fixed grid: give {sizes.grid_arguments}"
+        )
     return Resize(sizes, {axis: max(math.floor(sizes.number(axis) * scale), 1) for axis in grid}, 1, 1, mode)
