@@ -71,20 +71,17 @@ def spatial_size(name: str, value: Any) -> tuple[int, ...]:
 
 
 def source_list(name: str, value: Any) -> list[tuple[str, Any]]:
-    """The name in tables and the source of each entry of `blocks=` or `hosts=`: a name, a Path or a mapping."""
+    """The name in tables and the source of each entry of `blocks=` or `hosts=`.
+
+    The path of a YAML file becomes a Path, other entries are returned unchanged: the caller checks that they are configs.
+    """
     items = plain_containers(value, name)
     if not isinstance(items, list) or not items:
         allowed = f"a list of names, YAML files and mappings, for example {name}=[my.yaml]"
         raise ConfigError([(name, f"{short_repr(items)}; allowed: {allowed}")])
-    sources: list[tuple[str, Any]] = []
-    for i, item in enumerate(items):
-        if isinstance(item, str):
-            sources.append((item, Path(item) if item.endswith((".yaml", ".yml")) else item))
-        elif isinstance(item, dict):
-            sources.append((f"{name}.{i}", item))
-        else:
-            raise ConfigError([(f"{name}.{i}", f"{short_repr(item)}; allowed: a name, a YAML file or a mapping")])
-    return sources
+    labels = [item if isinstance(item, str) else f"{name}.{i}" for i, item in enumerate(items)]
+    sources = [Path(item) if isinstance(item, str) and item.endswith((".yaml", ".yml")) else item for item in items]
+    return list(zip(labels, sources, strict=True))
 
 
 def format_shape(shape: Sequence[int]) -> str:

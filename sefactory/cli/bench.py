@@ -1,6 +1,7 @@
 """`sefactory bench`: the blocks or networks that a command line compares, and the input shapes."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -62,6 +63,8 @@ def _block_sources(config: DictConfig) -> dict[str, Any]:
         return {block_label(): selected_block(config)}
     repository, sources = ConfigRepository(search_folders()), dict[str, Any]()
     for name, source in source_list("blocks", list(SEVEN) if config.blocks is None else config.blocks):
+        if not isinstance(source, str | Path | dict):
+            raise ConfigError([(name, f"{short_repr(source)}; allowed: a name, a YAML file or a mapping")])
         if name in sources:
             raise ConfigError([("blocks", f"{name} is listed twice; remove one")])
         if not isinstance(source, dict):

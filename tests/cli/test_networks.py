@@ -73,7 +73,7 @@ MISTAKES = [
         ["bench", "hosts=small"],
         "hosts: 'small'; allowed: a list of names, YAML files and mappings, for example hosts=[my.yaml]",
     ),
-    (["bench", "hosts=[3]"], "hosts.0: 3; allowed: a name, a YAML file or a mapping"),
+    (["bench", "hosts=[3]"], "3: no host of this name"),
     (["bench", "hosts=[smal]"], "'smal': no host of this name; did you mean 'small'?"),
     (
         ["bench", "hosts=[small]", "host=small"],
