@@ -18,6 +18,8 @@ GRIDS = {"W": "SCHW", "HW": "SCHW", "DHW": "SCDHW"}
 """The grid of the data, and the axes (after the batch) of the tensors inside a block."""
 GRID_WORD = "grid"
 FIXED_GRID_ARGUMENTS = {"W": "width=", "H": "width=", "HW": "height= and width=", "DHW": "depth=, height= and width="}
+Shape = tuple[int, ...]
+"""The shape of an input: batch, channels, then the spatial axes."""
 
 
 @dataclass(frozen=True)

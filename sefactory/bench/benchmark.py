@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.benchmark import Measurement, Timer, set_torch_threads
 
-from .machine import MachineRates, Options, Shape, first_line
+from ..shapes import Shape
+from .machine import MachineRates, Options, first_line
 from .memory import peak_memory_bytes, saved_for_backward_bytes
 from .results import Row, axis_sizes, format_shape
 from .workload import Workload, clear_gradients, operator_seconds, prepare_workload, random_input

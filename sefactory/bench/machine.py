@@ -11,8 +11,6 @@ from pathlib import Path
 import torch
 from torch.utils.benchmark import Timer
 
-Shape = tuple[int, ...]
-"""Batch, channels, then the spatial axes."""
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")}
 COPY_BYTES = 2**28  # much larger than any last-level cache
 MATMUL_SIDE = {"cpu": 1024, "cuda": 8192}  # large enough for the full rate, small enough for a fraction of a second

@@ -32,7 +32,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from .machine import Shape
+from ..shapes import Shape
 
 SCHEMA = 1
 Environment = Mapping[str, str | int | float]

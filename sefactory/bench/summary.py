@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..block import Block
 from ..compiler.passes.rewrite import Rewrite
@@ -168,6 +167,8 @@ def parameters(model: nn.Module) -> int:
 
 def macs(model: nn.Module, shape: Sequence[int]) -> int:
     """Multiply-adds of one forward pass for an input of this shape: convolutions and matrix products, on the meta device."""
+    from torch.utils.flop_counter import FlopCounterMode  # imports triton if it is installed
+
     x = torch.empty(tuple(shape), device="meta", dtype=next((p.dtype for p in model.parameters()), None))
     with FlopCounterMode(display=False) as counter:
         meta_forward(model, x)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.benchmark import timer as now  # waits for the accelerator first
 from torch.utils.hooks import RemovableHandle
 
-from .machine import DTYPES, Options, Shape
+from ..shapes import Shape
+from .machine import DTYPES, Options
 
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 """Memory format by number of dimensions."""

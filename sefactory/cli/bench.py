@@ -8,11 +8,11 @@ import torch
 from omegaconf import DictConfig
 
 from ..bench.benchmark import Case
-from ..bench.machine import Shape
 from ..bench.summary import leaf_operators, macs, parameters, summarize
 from ..config.repository import ConfigRepository, load_config
 from ..errors import ConfigError, short_repr
 from ..networks.host import host_config, place
+from ..shapes import Shape
 from .arguments import GRID_OF, is_given, plain_containers, positive_int, search_folders, source_list, spatial_size
 from .bench_job import Job, read_options
 from .selection import block_label, build_block, build_network, host_label, input_shape, selected_block, selected_host

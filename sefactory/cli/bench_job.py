@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..bench.benchmark import Case, Comparison
-from ..bench.machine import Options, Shape, environment, measure_machine
+from ..bench.machine import Options, environment, measure_machine
 from ..bench.report import write_report
 from ..bench.results import Row, format_shape, read_results, refused_row, write_results
 from ..bench.table import print_table
 from ..errors import ConfigError
+from ..shapes import Shape
 from .arguments import is_sweep
 
 OPTIONS = ("device", "dtype", "threads", "compile", "channels_last", "rounds", "seconds")

@@ -8,7 +8,6 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import nn
 
-from ..bench.machine import Shape
 from ..block import Block
 from ..build.api import build
 from ..config.registry import SLOTS
@@ -17,6 +16,7 @@ from ..config.syntax_tree import Config
 from ..errors import ConfigError
 from ..networks.host import create_network, host_config
 from ..networks.tracing import example_input
+from ..shapes import Shape
 from .arguments import GRID_OF, is_sweep, plain_containers, search_folders, task_overrides
 
 MEASUREMENT_KEYS = ("device", "dtype", "threads", "compile", "channels_last")

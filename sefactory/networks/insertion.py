@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..bench.machine import Shape
 from ..bench.summary import parameters, summarize
 from ..block import Block
 from ..build.api import build
 from ..errors import ConfigError
-from ..shapes import GRIDS
+from ..shapes import GRIDS, Shape
 from .adapter import CHILD, ResidualAdapter, attach_block, wrap
 from .official_weights import ratio_override, transfer_weights
 from .options import InsertionSpec, Start, Where

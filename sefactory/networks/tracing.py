@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..bench.machine import Shape
 from ..bench.summary import eval_mode, meta_forward
 from ..errors import ConfigError, join_words, short_repr
+from ..shapes import Shape
 
 
 class CallRecord(NamedTuple):
