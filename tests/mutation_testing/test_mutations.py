@@ -106,7 +106,6 @@ def test_mutants_differ(case: str) -> None:
     assert len(configs) == len(found) + 1
 
 
-@pytest.mark.exhaustive
 @pytest.mark.parametrize("entry", [*EQUIVALENT, *UNSEEN], ids=lambda entry: entry.label)
 def test_every_entry_of_the_lists_has_a_mutant(entry: Known) -> None:
     assert any(entry.match(case, mutant.label) for case in CASES for mutant in of(case))
@@ -132,7 +131,6 @@ def test_unexpected_verdicts_are_reported() -> None:
     assert not list(uncaught_kinds([Row(new, survived, caught), Row(new, caught)]))
 
 
-@pytest.mark.exhaustive
 def test_the_page_counts_these_mutants() -> None:
     total = sum(len(of(case)) for case in CASES)
     assert f"{total:,} mutants of 48 recordings" in DOCUMENT.read_text(encoding="utf-8"), "run python scripts/mutations.py"

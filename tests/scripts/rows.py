@@ -15,15 +15,7 @@ def paper_row(block: str, authors: float, ours: float, size: str = "full", kind:
 def results_of(*rows: Row, path: Path | None = None) -> Results:
     """Results with these rows and a machine of 1 GB/s and 10 GFLOP/s."""
     results = Results(path)
-    about = {
-        "name": "A Processor",
-        "torch": "2.13",
-        "python": "3.11",
-        "threads": 1,
-        "clock": "wall",
-        "allocator": "default",
-        "date": "today",
-    }
+    about = {"name": "A Processor", "torch": "2.13", "python": "3.11", "threads": 1, "clock": "wall", "date": "today"}
     results.set_fact("machine cpu", {**about, "allocator": "default", "bytes_per_second": 1e9, "flops_per_second": 1e10})
     for row in rows:
         results.add(row)

@@ -53,6 +53,23 @@ def test_rows_of_a_failing_process_are_kept() -> None:
         next(several)
 
 
+def test_medians_of_all_processes_are_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = [results_of(paper_row("senet", 2e-3, ours)) for ours in (1e-3, 4e-3, 2e-3)]
+    for part, rate in zip(parts, (2.0, 3.0, 1.0), strict=True):
+        part.set_fact("machine cpu", {"name": "one", "bytes_per_second": rate, "flops_per_second": rate})
+        part.set_fact("build", rate)
+    monkeypatch.setattr(speed, "run_processes", lambda count, measure, args: iter(parts[:count]))
+    args = speed.parse_arguments(["--processes", "3", "--json", str(tmp_path / "rows.json")])
+    speed.measure_in_processes(args)
+    stored = Results(tmp_path / "rows.json")
+    (row,) = stored.rows.values()
+    assert (row.times["ours"].median, row.processes) == (2e-3, 3)
+    assert stored.facts["machine cpu"]["bytes_per_second"] == 3.0 and stored.facts["build"] == 1.0
+    assert capsys.readouterr().out.startswith("senet ")
+
+
 @pytest.mark.exhaustive
 def test_processes_measure_one_after_the_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--blocks", "senet", "--rounds", "1", "--seconds", "0", "--processes", "2", "--json", str(tmp_path / "rows.json")]
