@@ -8,11 +8,11 @@ TUNED := MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=4000000000
 bench: setup
 	$(TUNED) $(BIN)/sefactory bench
 
-# One worker a processor, each with one thread: two that share all threads wait for each other.
+# One worker per processor, each with one thread: workers with several threads would wait for each other.
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses=8
 
-# With the tests that are marked exhaustive; about four times as long.
+# With the tests that are marked exhaustive (tests/README.md).
 test-all: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses=8 -m ""
 
