@@ -164,13 +164,17 @@ def measure_in_processes(args: argparse.Namespace) -> Results:
     return results
 
 
+def read_page(path: Path) -> str:
+    """The text of a page; "" if there is none yet."""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
 def write_counts(names: list[str], path: Path | None) -> int:
     """Prints the section of counts, and puts it into the page."""
-    text = count.section(list(count.counts(names)))
+    text = count.section(list(count.count_papers(names)))
     print(text)
     if path is not None:
-        page = path.read_text(encoding="utf-8") if path.exists() else ""
-        path.write_text(count.with_section(page, text), encoding="utf-8")
+        path.write_text(count.with_section(read_page(path), text), encoding="utf-8")
     return 0
 
 
@@ -183,8 +187,7 @@ def main(given: list[str]) -> int:
         rows = results.select("seven", args.device, size, kind)
         print(f"{size} {kind}: {format_ratio(mean_ratio(row.ratio() for row in rows))}")
     if args.write:
-        old = args.write.read_text(encoding="utf-8") if args.write.exists() else ""
-        args.write.write_text(count.keep_section(old, page(results)), encoding="utf-8")
+        args.write.write_text(count.keep_section(read_page(args.write), page(results)), encoding="utf-8")
     return int(any(results.rows[key].failed for key in results.added))
 
 

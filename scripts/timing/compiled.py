@@ -7,7 +7,7 @@ import sefactory as sf
 from sefactory.bench.machine import first_line
 
 from .measurement import Plan, timed_rows
-from .pairs import CHANNELS, FLOAT32_CONSTANTS, TINY, Pair, check_equal, randomize
+from .pairs import CHANNELS, FLOAT32_CONSTANTS, TINY_SHAPE, Pair, check_equal, randomize
 from .results import KINDS, Row
 from .variants import copy_state
 
@@ -17,7 +17,7 @@ SIDE, SEED = 56, 21
 def compiled_rows(plan: Plan, names: Sequence[str]) -> Iterator[Row]:
     """The full and tiny rows of each block. Their column `authors compiled` is the plain block."""
     plan, batch = replace(plan, compile=True, eager=False), 128 if plan.is_cuda else 8
-    shapes = {"full": (batch, CHANNELS, SIDE, SIDE), "tiny": (TINY[0], CHANNELS, TINY[1], TINY[1])}
+    shapes = {"full": (batch, CHANNELS, SIDE, SIDE), "tiny": TINY_SHAPE}
     for name in names:
         try:
             pair = block_pair(name)

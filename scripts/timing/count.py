@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from markdown_table import markdown_table
@@ -17,11 +17,13 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from .pairs import CHANNELS, SEVEN, TINY, paper_pair
+from .pairs import CHANNELS, SEVEN, TINY_SHAPE, paper_pair
 from .results import KINDS, Kind
-from .table import mean_ratio
+from .table import format_ratio, format_shape, mean_ratio
 
 aten = torch.ops.aten
+Unit = Literal["launches", "bytes"]
+RATIOS: list[tuple[Unit, str]] = [("launches", "authors"), ("launches", "plain"), ("bytes", "authors"), ("bytes", "plain")]
 ALLOCATIONS = {aten.empty, aten.empty_like, aten.empty_strided, aten.new_empty, aten.new_empty_strided, aten._unsafe_view}
 WRITTEN_ONLY = {aten.copy_, aten.fill_, aten.zero_}
 BATCH, SIDES = 32, {"sknet": 28, "seaformer": 28, "danet": 32}
@@ -43,13 +45,13 @@ class Counts:
     launches: dict[str, int]
     bytes: dict[str, int]
 
-    def ratio(self, what: str, column: str) -> float:
+    def ratio(self, unit: Unit, column: str) -> float:
         """The launches or bytes of a column over ours."""
-        count: dict[str, int] = getattr(self, what)
-        return count[column] / count["ours"]
+        counts = self.launches if unit == "launches" else self.bytes
+        return counts[column] / counts["ours"]
 
 
-class Counting(TorchDispatchMode):
+class LaunchRecorder(TorchDispatchMode):
     """Records the name and the bytes of every launch inside it."""
 
     def __init__(self) -> None:
@@ -74,30 +76,30 @@ def _bytes(t: Tensor) -> int:
     return prod(n for n, stride in zip(t.shape, t.stride(), strict=True) if stride) * t.element_size()
 
 
-def launches(module: nn.Module, shape: Sequence[int], kind: Kind) -> list[tuple[str, int]]:
-    """The launches of a forward in eval mode without gradients, or of a forward and backward in train mode."""
+def record_launches(module: nn.Module, shape: Sequence[int], kind: Kind) -> list[tuple[str, int]]:
+    """The name and the bytes of each launch of a forward in eval mode without gradients, or of a training step."""
     training = kind == "training"
     module = copy.deepcopy(module).to("meta").train(training)
     x = torch.empty(shape, device="meta", requires_grad=training)
     with torch.set_grad_enabled(training):
-        y = module(x)  # constants are made here
-        cotangent = torch.empty_like(y)
-        with Counting() as counting:
+        grad_output = torch.empty_like(module(x))  # the first call creates constants, which are not counted
+        with LaunchRecorder() as recorder:
             y = module(x)
             if training:
-                torch.autograd.grad(y, [x, *module.parameters()], cotangent, allow_unused=True)
-    return counting.launches
+                torch.autograd.grad(y, [x, *module.parameters()], grad_output, allow_unused=True)
+    return recorder.launches
 
 
-def counts(names: Sequence[str] = tuple(SEVEN)) -> Iterator[Counts]:
+def count_papers(names: Sequence[str] = tuple(SEVEN)) -> Iterator[Counts]:
     """The counts of the papers at full size and at 2 x 128 x 7 x 7, forward and training."""
     for name in names:
         modules, side = paper_pair(name, plain=True).modules(), SIDES.get(name, 56)
-        for size, shape in {"large": (BATCH, CHANNELS, side, side), "tiny": (TINY[0], CHANNELS, TINY[1], TINY[1])}.items():
+        for size, shape in {"large": (BATCH, CHANNELS, side, side), "tiny": TINY_SHAPE}.items():
             for kind in KINDS:
-                found = {column: launches(module, shape, kind) for column, module in modules.items()}
-                number = {column: len(calls) for column, calls in found.items()}
-                yield Counts(name, size, kind, shape, number, {c: sum(n for _, n in calls) for c, calls in found.items()})
+                recorded = {column: record_launches(module, shape, kind) for column, module in modules.items()}
+                numbers = {column: len(launches) for column, launches in recorded.items()}
+                bytes_moved = {column: sum(size for _, size in launches) for column, launches in recorded.items()}
+                yield Counts(name, size, kind, shape, numbers, bytes_moved)
 
 
 def section(rows: Sequence[Counts]) -> str:
@@ -105,24 +107,19 @@ def section(rows: Sequence[Counts]) -> str:
     lines = [TITLE, "", TEXT]
     for size, kind in dict.fromkeys((row.size, row.kind) for row in rows):
         chosen = [row for row in rows if (row.size, row.kind) == (size, kind)]
-        what = ["launches", "bytes"]
-        head = ["block", "shape", *(f"{c} {u}" for u in ("launches", "MB") for c in ("authors'", "our", "plain"))]
-        head += [f"{u}: {c}" for u in what for c in ("authors", "plain")]
-        last = ["**geometric mean**", *[""] * 7]
-        last += [f"**{mean_ratio(row.ratio(u, c) for row in chosen):.2f}**" for u in what for c in ("authors", "plain")]
-        lines += [
-            f"### {size.capitalize()} maps, {kind}",
-            "",
-            *markdown_table(head, [*map(_line, chosen), last], align="---:"),
-            "",
-        ]
+        head = ["block", "shape", *(f"{owner} {unit}" for unit in ("launches", "MB") for owner in ("authors'", "our", "plain"))]
+        head += [f"{unit}: {column}" for unit, column in RATIOS]
+        means = [mean_ratio(row.ratio(unit, column) for row in chosen) for unit, column in RATIOS]
+        last = ["**geometric mean**", *[""] * 7, *(f"**{format_ratio(mean)}**" for mean in means)]
+        table = markdown_table(head, [*map(_cells, chosen), last], align="---:")
+        lines += [f"### {size.capitalize()} maps, {kind}", "", *table, ""]
     return "\n".join(lines)
 
 
-def _line(row: Counts) -> list[str]:
-    cells = [f"`{row.block}`", "x".join(map(str, row.shape)), *map(str, row.launches.values())]
-    cells += [f"{n / 1e6:.4g}" for n in row.bytes.values()]
-    return cells + [f"{row.ratio(u, c):.2f}" for u in ("launches", "bytes") for c in ("authors", "plain")]
+def _cells(row: Counts) -> list[str]:
+    megabytes = [f"{size / 1e6:.4g}" for size in row.bytes.values()]
+    ratios = [format_ratio(row.ratio(unit, column)) for unit, column in RATIOS]
+    return [f"`{row.block}`", format_shape(row.shape), *map(str, row.launches.values()), *megabytes, *ratios]
 
 
 def with_section(page: str, text: str) -> str:

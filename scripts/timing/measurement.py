@@ -13,7 +13,7 @@ from sefactory.bench.summary import summarize
 from sefactory.bench.workload import Workload, clear_gradients, prepare_workload
 
 from .clock import Effort, Step, Timings, time_interleaved
-from .pairs import CHANNELS, PAM, SEVEN, TINY, MismatchError, Pair, check_equal, paper_pair, random_input
+from .pairs import CHANNELS, PAM, SEVEN, TINY_SHAPE, MismatchError, Pair, check_equal, paper_pair, random_input
 from .results import KINDS, Kind, Row
 
 Shape = tuple[int, int, int, int]
@@ -41,10 +41,7 @@ class Plan:
 def paper_shapes(name: str, plan: Plan) -> dict[str, Shape]:
     """The full and the tiny input shape of a paper."""
     paper = SEVEN[name]
-    return {
-        "full": (paper.batches[plan.is_cuda], CHANNELS, paper.side, paper.side),
-        "tiny": (TINY[0], CHANNELS, TINY[1], TINY[1]),
-    }
+    return {"full": (paper.batches[plan.is_cuda], CHANNELS, paper.side, paper.side), "tiny": TINY_SHAPE}
 
 
 def paper_rows(name: str, plan: Plan) -> Iterator[Row]:

@@ -104,7 +104,7 @@ def _paper_cells(row: Row, rates: dict[str, Any]) -> list[str]:
     share = f"{100 * bound / ours.median:.0f} %" if bound and ours else EMPTY
     ratios = [format_ratio(row.ratio()), format_ratio(row.ratio(under="plain"))]
     times = [format_ms(row, "authors"), format_ms(row, "ours")]
-    return [f"`{row.block}`", format_shape(row), *times, *ratios, f"{1e3 * bound:.3g}" if bound else EMPTY, share]
+    return [f"`{row.block}`", format_shape(row.shape), *times, *ratios, f"{1e3 * bound:.3g}" if bound else EMPTY, share]
 
 
 def _failures(rows: Iterable[Row]) -> Iterator[str]:

@@ -55,7 +55,8 @@ SEVEN: dict[str, Paper] = {
     "danet": Paper(DANET, {"keys": DANET_KEYS}, 32, (4, 64), scale=0.35),
 }
 PAM = Paper("pam", _source("junfu1115/DANet"), 128, (1, 1), scale=0.35)
-CHANNELS, TINY = 128, (2, 7)
+CHANNELS = 128
+TINY_SHAPE = (2, CHANNELS, 7, 7)
 
 
 @dataclass(frozen=True)

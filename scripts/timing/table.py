@@ -1,6 +1,6 @@
 """The text of table cells."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from statistics import geometric_mean
 
 from .results import Row
@@ -27,6 +27,6 @@ def format_ms(row: Row, column: str) -> str:
     return f"{1e3 * time.median:.3g} ({1e3 * time.iqr:.2g})"
 
 
-def format_shape(row: Row) -> str:
-    """The input shape, e.g. "8x128x56x56"."""
-    return "x".join(map(str, row.shape))
+def format_shape(shape: Sequence[int]) -> str:
+    """An input shape, e.g. "8x128x56x56"."""
+    return "x".join(map(str, shape))

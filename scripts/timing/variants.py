@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import sefactory as sf
 
 from .measurement import Plan, checked_rows
-from .pairs import CHANNELS, EXACT, FLOAT32_CONSTANTS, Pair, randomize
+from .pairs import CHANNELS, EXACT, FLOAT32_CONSTANTS, TINY_SHAPE, Pair, randomize
 from .results import Row
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -25,7 +25,7 @@ PAPER_COMBINATIONS = {
     "none none sigmoid",  # silu
     "none none none",  # the square
 }
-SEED, COUNT, SIDE, TINY_SIDE = 20, 20, 56, 7
+SEED, COUNT, SIDE = 20, 20, 56
 
 
 def combinations() -> list[str]:
@@ -65,6 +65,6 @@ def copy_state(block: nn.Module, state: dict[str, Tensor]) -> None:
 def variant_rows(plan: Plan, count: int = COUNT) -> Iterator[Row]:
     """The full and tiny rows of all variants. Their column `authors` is the plain block."""
     plan, batch = replace(plan, compile=False), 128 if plan.is_cuda else 8
-    for size, samples, side in (("full", batch, SIDE), ("tiny", 2, TINY_SIDE)):
-        for pair in random_pairs(count, side=side):
-            yield from checked_rows(pair, "variants", size, (samples, CHANNELS, side, side), plan)
+    for size, shape in {"full": (batch, CHANNELS, SIDE, SIDE), "tiny": TINY_SHAPE}.items():
+        for pair in random_pairs(count, side=shape[-1]):
+            yield from checked_rows(pair, "variants", size, shape, plan)
