@@ -32,10 +32,10 @@ from markdown_table import markdown_table  # noqa: E402
 import sefactory as sf  # noqa: E402
 from tests.invariants import checks, export_checks  # noqa: E402
 from tests.invariants.cases import config_case, with_random_weights  # noqa: E402
+from tests.sampling import SEVEN_PAPERS  # noqa: E402
 
 PAGE = ROOT / "docs" / "deployment.md"
 CHECKS = {**checks.CHECKS, **export_checks.CHECKS}
-SEVEN_PAPERS = ["senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer"]
 CHANNELS, TIMEOUT_S = 64, 600
 FORK = multiprocessing.get_context("fork")
 Outcomes = dict[tuple[str, str], str | None]

@@ -12,6 +12,7 @@ import sefactory as sf
 from sefactory.operators.elementwise import Gain
 from sefactory.operators.norm import BatchNorm
 from tests.compiler.comparison import pair
+from tests.sampling import SEVEN_PAPERS
 
 
 def prepared(name: str) -> tuple[sf.Block, Tensor]:
@@ -69,7 +70,7 @@ def test_it_is_a_block_like_any_other(name: str) -> None:
     torch.testing.assert_close(frozen.float()(x.float()), y.float(), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer"])
+@pytest.mark.parametrize("name", SEVEN_PAPERS)
 def test_it_exports_with_a_dynamic_grid(name: str) -> None:
     block, x = prepared(name)
     frozen = sf.freeze(block)

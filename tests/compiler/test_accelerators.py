@@ -12,6 +12,7 @@ from sefactory.compiler.codegen import gated_reduction, linear, stacks
 from sefactory.kernels.broadcast_mean import broadcast_mean
 from sefactory.operators.norm import BatchNorm
 from tests.compiler.comparison import compare, pair
+from tests.sampling import SEVEN_PAPERS
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +72,7 @@ def test_weights_written_in_place_are_seen() -> None:
         torch.testing.assert_close(compiled(x), tree(x))
 
 
-@pytest.mark.parametrize("name", ["senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer"])
+@pytest.mark.parametrize("name", SEVEN_PAPERS)
 def test_a_frozen_block_is_equal(name: str) -> None:
     compiled, tree = pair({"parallel": {"p": "pam", "c": "cam"}, "fuse": "sum"} if name == "danet" else name, 64)
     frozen, x = sf.freeze(compiled.eval()), torch.randn(2, 64, 6, 5, dtype=torch.float64)

@@ -11,8 +11,7 @@ from torch.nn.utils import parametrize
 
 import sefactory as sf
 from sefactory.operators.norm import BatchNorm
-
-SEVEN = ["senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer"]
+from tests.sampling import SEVEN_PAPERS
 
 
 def x_of(block: sf.Block, batch: int = 2) -> Tensor:
@@ -60,7 +59,7 @@ def test_a_parametrized_weight_is_used() -> None:
     torch.testing.assert_close(block(x), block.node(x.unsqueeze(1)).squeeze(1))
 
 
-@pytest.mark.parametrize("name", SEVEN)
+@pytest.mark.parametrize("name", SEVEN_PAPERS)
 def test_new_weights_are_seen(name: str) -> None:
     """Nothing of a block that is not frozen is kept: not in eval mode either, and not behind the back of autograd."""
     block = sf.build(name, 32).eval()
@@ -106,7 +105,7 @@ def test_the_module_tree_runs_with_lower_false() -> None:
     assert list(block.state_dict()) == list(sf.build("cbam", 32).state_dict())
 
 
-@pytest.mark.parametrize("name", SEVEN)
+@pytest.mark.parametrize("name", SEVEN_PAPERS)
 def test_the_input_is_never_changed(name: str) -> None:
     block = sf.build(name, 32)
     for train in (True, False):
@@ -123,7 +122,7 @@ def total(block: sf.Block, x: Tensor) -> Tensor:
     return y.square().mean()
 
 
-@pytest.mark.parametrize("name", SEVEN[:-1])
+@pytest.mark.parametrize("name", SEVEN_PAPERS[:-1])
 def test_double_backward(name: str) -> None:
     block, x = sf.build(name, 32).double().eval(), x_of(sf.build(name, 32), 1).double()
     found = []
@@ -144,7 +143,7 @@ def test_unsupported_double_backward_fails_in_both_forms() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch's own, in forward mode
-@pytest.mark.parametrize("name", SEVEN)
+@pytest.mark.parametrize("name", SEVEN_PAPERS)
 def test_functional_transforms(name: str) -> None:
     block, x = sf.build(name, 32).double().eval(), x_of(sf.build(name, 32), 1).double()
     given = x.clone().requires_grad_()
