@@ -7,17 +7,16 @@ from graphlib import TopologicalSorter
 
 import pytest
 
-from tests.architecture.source import MODULES, PACKAGE, ROOMS
+from tests.architecture.source import MODULES, PACKAGE, ROOMS, syntax_tree
 
 MOST_ENTRIES = 12
 
 
 def imports(name: str) -> set[str]:
     """The modules of the package that a module imports, anywhere in it."""
-    path = MODULES[name]
-    parts = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    parts = name.split(".") if MODULES[name].name == "__init__.py" else name.split(".")[:-1]
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(syntax_tree(name)):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = parts[: len(parts) + 1 - node.level] + (node.module.split(".") if node.module else [])
             inner = {".".join([*base, alias.name]) for alias in node.names}
