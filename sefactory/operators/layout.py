@@ -178,7 +178,5 @@ def resize(
     if divisor >= 1 and math.isclose(divisor * scale, 1, rel_tol=1e-9):
         return Resize(sizes, {axis: ceil_div(sizes[axis], divisor) for axis in grid}, 1, divisor, mode)
     if not all(isinstance(sizes[axis], int) for axis in grid):
-        raise InvalidValue(
-            f"scale {scale:g} is neither n nor 1/n for an integer n, so it needs a fixed grid: give {sizes.grid_arguments}"
-        )
+        raise InvalidValue(f"scale {scale:g} is not an integer or 1/n, so it needs a fixed grid: give {sizes.grid_arguments}")
     return Resize(sizes, {axis: max(math.floor(sizes.number(axis) * scale), 1) for axis in grid}, 1, 1, mode)

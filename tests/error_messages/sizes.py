@@ -34,8 +34,8 @@ SIZES = [
     yaml(
         "conv: {padding: 0}",
         (
-            "my.yaml: conv: padding 0 does not keep the size of H at kernel 3, dilation 1, so it needs a fixed grid: give height= "
-            "and width="
+            "my.yaml: conv: padding 0 does not keep the size of H at kernel 3, dilation 1, so it needs a fixed grid: give "
+            "height= and width="
         ),
     ),
     yaml(
@@ -112,11 +112,11 @@ SIZES = [
     ),
     yaml(
         "resize: {scale: 0.7}",
-        "my.yaml: resize: scale 0.7 is neither n nor 1/n for an integer n, so it needs a fixed grid: give height= and width=",
+        "my.yaml: resize: scale 0.7 is not an integer or 1/n, so it needs a fixed grid: give height= and width=",
     ),
     yaml(
         "resize: {scale: 3/2}",
-        "my.yaml: resize: scale 1.5 is neither n nor 1/n for an integer n, so it needs a fixed grid: give height= and width=",
+        "my.yaml: resize: scale 1.5 is not an integer or 1/n, so it needs a fixed grid: give height= and width=",
     ),
     yaml(
         "squeeze: [{resize: {scale: 2}}]",
