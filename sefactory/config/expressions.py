@@ -8,8 +8,8 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping
+from enum import Enum
 from functools import lru_cache
-from types import EllipsisType
 
 from ..errors import InvalidValue, did_you_mean, join_words, short_repr
 
@@ -23,8 +23,19 @@ GRID_ARGUMENTS = {"D": "depth", "H": "height", "W": "width"}
 """The spatial axes, and the arguments of `build` that fix their sizes."""
 
 Number = int | float
-Value = Number | bool | None | EllipsisType
-"""The value of a name. None is a number that is not known yet; ... is a node of `let`."""
+
+
+class LetNode(Enum):
+    """The value of a name of `let` that stands for a node, not for a number."""
+
+    NODE = "a node of let"
+
+    def __repr__(self) -> str:
+        return self.value
+
+
+Value = Number | bool | None | LetNode
+"""The value of a name. None is a number that is not known yet."""
 
 
 class UnresolvedName(Exception):
@@ -118,7 +129,7 @@ def format_values(text: str, names: Mapping[str, Value]) -> str:
 def check_names(text: str, names: Mapping[str, object]) -> None:
     """Raises InvalidValue for a name that does not exist, or that is a node of `let`."""
     for name in sorted(free_variables(text)):
-        if names.get(name) is ...:
+        if names.get(name) is LetNode.NODE:
             raise InvalidValue(f"{text}: {name!r} is a node of let, not a number")
         if name in names:
             continue
@@ -220,8 +231,8 @@ def _lookup(name: str, value: Value) -> Number:
         raise InvalidValue(f"{name} is a function; write {name}(...)")
     if value is None:
         raise UnresolvedName
-    if isinstance(value, bool | EllipsisType):
-        raise InvalidValue(f"{name} is {'a node of let' if value is ... else short_repr(value)}, not a number")
+    if isinstance(value, bool | LetNode):
+        raise InvalidValue(f"{name} is {short_repr(value)}, not a number")
     return value
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import did_you_mean, short_repr
-from .expressions import Value
+from .expressions import LetNode, Value
 from .names import describe_let, is_identifier
 from .registry import RESERVED_NAMES, find_operator
 from .repository import ConfigRepository
@@ -46,8 +46,8 @@ class ParseContext:
         return {name: value for name, value in valid.items() if name not in nodes}, nodes
 
     def define(self, values: Mapping[str, Any], nodes: Mapping[str, Any]) -> "ParseContext":
-        """Returns the context with the names of a `let` added. A value is None (not known yet); a node is `...`."""
-        names: dict[str, Value] = {**self.names, **dict.fromkeys(values), **dict.fromkeys(nodes, ...)}
+        """Returns the context with the names of a `let` added: a number as None (not known yet), a node as LetNode.NODE."""
+        names: dict[str, Value] = {**self.names, **dict.fromkeys(values), **dict.fromkeys(nodes, LetNode.NODE)}
         visible = {name: node for name, node in self.let_nodes.items() if name not in values}
         return replace(self, names=names, let_nodes={**visible, **nodes})
 

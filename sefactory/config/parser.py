@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigError, InvalidValue, choice_message, did_you_mean, join_words, short_repr
-from .expressions import UnresolvedName, Value
+from .expressions import LetNode, UnresolvedName, Value
 from .names import FORM_KEYS, FORMS, describe_let, form_of, header_faults, key_fault, let_fault, step_name_fault, suggest
 from .parse_context import ParseContext
 from .registry import APPLY_MODES, FUSE_MODES, HEADER_KEYS, SLOTS, Operator, find_operator, operators
@@ -172,7 +172,7 @@ class Parser:
         op, folder = find_operator(name), context.folder
         if name in context.let_nodes and op is None:
             return self._let_node(name, given, let, context)
-        if context.names.get(name) is ... and op is None:
+        if context.names.get(name) is LetNode.NODE and op is None:
             return self._fault(context, f"{name!r} of let refers to itself")
         try:
             config = self.repository.get(name, folder)

@@ -134,6 +134,7 @@ GRAMMAR = [
         "my.yaml let.max: the name 'max' is reserved in expressions; choose another",
     ),
     yaml("let: {r: [16]}\nmlp: {hidden: C/r}", "my.yaml: mlp: hidden is C/r: 'r' is a node of let, not a number"),
+    yaml("let: {r: [16]}\nconv: {bias: r}", "my.yaml: conv: bias is r = a node of let; allowed: true or false"),
     yaml("let: [16]\nrelu: null", "my.yaml let: [16]; let is a mapping of names to numbers or expressions"),
     yaml(
         "let: {r: 16}\nseries: [r]", "my.yaml series.0: no operator or config named 'r'; r is a name of let that holds no node"
