@@ -1,4 +1,4 @@
-"""Which names and keys a config may use where, what its header may hold, and what was probably meant otherwise."""
+"""Checks the names, keys and header of a config, and suggests what to write instead of an unknown name."""
 
 import re
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
@@ -7,11 +7,8 @@ from typing import Any
 
 from ..errors import closest_match, did_you_mean, join_words, short_repr
 from .expressions import FUNCTIONS
-from .registry import HEADER_KEYS, MODULE_ATTRIBUTES, RESERVED_NAMES, SLOTS, find_operator, operators
+from .registry import FORM_KEYS, FORMS, HEADER_KEYS, MODULE_ATTRIBUTES, RESERVED_NAMES, SLOTS, find_operator, operators
 
-FORMS = {"unit": (*SLOTS, "apply"), "series": ("series",), "parallel": ("parallel", "shared", "own", "fuse")}
-"""The three forms of a mapping, and their keys."""
-FORM_KEYS = [key for keys in FORMS.values() for key in keys]
 UNUSED = "unused"
 """The key of `official` that lists the official keys without a counterpart in the block."""
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from ..errors import ConfigError, InvalidValue, choice_message, did_you_mean, join_words, short_repr
 from .expressions import LetNode, UnresolvedName, Value
-from .names import FORM_KEYS, FORMS, describe_let, form_of, header_faults, key_fault, let_fault, step_name_fault, suggest
+from .names import describe_let, form_of, header_faults, key_fault, let_fault, step_name_fault, suggest
 from .parse_context import ParseContext
-from .registry import APPLY_MODES, FUSE_MODES, HEADER_KEYS, SLOTS, Operator, find_operator, operators
+from .registry import APPLY_MODES, FORM_KEYS, FORMS, FUSE_MODES, HEADER_KEYS, SLOTS, Operator, find_operator, operators
 from .repository import ConfigRepository
 from .syntax_tree import Config, ErrorNode, Node, OpNode, ParallelNode, ReferenceNode, SequenceNode, SourceLocation, UnitNode
 

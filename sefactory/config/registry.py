@@ -16,7 +16,10 @@ from .schema import Schema
 
 SLOTS = ("squeeze", "excite", "gate")
 HEADER_KEYS = ("paper", "let", "official", "defaults")
-KEYWORDS = (*SLOTS, "apply", "series", "parallel", "shared", "own", "fuse", *HEADER_KEYS)
+FORMS = {"unit": (*SLOTS, "apply"), "series": ("series",), "parallel": ("parallel", "shared", "own", "fuse")}
+"""The three forms of a mapping, and their keys."""
+FORM_KEYS = [key for keys in FORMS.values() for key in keys]
+KEYWORDS = (*FORM_KEYS, *HEADER_KEYS)
 RESERVED_NAMES = ("C", "H", "W")
 APPLY_MODES = ("multiply", "add", "subtract", "divide", "scale_shift")
 FUSE_MODES = ("sum", "mean", "product", "max", "min", "difference", "stack", "concat")
