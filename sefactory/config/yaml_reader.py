@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from ..errors import ConfigError, short_repr
+from .expressions import MAX_NUMBER
 from .syntax_tree import SourceLocation
 
 MAX_ENTRIES = 10_000
@@ -16,7 +17,6 @@ MAX_DEPTH = 40
 MAX_FILE_SIZE = 2**20
 MAX_TEXT_LENGTH = 10_000
 MAX_KEY_LENGTH = 200
-MAX_NUMBER = 2**53
 MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
