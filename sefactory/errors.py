@@ -90,7 +90,7 @@ def short_repr(value: object) -> str:
 
 
 def choice_message(value: object, choices: Iterable[str]) -> str:
-    """The value, the choices it has, and the nearest of them.
+    """Returns the value, the allowed choices and the closest one, for a message.
 
     >>> choice_message("avg", ["mean", "max"])
     "'avg'; allowed: one of mean, max; did you mean 'mean'?"
