@@ -18,8 +18,7 @@ GRIDS = {"W": "SCHW", "HW": "SCHW", "DHW": "SCDHW"}
 """The grid of the data, and the axes (after the batch) of the tensors inside a block."""
 GRID_WORD = "grid"
 FIXED_GRID_ARGUMENTS = {"W": "width=", "H": "width=", "HW": "height= and width=", "DHW": "depth=, height= and width="}
-Shape = tuple[int, ...]
-"""The shape of an input: batch, channels, then the spatial axes."""
+Shape = tuple[int, ...]  # of an input: batch, channels, then the spatial axes
 
 
 @dataclass(frozen=True)
@@ -237,8 +236,7 @@ def broadcast(branches: Sequence[Sizes], along: str = "") -> Sizes:
     >>> str(broadcast([h, w])), str(broadcast([h, h], along="C"))
     ('1 x 8 x H x W', '1 x 16 x H x 1')
     """
-    first = branches[0]
-    merged: dict[str, Dim] = {}
+    first, merged = branches[0], dict[str, Dim]()
     for axis in first.axes:
         if axis == along:
             merged[axis] = sum(sizes.number(axis) for sizes in branches)
