@@ -4,9 +4,6 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
-
 from .columns import filled_columns, is_measured
 from .results import Environment, Row, group_by_shape, read_results, replace_file, write_results
 
@@ -20,6 +17,9 @@ def write_report(rows: Sequence[Row], environment: Environment, folder: Path) ->
 
 def render_html(rows: Sequence[Row], environment: Environment) -> str:
     """The text of report.html."""
+    import jinja2
+    from markupsafe import Markup
+
     from .plots import cost_split, time_against_parameters  # imports matplotlib, which takes half a second
 
     source = resources.files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
