@@ -68,9 +68,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run_hydra(command: str, arguments: Sequence[str]) -> int:
     """Runs `show` or `bench` and returns the exit code."""
-    from .hydra_app import run_application  # takes a second to import
-
     try:
+        from .hydra_app import run_application  # takes a second to import, in which Ctrl-C is possible too
+
         run_application(command, arguments)
     except ConfigError as error:
         print(error, file=sys.stderr)
