@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from markdown_table import markdown_table
+from written_pages import write_or_check
 
 import sefactory as sf
 from sefactory.config.registry import Operator, find_operator
@@ -90,14 +91,5 @@ def pages() -> dict[Path, str]:
     }
 
 
-def main() -> int:
-    texts = pages()
-    if "--check" in sys.argv:
-        return int(any(not page.is_file() or page.read_text(encoding="utf-8") != text for page, text in texts.items()))
-    for page, text in texts.items():
-        page.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(pages()))

@@ -14,6 +14,7 @@ import yaml
 from examples import CHANNELS, build_node, error_message, example, output_size
 from markdown_table import markdown_table
 from tables import code, default_text, let_text, shipped_operators
+from written_pages import write_or_check
 
 import sefactory as sf
 from sefactory.config.registry import SLOTS, Operator
@@ -194,14 +195,5 @@ def page() -> str:
     return text
 
 
-def main() -> int:
-    new = page()
-    if "--check" in sys.argv:
-        return int(not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != new)
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(new, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check({PAGE: page()}))
