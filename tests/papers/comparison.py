@@ -47,6 +47,11 @@ def measured_values(block: sf.Block, recording: Recording, source: str) -> Value
     return found | {f"statistics {key}": t.clone() for key, t in official_buffers(block, source, recording.state).items()}
 
 
+def case_values(name: str, recording: Recording, extra: list[str] | None = None) -> Values:
+    """The values of the block of a case with the authors' weights."""
+    return measured_values(official_block(name, recording, extra), recording, CASES[name].source)
+
+
 def recorded_values(recording: Recording) -> Values:
     """The same values from the recording."""
     found = {"output": recording.output, "gradient": recording.grad_input, "train": recording.output_train}

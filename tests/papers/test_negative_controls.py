@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import sefactory as sf
-from tests.papers.comparison import Values, measured_values, official_block, recorded_values
+from tests.papers.comparison import Values, case_values, measured_values, official_block, recorded_values
 from tests.papers.recorded_cases import CASES
 from tests.papers.references import Recording, load_recording
 
@@ -79,16 +79,13 @@ def wrong_quantities(found: Values, recording: Recording) -> set[str]:
 @pytest.mark.parametrize(("wrong", "name", "overrides", "where"), CONTROLS)
 def test_an_error_is_caught(wrong: str, name: str, overrides: list[str], where: set[str]) -> None:
     recording = load_recording(name)
-    assert (
-        wrong_quantities(measured_values(official_block(name, recording, overrides), recording, CASES[name].source), recording)
-        == where
-    )
+    assert wrong_quantities(case_values(name, recording, overrides), recording) == where
 
 
 @pytest.mark.parametrize("name", sorted({name for _, name, _, _ in CONTROLS}))
 def test_the_right_block_passes(name: str) -> None:
     recording = load_recording(name)
-    assert wrong_quantities(measured_values(official_block(name, recording), recording, CASES[name].source), recording) == set()
+    assert wrong_quantities(case_values(name, recording), recording) == set()
 
 
 def from_config(config: Any, recording: Recording, keys: dict[str, Any]) -> Values:
