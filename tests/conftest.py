@@ -1,10 +1,10 @@
-"""torchvision may have no compiled operators for the torch that is here; then it needs their schemas before it is imported."""
+"""Declares torchvision's operators if they are not compiled for this torch: without their schemas it cannot be imported."""
 
 import torch
 
 
-def _declared() -> torch.library.Library | None:
-    """The schemas, kept for as long as the tests run; nothing where torchvision brings its own or is not installed."""
+def _declare_operators() -> torch.library.Library | None:
+    """Returns the library of the schemas, which must stay alive; None if torchvision is imported or is not installed."""
     try:
         import torchvision as _  # noqa: F401
     except RuntimeError:
@@ -17,4 +17,4 @@ def _declared() -> torch.library.Library | None:
     return None
 
 
-LIBRARY = _declared()
+LIBRARY = _declare_operators()
