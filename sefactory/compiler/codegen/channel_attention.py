@@ -17,6 +17,8 @@ from .layout import strip_unit_axes
 
 MIN_NORM = 1e-12
 """The smallest norm that a vector is divided by; the default `eps` of torch.nn.functional.normalize."""
+BROADCAST_DIM = (3, 2)
+"""The dim of the scores (B, heads, d, d) that a factor does not depend on: columns for a factor of q, rows for one of k."""
 
 
 def heads_layout(module: Attention, sizes: Sizes) -> str:
@@ -49,25 +51,20 @@ def _weights(op: ops.ChannelAttentionOp) -> Callable[..., Tensor]:
     e is q k^T, combined with the factors and multiplied by the gains. For cosine similarity q and k are normalised.
     """
     heads, scale, is_cosine, gains = op.attention.heads, op.attention.scale, op.attention.similarity == "cosine", op.gains
-    # (dim, operation): dim 3 has one factor per row of the scores, dim 2 one per column
-    factor_ops = [(3 if side == 0 else 2, PAIRS[kind]) for side, kind in op.factor_ops]
+    # no rule moves a factor of cosine similarity to the scores: its only factors are the norms
+    sides_and_kinds = ((0, "quotient"), (1, "quotient")) if is_cosine else op.factor_ops
+    factor_ops = [(BROADCAST_DIM[side], PAIRS[kind]) for side, kind in sides_and_kinds]
 
     def run(q_BCT: Tensor, k_BCT: Tensor, *factors: Tensor) -> Tensor:
         e_BHDE = torch.unflatten(q_BCT, 1, (heads, -1)) @ torch.unflatten(k_BCT, 1, (heads, -1)).transpose(2, 3)
-        if is_cosine:
-            e_BHDE = _apply_factor(_apply_factor(e_BHDE, _norms(q_BCT), 3, torch.div), _norms(k_BCT), 2, torch.div)
-        for (dim, combine), factor in zip(factor_ops, factors, strict=True):
-            e_BHDE = _apply_factor(e_BHDE, factor, dim, combine)
+        factors = (_norms(q_BCT), _norms(k_BCT)) if is_cosine else factors
+        for (dim, combine), factor_BC in zip(factor_ops, factors, strict=True):
+            e_BHDE = combine(e_BHDE, torch.unflatten(factor_BC, 1, (heads, -1)).unsqueeze(dim))
         for gain in gains:
             e_BHDE = e_BHDE * gain.weight.view(-1, 1, 1)
         return softmax(e_BHDE if scale == 1 else e_BHDE * scale)
 
     return run
-
-
-def _apply_factor(e_BHDE: Tensor, factor_BC: Tensor, dim: int, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Returns the scores combined with one factor per row (dim 3) or per column (dim 2)."""
-    return combine(e_BHDE, torch.unflatten(factor_BC, 1, (e_BHDE.shape[1], -1)).unsqueeze(dim))
 
 
 def _norms(x_BCT: Tensor) -> Tensor:
