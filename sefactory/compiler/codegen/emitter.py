@@ -96,12 +96,8 @@ class Emitter:
 
     def apply(self, run: TensorFunction, *inputs: int) -> int:
         """Emits registers[o] = run(registers[i], ...) and returns o."""
-        o, (i, *others) = self.new_register(), inputs
-
-        def step(registers: Registers) -> None:
-            registers[o] = run(registers[i], *[registers[other] for other in others]) if others else run(registers[i])
-
-        self.emit(step, *inputs)
+        o = self.new_register()
+        self.emit(call_step(run, o, inputs), *inputs)
         return o
 
     def call(self, node: Node, run: TensorFunction, inputs: Sequence[int], layout: str, newly_allocated: bool = False) -> None:
@@ -152,3 +148,19 @@ def _release(released: list[int]) -> Step:
             registers[register] = None
 
     return step
+
+
+def call_step(run: TensorFunction, o: int, inputs: Sequence[int]) -> Step:
+    """The step registers[o] = run(registers[i], ...). One and two inputs are read without a list: small maps are faster so."""
+    i, j = inputs[0], inputs[-1]
+
+    def call_one(registers: Registers) -> None:
+        registers[o] = run(registers[i])
+
+    def call_two(registers: Registers) -> None:
+        registers[o] = run(registers[i], registers[j])
+
+    def call_many(registers: Registers) -> None:
+        registers[o] = run(*[registers[k] for k in inputs])
+
+    return {1: call_one, 2: call_two}.get(len(inputs), call_many)

@@ -15,7 +15,7 @@ from ...operators.precision import HALF, is_autocast_enabled
 from .. import ir as ops
 from ..graph import Node
 from .convolution import conv_layout
-from .emitter import Emitter, Registers, Step, TensorFunction
+from .emitter import Emitter, Registers, Step, TensorFunction, call_step
 from .layout import strip_unit_axes
 
 
@@ -88,10 +88,12 @@ def step_into_stack(
     Where the node has a place in a stack, run_out(x, out=place) writes the result there.
     """
     place, source = stack_place(node, layout, emitter), emitter.register(node.inputs[0])
+    if place is None:
+        return call_step(run, o, (source,))
 
     def step(registers: Registers) -> None:
         x = registers[source]
-        y = None if place is None else place.output(registers, x, layout, dims)
+        y = place.output(registers, x, layout, dims)
         registers[o] = run(x) if y is None else run_out(x, out=y)
 
     return step
