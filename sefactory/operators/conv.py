@@ -7,18 +7,17 @@ from typing import Annotated, Literal, NamedTuple
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..config.registry import operator
 from ..config.schema import Axes, NoAxes, Real, Size
 from ..errors import InvalidValue
 from ..kernels import custom_ops
+from ..kernels.convolution import CONVOLUTIONS
 from ..shapes import Dim, Sizes, ceil_div
 from .containers import FUSES, fused_sizes
 from .linear import out_size
 from .parameters import check_roles, default_mix, exact_div, init_parameter, inverse_permutation
 
-CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 MAX_PADDING = 10_000
 Mode = Literal["zeros", "circular", "reflect", "replicate"]
 Padding = Annotated[int, Field(ge=0, le=MAX_PADDING)]

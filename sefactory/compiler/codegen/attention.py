@@ -9,9 +9,9 @@ from torch.compiler import is_compiling
 from ...kernels import custom_ops
 from ...kernels.attention import MIN_TOKENS, attend_channels, softmax
 from ...kernels.attention import attend as attend_tokens
+from ...kernels.convolution import CONVOLUTIONS
 from ...kernels.dispatch import cpu_fast_path, is_eager, is_exporting, under_inductor
 from ...operators.attention import Attention, resize_positions
-from ...operators.conv import CONVOLUTIONS
 from ...operators.elementwise import Gain
 from ...operators.linear import Linear
 from ...operators.precision import HALF, in_float32, is_autocast_enabled

@@ -8,7 +8,7 @@ from torch import Tensor
 from ...kernels import convolution, custom_ops
 from ...kernels.dispatch import cpu_fast_path
 from ...kernels.im2col import MAX_CHANNELS
-from ...operators.conv import CONVOLUTIONS, Conv
+from ...operators.conv import Conv
 from ...shapes import Sizes
 from .. import ir as ops
 from ..graph import Node
@@ -67,7 +67,7 @@ def conv_layout(op: ops.ConvOp, sizes: Sizes) -> str:
     places = [sizes.axes.index(axis) for axis in along]
     before = "".join(axis for axis in shared if sizes.axes.index(axis) < min(places))
     behind = "".join(axis for axis in shared if sizes.axes.index(axis) > max(places))
-    if len(before + behind) < len(shared) or (behind and (conv.stride > 1 or len(along) == len(CONVOLUTIONS))):
+    if len(before + behind) < len(shared) or (behind and (conv.stride > 1 or len(along) == len(convolution.CONVOLUTIONS))):
         return ""
     return axis + before + along + behind
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...kernels.batch_norm import batch_norm
+from ...kernels.convolution import CONVOLUTIONS
 from ...kernels.dispatch import cpu_fast_path, is_eager, is_exporting
-from ...operators.conv import CONVOLUTIONS
 from ...operators.norm import BatchNorm
 from ...shapes import Sizes
 from .. import ir as ops

@@ -6,8 +6,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...kernels import separable_resample as bands
+from ...kernels.convolution import plain_conv
 from ...kernels.dispatch import cpu_fast_path
-from ...operators.conv import CONVOLUTIONS
+from ...kernels.grouped_conv import ConvArguments
 from .. import ir as ops
 from ..graph import Node
 from .convolution import conv_layout
@@ -54,15 +55,14 @@ def emit_conv_mean(op: ops.ConvMean, node: Node, emitter: Emitter) -> None:
     """On the CPU the means under each kernel tap, then the weights; elsewhere the convolution and its mean."""
     (x,), conv = node.inputs, op.window.conv
     layout = conv_layout(op.window, x.sizes)
-    axes, params = len(conv.along), conv_params(conv, op.window.others)
-    condensed, dims = _mean_of_taps(op, params), tuple(range(2, 2 + axes))
-    convolve, mean = CONVOLUTIONS[axes], op.by == "mean"
-    stride, padding, dilation, groups = conv.stride, conv.padding, conv.dilation, conv.groups
+    params = conv_params(conv, op.window.others)
+    arguments = ConvArguments(conv.stride, conv.padding, conv.dilation, conv.groups)
+    mean_of_taps, dims, mean = _mean_of_taps(op, params), tuple(range(2, 2 + len(conv.along))), op.by == "mean"
 
     def run(x: Tensor) -> Tensor:
         if cpu_fast_path(x, 1) and x.is_contiguous():
-            return condensed(x)
-        y = convolve(x, *params(), stride, padding, dilation, groups)
+            return mean_of_taps(x)
+        y = plain_conv(x, *params(), arguments)
         return y.mean(dims) if mean else y.sum(dims)
 
     emitter.call(node, run, [emitter.register(x, layout)], conv.mix or conv.each or layout[0], newly_allocated=True)
