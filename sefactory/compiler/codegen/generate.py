@@ -27,14 +27,13 @@ from .stacks import emit_mean_of_sum, emit_stack, emit_weighted_sum, step_into_s
 
 def generate(root: Node, frozen: bool = False) -> Program:
     """The program of a graph, (B, C, ...) -> (B, C', ...). `frozen`: weights are constants and there are no gradients."""
-    writer = Emitter(root, frozen)
-    for node in writer.nodes:
-        if id(node) not in writer.layouts:
-            EMITTERS[type(node.op)](node.op, node, writer)
-    sizes = root.sizes
-    if writer.norms:
-        writer.steps.insert(0, (count_batches(writer.norms), ()))
-    return writer.program(writer.register(root, f"C{sizes.grid}"))
+    emitter = Emitter(root, frozen)
+    for node in emitter.nodes:
+        if id(node) not in emitter.layouts:
+            EMITTERS[type(node.op)](node.op, node, emitter)
+    if emitter.norms:
+        emitter.steps.insert(0, (count_batches(emitter.norms), ()))
+    return emitter.program(emitter.register(root, f"C{root.sizes.grid}"))
 
 
 def _emit_source(op: ops.Source, node: Node, emitter: Emitter) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from .. import ir as ops
 from ..graph import Node
 from .emitter import Emitter, Registers
-from .layout import broadcast_layout
+from .layout import broadcast_layout, strip_unit_axes
 
 
 def emit_concat(op: ops.Concat, node: Node, emitter: Emitter) -> None:
@@ -70,7 +70,7 @@ def emit_channel_split(op: ops.ChannelSplit, node: Node, emitter: Emitter) -> No
 def _on_one_axis(x: Node, emitter: Emitter) -> int:
     """The register of a node with its positions on one axis."""
     lead = "SC" if x.sizes["S"] != 1 else "C"
-    space = "".join(axis for axis in x.sizes.spatial_axes if x.sizes[axis] != 1)
+    space = strip_unit_axes(x.sizes.spatial_axes, x.sizes)
     if len(space) <= 1:
         return emitter.register(x, lead + (space or x.sizes.spatial_axes[-1]))
     return emitter.apply(lambda t: t.flatten(1 + len(lead)), emitter.register(x, lead + space))
@@ -91,11 +91,10 @@ def emit_split_positions(op: ops.SplitPositions, node: Node, emitter: Emitter) -
     if id(trunk) not in emitter.split_registers:
         strips = [_on_one_axis(x, emitter) for x in branches]
         lengths = lambda registers: [registers[i].shape[-1] for i in strips]  # noqa: E731
-        emitter.split_registers[id(trunk)] = _emit_split(
-            emitter, emitter.register(trunk, layout), len(lead) + 1, len(strips), lengths, *strips
-        )
+        whole, dim = emitter.register(trunk, layout), 1 + len(lead)
+        emitter.split_registers[id(trunk)] = _emit_split(emitter, whole, dim, len(strips), lengths, *strips)
     register, branch = emitter.split_registers[id(trunk)][op.index], branches[op.index]
-    space = "".join(axis for axis in node.sizes.spatial_axes if node.sizes[axis] != 1)
+    space = strip_unit_axes(node.sizes.spatial_axes, node.sizes)
     if len(space) > 1:
         there, at = emitter.register(branch, ("SC" if branch.sizes["S"] != 1 else "C") + space), len(lead) + 1
         register = emitter.apply(lambda t, y: t.reshape(t.shape[:at] + y.shape[-len(space) :]), register, there)

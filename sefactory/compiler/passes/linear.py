@@ -53,18 +53,16 @@ def merge_convs(node: Node, users: UserCounts) -> Node | None:
     if any(op.norm is not None or op.others for op in convs) or not all(has_one_user(x, users) for x in node.inputs):
         return None
     first, *rest = sorted((op.conv for op in convs), key=lambda conv: conv.weight.numel(), reverse=True)
-    if not all(_is_centred_in(conv, first) for conv in rest) or not conv_layout(
-        ops.ConvOp(first), node.inputs[0].inputs[0].sizes
-    ):
+    (x,) = node.inputs[0].inputs
+    if not all(_is_centred_in(conv, first) for conv in rest) or not conv_layout(ops.ConvOp(first), x.sizes):
         return None
-    return Node(ops.ConvOp(first, others=tuple(rest)), node.inputs[0].inputs, node.sizes, node.source_path)
+    return Node(ops.ConvOp(first, others=tuple(rest)), (x,), node.sizes, node.source_path)
 
 
 def _is_centred_in(conv: Conv, larger: Conv) -> bool:
     """True if the convolutions differ only in kernel size and padding, and the kernel of `conv` is centred in the larger."""
-    same = all(
-        getattr(conv, name) == getattr(larger, name) for name in ("along", "mix", "each", "stride", "dilation", "groups")
-    )
+    names = ("along", "mix", "each", "stride", "dilation", "groups")
+    same = all(getattr(conv, name) == getattr(larger, name) for name in names)
     axes = len(conv.along)
     if not same or conv.weight.shape[:-axes] != larger.weight.shape[:-axes]:
         return False

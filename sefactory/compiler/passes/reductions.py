@@ -97,9 +97,8 @@ def mean_before_sum(node: Node, users: UserCounts) -> Node | None:
         return None
     if any(x.sizes != total.sizes for x in total.inputs) or not set(total.sizes.grid) & set(op.over):
         return None
-    return Node(
-        total.op, tuple(Node(op, (x,), node.sizes, node.source_path) for x in total.inputs), node.sizes, node.source_path
-    )
+    means = tuple(Node(op, (x,), node.sizes, node.source_path) for x in total.inputs)
+    return Node(total.op, means, node.sizes, node.source_path)
 
 
 def sum_before_linear(node: Node, users: UserCounts) -> Node | None:
