@@ -182,7 +182,7 @@ class ModuleBuilder:
         trunk, out = self._sequence(node, joined, names)
         after, before = (" x ".join(str(sizes[axis]) for axis in joined.spatial_axes) for sizes in (out, joined))
         if after != before:
-            self._fail(location, f"a shared trunk keeps its positions, {before}; this one leaves {after}")
+            self._fail(location, f"a shared trunk must keep its positions: it receives {before} and returns {after}")
         return trunk, {
             name: replace(out.replace({a: s[a] for a in s.spatial_axes}), grid=s.grid) for name, s in branches.items()
         }

@@ -165,7 +165,7 @@ def _width(sizes: Sizes, tokens: str, key: int | None, heads: int) -> int:
     channels = sizes.number("C")
     width = channels if key is None else heads * key
     if key is not None and 2 * width >= channels:
-        raise InvalidValue(f"C of {channels} holds q, k and v, and q and k of {heads} x {key} channels each leave none for v")
+        raise InvalidValue(f"q and k, {heads} x {key} channels each, leave none of {channels} for v: reduce key or heads")
     if key is not None and "C" in tokens and channels != 3 * width:
         raise InvalidValue(f"C of {channels} is not 3 x {heads} x {key}: with C as a token axis, q, k and v are of one size")
     exact_div("the width of v", channels - 2 * width if key else channels, heads)

@@ -45,7 +45,7 @@ SIZES = [
     yaml("attention: {tokens: SCHW}", "my.yaml: attention: tokens SCHW leave no axis for the features"),
     yaml(
         "attention: {key: 32}",
-        "my.yaml: attention: C of 64 holds q, k and v, and q and k of 1 x 32 channels each leave none for v",
+        "my.yaml: attention: q and k, 1 x 32 channels each, leave none of 64 for v: reduce key or heads",
     ),
     yaml("attention: {key: 4, heads: 3}", "my.yaml: attention: the width of v 40 is not divisible by 3"),
     yaml(
@@ -94,7 +94,7 @@ SIZES = [
     ),
     yaml(
         "parallel: {a: [relu], b: [tanh]}\nshared: [{pool: HW}]\nfuse: sum",
-        "my.yaml shared: a shared trunk keeps its positions, H*W + H*W x 1; this one leaves 1 x 1",
+        "my.yaml shared: a shared trunk must keep its positions: it receives H*W + H*W x 1 and returns 1 x 1",
     ),
     yaml("- stack: 2\n- stack: 2", "my.yaml 1: stack: needs S = 1, and S holds 2 maps"),
     yaml("slice: {start: 60, stop: 70}", "my.yaml: slice: [60, 70) is not inside C of 64"),
