@@ -143,7 +143,7 @@ def _parameters(name: str, make: "Callable[..., nn.Module]") -> tuple[Schema, ..
     schemas = []
     for parameter in signature[1:]:
         if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD or parameter.name not in hints:
-            raise ValueError(f"operator {name!r}: parameter {parameter.name!r} needs a name of its own and an annotation")
+            raise ValueError(f"operator {name!r}: parameter {parameter.name!r} must be positional and annotated")
         required = parameter.default is parameter.empty
         schemas.append(Schema(parameter.name, hints[parameter.name], None if required else parameter.default, required))
     return tuple(schemas)

@@ -163,6 +163,18 @@ def test_registered_operators_are_noticed(monkeypatch: pytest.MonkeyPatch) -> No
         build_text(["doubled", "relu"])
 
 
+def test_parameters_of_operators_are_positional_and_annotated() -> None:
+    def keyword_only(sizes: Sizes, *, width: int = 1) -> nn.Module:
+        return nn.Identity()
+
+    def untyped(sizes: Sizes, width=1) -> nn.Module:  # type: ignore[no-untyped-def]
+        return nn.Identity()
+
+    for make in (keyword_only, untyped):
+        with pytest.raises(ValueError, match=r"'doubled': parameter 'width' must be positional and annotated"):
+            sf.operator("doubled")(make)
+
+
 def outcome(config: Any) -> str:
     try:
         return build_text(config)
