@@ -89,7 +89,7 @@ def _stage_end(model: nn.Module, number: int, calls: Mapping[str, Sequence[CallR
 
 def _traced_stage_ends(calls: Mapping[str, Sequence[CallRecord]]) -> Iterator[str]:
     """The last module of every spatial size, among the top-level modules and their children."""
-    outputs = [(path, records[-1].output_shape) for path, records in calls.items() if path.count(".") <= 1]
+    outputs = [(path, records[-1].output_shape) for path, records in calls.items() if path and path.count(".") <= 1]
     sizes = [(path, shape[2:]) for path, shape in outputs if shape and len(shape) == 4 and max(shape[2:]) > 1]
     top_level = [(path, size) for path, size in sizes if "." not in path]
     if len({size for _, size in top_level}) >= 3:  # else one top-level module holds the whole backbone

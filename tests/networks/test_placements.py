@@ -96,3 +96,9 @@ def test_an_identity_is_placed_on_meta_weights(name: str) -> None:
     real, found = sf.host(name)
     assert [(key, t.shape) for key, t in model.state_dict().items()] == [(key, t.shape) for key, t in real.state_dict().items()]
     assert found == report
+
+
+@pytest.mark.parametrize(("stage", "path"), [("stage:1", "0"), ("stage:2", "2"), ("stage:-1", "2")])
+def test_the_network_itself_is_no_stage_if_it_returns_a_feature_map(stage: str, path: str) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 32, 1), nn.MaxPool2d(2), nn.ReLU())
+    assert [place.path for place in sf.insert(network, "senet", stage, input_size=(3, 8, 8)).places] == [path]
