@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-LANES = 32  # ATen's reductions take four registers at a time, and the remaining columns one by one
+VECTOR_COLUMNS = 32  # ATen's reductions take four registers at a time, and the remaining columns one by one
 STAGE, FOLD = 16, 4  # rows of a stage and of a fold
 MAX_OFFSET = 4.0  # mean^2 / variance beyond which E x^2 - (E x)^2 loses a digit
 CENTRED_ROWS = 128  # rows beyond it that are centred at a time
@@ -50,7 +50,7 @@ def extremum(x: Tensor, dims: Sequence[int], kind: Extremum) -> Tensor:
     columns = prod(x.shape[dim + 1 :])
     if columns == 1:
         return _of_short_rows(x, dim, kind)
-    if columns % LANES and n >= 2 * FOLD:
+    if columns % VECTOR_COLUMNS and n >= 2 * FOLD:
         x = _fold_rows(x, dim, kind)
     elif _needs_stages(x, dim):
         x = kind.reduce(torch.unflatten(x, dim, (-1, STAGE)), (dim + 1,)).squeeze(dim + 1)
@@ -65,7 +65,7 @@ def variance(x: Tensor, dims: Sequence[int]) -> Tensor:
     """
     shape = [1 if i in dims else n for i, n in enumerate(x.shape)]
     length = row_length(shape, x.shape)
-    if length >= LANES and x.numel():
+    if length >= VECTOR_COLUMNS and x.numel():
         return _row_variances(x.reshape(-1, length)).view(shape)
     y = x.new_empty(shape)
     for x_1, y_1 in zip(x.split(1), y.split(1), strict=True):
@@ -87,7 +87,7 @@ def _row_variances(x: Tensor) -> Tensor:
 
 def _needs_stages(x: Tensor, dim: int) -> bool:
     """True for many rows of many columns: a stage of few rows stays in the cache."""
-    return x.shape[dim] % STAGE == 0 and x.shape[dim] >= 4 * STAGE and prod(x.shape[dim + 1 :]) >= 16 * LANES
+    return x.shape[dim] % STAGE == 0 and x.shape[dim] >= 4 * STAGE and prod(x.shape[dim + 1 :]) >= 16 * VECTOR_COLUMNS
 
 
 def _fold_rows(x: Tensor, dim: int, kind: Extremum) -> Tensor:
@@ -182,7 +182,7 @@ def argmax_positions(x: Tensor, dims: Sequence[int], kind: Extremum) -> tuple[Te
     """
     shape = [1 if i in dims else n for i, n in enumerate(x.shape)]
     length = row_length(shape, x.shape)
-    block = gcd(length, 2 * LANES)
+    block = gcd(length, 2 * VECTOR_COLUMNS)
     if length < MIN_BLOCKED_ROW or block < 8 or x.numel() == 0 or not x.is_contiguous():
         return extremum(x, dims, kind), None
     blocks = kind.reduce(x.view(-1, length // block, block), (2,)).squeeze(2)
