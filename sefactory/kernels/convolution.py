@@ -26,8 +26,8 @@ from .grouped_conv import (
 from .im2col import im2col_conv, im2col_gradients, is_small_conv
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-MIN_NUMEL = 1 << 13  # values of a map from which merged groups are faster
-MIN_NUMEL_BACKWARD = 1 << 15  # values of a map from which the backwards in Python are faster
+MIN_NUMEL = 1 << 13  # values of a map above which merged groups are faster
+MIN_NUMEL_BACKWARD = 1 << 15  # values of a map above which the backwards in Python are faster
 MAX_NARROW_CHANNELS = {False: 8, True: 16}  # channels of a group up to which one is with AVX-512, without dilation and with
 MAX_REACH = {8: 4, 16: 6}  # columns beyond a border, by lanes, up to which oneDNN has a depthwise kernel
 MERGED_CHANNELS = 8  # channels of a group up to which groups are merged, also where a register holds more

@@ -42,8 +42,8 @@ def convolve(
 def _is_faster(x: Tensor, weight: Tensor, arguments: ConvArguments) -> bool:
     """True for large maps in groups of several channels, and for few channels.
 
-    In training few channels always use the operator. For one convolution that inductor sees, it lays out all maps with
-    channels last, and statistics over C then take 2.5 times as long.
+    In training few channels always use the operator. If inductor sees one plain convolution, it puts channels last in all
+    maps, and statistics over C then take 2.5 times as long.
     """
     few = arguments.groups == 1 and prod(weight.shape[:2]) <= MAX_CHANNELS and prod(weight.shape[2:]) > 1
     grouped = arguments.groups > 1 and weight.shape[1] > 1 and weight.shape[-1] <= MAX_WIDTH

@@ -57,7 +57,7 @@ def attention_layout(module: Attention, sizes: Sizes) -> str:
     return f"C{tokens}"
 
 
-def _position_attention(op: ops.AttentionOp, placing: Resize) -> Callable[..., Tensor]:
+def _position_attention(op: ops.AttentionOp, resize: Resize) -> Callable[..., Tensor]:
     """Attention among positions: x (B, C, tokens...) -> (B, C', tokens...)."""
     module, gain = op.attention, op.gain
     projected = None if op.linear is None else _projection(op.linear, gain, 2 * module.width)
@@ -67,7 +67,7 @@ def _position_attention(op: ops.AttentionOp, placing: Resize) -> Callable[..., T
         x = x if projected is None else projected(x, folded)
         has_gain = gain is not None and (projected is None or not folded)
         added = None if has_gain or residual is None else residual.flatten(2)
-        y = _attend(module, x.flatten(2) if len(size) > 1 else x, size, placing, added)
+        y = _attend(module, x.flatten(2) if len(size) > 1 else x, size, resize, added)
         y = y.view(*y.shape[:2], *size)
         if gain is None or not has_gain:
             return y
@@ -96,16 +96,16 @@ def _projection(linear: Linear, gain: Gain | None, start: int) -> Callable[[Tens
     return run
 
 
-def _attend(module: Attention, x_BCT: Tensor, size: list[int], placing: Resize, residual_BCT: Tensor | None) -> Tensor:
+def _attend(module: Attention, x_BCT: Tensor, size: list[int], resize: Resize, residual_BCT: Tensor | None) -> Tensor:
     """softmax(scale q^T k) v + residual."""
     heads, scale = module.heads, module.scale
-    q, k, v = _split_qkv(module, x_BCT, size, placing)
+    q, k, v = _split_qkv(module, x_BCT, size, resize)
     batch, width, tokens = v.shape
     if heads > 1:
         q, k, v = (t.reshape(batch * heads, t.shape[1] // heads, tokens) for t in (q, k, v))
     if under_inductor() or cpu_fast_path(x_BCT, MIN_NUMEL):
-        own = custom_ops.attention if under_inductor() else attend_tokens
-        y = own(q[:, None], k[:, None], v[:, None], scale) if tokens >= MIN_TOKENS else None
+        attend = custom_ops.attention if under_inductor() else attend_tokens
+        y = attend(q[:, None], k[:, None], v[:, None], scale) if tokens >= MIN_TOKENS else None
         if y is not None:
             y = y.view(batch, width, tokens)
             return y if residual_BCT is None else y + residual_BCT
@@ -144,24 +144,24 @@ def _weighted_sum(a_NCC: Tensor, x_NCT: Tensor, product: Product) -> Tensor:
     return torch.bmm(x_NCT.transpose(1, 2), a_NCC.transpose(1, 2)).transpose(1, 2)
 
 
-def _split_qkv(module: Attention, x_BCT: Tensor, size: list[int], placing: Resize) -> tuple[Tensor, Tensor, Tensor]:
+def _split_qkv(module: Attention, x_BCT: Tensor, size: list[int], resize: Resize) -> tuple[Tensor, Tensor, Tensor]:
     """q, k and v, with the learned positions added to q and k."""
     width, has_key = module.width, module.key is not None
     q, k, v = x_BCT.split_with_sizes((width, width, x_BCT.shape[1] - 2 * width), 1) if has_key else (x_BCT, x_BCT, x_BCT)
     if module.position is None:
         return q, k, v
-    placed_2DT = placing(module.position, size)
-    if x_BCT.is_cpu or torch.is_grad_enabled() or not has_key or not is_eager(x_BCT) or x_BCT.dtype != placed_2DT.dtype:
-        q_DT, k_DT = placed_2DT
+    position_2DT = resize(module.position, size)
+    if x_BCT.is_cpu or torch.is_grad_enabled() or not has_key or not is_eager(x_BCT) or x_BCT.dtype != position_2DT.dtype:
+        q_DT, k_DT = position_2DT
         return q + q_DT, k + k_DT, v
     qk_2BDT = x_BCT.narrow(1, 0, 2 * width).unflatten(1, (2, width)).transpose(0, 1)
-    q, k = torch.add(qk_2BDT, placed_2DT[:, None], out=x_BCT.new_empty(qk_2BDT.shape))  # one call, both contiguous
+    q, k = torch.add(qk_2BDT, position_2DT[:, None], out=x_BCT.new_empty(qk_2BDT.shape))  # one call, both contiguous
     return q, k, v
 
 
 def resize_to(position: Tensor, size: list[int]) -> Tensor:
     """The learned positions of q and k, resized to a grid of tokens: (2, heads x width, tokens)."""
-    if torch.compiler.is_compiling() or list(position.shape[2:]) != size:  # at the learned places nothing is interpolated
+    if is_compiling() or list(position.shape[2:]) != size:  # the learned size needs no interpolation
         position = resize_positions(position, size)
     return position.flatten(2) if len(size) > 1 else position
 
@@ -173,7 +173,7 @@ class PositionCache:
         self._kept: dict[object, Tensor] = {}
 
     def __call__(self, position: Tensor, size: list[int]) -> Tensor:
-        if torch.compiler.is_compiling():
+        if is_compiling():
             return resize_to(position, size)
         key = (*size, position.device, position.dtype)
         if key not in self._kept:
