@@ -37,7 +37,8 @@ def run_application(command: str, arguments: Sequence[str]) -> None:
         if is_sweep():
             sweep_folders.add(Path(HydraConfig.get().sweep.dir))
         of_blocks, of_networks = TASKS[command]
-        task = of_networks if is_given(config, "host") or is_given(config, "hosts") else of_blocks
+        has_hosts = is_given(config, "host") or (command == "bench" and is_given(config, "hosts"))
+        task = of_networks if has_hosts else of_blocks
         try:
             task(config)
         except ConfigError as error:
