@@ -124,8 +124,7 @@ def attach_block(model: nn.Module, path: str, child: Block | ResidualAdapter, wh
     original = model.get_submodule(path)
     if where == "replace" and isinstance(child, Block):
         parent, _, name = path.rpartition(".")
-        hook = partial(_discard_original, tuple(original.state_dict()))
-        nn.Module.register_load_state_dict_pre_hook(child, hook)
+        nn.Module.register_load_state_dict_pre_hook(child, partial(_discard_original, tuple(original.state_dict())))
         setattr(model.get_submodule(parent), name, child)
         return
     if type(original).forward is nn.Sequential.forward and where != "replace":
