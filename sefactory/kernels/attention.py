@@ -16,7 +16,7 @@ from .dispatch import cpu_fast_path
 MIN_TOKENS = 384  # below, one batched product for all heads is as fast, and its weights are small
 MIN_ROWS, ROW_MULTIPLE = 64, 32  # rows of a chunk: matrix products of a multiple of 32 rows are faster
 CHUNK_SCORES = 1 << 19  # attention scores of a chunk: 2 MB in float32
-MIN_WEIGHTS = (1 << 15) + 1  # attention weights from which another pass over them is cheap
+MIN_WEIGHTS = 1 << 15  # attention weights above which another pass over them is cheap
 
 Gradients = tuple[Tensor, Tensor, Tensor]
 

@@ -16,7 +16,7 @@ is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", lambd
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 LARGE = 256 * 1024
-"""Values from which a backward written in Python is faster than plain autograd."""
+"""Values above which a backward written in Python is faster than plain autograd."""
 LANES = {"AVX2": 8, "AVX512": 16}.get(torch.backends.cpu.get_cpu_capability(), 0)
 """float32 values of a register. 0: convolutions run as in ATen."""
 SMALL = 2**15
@@ -32,14 +32,19 @@ def is_eager(x: Tensor) -> bool:
     return _is_plain_tensor(x) and not is_transformed()
 
 
-def cpu_fast_path(x: Tensor, min_numel: int = LARGE) -> bool:
-    """True for a CPU tensor of float32 or float64 with at least `min_numel` values that only eager autograd sees.
+def cpu_fast_path(x: Tensor, above: int = LARGE) -> bool:
+    """True for a CPU tensor of float32 or float64 with more than `above` values that only eager autograd sees.
 
     A compiler or tracer is ruled out before the sizes are compared: it would record the comparison as a guard.
     """
-    if not _is_plain_tensor(x) or x.numel() < min_numel:
+    if not _is_plain_tensor(x) or x.numel() <= above:
         return False
     return x.is_cpu and x.dtype in (torch.float32, torch.float64) and not is_transformed()
+
+
+def contiguous_fast_path(x: Tensor, above: int = LARGE) -> bool:
+    """`cpu_fast_path` of a contiguous tensor."""
+    return cpu_fast_path(x, above) and x.is_contiguous()
 
 
 def _is_plain_tensor(x: Tensor) -> bool:
@@ -59,11 +64,11 @@ def prefers_module_tree(x: Tensor) -> bool:
     return under_inductor() and not is_transformed() and (torch.is_grad_enabled() or x.numel() <= SMALL)
 
 
-def use_custom_op(x: Tensor, min_numel: int) -> bool:
-    """True for a float32 CPU tensor with at least `min_numel` values under torch.compile, outside function transforms."""
+def use_custom_op(x: Tensor, above: int) -> bool:
+    """True for a float32 CPU tensor with more than `above` values under torch.compile, outside function transforms."""
     if not under_inductor() or is_transformed():
         return False
-    return x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() >= min_numel
+    return x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() > above
 
 
 def assume_constant_result(function: Function) -> Function:

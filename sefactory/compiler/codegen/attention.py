@@ -10,7 +10,7 @@ from ...kernels import custom_ops
 from ...kernels.attention import MIN_TOKENS, attend_channels, softmax
 from ...kernels.attention import attend as attend_tokens
 from ...kernels.convolution import CONVOLUTIONS
-from ...kernels.dispatch import cpu_fast_path, is_eager, is_exporting, under_inductor
+from ...kernels.dispatch import contiguous_fast_path, cpu_fast_path, is_eager, is_exporting, under_inductor
 from ...operators.attention import Attention, resize_positions
 from ...operators.elementwise import Gain
 from ...operators.linear import Linear
@@ -189,7 +189,7 @@ def _channel_attention(op: ops.AttentionOp, layout: str, sizes: Sizes) -> Callab
     def run(x: Tensor, residual: Tensor | None = None) -> Tensor:
         x_NCT = x.flatten(0, last_batch_dim).flatten(2)
         weight = None if gain is None else gain.weight
-        if product is torch.bmm and cpu_fast_path(x_NCT, MIN_NUMEL) and x_NCT.is_contiguous():
+        if product is torch.bmm and contiguous_fast_path(x_NCT, MIN_NUMEL):
             y_NCT = attend_channels(x_NCT, scale, identity, weight)
         else:
             y_NCT = _among_channels(x_NCT, weight, scale, identity, product)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from ...kernels import convolution, custom_ops
-from ...kernels.dispatch import cpu_fast_path
+from ...kernels.dispatch import contiguous_fast_path
 from ...kernels.im2col import MAX_CHANNELS
 from ...operators.conv import Conv
 from ...shapes import Sizes
@@ -107,7 +107,7 @@ def _conv_function(conv: Conv, axes: str) -> Callable[[Tensor, Tensor, Tensor | 
 
     def run(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x = x.contiguous() if repaired and not each else x
-        if (few or repaired) and cpu_fast_path(x, 1) and x.is_contiguous():
+        if (few or repaired) and contiguous_fast_path(x, 0):
             return convolution.convolve(x, weight, bias, stride, padding, dilation, groups)
         return custom_ops.convolve(x, weight, bias, stride, padding, dilation, groups)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.compiler import is_compiling
 
 from ...kernels.broadcast_mean import broadcast_mean, broadcasts_gradient
-from ...kernels.dispatch import cpu_fast_path
+from ...kernels.dispatch import contiguous_fast_path
 from ...kernels.gated_reduction import Combine, MapContext, apply_gates, reduce_map
 from ...kernels.gated_reduction import select as select_map
 from ...kernels.reduction import EXTREMA, Request
@@ -114,7 +114,7 @@ def _reduce_map(x: Node, statistics: list[Node], emitter: Emitter) -> int:
 
     def step(registers: Registers) -> None:
         x = registers[source]
-        if not (cpu_fast_path(x) and x.is_contiguous()):
+        if not contiguous_fast_path(x):
             for plain_step in plain_steps:
                 plain_step(registers)
             return

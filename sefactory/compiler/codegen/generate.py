@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.compiler import is_compiling
 
-from ...kernels.dispatch import cpu_fast_path
+from ...kernels.dispatch import contiguous_fast_path
 from .. import ir as ops
 from ..graph import Node
 from .activations import FUNCTIONS, GRADIENT_FROM_RESULT, IN_PLACE, PAIRS
@@ -71,15 +71,11 @@ def _in_place_pair(kind: str, place: int) -> Callable[[Tensor, Tensor], Tensor]:
     over: Callable[[Tensor, Tensor], Tensor] = Tensor.add_ if kind == "sum" else Tensor.mul_
 
     def run(a: Tensor, b: Tensor) -> Tensor:
-        if torch.is_grad_enabled() or a.dtype != b.dtype or not _is_large(a if place == 0 else b):
+        if torch.is_grad_enabled() or a.dtype != b.dtype or not contiguous_fast_path(a if place == 0 else b):
             return pair(a, b)
         return over(a, b) if place == 0 else over(b, a)
 
     return run
-
-
-def _is_large(x: Tensor) -> bool:
-    return cpu_fast_path(x) and x.is_contiguous()
 
 
 def _emit_scalar_affine(op: ops.ScalarAffine, node: Node, emitter: Emitter) -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ...kernels.batch_norm import batch_norm
 from ...kernels.convolution import CONVOLUTIONS
-from ...kernels.dispatch import cpu_fast_path, is_eager, is_exporting
+from ...kernels.dispatch import contiguous_fast_path, is_eager, is_exporting
 from ...operators.norm import BatchNorm
 from ...shapes import Sizes
 from .. import ir as ops
@@ -108,7 +108,7 @@ def _norm_function(module: BatchNorm) -> Callable[[Tensor], Tensor]:
 
     def run(x: Tensor) -> Tensor:
         weight, bias, mean, var = params()
-        if module.training and cpu_fast_path(x) and x.is_contiguous():
+        if module.training and contiguous_fast_path(x):
             return batch_norm(x, mean, var, weight, bias, momentum, eps)
         return F.batch_norm(x, mean, var, weight, bias, module.training, momentum, eps)
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from ...kernels import separable_resample as bands
 from ...kernels.convolution import plain_conv
-from ...kernels.dispatch import cpu_fast_path
+from ...kernels.dispatch import contiguous_fast_path
 from ...kernels.grouped_conv import ConvArguments
 from .. import ir as ops
 from ..graph import Node
@@ -26,7 +26,7 @@ def emit_avg_pool(op: ops.AvgPool, node: Node, emitter: Emitter) -> None:
     border, borders, layout = [k // 2 for k in kernel], module.count_include_pad, f"C{x.sizes.spatial_axes}"
 
     def run(x: Tensor) -> Tensor:
-        if not (cpu_fast_path(x) and x.is_contiguous()):
+        if not contiguous_fast_path(x):
             return F.avg_pool2d(x, kernel, stride, border, count_include_pad=borders)
         sides = zip(x.shape[2:], kernel, stride, strict=True)
         return bands.apply_matrices(x, [None if k == 1 else bands.mean_matrix(n, k, s, borders, x.dtype) for n, k, s in sides])
@@ -43,7 +43,7 @@ def emit_nearest_upsample(op: ops.NearestUpsample, node: Node, emitter: Emitter)
     def run(gate: Tensor, x: Tensor) -> Tensor:
         given, there = gate.shape[1 + lead :], x.shape[x.dim() - len(space) :]
         sides = [there[i] if axis in axes else given[i] for i, axis in enumerate(space)]
-        if cpu_fast_path(x) and x.is_contiguous() and gate.is_contiguous():
+        if contiguous_fast_path(x) and gate.is_contiguous():
             return bands.upsample_nearest(gate, sides)
         flat = gate.flatten(1, lead)
         return F.interpolate(flat, sides, mode="nearest").view(gate.shape[: 1 + lead] + tuple(sides))
@@ -60,7 +60,7 @@ def emit_conv_mean(op: ops.ConvMean, node: Node, emitter: Emitter) -> None:
     mean_of_taps, dims, mean = _mean_of_taps(op, params), tuple(range(2, 2 + len(conv.along))), op.by == "mean"
 
     def run(x: Tensor) -> Tensor:
-        if cpu_fast_path(x, 1) and x.is_contiguous():
+        if contiguous_fast_path(x, 0):
             return mean_of_taps(x)
         y = plain_conv(x, *params(), arguments)
         return y.mean(dims) if mean else y.sum(dims)
