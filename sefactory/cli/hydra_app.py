@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import hydra
@@ -22,6 +22,11 @@ TASKS = {"show": (show_block, show_network), "bench": (bench_blocks, bench_netwo
 """What a command does with blocks and with networks."""
 
 
+def _select_task(command: str, config: DictConfig) -> Callable[[DictConfig], None]:
+    has_hosts = is_given(config, "host") or (command == "bench" and is_given(config, "hosts"))
+    return TASKS[command][has_hosts]
+
+
 def run_application(command: str, arguments: Sequence[str]) -> None:
     """Runs a command for one job, or for each job of a sweep.
 
@@ -36,11 +41,8 @@ def run_application(command: str, arguments: Sequence[str]) -> None:
     def run_job(config: DictConfig) -> None:
         if is_sweep():
             sweep_folders.add(Path(HydraConfig.get().sweep.dir))
-        of_blocks, of_networks = TASKS[command]
-        has_hosts = is_given(config, "host") or (command == "bench" and is_given(config, "hosts"))
-        task = of_networks if has_hosts else of_blocks
         try:
-            task(config)
+            _select_task(command, config)(config)
         except ConfigError as error:
             faults.update(dict.fromkeys(error.faults))
 
