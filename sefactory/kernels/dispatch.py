@@ -66,9 +66,8 @@ def prefers_module_tree(x: Tensor) -> bool:
 
 def use_custom_op(x: Tensor, above: int) -> bool:
     """True for a float32 CPU tensor with more than `above` values under torch.compile, outside function transforms."""
-    if not under_inductor() or is_transformed():
-        return False
-    return x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() > above
+    is_plain = under_inductor() and not is_transformed()
+    return is_plain and x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() > above
 
 
 def assume_constant_result(function: Function) -> Function:

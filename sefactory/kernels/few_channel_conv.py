@@ -15,9 +15,8 @@ MIN_PLANE, MIN_NUMEL = 1 << 10, 1 << 14  # values of a channel of a sample, and 
 
 def is_few_channel_conv(x: Tensor, weight: Tensor, padding: tuple[int, ...]) -> bool:
     """True for a convolution of one or two channels to one, of the same size, with a kernel for which this form is faster."""
-    if x.dim() != 4 or weight.shape[0] > 1 or weight.shape[1] > 2:
-        return False
-    if x.numel() < MIN_NUMEL or x.shape[2] * x.shape[3] < MIN_PLANE:
+    is_few = x.dim() == 4 and weight.shape[0] == 1 and weight.shape[1] <= 2
+    if not is_few or x.numel() < MIN_NUMEL or x.shape[2] * x.shape[3] < MIN_PLANE:
         return False
     kernel = weight.shape[2:]
     same = all(2 * p == k - 1 for k, p in zip(kernel, padding, strict=True))

@@ -27,9 +27,8 @@ def is_small_conv(x: Tensor, weight: Tensor, padding: Sequence[int]) -> bool:
 
     For a single small sample ATen uses im2col by itself.
     """
-    if x.dim() not in (3, 4) or prod(weight.shape[2:]) == 1 or (len(x) == 1 and x.numel() <= MAX_SINGLE_SAMPLE):
-        return False
-    if weight.shape[0] > 1 or weight.shape[1] > MAX_CHANNELS:
+    is_few = x.dim() in (3, 4) and weight.shape[0] == 1 and weight.shape[1] <= MAX_CHANNELS
+    if not is_few or prod(weight.shape[2:]) == 1 or (len(x) == 1 and x.numel() <= MAX_SINGLE_SAMPLE):
         return False
     sizes = [n + 2 * p - k + 1 for n, k, p in zip(x.shape[2:], weight.shape[2:], padding, strict=True)]
     copies = len(x) * prod(weight.shape[1:]) * (min(sizes) if len(sizes) == 2 else 1)

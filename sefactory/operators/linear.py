@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ..config.registry import operator
 from ..config.schema import NoAxes, Real, Size
 from ..errors import InvalidValue
+from ..kernels.dispatch import under_inductor
 from ..shapes import Sizes
 from .parameters import broadcast_to_map, check_roles, default_mix, exact_div, init_parameter
 
@@ -39,13 +40,13 @@ class Linear(nn.Module):
             y_BSC = F.linear(x_BSCHW.flatten(2), self.weight, self.bias)
             return y_BSC[(..., *[None] * (x_BSCHW.dim() - 3))]
         if self.mix == "C" and not self.each:
-            return self._conv1x1(x_BSCHW)
+            compiled_for_cpu = under_inductor() and x_BSCHW.device.type == "cpu"
+            return self._matmul(x_BSCHW) if compiled_for_cpu and self.groups == 1 else self._conv1x1(x_BSCHW)
         y_BSCHW = self._einsum(x_BSCHW)
         if self.bias is None:
             return y_BSCHW
-        if not self.mix:
-            return y_BSCHW + broadcast_to_map(self.bias.squeeze(-1), self.each, self.sizes)
-        return y_BSCHW + broadcast_to_map(self.bias, self.each + self.mix[0], self.sizes)
+        bias = self.bias if self.mix else self.bias.squeeze(-1)
+        return y_BSCHW + broadcast_to_map(bias, self.each + self.mix[:1], self.sizes)
 
     def _conv1x1(self, x_BSCHW: Tensor) -> Tensor:
         x_NCHW = x_BSCHW.flatten(0, 1) if x_BSCHW.dim() == 5 else x_BSCHW.flatten(0, 1).flatten(2, 3)
@@ -53,6 +54,14 @@ class Linear(nn.Module):
         if x_BSCHW.dim() > 5:
             y_NCHW = torch.unflatten(y_NCHW, 2, x_BSCHW.shape[3:5])
         return torch.unflatten(y_NCHW, 0, x_BSCHW.shape[:2])
+
+    def _matmul(self, x_BSCHW: Tensor) -> Tensor:
+        """The same as a matrix product. On a CPU inductor puts channels last in all maps if it sees a convolution."""
+        x_NCT = x_BSCHW.flatten(0, 1).flatten(2)
+        weight = self.weight.expand(x_NCT.shape[0], -1, -1) if torch.is_grad_enabled() else self.weight
+        y_NCT = weight @ x_NCT
+        y_NCT = y_NCT if self.bias is None else y_NCT + self.bias[:, None]
+        return y_NCT.reshape(*x_BSCHW.shape[:2], -1, *x_BSCHW.shape[3:])
 
     def _einsum(self, x_BSCHW: Tensor) -> Tensor:
         """The general case without the bias, as one einsum: g are the groups, o the outputs."""

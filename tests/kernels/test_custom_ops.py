@@ -6,8 +6,10 @@ from torch import Tensor
 from torch.export import export
 
 import sefactory as sf
+from sefactory.config.registry import find_operator
 from sefactory.kernels import convolution
 from sefactory.kernels import custom_ops as compiled
+from sefactory.shapes import Sizes
 from tests.sampling import sampled
 
 SQUARE = (4, 64, 40, 36)
@@ -69,6 +71,30 @@ def test_a_compiler_that_trains_sees_no_convolution_of_few_planes(name: str, man
     block = sf.build(name, 64)
     assert own(block, torch.randn(16, 64, size, size)) == many
     assert own(block, torch.randn(2, 64, 8, 8)) == 0
+
+
+@pytest.mark.parametrize("name", ["coordatt", "pam", "gcnet"])
+def test_a_compiler_sees_a_linear_layer_over_channels_as_a_product(name: str) -> None:
+    block = sf.build(name, 64)
+    (calls,) = given(block, torch.randn(2, 64, 8, 8))
+    assert not any("conv" in call for call in calls)
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 6, 4, 5), (3, 2, 6, 2, 4, 5)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_product_gives_the_values_and_gradients_of_the_convolution(shape: tuple[int, ...], bias: bool) -> None:
+    torch.manual_seed(0)
+    found = find_operator("linear")
+    assert found is not None
+    linear = found.make(Sizes(shape[1:], grid="DHW" if len(shape) == 6 else "HW"), out=4, bias=bias).double()
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    inputs = [x, *linear.parameters()]
+    torch._dynamo.reset()
+    ours, theirs = torch.compile(linear, backend="aot_eager", fullgraph=True)(x), linear(x)
+    g = torch.randn_like(theirs)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    for a, b in zip(torch.autograd.grad(ours, inputs, g), torch.autograd.grad(theirs, inputs, g), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(("size", "many"), [(28, 0), (48, 1)])

@@ -75,9 +75,7 @@ def conversion(have: str, want: str, sizes: Sizes) -> View | None:
 
 def _equal(have: str, want: str, sizes: Sizes) -> bool:
     """True if two layouts differ in the names of axes of size 1 only."""
-    if len(have) != len(want):
-        return False
-    return all(a == b or (sizes[a] == 1 and sizes[b] == 1) for a, b in zip(have, want, strict=True))
+    return len(have) == len(want) and all(a == b or sizes[a] == sizes[b] == 1 for a, b in zip(have, want, strict=True))
 
 
 def _reshaped(have: str, want: str, sizes: Sizes) -> View:
