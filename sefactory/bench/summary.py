@@ -3,21 +3,19 @@
 Everything comes from forwards on the meta device, which compute shapes alone.
 """
 
-from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from ..block import Block
 from ..compiler.passes.rewrite import Rewrite
 from ..config.expressions import Value
 from ..operators.containers import Sequential
 from ..operators.layout import Slice, Stack, Unstack
+from .dry_run import dry_run
 
 FREE = (Sequential, nn.Identity, Slice, Stack, Unstack)
 """Modules that compute nothing themselves."""
@@ -117,16 +115,15 @@ def _node_path(name: str, paths: Container[str]) -> str:
 def trace_work(node: nn.Module, x_BSCHW: Tensor) -> tuple[dict[str, Work], tuple[int, ...]]:
     """The work of every module by path, and the shape of the output, from one forward in eval mode on the meta device."""
     works: dict[str, Work] = {}
+    paths = {module: path for path, module in node.named_modules()}
 
-    def record(path: str, module: nn.Module, args: tuple[Tensor, ...], y: Tensor) -> None:
-        works[path] = _work(module, args[0], y)
+    def record(module: nn.Module, args: tuple[Any, ...], _: Mapping[str, Any], y: Any) -> None:
+        if module in paths:
+            works[paths[module]] = _work(module, args[0], y)
 
     tensors = (*node.parameters(), *node.buffers())
     dtype = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.get_default_dtype())
-    with ExitStack() as hooks:
-        for path, module in node.named_modules():
-            hooks.enter_context(module.register_forward_hook(partial(record, path)))
-        y: Tensor = meta_forward(node, x_BSCHW.to(dtype))
+    y: Tensor = dry_run(node, (x_BSCHW.to(dtype),), recorder=record)
     return works, tuple(y.shape)
 
 
@@ -140,26 +137,6 @@ def _work(module: nn.Module, x: Tensor, y: Tensor) -> Work:
     return Work() if has_children or isinstance(module, FREE) else Work(elementwise_ops=x.numel())
 
 
-def meta_forward(module: nn.Module, x: Tensor) -> Any:
-    """The output for x on the meta device, in eval mode without gradients. The module itself does not change."""
-    tensors = [*module.named_parameters(), *module.named_buffers()]
-    state = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
-    with eval_mode(module), torch.no_grad():
-        return functional_call(module, state, (x.to("meta"),))
-
-
-@contextmanager
-def eval_mode(module: nn.Module) -> Iterator[None]:
-    """Sets eval mode, and restores the mode of every module at the end."""
-    modes = [(child, child.training) for child in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for child, mode in modes:
-            child.training = mode
-
-
 def parameters(model: nn.Module) -> int:
     """The number of parameters."""
     return sum(parameter.numel() for parameter in model.parameters())
@@ -171,5 +148,5 @@ def macs(model: nn.Module, shape: Sequence[int]) -> int:
 
     x = torch.empty(tuple(shape), device="meta", dtype=next((p.dtype for p in model.parameters()), None))
     with FlopCounterMode(display=False) as counter:
-        meta_forward(model, x)
+        dry_run(model, (x,))
     return int(counter.get_total_flops()) // 2

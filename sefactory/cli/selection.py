@@ -15,7 +15,7 @@ from ..config.repository import ConfigRepository
 from ..config.syntax_tree import Config
 from ..errors import ConfigError
 from ..networks.host import create_network, host_config
-from ..networks.tracing import example_input
+from ..networks.tracing import zeros_input
 from ..shapes import Shape
 from .arguments import GRID_OF, is_sweep, plain_containers, search_folders, task_overrides
 
@@ -84,4 +84,4 @@ def build_network(host: dict[str, Any]) -> nn.Module:
 
 def input_shape(model: nn.Module, host: dict[str, Any], batch: int = 1) -> Shape:
     """(batch, channels, ...): `input` of the host's config, or the size that timm notes on the model."""
-    return (batch, *example_input(model, host.get("input"), None).shape[1:])
+    return (batch, *zeros_input(model, host.get("input")).shape[1:])

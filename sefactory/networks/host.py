@@ -10,14 +10,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from ..config.repository import ConfigRepository
 from ..config.yaml_reader import to_plain
 from ..errors import ConfigError, did_you_mean, join_words, short_repr
 from .insertion import Report, insert_all
 from .options import InsertionSpec, option_faults
-from .tracing import example_input
+from .tracing import Example, example_input
 
 HOST_KEYS = ("paper", "host", "input", "place")
 PLACE_KEYS = ("at", "block", "where", "start", "overrides", "carry", "grid")
@@ -72,7 +72,7 @@ def place(
     source: Any,
     *,
     input_size: Sequence[int] | None = None,
-    example: Tensor | None = None,
+    example: Example | None = None,
     search: Iterable[str | Path] = (),
 ) -> Report:
     """Inserts the blocks of a host's config into a network of the user: all of them, or none.

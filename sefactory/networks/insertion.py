@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..bench.summary import parameters, summarize
 from ..block import Block
@@ -18,7 +18,7 @@ from .adapter import CHILD, ResidualAdapter, attach_block, wrap
 from .official_weights import ratio_override, transfer_weights
 from .options import InsertionSpec, Start, Where
 from .selectors import select
-from .tracing import CallRecord, common_shape, example_input, trace
+from .tracing import CallRecord, Example, common_shape, example_input, trace
 
 GRID_OF = {2 + len(grid): grid for grid in GRIDS}
 """Rank of a feature map -> spatial axes."""
@@ -74,7 +74,7 @@ def insert(
     where: Where = "after",
     start: Start = "identity",
     input_size: Sequence[int] | None = None,
-    example: Tensor | None = None,
+    example: Example | None = None,
     overrides: Sequence[str] = (),
     grid: str | None = None,
     carry: str | None = None,
@@ -82,8 +82,9 @@ def insert(
 ) -> Report:
     """Inserts a block at every module that `at` selects: a path (`layer*.*.bn3`), a class (`SqueezeExcite`), `stage:-1`.
 
-    Channel counts are inferred from one forward pass of `example`, or of zeros of `input_size` (C, H, W). Checkpoints of
-    the network without blocks still load with strict=True.
+    Channel counts are inferred from one forward pass of `example` (a tensor, a tuple of positional arguments, or a dict of
+    keyword arguments), or of zeros of `input_size` (C, H, W). Checkpoints of the network without blocks still load with
+    strict=True.
 
     - `where`: the block gets the module's output (`after`), its input (`before`), or takes its place (`replace`).
     - `start`: with `identity` the output of the network is unchanged at initialisation: y = original + alpha (block(x) -
@@ -98,7 +99,7 @@ def insert(
     return insert_all(model, [spec], example_input(model, input_size, example))
 
 
-def insert_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Tensor) -> Report:
+def insert_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Example) -> Report:
     """Inserts the blocks of all specs, or none. Shapes come from one forward pass of `example`. Raises ConfigError."""
     calls = trace(model, example)
     targets = [(path, spec) for spec in specs for path in _select(model, spec, calls)]

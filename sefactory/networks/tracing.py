@@ -1,16 +1,19 @@
 """Records the shapes of all modules of a network during one forward pass."""
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from ..bench.summary import eval_mode, meta_forward
+from ..bench.dry_run import dry_run, has_own_hooks
 from ..errors import ConfigError, join_words, short_repr
 from ..shapes import Shape
+
+Example = Tensor | tuple[Any, ...] | dict[str, Any]
+"""The input of a network: a tensor, a tuple of positional arguments, or a dict of keyword arguments."""
+EXAMPLE = "a tensor, a tuple of positional arguments, or a dict of keyword arguments"
 
 
 class CallRecord(NamedTuple):
@@ -22,33 +25,49 @@ class CallRecord(NamedTuple):
     output_shape: Shape | None
 
 
-def trace(model: nn.Module, example: Tensor) -> dict[str, list[CallRecord]]:
+def trace(model: nn.Module, example: Example) -> dict[str, list[CallRecord]]:
     """The calls of every module in one forward pass in eval mode, in the order of their outputs. The model is not changed.
 
-    Runs on the meta device; if the network cannot, on its own device. Raises ConfigError if that fails too.
+    Runs on the meta device; if the network cannot, with copies of its tensors on its own device. Hooks run only if the
+    network does not run without them, and only those that belong to it. Raises ConfigError if nothing of this succeeds.
     """
-    with suppress(Exception):  # networks that create tensors themselves, or read values of tensors
-        return _record_calls(model, lambda: meta_forward(model, example))
-    try:
-        return _record_calls(model, lambda: model(example))
-    except Exception as error:
-        text = str(error).strip().split("\n")[0] or type(error).__name__
-        raise ConfigError([("input_size", f"the network does not run on {tuple(example.shape)}: {text}")]) from None
+    args, kwargs = ((), example) if isinstance(example, dict) else (example if isinstance(example, tuple) else (example,), {})
+    _check_initialised(model)
+    last_error: Exception | None = None
+    for is_meta in (True, False):  # networks that create tensors themselves, or read values, do not run on the meta device
+        for with_own_hooks in (False, True) if has_own_hooks(model) else (False,):
+            try:
+                return _record_calls(model, args, kwargs, is_meta, with_own_hooks)
+            except Exception as error:
+                last_error = error
+    text = str(last_error).strip().split("\n")[0] or type(last_error).__name__
+    where, given = ("input_size", f"{tuple(example.shape)}") if isinstance(example, Tensor) else ("example", "the example")
+    raise ConfigError([(where, f"the network does not run on {given}: {text}")])
 
 
-def _record_calls(model: nn.Module, run: Callable[[], Any]) -> dict[str, list[CallRecord]]:
-    """The calls of every module during `run`, by the path of the module."""
+def _record_calls(
+    model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], is_meta: bool, with_own_hooks: bool
+) -> dict[str, list[CallRecord]]:
+    """The calls of every module in a dry run, by the path of the module."""
     records: dict[str, list[CallRecord]] = {}
+    paths = {module: path for path, module in model.named_modules()}
 
-    def record(path: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        call = CallRecord(_shape(args[0] if args else None), len(args) + len(kwargs) == 1, _shape(output))
-        records.setdefault(path, []).append(call)
+    def record(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
+        if module in paths:
+            call = CallRecord(_shape(args[0] if args else None), len(args) + len(kwargs) == 1, _shape(output))
+            records.setdefault(paths[module], []).append(call)
 
-    with ExitStack() as hooks, eval_mode(model), torch.no_grad():
-        for path, module in model.named_modules():
-            hooks.enter_context(module.register_forward_hook(partial(record, path), with_kwargs=True))
-        run()
+    dry_run(model, args, kwargs, recorder=record, is_meta=is_meta, with_own_hooks=with_own_hooks)
     return records
+
+
+def _check_initialised(model: nn.Module) -> None:
+    """Raises ConfigError for a parameter whose shape torch infers at the first forward."""
+    for path, module in model.named_modules():
+        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+            if tensor is not None and is_lazy(tensor):
+                cure = "run the network once before blocks are inserted"
+                raise ConfigError([(path or "the network", f"{name} of {type(module).__name__} has no shape yet; {cure}")])
 
 
 def _shape(value: Any) -> Shape | None:
@@ -69,10 +88,39 @@ def common_shape(path: str, shapes: Sequence[Shape | None], what: str) -> Shape:
     return shapes[0]
 
 
-def example_input(model: nn.Module, input_size: Any, example: Tensor | None) -> Tensor:
-    """The input of the traced forward pass: `example`, or zeros of `input_size`, or of the size that timm notes on a model."""
-    if example is not None:
-        return example
+def example_input(model: nn.Module, input_size: Any, example: Any) -> Example:
+    """The input of the traced forward pass: `example`, or zeros of `input_size`, or of the size that timm notes on a model.
+
+    Raises ConfigError if `example` has another form than those of `Example`, or holds no tensor.
+    """
+    if example is None:
+        return zeros_input(model, input_size)
+    if not isinstance(example, Tensor | tuple | dict):
+        cure = "; put the list into a tuple: (images,)" if isinstance(example, list) else ""
+        raise ConfigError([("example", f"{_form(example)}; allowed: {EXAMPLE}{cure}")])
+    if isinstance(example, dict) and not all(isinstance(key, str) for key in example):
+        raise ConfigError(
+            [("example", f"a dict with the keys {join_words(map(short_repr, example))}; allowed: names of arguments")]
+        )
+    if not _holds_tensor(example):
+        raise ConfigError([("example", f"{_form(example)} without a tensor; allowed: {EXAMPLE}")])
+    return example
+
+
+def _form(value: object) -> str:
+    """`a list`, `an ndarray`."""
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def _holds_tensor(value: Any) -> bool:
+    """True for a tensor, and for lists, tuples and dicts with one."""
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return isinstance(value, Tensor) or any(map(_holds_tensor, items))
+
+
+def zeros_input(model: nn.Module, input_size: Any) -> Tensor:
+    """Zeros of `input_size`, or of the size that timm notes on a model, in a batch of 1. Raises ConfigError without a size."""
     if input_size is None:
         timm_config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
         input_size = timm_config.get("input_size")

@@ -69,14 +69,28 @@ class Concat(nn.Module):
 
 
 class Detect(nn.Module):
-    """A map for each of several grids: results are a list."""
+    """A map for each of several grids, with the positions added to the first two channels: results are a list.
+
+    The positions are kept for the next input of the same size, in plain attributes.
+    """
 
     def __init__(self, widths: list[int], outputs: int) -> None:
         super().__init__()
         self.heads = nn.ModuleList(nn.Conv2d(width, outputs, 1) for width in widths)
+        self.size: torch.Size | None = None
+        self.anchors: list[Tensor] = []
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        return [head(x) for head, x in zip(self.heads, maps, strict=True)]
+        if self.size != maps[0].shape[2:]:
+            self.size, self.anchors = maps[0].shape[2:], [positions(x) for x in maps]
+        results = [head(x) for head, x in zip(self.heads, maps, strict=True)]
+        return [torch.cat([y[:, :2] + grid.to(y.dtype), y[:, 2:]], 1) for y, grid in zip(results, self.anchors, strict=True)]
+
+
+def positions(x: Tensor) -> Tensor:
+    """(2, H, W): the relative row and column of every pixel."""
+    height, width = (torch.linspace(0, 1, n, device=x.device, dtype=x.dtype) for n in x.shape[2:])
+    return torch.stack(torch.meshgrid(height, width, indexing="ij"))
 
 
 class Routed(nn.Sequential):

@@ -1,0 +1,137 @@
+"""Runs a module for its shapes: on the meta device, or on copies of its tensors. Nothing of the module changes."""
+
+import random
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules import module as torch_module
+
+from ..block import Block
+from .replicas import Replicas, clone_replica, meta_replica, replicas_of
+
+Recorder = Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any], Any], None]
+"""Called after each call of a module: (module, args, kwargs, output)."""
+HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+
+
+def dry_run(
+    module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    recorder: Recorder | None = None,
+    is_meta: bool = True,
+    with_own_hooks: bool = False,
+) -> Any:
+    """The output of one forward pass in eval mode without gradients, with replicas of all tensors.
+
+    Every attribute of every module and the random states are the same afterwards. Hooks of the user do not run, only
+    those by which torch computes a weight (weight norm, spectral norm, pruning) and this package runs its blocks. With
+    `with_own_hooks` those run too that are methods of the modules, or of objects that the modules hold.
+    """
+    with ExitStack() as stack:
+        for context in (torch.no_grad(), _without_global_hooks(), _without_compiler(), _uncompiled_blocks(module)):
+            stack.enter_context(context)
+        replicas = stack.enter_context(replicas_of(module, meta_replica if is_meta else clone_replica))
+        args, kwargs = replicas.of((args, {**(kwargs or {})}))
+        stack.enter_context(_random_states(replicas.devices))
+        for part in replicas.modules:
+            stack.callback(setattr, part, "training", part.training)
+            part.training = False
+            _filter_hooks(part, replicas if with_own_hooks else None)
+            part.__dict__["_compiled_call_impl"] = partial(_call_and_record, part, recorder) if recorder else None
+        return module(*args, **kwargs)
+
+
+def _call_and_record(module: nn.Module, recorder: Recorder, *args: Any, **kwargs: Any) -> Any:
+    output = module._call_impl(*args, **kwargs)
+    recorder(module, args, kwargs, output)
+    return output
+
+
+def has_own_hooks(module: nn.Module) -> bool:
+    """True if a module inside has hooks with which it may run in another way."""
+    return any(getattr(part, name, None) for part in module.modules() for name in HOOKS)
+
+
+def _filter_hooks(module: nn.Module, replicas: Replicas | None) -> None:
+    """Removes the hooks that do not run. Those whose object `replicas` reached belong to the network."""
+    for name in HOOKS:
+        table: dict[int, Any] = module.__dict__.get(name, {})
+        for key, hook in list(table.items()):
+            owner = _owner(hook)
+            if not _computes(owner) and not (replicas is not None and replicas.holds(owner)):
+                del table[key]
+
+
+def _owner(hook: Any) -> Any:
+    """The object of which a hook is a method; the hook itself if it is no method."""
+    while isinstance(hook, partial):
+        hook = hook.func
+    return getattr(hook, "__self__", hook)
+
+
+def _computes(owner: Any) -> bool:
+    """True for weight_norm, spectral_norm and pruning methods, also for classes derived from them; and for this package."""
+    names = [kind.__module__ for kind in type(owner).__mro__] + [getattr(owner, "__module__", None) or ""]
+    return any(name.startswith(("torch.nn.utils.", f"{__package__.partition('.')[0]}.")) for name in names)
+
+
+@contextmanager
+def _without_global_hooks() -> Iterator[None]:
+    """Removes the hooks that are registered for all modules, and registers them again at the end."""
+    tables = [table for name, table in vars(torch_module).items() if name.startswith("_global_") and isinstance(table, dict)]
+    saved = [(table, dict(table)) for table in tables if table]
+    for table, _ in saved:
+        table.clear()
+    try:
+        yield
+    finally:
+        for table, hooks in saved:
+            table.clear()
+            table.update(hooks)
+
+
+@contextmanager
+def _without_compiler() -> Iterator[None]:
+    """Runs compiled parts uncompiled."""
+    if "torch._dynamo" not in sys.modules:  # the import takes a second
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@contextmanager
+def _uncompiled_blocks(module: nn.Module) -> Iterator[None]:
+    """Lets blocks run their module trees: their programs would be compiled for this run alone."""
+    programs = {block: block.lowered for block in module.modules() if isinstance(block, Block)}
+    for block in programs:
+        block.__dict__["lowered"] = None
+    try:
+        yield
+    finally:
+        for block, lowered in programs.items():
+            block.__dict__["lowered"] = lowered
+
+
+@contextmanager
+def _random_states(devices: Iterable[torch.device]) -> Iterator[None]:
+    """Restores the states of the random generators of torch, Python and numpy at the end."""
+    numpy = sys.modules.get("numpy")
+    states = random.getstate(), numpy.random.get_state() if numpy else None
+    accelerators = [device for device in devices if device.type not in ("cpu", "meta")]
+    kind = accelerators[0].type if accelerators else "cuda"
+    indices = sorted({device.index or 0 for device in accelerators if device.type == kind})
+    try:
+        with torch.random.fork_rng(indices, device_type=kind):
+            yield
+    finally:
+        random.setstate(states[0])
+        if numpy:
+            numpy.random.set_state(states[1])
