@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .compiler.runtime import CompiledBlock
 from .config.expressions import Value
 from .errors import ConfigError
-from .kernels.dispatch import prefers_module_tree
+from .kernels.dispatch import is_jit_tracing, jit_tracing_paused, prefers_module_tree
 from .operators.precision import is_autocast_enabled
 from .shapes import Sizes
 
@@ -28,8 +28,8 @@ class Block(nn.Module):
     """(B, C, H, W) -> (B, C', H', W'), or with the axes of its grid.
 
     It runs a compiled form of its module tree (`lowered`). The tree itself runs if `lower` is False, if a module inside has
-    hooks or was exchanged, and under torch.compile in training and for small maps. A channels_last input gives a
-    channels_last output.
+    hooks or was exchanged, under torch.jit.trace, and under torch.compile in training and for small maps. A channels_last
+    input gives a channels_last output.
 
     The block registers the children and parameters of its root node under their own names, so that no state-dict key has
     a prefix. `frozen` is True for the results of `freeze`.
@@ -66,6 +66,12 @@ class Block(nn.Module):
             self.lower()
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
+        if not isinstance(x_BCHW, Tensor):
+            self._raise_input_error(type(x_BCHW).__name__)
+        if is_jit_tracing():
+            with jit_tracing_paused():  # sizes are tensors of the graph there
+                self._check_input(x_BCHW)
+            return self._run_tree(x_BCHW)
         self._check_input(x_BCHW)
         if self.frozen:  # the program overwrites maps
             with torch.no_grad():
@@ -77,12 +83,16 @@ class Block(nn.Module):
         lowered = self.lowered
         if lowered is not None and not prefers_module_tree(x_BCHW) and lowered.guards_hold():
             y_BCHW = lowered(x_BCHW)
-        elif self._is_1d:  # one dimension is a map of height 1
+            return y_BCHW if x_BCHW.is_contiguous() else _match_layout(y_BCHW, x_BCHW)
+        return self._run_tree(x_BCHW)
+
+    def _run_tree(self, x_BCHW: Tensor) -> Tensor:
+        """Runs the module tree; the output has the memory format of the input."""
+        if self._is_1d:  # one dimension is a map of height 1
             y_B1C1W: Tensor = self._node[0](x_BCHW[:, None, :, None])
             return y_B1C1W.squeeze(3).squeeze(1)
-        else:
-            y_BSCHW: Tensor = self._node[0](x_BCHW.unsqueeze(1))
-            y_BCHW = y_BSCHW.squeeze(1)
+        y_BSCHW: Tensor = self._node[0](x_BCHW.unsqueeze(1))
+        y_BCHW = y_BSCHW.squeeze(1)
         return y_BCHW if x_BCHW.is_contiguous() else _match_layout(y_BCHW, x_BCHW)
 
     def lower(self) -> None:
@@ -116,13 +126,13 @@ class Block(nn.Module):
             self.lower()
 
     def _check_input(self, x: Tensor) -> None:
-        if not isinstance(x, Tensor) or x.dim() != self._rank or x.shape[1] != self._channels:
-            self._raise_input_error(x, f"{tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}")
+        if x.dim() != self._rank or x.shape[1] != self._channels:
+            self._raise_input_error(f"{tuple(x.shape)}")
         if self._fixed_sizes and any(x.shape[dim] != size for dim, size in self._fixed_sizes.items()):
-            self._raise_input_error(x, f"{tuple(x.shape)}")
+            self._raise_input_error(f"{tuple(x.shape)}")
         dtype = self._dtype()
         if x.dtype != dtype and not (x.is_floating_point() and (dtype is None or is_autocast_enabled(x))):
-            self._raise_input_error(x, str(x.dtype).removeprefix("torch."))
+            self._raise_input_error(str(x.dtype).removeprefix("torch."))
 
     def _dtype(self) -> torch.dtype | None:
         if self._first_parameter is None:
@@ -130,7 +140,7 @@ class Block(nn.Module):
         parameter = self._first_parameter[0]._parameters.get(self._first_parameter[1])
         return None if parameter is None else parameter.dtype
 
-    def _raise_input_error(self, x: object, given: str) -> None:
+    def _raise_input_error(self, given: str) -> NoReturn:
         sizes = self.sizes[0]
         shape = ", ".join(["B", *(str(sizes[axis]) for axis in f"C{sizes.grid}")])
         dtype = str(self._dtype() or "floating point").removeprefix("torch.")

@@ -73,15 +73,6 @@ def _hooks(module: nn.Module) -> tuple[dict[int, object], ...]:
     return module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks  # type: ignore[return-value]
 
 
-def has_static_shapes(node: nn.Module) -> bool:
-    """True if the shapes of all weights are numbers.
-
-    Under torch.jit.trace they are values of the traced graph. A program made from them is valid for that run only.
-    """
-    weights = (weight for module in node.modules() for weight in module._parameters.values() if weight is not None)
-    return all(type(n) is int for weight in weights for n in weight.shape)
-
-
 class CompiledBlock:
     """A block as programs: one for any mode, and from the first time in eval mode on one in which norms are constants.
 
@@ -124,7 +115,7 @@ class CompiledBlock:
         self._program = self._generate(ANY_MODE)
         if wants_eval_program and self._norms:
             self._eval_program = self._generate(ANY_MODE, EVAL_MODE)
-        self._stale = wants_eval_program != self._wants_eval_program or not has_static_shapes(self._node)
+        self._stale = wants_eval_program != self._wants_eval_program
 
     def _run_on_accelerator(self, x: Tensor) -> Tensor:
         """Runs the program for other devices: norms are constants if there are no gradients and all are in eval mode."""

@@ -1,6 +1,7 @@
 """Where a kernel of this package stands in for ATen: `cpu_fast_path` in eager torch, `use_custom_op` under torch.compile."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -12,6 +13,9 @@ from torch.nn import Parameter
 # torch 2.6 does not have it
 is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", lambda: is_compiling() and not is_dynamo_compiling())
 """True while torch.export runs. An exported program contains no operator of this package."""
+
+is_jit_tracing: Callable[[], Any] = _get_tracing_state
+"""The recorder of torch.jit.trace, which the ONNX exporter with dynamo=False uses too; None where nothing is traced."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -48,7 +52,18 @@ def contiguous_fast_path(x: Tensor, above: int = LARGE) -> bool:
 
 
 def _is_plain_tensor(x: Tensor) -> bool:
-    return (type(x) is Tensor or type(x) is Parameter) and not is_compiling() and _get_tracing_state() is None
+    return (type(x) is Tensor or type(x) is Parameter) and not is_compiling() and is_jit_tracing() is None
+
+
+@contextmanager
+def jit_tracing_paused() -> Iterator[None]:
+    """torch.jit.trace records nothing inside, and sizes are numbers instead of tensors."""
+    recorder = is_jit_tracing()
+    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch._C._set_tracing_state(recorder)  # type: ignore[attr-defined]
 
 
 def under_inductor() -> bool:
@@ -61,7 +76,8 @@ def prefers_module_tree(x: Tensor) -> bool:
 
     Inside function transforms the program runs: torch cannot compile every module tree there.
     """
-    return under_inductor() and not is_transformed() and (torch.is_grad_enabled() or x.numel() <= SMALL)
+    is_inductor = is_dynamo_compiling() and not is_exporting()  # `under_inductor` without its call: this runs in every forward
+    return is_inductor and not is_transformed() and (torch.is_grad_enabled() or x.numel() <= SMALL)
 
 
 def use_custom_op(x: Tensor, above: int) -> bool:

@@ -14,6 +14,7 @@ from ..kernels import custom_ops
 from ..shapes import Sizes
 from .parameters import exact_div, inverse_permutation, normal_parameter
 from .precision import in_float32
+from .traced_shapes import unflatten
 
 Similarity = Literal["dot", "cosine"]
 INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -68,7 +69,7 @@ class Attention(nn.Module):
 
     def _split_heads(self, x_BSCHW: Tensor) -> Tensor:
         """(batch axes, heads, feature axes of a head, token axes of a head)."""
-        return torch.unflatten(x_BSCHW, 2, (self.heads, x_BSCHW.shape[2] // self.heads)).permute(self.permutation)
+        return unflatten(x_BSCHW, 2, (self.heads, x_BSCHW.shape[2] // self.heads)).permute(self.permutation)
 
     def _flatten(self, x: Tensor) -> Tensor:
         """x_NHDT: the batch axes, the feature axes and the token axes are one dimension each."""
@@ -123,7 +124,8 @@ def resize_positions(position: Tensor, size: list[int]) -> Tensor:
 
 def split_positions(position: Tensor, size: list[int], heads: int) -> tuple[Tensor, Tensor]:
     """Returns the embeddings of q and of k for a grid of tokens, each (heads, key, tokens)."""
-    q_HDT, k_HDT = torch.unflatten(resize_positions(position, size).flatten(2), 1, (heads, position.shape[1] // heads))
+    positions = resize_positions(position, size).flatten(2)
+    q_HDT, k_HDT = unflatten(positions, 1, (heads, position.shape[1] // heads)).unbind()
     return q_HDT, k_HDT
 
 

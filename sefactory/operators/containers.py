@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ..config.registry import MODULE_ATTRIBUTES
 from ..errors import InvalidValue, join_words
 from ..shapes import Dim, Sizes, SymbolicDim, broadcast, is_at_most
+from .traced_shapes import unflatten
 
 FUSES: dict[str, Callable[[Sequence[Tensor]], Tensor]] = {
     "sum": lambda maps: reduce(torch.add, maps),
@@ -137,7 +138,7 @@ def upsample_to(gate: Tensor, x: Tensor, axes: str) -> Tensor:
     space = "HW" if x.dim() == 5 else "DHW"
     size = [x.shape[i] if axis in axes else gate.shape[i] for i, axis in enumerate(space, 3)]
     y = F.interpolate(gate.flatten(0, 1), size=size, mode="nearest")
-    return torch.unflatten(y, 0, gate.shape[:2])
+    return unflatten(y, 0, gate.shape[:2])
 
 
 class Parallel(nn.Module):
@@ -176,4 +177,4 @@ def _apply_shared(trunk: Sequential, maps: Sequence[Tensor]) -> list[Tensor]:
     if maps[0].dim() > joined.dim():  # x_BSCDHW: a depth of 1 stands before H
         joined = joined.unsqueeze(3)
     outputs = trunk(joined).flatten(3).split([y.shape[3] for y in flat_maps], dim=3)
-    return [torch.unflatten(out, 3, y.shape[3:]) for out, y in zip(outputs, maps, strict=True)]
+    return [unflatten(out, 3, y.shape[3:]) for out, y in zip(outputs, maps, strict=True)]

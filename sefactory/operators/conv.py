@@ -17,6 +17,7 @@ from ..shapes import Dim, Sizes, ceil_div
 from .containers import FUSES, fused_sizes
 from .linear import out_size
 from .parameters import check_roles, default_mix, exact_div, init_parameter, inverse_permutation
+from .traced_shapes import at_least_one
 
 MAX_PADDING = 10_000
 Mode = Literal["zeros", "circular", "reflect", "replicate"]
@@ -127,8 +128,8 @@ def _wrap_index(index: Tensor, n: int, mode: str) -> Tensor:
     if mode == "circular":
         return index.remainder(n)
     if mode == "replicate":
-        return index.clamp(0, n - 1)
-    offset = index.remainder(torch.sym_max(2 * (n - 1), 1))  # reflections have period 2 (n - 1)
+        return index.clamp(min=0).clamp(max=n - 1)
+    offset = index.remainder(at_least_one(2 * (n - 1)))  # reflections have period 2 (n - 1)
     return (n - 1) - (offset - (n - 1)).abs()
 
 

@@ -14,6 +14,7 @@ from ..config.schema import Axes, Index, Sides, Size
 from ..errors import InvalidValue
 from ..shapes import Dim, Sizes, ceil_div, multiply
 from .parameters import exact_div
+from .traced_shapes import unflatten
 
 MAX_NEIGHBOURS = 10_000
 Scale = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
@@ -58,7 +59,7 @@ class Stack(nn.Module):
         self.sizes = sizes.replace({"S": parts, "C": exact_div("C of", sizes.number("C"), parts * groups) * groups})
 
     def forward(self, x_B1CHW: Tensor) -> Tensor:
-        x_BGSCHW = torch.unflatten(x_B1CHW.squeeze(1), 1, (self.groups, self.parts, -1))
+        x_BGSCHW = unflatten(x_B1CHW.squeeze(1), 1, (self.groups, self.parts, -1))
         return x_BGSCHW.transpose(1, 2).flatten(2, 3)
 
     def extra_repr(self) -> str:
@@ -83,7 +84,7 @@ class Unstack(nn.Module):
         self.sizes = sizes.replace({"S": 1, "C": sizes.number("S") * sizes.number("C")})
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        x_BGSCHW = torch.unflatten(x_BSCHW, 2, (self.groups, -1)).transpose(1, 2)
+        x_BGSCHW = unflatten(x_BSCHW, 2, (self.groups, -1)).transpose(1, 2)
         return x_BGSCHW.flatten(1, 3).unsqueeze(1)
 
     def extra_repr(self) -> str:
@@ -151,9 +152,9 @@ class Resize(nn.Module):
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         sizes = zip(x_BSCHW.shape[3:], self.fixed_size, strict=True)
-        size = [-(-n * self.multiplier // self.divisor) if fixed is None else fixed for n, fixed in sizes]
+        size = [(n * self.multiplier + self.divisor - 1) // self.divisor if fixed is None else fixed for n, fixed in sizes]
         y = F.interpolate(x_BSCHW.flatten(0, 1), size=size, mode=self.mode)
-        return torch.unflatten(y, 0, x_BSCHW.shape[:2])
+        return unflatten(y, 0, x_BSCHW.shape[:2])
 
     def extra_repr(self) -> str:
         return f"{' x '.join(str(self.sizes[axis]) for axis in self.sizes.spatial_axes)}, mode={self.mode!r}"

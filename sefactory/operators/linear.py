@@ -14,6 +14,7 @@ from ..errors import InvalidValue
 from ..kernels.dispatch import under_inductor
 from ..shapes import Sizes
 from .parameters import broadcast_to_map, check_roles, default_mix, exact_div, init_parameter
+from .traced_shapes import unflatten
 
 
 class Linear(nn.Module):
@@ -52,8 +53,8 @@ class Linear(nn.Module):
         x_NCHW = x_BSCHW.flatten(0, 1) if x_BSCHW.dim() == 5 else x_BSCHW.flatten(0, 1).flatten(2, 3)
         y_NCHW = F.conv2d(x_NCHW, self.weight[..., None, None], self.bias, groups=self.groups)
         if x_BSCHW.dim() > 5:
-            y_NCHW = torch.unflatten(y_NCHW, 2, x_BSCHW.shape[3:5])
-        return torch.unflatten(y_NCHW, 0, x_BSCHW.shape[:2])
+            y_NCHW = unflatten(y_NCHW, 2, x_BSCHW.shape[3:5])
+        return unflatten(y_NCHW, 0, x_BSCHW.shape[:2])
 
     def _matmul(self, x_BSCHW: Tensor) -> Tensor:
         """The same as a matrix product. On a CPU inductor puts channels last in all maps if it sees a convolution."""
@@ -69,8 +70,8 @@ class Linear(nn.Module):
             return x_BSCHW * broadcast_to_map(self.weight.squeeze(-1), self.each, self.sizes)
         first, axes = self.mix[0], self.sizes.axes
         kept = [axis for axis in axes if axis == first or axis not in self.mix]
-        x = torch.unflatten(x_BSCHW, self.sizes.dim(first), (self.groups, -1))
-        weight = torch.unflatten(self.weight, len(self.each), (self.groups, -1))
+        x = unflatten(x_BSCHW, self.sizes.dim(first), (self.groups, -1))
+        weight = unflatten(self.weight, len(self.each), (self.groups, -1))
         x_axes = "b" + "".join("g" + a if a == first else a for a in axes)
         y_axes = "b" + "".join("go" if a == first else a for a in kept)
         dim = 1 + kept.index(first)

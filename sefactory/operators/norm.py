@@ -9,6 +9,7 @@ from ..config.schema import Axes, Fraction, Positive, Real, Size
 from ..shapes import Sizes
 from .parameters import exact_div, init_parameter, inverse_permutation
 from .precision import centred_variance
+from .traced_shapes import unflatten
 
 
 class BatchNorm(nn.Module):
@@ -69,8 +70,8 @@ class LayerNorm(nn.Module):
         self.weight, self.bias = init_parameter((channels,), start=start), init_parameter((channels,), start=0)
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        y = F.layer_norm(x_BSCHW.movedim(2, -1), self.weight.shape, self.weight, self.bias, self.eps)
-        return y.movedim(-1, 2)
+        y = F.layer_norm(x_BSCHW.movedim(2, x_BSCHW.dim() - 1), self.weight.shape, self.weight, self.bias, self.eps)
+        return y.movedim(x_BSCHW.dim() - 1, 2)
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, eps={self.eps}"
@@ -95,7 +96,7 @@ class GroupNorm(nn.Module):
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         y = torch.group_norm(x_BSCHW.flatten(0, 1), self.groups, self.weight, self.bias, self.eps)
-        return torch.unflatten(y, 0, x_BSCHW.shape[:2])
+        return unflatten(y, 0, x_BSCHW.shape[:2])
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, groups={self.groups}, eps={self.eps}"

@@ -15,6 +15,7 @@ from ..errors import InvalidValue
 from ..shapes import Sizes, ceil_div
 from .parameters import init_parameter
 from .precision import centred_variance, in_float32
+from .traced_shapes import unflatten
 
 MAX_ROUNDS = 1000
 
@@ -92,10 +93,10 @@ class LocalPool(nn.Module):
     def forward(self, x_BSCHW: Tensor) -> Tensor:
         *depth, h, w = self.windows
         y = self._pool2d(x_BSCHW.flatten(1, -3), h, w)
-        y = torch.unflatten(y, 1, x_BSCHW.shape[1:-2])
+        y = unflatten(y, 1, x_BSCHW.shape[1:-2])
         if depth:  # D after H and W: unlike the 2D function, F.avg_pool3d does not accept a kernel larger than the map
-            y = torch.unflatten(self._pool2d(y.flatten(1, 2).flatten(3), depth[0], (1, 1)), 3, y.shape[-2:])
-            y = torch.unflatten(y, 1, x_BSCHW.shape[1:3])
+            y = unflatten(self._pool2d(y.flatten(1, 2).flatten(3), depth[0], (1, 1)), 3, y.shape[-2:])
+            y = unflatten(y, 1, x_BSCHW.shape[1:3])
         return y
 
     def _pool2d(self, x: Tensor, *windows: tuple[int, int]) -> Tensor:

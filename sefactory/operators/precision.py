@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from .traced_shapes import at_least_one
+
 Result = TypeVar("Result")
 HALF = (torch.float16, torch.bfloat16)
 
@@ -32,4 +34,4 @@ def centred_variance(x: Tensor, dims: tuple[int, ...], unbiased: bool) -> Tensor
     Half precision is summed and returned in float32, since float16 ends at 65504.
     """
     total = x.square().sum(dims, keepdim=True, dtype=torch.float32 if x.dtype in HALF else None)
-    return total / max(math.prod([x.shape[dim] for dim in dims]) - int(unbiased), 1)
+    return total / at_least_one(math.prod([x.shape[dim] for dim in dims]) - int(unbiased))

@@ -13,6 +13,7 @@ from ..config.schema import Index
 from ..errors import InvalidValue
 from ..shapes import Sizes
 from .parameters import exact_div
+from .traced_shapes import unflatten
 
 Frequency = Annotated[list[Index], Field(min_length=1, max_length=3)]
 Bins = Annotated[int, Field(ge=1, le=1000)]
@@ -36,10 +37,10 @@ class Spectrum(nn.Module):
         self.sizes = sizes.replace(dict.fromkeys(sizes.spatial_axes, 1))
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        y = torch.unflatten(x_BSCHW, 2, (self.count, -1))
+        y = unflatten(x_BSCHW, 2, (self.count, -1))
         for bins, frequencies in reversed(self.bases):  # the last axis is contracted first
             y = einsum("bsfc...n,fn->bsfc...", y, _dct_of_means(frequencies, bins, y))
-        return torch.unflatten(y.flatten(2), 2, (-1, *(1 for _ in self.bases)))
+        return unflatten(y.flatten(2), 2, (-1, *(1 for _ in self.bases)))
 
     def macs(self, x: Tensor, y: Tensor) -> int:
         """Multiply-adds of the contractions, axis after axis."""

@@ -1,10 +1,12 @@
-"""Invariants outside of eager mode: torch.export, torch.compile, onnxruntime."""
+"""Invariants outside of eager mode: torch.export, torch.compile, torch.jit.trace, onnxruntime."""
 
+import io
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import onnx
 import onnxruntime
 import torch
 from torch import Tensor
@@ -18,11 +20,20 @@ SEEN = (12, 10)  # the grid of the example that is traced, at a batch of 3
 UNSEEN = [(2, (9, 15)), (1, (16, 16)), (4, (8, 21))]  # and the smallest that it declares
 
 
+THIRD_PARTY = (
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r"`torch\.jit\.(script_method|trace|trace_method)` is deprecated",
+    r"You are using the legacy TorchScript-based ONNX export",
+    r"The feature will be removed",
+    r"Constant folding - Only steps=1 can be constant folded",
+)
+
+
 @contextmanager
 def third_party_warnings() -> Iterator[None]:
     """torch and onnxscript call what they deprecate themselves; nothing of ours is silenced."""
     with warnings.catch_warnings():
-        for message in (r"`isinstance\(treespec, LeafSpec\)` is deprecated", r"`torch\.jit\.script_method` is deprecated"):
+        for message in THIRD_PARTY:
             warnings.filterwarnings("ignore", message=message)
         yield
 
@@ -63,15 +74,38 @@ def exported(make: CaseFactory) -> None:
             torch.testing.assert_close(module(x), case.module(x), rtol=1e-5, atol=1e-5)
 
 
+def jit_traced(make: CaseFactory) -> None:
+    """torch.jit.trace with its own check, and the same sizes within 1e-4. It warns of nothing in the block."""
+    case, example, _, inputs = _prepared(make)
+    with third_party_warnings():
+        module = torch.jit.trace(case.module, example)
+    with torch.no_grad():
+        for x in inputs:
+            torch.testing.assert_close(module(x), case.module(x), rtol=1e-4, atol=1e-4)
+
+
 def in_onnxruntime(make: CaseFactory) -> None:
     """The same sizes in onnxruntime, from torch.onnx.export(dynamo=True), within 1e-4."""
     case, example, dynamic, inputs = _prepared(make)
     with third_party_warnings():
         program = torch.onnx.export(case.module, (example,), dynamo=True, verbose=False, dynamic_shapes=dynamic)
     assert program is not None
+    _compare_in_onnxruntime(case, program.model_proto.SerializeToString(), inputs)
+
+
+def traced_in_onnxruntime(make: CaseFactory) -> None:
+    """The same from torch.onnx.export(dynamo=False), checked by onnx."""
+    case, example, (dims,), inputs = _prepared(make)
+    file, axes = io.BytesIO(), {"x": {axis: f"axis{axis}" for axis in dims}}
+    with third_party_warnings():
+        torch.onnx.export(case.module, (example,), file, dynamo=False, input_names=["x"], dynamic_axes=axes)
+    onnx.checker.check_model(onnx.load_from_string(file.getvalue()), full_check=True)
+    _compare_in_onnxruntime(case, file.getvalue(), inputs)
+
+
+def _compare_in_onnxruntime(case: Case, model: bytes, inputs: list[Tensor]) -> None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    model = program.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     (name,) = (given.name for given in session.get_inputs())
     for x in inputs:
@@ -114,5 +148,7 @@ CHECKS: dict[str, Callable[[CaseFactory], None]] = {
     "export": exported,
     "compile aot_eager": aot_eager,
     "compile inductor": inductor,
+    "jit.trace": jit_traced,
     "onnxruntime": in_onnxruntime,
+    "dynamo=False": traced_in_onnxruntime,
 }

@@ -1,13 +1,14 @@
-"""Export, torch.compile and onnxruntime at few channels; scripts/deployment.py runs the same checks for configs as shipped."""
+"""Exporters and compilers at few channels; scripts/deployment.py runs the same checks for configs as shipped."""
 
 import os
 import shutil
 
 import pytest
+import torch
 
 from sefactory.shapes import Sizes, SymbolicDim
 from tests.invariants import export_checks
-from tests.invariants.cases import CASES, CONFIGS, operator_case
+from tests.invariants.cases import CASES, CONFIGS, EXAMPLES, OPERATORS, operator_case
 from tests.sampling import SEVEN_PAPERS, sampled
 
 TRAINING = (True,)  # the half with a backward pass of batch statistics
@@ -46,6 +47,24 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_compile_to_native_code(name: str, cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", cache)
     export_checks.compiled(CASES[name], "inductor", TRAINING)
+
+
+@pytest.mark.parametrize("name", sampled(CASES, {*SEVEN_PAPERS, *list(CASES)[::9]}))
+def test_jit_trace_with_its_check(name: str) -> None:
+    export_checks.jit_traced(CASES[name])
+
+
+# torch cannot export adaptive pooling of a dynamic grid, and says so.
+REFUSED = {name for name, (_, _, given) in zip(OPERATORS, EXAMPLES, strict=True) if given.get("mode") == "area"}
+
+
+@pytest.mark.parametrize("name", sampled(CASES, {*SEVEN_PAPERS, "fcanet", "gcnet", "epsanet", *REFUSED, *list(CASES)[::9]}))
+def test_onnxruntime_from_a_trace(name: str) -> None:
+    if name in REFUSED:
+        with pytest.raises(torch.onnx.errors.SymbolicValueError, match="adaptive_avg_pool2d, input size not accessible"):
+            export_checks.traced_in_onnxruntime(CASES[name])
+    else:
+        export_checks.traced_in_onnxruntime(CASES[name])
 
 
 @pytest.mark.parametrize("name", sampled(SEVEN_PAPERS, {"coordatt", "seaformer"}))
