@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy, Tracer
 
 from .compiler.runtime import CompiledBlock
 from .config.expressions import Value
@@ -36,7 +37,8 @@ class Block(nn.Module):
 
     `config` is the resolved config, `sizes` are the input and output sizes, `label` is the block's name in messages,
     `parts` are its nodes from the root down, and `let` holds the values of the names at each path that has a `let`.
-    Raises ConfigError for an input of the wrong rank, channels, grid or dtype.
+    Raises ConfigError for an input of the wrong rank, channels, grid or dtype. torch.fx records a block as one
+    `call_module`, as it does with the layers of torch.nn.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class Block(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         if not isinstance(x_BCHW, Tensor):
-            self._raise_input_error(type(x_BCHW).__name__)
+            return self._record_call(x_BCHW)
         if is_jit_tracing():
             with jit_tracing_paused():  # sizes are tensors of the graph there
                 self._check_input(x_BCHW)
@@ -133,6 +135,24 @@ class Block(nn.Module):
         dtype = self._dtype()
         if x.dtype != dtype and not (x.is_floating_point() and (dtype is None or is_autocast_enabled(x))):
             self._raise_input_error(str(x.dtype).removeprefix("torch."))
+
+    def _record_call(self, x: object) -> Any:
+        """The block as one node of the graph, if torch.fx traces; raises ConfigError for any other input."""
+        if not isinstance(x, Proxy) or not isinstance(x.tracer, Tracer):
+            self._raise_input_error(type(x).__name__)
+        path = x.tracer.path_of_module(self)
+        if path == "":
+            cure = "trace a network that holds it, such as nn.Sequential(block)"
+            raise ConfigError([(self.label, f"torch.fx records a block as one module, so it cannot be the root; {cure}")])
+        if self._forward_hooks or self._forward_pre_hooks:
+            cure = "remove them, or use a Tracer whose is_leaf_module is True for sefactory.Block"
+            raise ConfigError([(f"{self.label} at {path}", f"has hooks, which torch.fx would record and run again; {cure}")])
+        return x.tracer.create_proxy("call_module", path, (x,), {})
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Called by torch.jit.script, which cannot compile the module tree: raises ConfigError."""
+        cure = "use torch.export.export, or torch.jit.trace with an example input"
+        raise ConfigError([(self.label, f"torch.jit.script cannot compile a block; {cure}")])
 
     def _dtype(self) -> torch.dtype | None:
         if self._first_parameter is None:
