@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Proxy, Tracer
 
+from .compiler.edits import count_assignments
 from .compiler.runtime import CompiledBlock
 from .config.expressions import Value
 from .errors import ConfigError
@@ -176,6 +177,9 @@ class Block(nn.Module):
         node._modules, node._parameters, node._buffers = replica._modules, replica._parameters, replica._buffers
         replica._node, replica.lowered, replica.__class__ = (node,), None, _Replica
         return replica
+
+
+count_assignments(Block)  # it shares the names of its root node
 
 
 class _Replica(Block):

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from torch import nn
 
 from ..block import NodeInfo
+from ..compiler.edits import record_as_built
 from ..config.expressions import MAX_NUMBER, UnresolvedName, Value, evaluate
 from ..config.scope import LetError, resolve_let, size_variables
 from ..config.syntax_tree import Node, OpNode, ParallelNode, ReferenceNode, SequenceNode, SourceLocation, UnitNode
@@ -76,6 +77,7 @@ class ModuleBuilder:
         """Builds the module of a node and of all nodes below it; its NodeInfo stands before those of its children."""
         names, index = self._scope(node, names), len(self.nodes)
         module, out = self._build(node, sizes, names)
+        record_as_built(module, sizes)
         if not isinstance(node, ReferenceNode):
             self.nodes.insert(index, NodeInfo(node.path, _kind(node), (sizes, out)))
         return module, out

@@ -35,7 +35,8 @@ def freeze(block: Block) -> Block:
     True
     """
     frozen = copy.deepcopy(block).eval().requires_grad_(False)
-    for node in topological_order(CompiledBlock(frozen.node, frozen.sizes[0]).graph):
+    graph = CompiledBlock(frozen.node, frozen.sizes[0]).graph
+    for node in [] if graph is None else topological_order(graph):
         match node.op:
             case LinearOp(linear, times, BatchNorm() as norm):
                 _fold_norm(frozen, linear, norm, times)

@@ -6,17 +6,30 @@ from typing import Any, get_args
 
 from torch import nn
 
+from ..errors import InvalidValue
 from ..operators.attention import Attention
-from ..operators.containers import APPLIES, FUSE_AXIS, FUSES, Parallel, Sequential, Unit, fused_sizes, shared_trunk_sizes
+from ..operators.containers import (
+    APPLIES,
+    FUSE_AXIS,
+    FUSES,
+    Parallel,
+    Sequential,
+    Unit,
+    find_upsample_axes,
+    fused_sizes,
+    shared_trunk_sizes,
+)
 from ..operators.conv import Conv, MultiScale
-from ..operators.elementwise import Affine, Elementwise, Gain
+from ..operators.elementwise import Affine, Clamp, Dropout, Elementwise, Gain
 from ..operators.elementwise import Softmax as SoftmaxModule
-from ..operators.layout import Slice, Stack
+from ..operators.layout import Resize, Slice, Stack, Unfold, Unstack
 from ..operators.linear import Linear
-from ..operators.norm import BatchNorm
+from ..operators.norm import BatchNorm, GroupNorm, LayerNorm, Standardize
 from ..operators.pool import Cluster, LocalPool, Pool
+from ..operators.spectrum import Spectrum
 from ..shapes import Sizes
 from . import ir as ops
+from .edits import is_as_built, register_class
 from .graph import Node
 
 POINTWISE = (nn.Sigmoid, nn.Hardsigmoid, nn.Tanh, nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.Softplus)
@@ -24,14 +37,26 @@ FUSE_OPS: dict[str, ops.Combination] = {**{kind: kind for kind in get_args(ops.C
 APPLY_OPS: dict[str, ops.Combination] = {"add": "sum", "subtract": "difference", "divide": "quotient"}
 
 
+class CannotCompile(Exception):
+    """A module was edited or exchanged so that its function or its output sizes are unknown. The tree runs instead."""
+
+
 def trace(node: nn.Module, sizes: Sizes) -> Node:
-    """Returns the output node of the graph of a module tree, for an input of these sizes."""
-    return _trace_module(node, Node(ops.Source(), (), sizes), "")
+    """Returns the output node of the graph of a module tree, for an input of these sizes. May raise CannotCompile."""
+    try:
+        result = _trace_module(node, Node(ops.Source(), (), sizes), "")
+    except InvalidValue as error:  # exchanged modules whose sizes do not fit
+        raise CannotCompile(str(error)) from None
+    if result.sizes["S"] != 1:
+        raise CannotCompile(f"leaves {result.sizes}")
+    return result
 
 
 def _trace_module(module: nn.Module, x: Node, path: str) -> Node:
     """Returns the output node of a module: from TRACERS, or one operation from OPERATORS, or else an opaque call."""
     kind = type(module)
+    if not is_as_built(module, x.sizes):
+        raise CannotCompile(path)
     if kind in TRACERS:
         return TRACERS[kind](module, x, path)
     op = OPERATORS[kind](module, x.sizes) if kind in OPERATORS else None
@@ -52,7 +77,9 @@ def _trace_unit(module: Unit, x: Node, path: str) -> Node:
     """Returns apply(x, gate(excite(squeeze(x)))). A gate of lower resolution than x is upsampled."""
     gate = x
     for slot in ("squeeze", "excite", "gate"):
-        gate = _trace_sequence(getattr(module, slot), gate, _join_path(path, slot))
+        gate = _trace_module(getattr(module, slot), gate, _join_path(path, slot))
+    if find_upsample_axes(module.apply_mode, x.sizes, gate.sizes) != module.upsample_axes:
+        raise CannotCompile(path)
     if module.upsample_axes:
         sizes = gate.sizes.replace({axis: x.sizes[axis] for axis in module.upsample_axes})
         gate = Node(ops.NearestUpsample(module.upsample_axes), (gate, x), sizes, path)
@@ -73,7 +100,8 @@ def _trace_parallel(module: Parallel, x: Node, path: str) -> Node:
         branches = _trace_shared_trunk(module.shared, branches, path)
     if module.own is not None:
         for name, step in module.own.named_children():
-            branches[name] = _trace_module(step, branches[name], f"{_join_path(path, 'own')}.{name}")
+            if name in branches:
+                branches[name] = _trace_module(step, branches[name], f"{_join_path(path, 'own')}.{name}")
     return _fuse_branches(module.fuse, tuple(branches.values()), path)
 
 
@@ -95,7 +123,7 @@ def _trace_shared_trunk(shared: Sequential, branches: dict[str, Node], path: str
     """Returns the branches after `shared`, which runs once on the concatenated positions of all branches."""
     inputs = tuple(branches.values())
     joined = shared_trunk_sizes([branch.sizes for branch in inputs])
-    trunk = _trace_sequence(shared, Node(ops.ConcatPositions(), inputs, joined, path), _join_path(path, "shared"))
+    trunk = _trace_module(shared, Node(ops.ConcatPositions(), inputs, joined, path), _join_path(path, "shared"))
     outputs = [branch.sizes.replace({axis: trunk.sizes[axis] for axis in "SC"}) for branch in inputs]
     return {
         name: Node(ops.SplitPositions(i), (trunk, *inputs), sizes, path)
@@ -163,3 +191,9 @@ TRACERS: dict[type[nn.Module], Callable[[Any, Node, str], Node]] = {
     nn.Identity: _trace_identity,
 }
 """The tracing functions of modules that become several operations, or none, by module type."""
+
+OPAQUE = (Clamp, Dropout, GroupNorm, LayerNorm, Resize, Spectrum, Standardize, Unfold, Unstack)
+"""Modules of the package that are called as they are."""
+
+for _kind in (*OPERATORS, *TRACERS, *OPAQUE):
+    register_class(_kind)

@@ -87,7 +87,7 @@ class LocalPool(nn.Module):
     def __init__(self, sizes: Sizes, stride: int, kernel: int, by: str, count_include_pad: bool) -> None:
         super().__init__()
         self.by, self.count_include_pad = by, count_include_pad
-        self.windows = [(kernel, stride) if axis in sizes.grid else (1, 1) for axis in sizes.spatial_axes]
+        self.windows = tuple((kernel, stride) if axis in sizes.grid else (1, 1) for axis in sizes.spatial_axes)
         self.sizes = sizes.replace({axis: ceil_div(sizes[axis], stride) for axis in sizes.grid})
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ class LocalPool(nn.Module):
         return F.avg_pool2d(x, kernel, stride, padding, count_include_pad=self.count_include_pad)
 
     def extra_repr(self) -> str:
-        return f"windows={self.windows}, by={self.by!r}, count_include_pad={self.count_include_pad}"
+        return f"windows={list(self.windows)}, by={self.by!r}, count_include_pad={self.count_include_pad}"
 
 
 def _pool_tiles(x: Tensor, kernel: list[int], by: str) -> Tensor:

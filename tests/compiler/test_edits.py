@@ -1,0 +1,156 @@
+"""A block that was edited after its first run computes what its edited module tree computes."""
+
+import copy
+import random
+import zlib
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import sefactory as sf
+from sefactory.compiler import runtime
+from sefactory.compiler.codegen.generate import generate
+from sefactory.operators.containers import ModuleDict
+from sefactory.operators.norm import BatchNorm
+from tests.compiler.comparison import outcome, pair
+from tests.compiler.edits import class_patched, edits_of, global_hook
+from tests.sampling import SEVEN_PAPERS, sampled
+
+FIXED_GRID = {"unit", "fcanet"}
+SAMPLE = 6
+
+
+def built(name: str) -> tuple[sf.Block, Tensor]:
+    grid = {"height": 6, "width": 8} if name in FIXED_GRID else {}
+    return pair(name, 32, **grid)[0], torch.randn(2, 32, 6, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def tree_of(block: sf.Block) -> sf.Block:
+    """A copy that runs its module tree."""
+    tree = copy.deepcopy(block)
+    tree.lowered = None
+    return tree
+
+
+def result(block: sf.Block, x: Tensor) -> Any:
+    try:
+        return outcome(block, x)
+    except Exception as error:
+        return type(error)
+
+
+def assert_same(block: sf.Block, tree: sf.Block, x: Tensor, what: str) -> None:
+    found, wanted = result(block, x), result(tree, x)
+    if isinstance(wanted, type):
+        assert isinstance(found, type), f"{what}: the tree raises {wanted.__name__}"
+        return
+    assert not isinstance(found, type), f"{what}: {found}"
+    (y, gradients, buffers), (y2, gradients2, buffers2) = found, wanted
+    options: dict[str, Any] = {"rtol": 1e-8, "atol": 1e-8, "equal_nan": True, "msg": lambda text: f"{what}: {text}"}
+    scale = max(1.0, *(float(g.nan_to_num(0, 0, 0).abs().max()) for g in gradients2 if g.numel()))
+    torch.testing.assert_close(y, y2, **options)
+    for g, g2 in zip(gradients, gradients2, strict=True):
+        torch.testing.assert_close(g / scale, g2 / scale, **options)
+    assert buffers.keys() == buffers2.keys()
+    for key, t in buffers2.items():
+        torch.testing.assert_close(buffers[key], t, **options)
+
+
+def check_edit(block: sf.Block, x: Tensor, name: str, edit: Any, train: bool) -> None:
+    """Runs a copy, edits it, runs it in training mode or not, and in the other mode."""
+    edited = copy.deepcopy(block).train(train)
+    edited(x)
+    tree = tree_of(edited)
+    edit(edited)
+    edit(tree)
+    for mode in (train, not train):
+        assert_same(edited.train(mode), tree.train(mode), x, name)
+    if "hook" not in name and "forward" not in name:  # of these a copy would call the functions of the former
+        assert_same(copy.deepcopy(edited), copy.deepcopy(tree), x, f"a copy, {name}")
+        edited.lower()
+        assert_same(edited, tree, x, f"lowered again, {name}")
+
+
+@pytest.mark.parametrize("name", sampled(sf.configs(), 4))
+def test_drawn_edits(name: str) -> None:
+    block, x = built(name)
+    draw = random.Random(zlib.crc32(name.encode()))
+    edits = list(edits_of(block, draw))
+    for what, edit in draw.sample(edits, min(SAMPLE, len(edits))):
+        check_edit(block, x, what, edit, draw.random() < 0.5)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", sf.configs())
+def test_every_edit(name: str) -> None:
+    block, x = built(name)
+    draw = random.Random(1)
+    for what, edit in edits_of(block, draw):
+        check_edit(block, x, what, edit, draw.random() < 0.5)
+
+
+@pytest.mark.parametrize("name", sampled(SEVEN_PAPERS, 3))
+def test_a_patched_class_is_used(name: str) -> None:
+    block, x = built(name)
+    block(x)
+    tree = tree_of(block)
+    for kind in {type(module) for module in block.node.modules()} - {ModuleDict}:
+        with class_patched(kind):
+            assert_same(block, tree, x, kind.__name__)
+        assert_same(block, tree, x, f"{kind.__name__} as before")
+
+
+@pytest.mark.parametrize("name", sampled(SEVEN_PAPERS, 3))
+def test_global_hooks_are_called(name: str) -> None:
+    block, x = built(name)
+    block(x)
+    tree = tree_of(block)
+    for kind in {type(module) for module in block.node.modules()} - {ModuleDict}:
+        with global_hook(kind):
+            assert_same(block, tree, x, kind.__name__)
+    assert block.lowered is not None and block.lowered.guards_hold()
+
+
+def test_a_number_that_leaves_the_sizes_is_compiled_again() -> None:
+    block, x = built("cbam")
+    block(x)
+    for module in block.modules():
+        if isinstance(module, BatchNorm):
+            module.momentum, module.eps = 0.5, 0.25
+    assert_same(block, tree_of(block), x, "momentum and eps")
+    assert block.lowered is not None and block.lowered.guards_hold()
+
+
+def test_an_edit_of_one_block_does_not_compile_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    edited, other = (sf.build("cbam", 32) for _ in range(2))
+    x = torch.randn(2, 32, 6, 7)
+    edited(x), other(x)
+    compiled = list[Any]()
+    monkeypatch.setattr(runtime, "generate", lambda root, frozen: compiled.append(root) or generate(root, frozen))
+    edited.get_submodule("series.spatial.excite.1").eps = 0.5
+    other(x)
+    assert not compiled
+    edited(x)
+    assert len(compiled) == 1
+
+
+EDITED_UNDER_COMPILE = [("cbam", "eps", 0.5), ("senet", "bias", None), ("simam", "scale", 2.5), ("danet", "scale", 0.5)]
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize(("name", "attribute", "value"), sampled(EDITED_UNDER_COMPILE, 2))
+def test_torch_compile_sees_an_edit(name: str, attribute: str, value: Any, grad: bool) -> None:
+    """Of a large map in inference, where the program is traced, and in training, where the module tree is."""
+    torch._dynamo.reset()
+    block, x = pair(name, 32)[0].eval(), torch.randn(2, 32, 24, 24, dtype=torch.float64)
+    with torch.set_grad_enabled(grad):
+        compiled = torch.compile(block, backend="eager", fullgraph=True)
+        before = compiled(x)
+        for module in block.node.modules():
+            if hasattr(module, attribute):
+                setattr(module, attribute, value)
+        wanted = tree_of(block)(x)
+        assert not torch.allclose(before, wanted)
+        torch.testing.assert_close(compiled(x), wanted)
