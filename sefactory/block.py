@@ -13,6 +13,7 @@ from .compiler.runtime import CompiledBlock
 from .config.expressions import Value
 from .errors import ConfigError
 from .kernels.dispatch import is_jit_tracing, jit_tracing_paused, prefers_module_tree
+from .operators.norm import SingleValue
 from .operators.precision import is_autocast_enabled
 from .shapes import Sizes
 
@@ -79,7 +80,10 @@ class Block(nn.Module):
         if self.frozen:  # the program overwrites maps
             with torch.no_grad():
                 return self._run(x_BCHW)
-        return self._run(x_BCHW)
+        try:
+            return self._run(x_BCHW)
+        except SingleValue as error:
+            raise self._single_value_error(error) from error
 
     def _run(self, x_BCHW: Tensor) -> Tensor:
         """Runs the program where its guards hold, else the module tree; the output has the memory format of the input."""
@@ -108,6 +112,10 @@ class Block(nn.Module):
     def node(self) -> nn.Module:
         """The root node, x_BSCHW -> y_BSCHW."""
         return self._node[0]
+
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        """As in torch, in the root node: it holds the children."""
+        self.node.add_module(name, module)
 
     def train(self, mode: bool = True) -> "Block":
         """As in torch, for the root node as well. A frozen block stays in eval mode."""
@@ -166,6 +174,13 @@ class Block(nn.Module):
         shape = ", ".join(["B", *(str(sizes[axis]) for axis in f"C{sizes.grid}")])
         dtype = str(self._dtype() or "floating point").removeprefix("torch.")
         raise ConfigError([(self.label, f"expected an input ({shape}) of {dtype}, got {given}")])
+
+    def _single_value_error(self, error: SingleValue) -> ConfigError:
+        """The error for a batch norm in training that has one value for each statistic, with its path."""
+        path = next((path for path, module in self.named_modules() if module is error.norm), "")
+        cure = "use a batch of at least 2, block.eval(), or a config without batch_norm"
+        fault = f"batch_norm needs more than 1 value for each of its statistics in training; {cure}"
+        return ConfigError([(f"{self.label} {path}" if path else self.label, fault)])
 
     def extra_repr(self) -> str:
         return f"{self.label}: {self.sizes[0]} -> {self.sizes[1]}"

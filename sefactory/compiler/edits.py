@@ -14,7 +14,9 @@ from ..shapes import Sizes
 
 AS_BUILT = "_as_built"
 """The attribute of a module that holds its `AsBuilt`. Copies of the module carry it."""
-FREE = frozenset({"eps", "momentum", "scale", "shift", "unbiased", "p", "low", "high", "bias"})
+FREE = frozenset(
+    {"eps", "momentum", "scale", "shift", "unbiased", "p", "low", "high", "bias", "is_synchronized", "process_group"}
+)
 """Attributes whose edit leaves all sizes as they are. The tree is compiled again with their new values."""
 FORWARDS: dict[type[nn.Module], Any] = {}
 """The classes that the compiler knows, each with its `forward`."""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ..config.registry import MODULE_ATTRIBUTES
 from ..errors import InvalidValue, join_words
 from ..shapes import Dim, Sizes, SymbolicDim, broadcast, is_at_most
+from .norm_replacement import fit_to_place
 from .traced_shapes import unflatten
 
 FUSES: dict[str, Callable[[Sequence[Tensor]], Tensor]] = {
@@ -102,6 +103,10 @@ class Sequential(nn.Module):
             x_BSCHW = step(x_BSCHW)
         return x_BSCHW
 
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        """As in torch. A norm that a tool puts in the place of a batch norm gets the layout that it expects."""
+        super().add_module(name, fit_to_place(self._modules.get(name), module))
+
 
 class ModuleDict(nn.Module):
     """Holds the branches by name; unlike in torch's ModuleDict, a name may be that of a dict method, such as `values`."""
@@ -109,6 +114,10 @@ class ModuleDict(nn.Module):
     def __init__(self, branches: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self._modules.update(branches)
+
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        """As in `Sequential`."""
+        super().add_module(name, fit_to_place(self._modules.get(name), module))
 
 
 class Unit(nn.Module):

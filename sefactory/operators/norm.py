@@ -1,5 +1,7 @@
 """Normalisation over the batch, over axes, or over groups of channels."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,28 +11,41 @@ from ..config.schema import Axes, Fraction, Positive, Real, Size
 from ..shapes import Sizes
 from .parameters import exact_div, init_parameter, inverse_permutation
 from .precision import centred_variance
+from .synchronized import ProcessGroup, process_count, synchronized_batch_norm
 from .traced_shapes import unflatten
 
 
-class BatchNorm(nn.Module):
+class SingleValue(ValueError):
+    """A statistic of `norm` would have a single value in training."""
+
+    def __init__(self, norm: "BatchNorm", x_NC: Tensor) -> None:
+        super().__init__(f"Expected more than 1 value per channel when training, got input size {tuple(x_NC.shape)}")
+        self.norm = norm
+
+
+class BatchNorm(nn.BatchNorm2d):
     """y = w (x - mean) / sqrt(var + eps) + b with statistics over the batch and all axes but `each` (arXiv:1502.03167).
 
     running = (1 - momentum) running + momentum batch, with the unbiased variance. weight, bias, running_*: (each...).
-    Raises ValueError in training if a statistic has a single value.
+    It has torch's class, so that tools which look for batch norms find it: update_bn, recipes that freeze norms or leave
+    them without weight decay. The attributes of torch's class mean what they mean there; `num_features` is the number of
+    statistics. `is_synchronized`: statistics are those of all processes of `process_group` (None: of all processes).
+    `merged` is how x_BSCHW becomes the (N, C, H, W) of torch's norms (see `_merged_dims`).
+    Raises SingleValue in training if a statistic has a single value.
     """
 
-    running_mean: Tensor
-    running_var: Tensor
-    num_batches_tracked: Tensor
-
     def __init__(self, sizes: Sizes, each: str, start: float, momentum: float, eps: float) -> None:
-        super().__init__()
         shape = sizes.numbers(each)
-        self.momentum, self.eps, self.each = momentum, eps, each
-        self.weight, self.bias = init_parameter(shape, start=start), init_parameter(shape, start=0)
-        self.register_buffer("running_mean", torch.zeros(shape))
-        self.register_buffer("running_var", torch.ones(shape))
-        self.register_buffer("num_batches_tracked", torch.tensor(0))
+        weight, bias = init_parameter(shape, start=start), init_parameter(shape, start=0)
+        super().__init__(math.prod(shape), eps, momentum, affine=False, track_running_stats=False)
+        self.affine = self.track_running_stats = True
+        self.weight, self.bias = weight, bias
+        self.running_mean, self.running_var = torch.zeros(shape), torch.ones(shape)
+        self.num_batches_tracked = torch.tensor(0)
+        self.each, self.start, self.shape = each, start, shape
+        self.is_synchronized = False
+        self.process_group: ProcessGroup = None
+        self.merged = _merged_dims(sizes, each)
         # The `each` axes move to the place of their first one; those before it are flattened into the batch.
         each_dims = sizes.dims(each)
         self.batch_dims = first = min(each_dims)
@@ -39,23 +54,69 @@ class BatchNorm(nn.Module):
         self.inverse = inverse_permutation(self.permutation)
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        if self.training:
-            self.num_batches_tracked.add_(1)
+        self.count_batch()
         x = x_BSCHW.permute(self.permutation)
         x_NC = x.flatten(0, self.batch_dims - 1).flatten(1, len(self.each))
-        mean, var = self.running_mean.flatten(), self.running_var.flatten()
-        weight, bias = self.weight.flatten(), self.bias.flatten()
-        y = F.batch_norm(x_NC, mean, var, weight, bias, self.training, self.momentum, self.eps)
-        return y.reshape(x.shape).permute(self.inverse)
+        return self.normalize(x_NC).reshape(x.shape).permute(self.inverse)
+
+    def count_batch(self) -> None:
+        """Adds one to the batch counter in training."""
+        if self.training and self.track_running_stats:
+            assert self.num_batches_tracked is not None
+            self.num_batches_tracked.add_(1)
+
+    def normalize(self, x_NC: Tensor) -> Tensor:
+        """The norm of (N, C, ...), where C are the flattened `each` axes. Call `count_batch` before."""
+        weight, bias = _flat(self.weight), _flat(self.bias)
+        mean, var = _flat(self.running_mean), _flat(self.running_var)
+        uses_batch = self.training or mean is None
+        if self.training and not self.track_running_stats:
+            mean = var = None
+        if self.training and self.is_synchronized and process_count(self.process_group) > 1:
+            running, affine = (mean, var), (weight, bias)
+            return synchronized_batch_norm(x_NC, running, affine, self.update_rate(), self.eps, self.process_group)
+        try:
+            return F.batch_norm(x_NC, mean, var, weight, bias, uses_batch, self.update_rate(), self.eps)
+        except ValueError as error:
+            raise SingleValue(self, x_NC) from error
+
+    def update_rate(self) -> float:
+        """The weight of the batch in the running statistics: `momentum`; 1 / batches for None, the plain average."""
+        if self.momentum is not None:
+            return self.momentum
+        counts = self.training and self.track_running_stats
+        return 1 / float(self.num_batches_tracked) if counts and self.num_batches_tracked is not None else 0.0
+
+    def reset_parameters(self) -> None:
+        """The initial state: running statistics of 0 and 1, and the initial weight of the config."""
+        self.reset_running_stats()
+        if self.affine:
+            nn.init.constant_(self.weight, self.start)
+            nn.init.zeros_(self.bias)
 
     def extra_repr(self) -> str:
-        return f"{tuple(self.weight.shape)}, momentum={self.momentum}, eps={self.eps}"
+        synchronized = ", synchronized" if self.is_synchronized else ""
+        return f"{self.shape}, momentum={self.momentum}, eps={self.eps}{synchronized}"
 
 
 @operator("batch_norm")
 def batch_norm(sizes: Sizes, each: Axes = "C", start: Real = 1, momentum: Fraction = 0.1, eps: Positive = 1e-5) -> BatchNorm:
     """Batch normalisation with separate statistics for each index of the named axes; `start` is the initial weight."""
     return BatchNorm(sizes, each, start, momentum, eps)
+
+
+def _merged_dims(sizes: Sizes, each: str) -> tuple[int, tuple[int, int]] | None:
+    """The first of two dimensions of x_BSCHW which, merged, leave the axis `each` as dimension 1, and the sizes to split them.
+
+    None where the norm has other axes, or where the feature map has another rank.
+    """
+    if sizes.axes != "SCHW" or each not in ("S", "C"):
+        return None
+    return (0, (-1, sizes.number("S"))) if each == "C" else (2, (sizes.number("C"), -1))
+
+
+def _flat(t: Tensor | None) -> Tensor | None:
+    return None if t is None else t.flatten()
 
 
 class LayerNorm(nn.Module):

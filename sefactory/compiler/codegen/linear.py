@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from ...kernels.batch_norm import batch_norm
 from ...kernels.convolution import CONVOLUTIONS
 from ...kernels.dispatch import contiguous_fast_path, is_eager, is_exporting
-from ...operators.norm import BatchNorm
+from ...operators.norm import BatchNorm, SingleValue
 from ...shapes import Sizes
 from .. import ir as ops
 from ..graph import Node
@@ -69,7 +69,7 @@ def _pointwise_convolution(op: ops.LinearOp, dims: int) -> Callable[[Tensor], Te
 
 def eval_norm(norm: BatchNorm) -> Callable[[Tensor], Tensor]:
     """The batch norm in eval mode, of (N, C, ...)."""
-    params, momentum, eps = read_norm_params(norm), norm.momentum, norm.eps
+    params, momentum, eps = read_norm_params(norm), norm.momentum or 0.0, norm.eps
 
     def run(x: Tensor) -> Tensor:
         weight, bias, mean, var = params()
@@ -93,7 +93,7 @@ def count_batches(norms: Sequence[BatchNorm]) -> Callable[[Any], None]:
     """The step that adds one to the batch counters of all norms in training mode, in one call."""
 
     def step(registers: Any) -> None:
-        seen = [norm.num_batches_tracked for norm in norms if norm.training]
+        seen = [n for norm in norms if norm.training and (n := norm.num_batches_tracked) is not None]
         if len(seen) > 1 and all(is_eager(n) for n in seen):
             torch._foreach_add_(seen, 1)
         else:
@@ -104,13 +104,19 @@ def count_batches(norms: Sequence[BatchNorm]) -> Callable[[Any], None]:
 
 
 def _norm_function(module: BatchNorm) -> Callable[[Tensor], Tensor]:
+    """The batch norm of (N, C, ...) in its current mode."""
     params, momentum, eps = read_norm_params(module), module.momentum, module.eps
+    if momentum is None or module.is_synchronized:
+        return module.normalize
 
     def run(x: Tensor) -> Tensor:
         weight, bias, mean, var = params()
-        if module.training and contiguous_fast_path(x):
-            return batch_norm(x, mean, var, weight, bias, momentum, eps)
-        return F.batch_norm(x, mean, var, weight, bias, module.training, momentum, eps)
+        try:
+            if module.training and contiguous_fast_path(x):
+                return batch_norm(x, mean, var, weight, bias, momentum, eps)
+            return F.batch_norm(x, mean, var, weight, bias, module.training, momentum, eps)
+        except ValueError as error:
+            raise SingleValue(module, x) from error
 
     return run
 

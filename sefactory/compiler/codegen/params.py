@@ -102,6 +102,6 @@ def read_norm_params(norm: BatchNorm) -> Callable[[], tuple[Tensor, Tensor, Tens
         try:
             return parameters["weight"], parameters["bias"], buffers["running_mean"], buffers["running_var"]  # type: ignore[return-value]
         except KeyError:
-            return norm.weight, norm.bias, norm.running_mean, norm.running_var
+            return norm.weight, norm.bias, norm.running_mean, norm.running_var  # type: ignore[return-value]
 
     return params

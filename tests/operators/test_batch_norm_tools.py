@@ -1,0 +1,198 @@
+"""Tools and recipes that look for torch's batch norms act on those of a block, or say why they cannot."""
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import update_bn
+
+import sefactory as sf
+
+BLOCKS = ["coordatt", "triplet", "sknet"]
+
+
+def norms(module: nn.Module) -> list[Any]:
+    return [part for part in module.modules() if isinstance(part, _BatchNorm)]
+
+
+def as_tree(block: sf.Block) -> sf.Block:
+    block.lowered = None
+    return block
+
+
+def build(name: Any, lower: bool = True) -> sf.Block:
+    torch.manual_seed(0)
+    block = sf.build(name, 32).double()
+    return block if lower else as_tree(block)
+
+
+def maps(seed: int = 1, batch: int = 4) -> Tensor:
+    return torch.randn(batch, 32, 8, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+EACH_FORM = pytest.mark.parametrize("lower", [True, False])
+
+
+@EACH_FORM
+@pytest.mark.parametrize("name", BLOCKS)
+def test_update_bn_estimates_the_statistics_anew(name: str, lower: bool) -> None:
+    block = build(name, lower)
+    for norm in norms(block):
+        norm.running_mean.fill_(7), norm.running_var.fill_(7)
+    batches = [maps(seed) for seed in range(3)]
+    seen: list[tuple[Tensor, Tensor]] = []
+    probe = as_tree(copy.deepcopy(block)).train()
+    first = norms(probe)[0]
+    first.register_forward_pre_hook(lambda norm, args: seen.append(statistics(norm, args[0])))
+    for x in batches:
+        probe(x)
+    update_bn(batches, block)
+    norm = norms(block)[0]
+    assert norm.momentum == first.momentum
+    assert norm.num_batches_tracked == 3
+    for i, found in enumerate((norm.running_mean, norm.running_var)):
+        torch.testing.assert_close(found, torch.stack([pair[i] for pair in seen]).mean(0))
+
+
+def statistics(norm: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    over = [dim for dim, axis in enumerate("BSCHW") if axis not in norm.each]
+    return x.mean(over), x.var(over)
+
+
+@EACH_FORM
+@pytest.mark.parametrize("name", BLOCKS)
+def test_frozen_norms_keep_their_statistics(name: str, lower: bool) -> None:
+    block = build(name, lower).train()
+    for module in block.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval().requires_grad_(False)
+    before = copy.deepcopy(block.state_dict())
+    block(maps()).sum().backward()
+    assert all(torch.equal(tensor, before[key]) for key, tensor in block.state_dict().items())
+    assert all(norm.weight.grad is None for norm in norms(block))
+
+
+@EACH_FORM
+@pytest.mark.parametrize(
+    ("edit", "value"), [("momentum", 0.7), ("momentum", None), ("eps", 0.5), ("track_running_stats", False)]
+)
+def test_attributes_mean_what_they_mean_in_torch(edit: str, value: Any, lower: bool) -> None:
+    block = as_block({"batch_norm": {}}, lower)
+    block(maps(0))  # compiled before the edit
+    theirs = nn.BatchNorm2d(32).double()
+    theirs.load_state_dict({key.removeprefix("0."): tensor for key, tensor in block.state_dict().items()})
+    (norm,) = norms(block)
+    assert (norm.num_features, norm.affine, norm.track_running_stats) == (32, True, True)
+    setattr(norm, edit, value), setattr(theirs, edit, value)
+    for seed in (1, 2):
+        torch.testing.assert_close(block(maps(seed)), theirs(maps(seed)))
+    for ours, expected in zip(block.state_dict().values(), theirs.state_dict().values(), strict=True):
+        torch.testing.assert_close(ours, expected)
+    torch.testing.assert_close(block.eval()(maps(3)), theirs.eval()(maps(3)))
+
+
+def as_block(operator: Any, lower: bool) -> sf.Block:
+    block = sf.build([operator], 32).double()
+    return block if lower else as_tree(block)
+
+
+@EACH_FORM
+@pytest.mark.parametrize("name", BLOCKS)
+def test_norms_without_running_statistics(name: str, lower: bool) -> None:
+    """What torch.func needs for an ensemble: a norm without statistics uses those of the batch, in eval mode as well."""
+    block = build(name, lower).eval()
+    block(maps())
+    torch.func.replace_all_batch_norm_modules_(block)
+    assert all(norm.running_mean is None and not norm.track_running_stats for norm in norms(block))
+    expected = build(name).train()(maps())
+    torch.testing.assert_close(block(maps()), expected)
+    stacked = {key: torch.stack([value, value + 0.1]) for key, value in block.named_parameters()}
+    x = maps()
+    both = vmap(lambda state: functional_call(block, state, (x,)))(stacked)
+    torch.testing.assert_close(both[0], expected)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_freezing_a_block_without_running_statistics(name: str) -> None:
+    block = torch.func.replace_all_batch_norm_modules_(build(name).eval())
+    torch.testing.assert_close(sf.freeze(block)(maps()), block(maps()))
+
+
+@pytest.mark.parametrize("each", ["C", "S", "CH"])
+def test_reset_parameters_gives_the_initial_state(each: str) -> None:
+    block = sf.build([{"batch_norm": {"each": each, "start": 0.25}}], 32, height=8, width=8).double().train()
+    before = copy.deepcopy(block.state_dict())
+    block(maps()).sum().backward()
+    with torch.no_grad():
+        norms(block)[0].weight.fill_(3)
+    norms(block)[0].reset_parameters()
+    assert all(torch.equal(tensor, before[key]) for key, tensor in block.state_dict().items())
+
+
+@pytest.mark.parametrize("name", [*BLOCKS, "danet"])
+def test_the_converter_of_torch_makes_synchronised_norms(name: str) -> None:
+    block = build(name).train()
+    before, expected = list(block.state_dict()), build(name).train()(maps())
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(block)
+    again = nn.SyncBatchNorm.convert_sync_batchnorm(converted)
+    for found in (again, copy.deepcopy(again), pickle.loads(pickle.dumps(again))):
+        assert norms(found) and all(norm.is_synchronized and type(norm) is not nn.SyncBatchNorm for norm in norms(found))
+        assert list(found.state_dict()) == before
+    torch.testing.assert_close(again(maps()), expected)  # one process: as before
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_the_norms_of_timm_get_the_layout_that_they_expect(name: str) -> None:
+    layers = pytest.importorskip("timm.layers")
+    block = build(name).train()
+    block(maps())
+    expected, in_training = copy.deepcopy(block).eval()(maps()), copy.deepcopy(block)(maps())
+    frozen = layers.freeze_batch_norm_2d(copy.deepcopy(block))
+    assert not norms(frozen)
+    torch.testing.assert_close(frozen.train()(maps()), expected)
+    torch.testing.assert_close(layers.unfreeze_batch_norm_2d(copy.deepcopy(frozen)).train().double()(maps()), in_training)
+    split = layers.convert_splitbn_model(copy.deepcopy(block), num_splits=2).train().double()
+    torch.testing.assert_close(split(torch.cat([maps(), maps()])), torch.cat([in_training, in_training]))
+
+
+def test_a_norm_with_other_axes_is_not_replaced() -> None:
+    block = sf.build([{"batch_norm": {"each": "CH"}}], 32, height=8, width=8)
+    with pytest.raises(sf.ConfigError) as caught:
+        block.add_module("0", nn.BatchNorm2d(32))
+    assert str(caught.value) == (
+        "batch_norm: BatchNorm2d normalises dimension 1 of (N, C, H, W), and not the axes CH of the block;"
+        " convert the network before sf.insert"
+    )
+    nn.SyncBatchNorm.convert_sync_batchnorm(block)
+    assert norms(block)[0].is_synchronized
+
+
+def test_other_modules_are_added_as_they_are() -> None:
+    shared = build("coordatt").get_submodule("excite.0.shared")
+    for new in (nn.Identity(), nn.Sequential(), None):
+        shared.add_module("1", new)
+        assert shared._modules["1"] is new
+
+
+CURE = "use a batch of at least 2, block.eval(), or a config without batch_norm"
+SINGLE_VALUE = f"batch_norm needs more than 1 value for each of its statistics in training; {CURE}"
+EXCITED = {"squeeze": ["pool"], "excite": ["batch_norm"], "gate": ["sigmoid"]}
+
+
+@EACH_FORM
+@pytest.mark.parametrize(
+    ("config", "place"),
+    [("sknet", "sknet.yaml series.split.parallel.k3.1"), (EXCITED, "block excite.0"), ("batch_norm", "block")],
+    ids=["named", "inline", "root"],
+)
+def test_one_value_in_training(config: Any, place: str, lower: bool) -> None:
+    block, x = build(config, lower).train(), maps(batch=1)[..., :1, :1]
+    with pytest.raises(sf.ConfigError) as caught:
+        block(x)
+    assert str(caught.value) == f"{place}: {SINGLE_VALUE}"
+    assert block.eval()(x).isfinite().all()

@@ -1,0 +1,76 @@
+"""Networks with blocks, trained on two processes by gloo: one has three images of a batch, the other has one."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, distributed, multiprocessing, nn
+from torch.nn.parallel import DistributedDataParallel
+
+import sefactory as sf
+
+IMAGES = (3, 1)
+Result = dict[str, Tensor]
+
+
+class Case(NamedTuple):
+    """A block; whether its norms are in training mode; whether it runs its program or its module tree."""
+
+    name: str
+    block: Any
+    train_norms: bool = True
+    lower: bool = True
+
+
+def network(case: Case) -> nn.Module:
+    """A small network in float64 with a block after its first convolution, which learns from the first step on."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 4, 3, padding=1)).double()
+    sf.insert(model, case.block, "0", start="own", input_size=(3, 6, 6))
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.train(case.train_norms)
+        if isinstance(module, sf.Block) and not case.lower:
+            module.lowered = None
+    return model
+
+
+def images() -> Tensor:
+    """The batch of all processes. The means of the images differ."""
+    x = torch.randn(sum(IMAGES), 3, 6, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return x * torch.arange(1, len(x) + 1).view(-1, 1, 1, 1)
+
+
+def train(model: nn.Module, x: Tensor, scale: int) -> Result:
+    """The sum of the gradients, and the buffers, after two forwards: the second one reports parameters without gradients."""
+    for _ in range(2):
+        (model(x).square().sum() * scale).backward()
+    inner = model.module if isinstance(model, DistributedDataParallel) else model
+    gradients = {f"gradient of {key}": p.grad for key, p in inner.named_parameters() if p.grad is not None}
+    return gradients | {key: buffer.detach().clone() for key, buffer in inner.named_buffers()}
+
+
+def train_cases(rank: int, cases: Sequence[Case]) -> Result:
+    """`train` under DistributedDataParallel after torch's converter of norms, on this process's part of the batch."""
+    results: Result = {}
+    for case in cases:
+        model = DistributedDataParallel(nn.SyncBatchNorm.convert_sync_batchnorm(network(case)))
+        found = train(model, images().split(IMAGES)[rank], len(IMAGES))  # it averages the gradients
+        results |= {f"{case.name}, {key}": value for key, value in found.items()}
+    return results
+
+
+def in_two_processes(run: Callable[..., Result], folder: Path, *arguments: Any) -> list[Result]:
+    """What run(rank, *arguments) returns on each process."""
+    multiprocessing.spawn(_process, (run, folder, arguments), nprocs=len(IMAGES))
+    return [torch.load(folder / f"{rank}.pt") for rank in range(len(IMAGES))]
+
+
+def _process(rank: int, run: Callable[..., Result], folder: Path, arguments: tuple[Any, ...]) -> None:
+    torch.set_num_threads(1)
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=len(IMAGES))
+    torch.save(run(rank, *arguments), folder / f"{rank}.pt")
+    distributed.destroy_process_group()
