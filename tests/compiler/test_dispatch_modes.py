@@ -1,0 +1,69 @@
+"""Modes of torch that observe operations: counts of FlopCounterMode are those of `macs`; others see what runs."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch._subclasses import FakeTensorMode
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+import sefactory as sf
+from sefactory.bench.summary import summarize
+from tests.op_recorder import OpRecorder
+from tests.sampling import SEVEN_PAPERS, sampled
+
+GRID = 14
+RESIZED_COSINES = {"fcanet": 3136}
+"""Multiply-adds that torch does beyond the formula: a matrix of cosines is made for the grid."""
+
+
+def multiply_adds(run: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return int(counter.get_total_flops()) // 2
+
+
+def tree(block: sf.Block) -> sf.Block:
+    block.lowered = None
+    return block
+
+
+@pytest.mark.parametrize("name", sampled(sf.configs(), {*SEVEN_PAPERS, "ecanet"}))
+def test_the_counter_of_torch_agrees_with_the_formula(name: str) -> None:
+    block, x = sf.build(name, 64).eval(), torch.randn(2, 64, GRID, GRID)
+    block(x)
+    found = multiply_adds(lambda: block(x))
+    formula = summarize(block, GRID, GRID, batch=2).macs
+    assert abs(found - formula) <= RESIZED_COSINES.get(name, 0)
+    if any(p.requires_grad for p in block.parameters()):
+        in_training = [multiply_adds(lambda b=b: b(x).sum().backward()) for b in (block, tree(sf.build(name, 64).eval()))]
+        assert in_training[0] == in_training[1] >= found
+
+
+def test_other_modes_see_the_program() -> None:
+    block, x = sf.build("cbam", 64).eval(), torch.randn(2, 64, GRID, GRID)
+    with OpRecorder() as program:
+        block(x)
+    with OpRecorder() as module_tree:
+        tree(block)(x)
+    assert program.names != module_tree.names
+
+
+@pytest.mark.parametrize("name", ["cbam", "sknet"])
+def test_fake_tensors_pass(name: str) -> None:
+    with FakeTensorMode():
+        block, x = sf.build(name, 64), torch.empty(2, 64, GRID, GRID)
+        y = block(x)
+        y.sum().backward()
+        assert isinstance(y, Tensor) and y.shape == x.shape
+
+
+@pytest.mark.parametrize("name", SEVEN_PAPERS)
+def test_the_profiler_of_torch_counts_a_block(name: str) -> None:
+    """It records the operations of the program, so its counts are those of what runs."""
+    block, x = sf.build(name, 64).eval(), torch.randn(2, 64, GRID, GRID)
+    with torch.no_grad(), profile(activities=[ProfilerActivity.CPU], with_flops=True) as profiler:
+        block(x)
+    assert sum(event.flops for event in profiler.key_averages()) > 0
