@@ -1,20 +1,8 @@
-"""Declares torchvision's operators if they are not compiled for this torch: without their schemas it cannot be imported."""
+"""Imports torchvision before any test does: it may be one that was compiled for another torch."""
 
-import torch
+from contextlib import suppress
 
+from sefactory.networks.zoos import import_torchvision
 
-def _declare_operators() -> torch.library.Library | None:
-    """Returns the library of the schemas, which must stay alive; None if torchvision is imported or is not installed."""
-    try:
-        import torchvision as _  # noqa: F401
-    except RuntimeError:
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        return library
-    except ImportError:
-        pass
-    return None
-
-
-LIBRARY = _declare_operators()
+with suppress(ImportError):  # it is not installed
+    import_torchvision()

@@ -14,8 +14,9 @@ from ..config.registry import SLOTS
 from ..config.repository import ConfigRepository
 from ..config.syntax_tree import Config
 from ..errors import ConfigError
-from ..networks.host import create_network, host_config
+from ..networks.host import host_config
 from ..networks.tracing import zeros_input
+from ..networks.zoos import create_network
 from ..shapes import Shape
 from .arguments import GRID_OF, is_sweep, plain_containers, search_folders, task_overrides
 

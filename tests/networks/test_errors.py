@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 import sefactory as sf
-from sefactory.networks import host as host_module
 from tests.error_messages.table import INTERNAL
 from tests.networks.models import build_network, is_unchanged, snapshot
 
@@ -281,27 +280,6 @@ def test_a_file_is_named(tmp_path: Path) -> None:
     ]
 
 
-ZOOS = [
-    (
-        "tim:resnet50",
-        "host: 'tim:resnet50'; allowed: ZOO:NAME, with a zoo of timm, torchvision, pytorchcv; did you mean 'timm'?",
-    ),
-    ("resnet50", "host: 'resnet50'; allowed: ZOO:NAME, with a zoo of timm, torchvision, pytorchcv"),
-    (3, "host: 3; allowed: ZOO:NAME, with a zoo of timm, torchvision, pytorchcv"),
-    ("timm:os.system('x')", "host: \"timm:os.system('x')\"; allowed: ZOO:NAME, with a zoo of timm, torchvision, pytorchcv"),
-    ("timm:resnet5o", "host: timm has no network 'resnet5o'; did you mean 'resnet50'?"),
-    ("torchvision:resnet5", "host: torchvision has no network 'resnet5'; did you mean 'resnet50'?"),
-    ("pytorchcv:resnet5", "host: pytorchcv has no network 'resnet5'; did you mean 'resnet50'?"),
-]
-
-
-@pytest.mark.parametrize(("name", "message"), ZOOS)
-def test_a_network_that_no_zoo_has(name: Any, message: str) -> None:
-    with pytest.raises(sf.ConfigError) as caught:
-        sf.host({"host": name, "place": [GOOD]})
-    assert str(caught.value) == message
-
-
 def test_a_host_without_a_network() -> None:
     with pytest.raises(sf.ConfigError) as caught:
         sf.host({"place": [GOOD]})
@@ -309,23 +287,6 @@ def test_a_host_without_a_network() -> None:
         str(caught.value)
         == "host: names no network; add host: ZOO:NAME, such as timm:resnet50, or use sefactory.place with your own network"
     )
-
-
-@pytest.mark.parametrize("name", ["timm", "torchvision", "pytorchcv"])
-def test_a_zoo_that_is_not_installed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(module: str) -> None:
-        raise ModuleNotFoundError(f"No module named {module.partition('.')[0]!r}")
-
-    monkeypatch.setattr(host_module, "import_module", missing)
-    with pytest.raises(sf.ConfigError) as caught:
-        sf.host({"host": f"{name}:resnet50", "place": [GOOD]})
-    assert str(caught.value) == f"host: {name} cannot be imported (No module named '{name}'); pip install {name}"
-
-
-@pytest.mark.parametrize("name", ["timm:resnet18", "torchvision:resnet18", "pytorchcv:resnet18"])
-def test_a_network_of_a_zoo(name: str) -> None:
-    with torch.device("meta"):
-        assert 11e6 < sum(p.numel() for p in host_module.create_network(name).parameters()) < 12e6
 
 
 def test_an_unusual_network_takes_blocks_elsewhere() -> None:
