@@ -6,11 +6,12 @@ from .build.freeze import freeze
 from .config.registry import operator, operators
 from .config.repository import configs
 from .errors import ConfigError
-from .networks.adapter import fold
+from .networks.attachment import fold
 from .networks.host import host, place
 from .networks.insertion import insert
 from .networks.layer import layer
 from .networks.official_weights import load_official
+from .networks.removal import remove
 from .shapes import Sizes
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "operator",
     "operators",
     "place",
+    "remove",
 ]

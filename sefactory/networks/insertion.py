@@ -1,6 +1,6 @@
 """Inserts blocks into a network that is already built; its weights and state-dict keys stay as they are."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,11 +14,14 @@ from ..block import Block
 from ..build.api import build
 from ..errors import ConfigError
 from ..shapes import GRIDS, Shape
-from .adapter import CHILD, ResidualAdapter, attach_block, wrap
+from .adapter import ResidualAdapter, wrap
+from .attachment import attach_block, inserted_block
+from .holder import CHILD, ORIGINAL, Where
 from .official_weights import ratio_override, transfer_weights
-from .options import InsertionSpec, Start, Where
+from .options import InsertionSpec, Start
 from .selectors import select
 from .tracing import CallRecord, Example, common_shape, example_input, trace
+from .verification import check_calls
 
 GRID_OF = {2 + len(grid): grid for grid in GRIDS}
 """Rank of a feature map -> spatial axes."""
@@ -106,13 +109,25 @@ def insert_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Exampl
     _check_targets(model, [path for path, _ in targets])
     prepared = [_prepare(model, path, spec, calls.get(path, [])) for path, spec in targets]
     before = model.state_dict(keep_vars=True)
-    for child, place in prepared:
-        attach_block(model, place.path, child, place.where)
+    _attach(model, prepared, example)
     after = model.state_dict(keep_vars=True)
     kept = tuple(key for key, tensor in before.items() if after.get(key) is tensor)
     new = tuple(key for key, tensor in after.items() if before.get(key) is not tensor)
     missing = tuple(key for key, tensor in before.items() if after.get(key) is not tensor)
     return Report(tuple(place for _, place in prepared), kept, new, missing)
+
+
+def _attach(model: nn.Module, prepared: Sequence[tuple[Block | ResidualAdapter, Placement]], example: Example) -> None:
+    """Attaches all blocks, or none if the network does not run with them or bypasses one. Raises ConfigError."""
+    undo: list[Callable[[], None]] = []
+    try:
+        for child, place in prepared:
+            undo.append(attach_block(model, place.path, child, place.where))
+        check_calls(model, [child for child, _ in prepared], [place.path for _, place in prepared], example)
+    except BaseException:
+        for detach in reversed(undo):
+            detach()
+        raise
 
 
 def _select(model: nn.Module, spec: InsertionSpec, calls: Mapping[str, Sequence[CallRecord]]) -> list[str]:
@@ -151,10 +166,14 @@ def _check_targets(model: nn.Module, paths: Sequence[str]) -> None:
         modules = [model.get_submodule(".".join(names[: i + 1])) for i in range(len(names))]
         if paths.count(path) > 1:
             faults.append((path, "is selected twice"))
-        elif hasattr(modules[-1], CHILD):
-            faults.append((path, "has a block already"))
+        elif inserted_block(modules[-1]) is not None:
+            cure = "insert a list of blocks instead, such as [cbam, senet]; sefactory.remove takes a block out"
+            faults.append((path, f"has a block already; {cure}"))
         elif any(isinstance(module, Block | ResidualAdapter) for module in modules):
             faults.append((path, "is part of a block"))
+        elif taken := [name for name in (CHILD, ORIGINAL) if hasattr(modules[-1], name)]:
+            cure = f"insert the block at the module that contains {path}"
+            faults.append((path, f"has an attribute {taken[0]!r} of its own, which is a name of inserted blocks; {cure}"))
     if faults:
         raise ConfigError(faults)
 

@@ -7,9 +7,9 @@ from typing import Any, Literal, get_args
 
 from ..errors import ConfigError, choice_message, short_repr
 from ..shapes import GRIDS
+from .holder import Where
 from .selectors import SELECTOR, is_selector
 
-Where = Literal["after", "before", "replace"]
 Start = Literal["identity", "own"]
 CHOICES = {"where": get_args(Where), "start": get_args(Start)}
 

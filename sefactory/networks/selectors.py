@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from ..errors import ConfigError, did_you_mean, join_words
+from .holder import named_places
 from .tracing import CallRecord
 
 CLASS_NAME = re.compile(r"[A-Z]\w*")
@@ -35,7 +36,7 @@ def select(model: nn.Module, pattern: str, calls: Mapping[str, Sequence[CallReco
     >>> select(net, "BatchNorm2d", {}), select(net, "*", {})
     (['1'], ['0', '1', '2'])
     """
-    modules = dict(model.named_modules(remove_duplicate=False))
+    modules = dict(named_places(model, remove_duplicate=False))
     modules.pop("")
     if stage := STAGE.fullmatch(pattern):
         paths = [_stage_end(model, int(stage.group(1)), calls, pattern)]

@@ -10,6 +10,7 @@ from torch.nn.parameter import is_lazy
 from ..bench.dry_run import dry_run, has_own_hooks
 from ..errors import ConfigError, join_words, short_repr
 from ..shapes import Shape
+from .holder import named_places
 
 Example = Tensor | tuple[Any, ...] | dict[str, Any]
 """The input of a network: a tensor, a tuple of positional arguments, or a dict of keyword arguments."""
@@ -42,7 +43,7 @@ def trace(model: nn.Module, example: Example) -> dict[str, list[CallRecord]]:
                 last_error = error
     text = str(last_error).strip().split("\n")[0] or type(last_error).__name__
     where, given = ("input_size", f"{tuple(example.shape)}") if isinstance(example, Tensor) else ("example", "the example")
-    raise ConfigError([(where, f"the network does not run on {given}: {text}")])
+    raise ConfigError([(where, f"the network does not run on {given}: {text}")]) from last_error
 
 
 def _record_calls(
@@ -50,7 +51,7 @@ def _record_calls(
 ) -> dict[str, list[CallRecord]]:
     """The calls of every module in a dry run, by the path of the module."""
     records: dict[str, list[CallRecord]] = {}
-    paths = {module: path for path, module in model.named_modules()}
+    paths = {module: path for path, module in named_places(model)}
 
     def record(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         if module in paths:

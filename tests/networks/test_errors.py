@@ -203,7 +203,10 @@ def test_message_of_a_real_network(name: str, at: str, message: str) -> None:
 
 
 TAKEN = [
-    ("norm", "norm: has a block already"),
+    (
+        "norm",
+        "norm: has a block already; insert a list of blocks instead, such as [cbam, senet]; sefactory.remove takes a block out",
+    ),
     ("norm.inserted", "norm.inserted: is part of a block"),
     ("norm.inserted.block.excite.0", "norm.inserted.block.excite.0: is part of a block"),
     ("ResidualAdapter", "norm.inserted: is part of a block"),
@@ -220,7 +223,10 @@ def test_inserting_twice_is_an_error(at: str, message: str) -> None:
 def test_an_attribute_of_that_name_is_not_overwritten() -> None:
     model = odd()
     model.norm.inserted = 3  # type: ignore[assignment,union-attr]
-    assert refusal(model, lambda: sf.insert(model, "simam", "norm", input_size=SIZE)) == "norm: has a block already"
+    assert refusal(model, lambda: sf.insert(model, "simam", "norm", input_size=SIZE)) == (
+        "norm: has an attribute 'inserted' of its own, which is a name of inserted blocks; insert the block at the module that "
+        "contains norm"
+    )
 
 
 ENTRY = "at, block, where, start, overrides, carry, grid"

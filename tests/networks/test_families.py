@@ -120,8 +120,8 @@ def test_a_block_without_gradients_is_reported() -> None:
     model = build_network("timm resnet")
     report = sf.insert(model, "senet", "layer4.1.bn2")
     with torch.no_grad():
-        model.layer4[1].bn2.weight.zero_()
-        model.layer4[1].bn2.bias.zero_()
+        model.layer4[1].bn2.original.weight.zero_()
+        model.layer4[1].bn2.original.bias.zero_()
     silent = params_without_gradient(model, report.new, images(), steps=1)
     assert "layer4.1.bn2.inserted.mix" in silent and len(silent) == 5
 

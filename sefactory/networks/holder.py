@@ -1,0 +1,122 @@
+"""`Holder`: a module of a network together with its inserted block, in the place of that module."""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+Where = Literal["after", "before", "replace"]
+ORIGINAL, CHILD = "original", "inserted"
+"""The children of a holder. CHILD is part of the state-dict keys, ORIGINAL is not."""
+HOOKS = ("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called")
+
+
+class Holder(nn.Module):
+    """Calls a module of the network, `original`, and the block `inserted` after it, before it, or in parallel to it.
+
+    It stands where the module stood, so that whatever calls the place runs the block. Tools that rebuild modules recurse
+    into it; tools that fuse or fold the module meet a type that they do not know, and fail.
+
+    State-dict keys are those of the module and `inserted.*`. Attributes, iteration and indexing are those of the module,
+    except for its tensors: a tool that reads `weight` would compute the module itself and drop the block. Forward hooks
+    that the module had are moved to the holder, and see the output with the block.
+    """
+
+    original: Any
+    inserted: Any
+
+    def __init__(self, original: nn.Module, inserted: nn.Module, where: Where, path: str) -> None:
+        super().__init__()
+        self.where, self.path = where, path
+        self.training = original.training
+        if where != "before":
+            exchange_hooks(self, original)
+        self._modules[ORIGINAL], self._modules[CHILD] = original, inserted
+        nn.Module.register_state_dict_post_hook(self, _drop_original)
+        nn.Module.register_load_state_dict_pre_hook(self, _add_original)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        original, inserted = self.original, self.inserted
+        if self.where == "before":
+            return original(inserted(args[0]), *args[1:], **kwargs)
+        y = original(*args, **kwargs)
+        return inserted(y) if self.where == "after" else inserted(args[0], y)
+
+    def __getattr__(self, name: str) -> Any:
+        modules = self.__dict__.get("_modules", {})
+        if name in modules or ORIGINAL not in modules:
+            return super().__getattr__(name)
+        original = modules[ORIGINAL]
+        if name in original._parameters or name in original._buffers or isinstance(value := getattr(original, name), Tensor):
+            raise AttributeError(self._tensor_message(name), name=name, obj=self)
+        return value
+
+    def _tensor_message(self, name: str) -> str:
+        path = self.path
+        return (
+            f"{path}.{name}: a sefactory block is inserted at {path}; a tool that computes with this tensor itself would drop "
+            f"the block; read {path}.{ORIGINAL}.{name}, or insert the block at the module that contains {path}"
+        )
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.original)
+
+    def __len__(self) -> int:
+        return len(self.original)
+
+    def __bool__(self) -> bool:
+        return bool(self.original)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.original[index]
+
+    def extra_repr(self) -> str:
+        return f"where={self.where!r}"
+
+
+def exchange_hooks(first: nn.Module, second: nn.Module) -> None:
+    """Exchanges the forward hooks of two modules. Handles that remove a hook keep working: they refer to the dicts."""
+    for name in HOOKS:
+        first.__dict__[name], second.__dict__[name] = second.__dict__[name], first.__dict__[name]
+
+
+def _drop_original(module: nn.Module, state: dict[str, Any], prefix: str, local_metadata: dict[str, Any]) -> None:
+    """Gives the keys of the module and their versions the names that they have without a holder."""
+    start = f"{prefix}{ORIGINAL}."
+    for key in [key for key in state if key.startswith(prefix)]:
+        tensor = state.pop(key)
+        state[prefix + key.removeprefix(start) if key.startswith(start) else key] = tensor
+    versions = getattr(state, "_metadata", {})
+    for path in [path for path in versions if f"{path}.".startswith(start)]:
+        versions[(prefix + f"{path}.".removeprefix(start)).removesuffix(".")] = versions[path]
+
+
+def _add_original(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """The inverse of `_drop_original`, for loading."""
+    inserted, start = f"{prefix}{CHILD}.", f"{prefix}{ORIGINAL}."
+    for key in [key for key in state if key.startswith(prefix) and not key.startswith((inserted, start))]:
+        state[start + key.removeprefix(prefix)] = state.pop(key)
+
+
+def unwrap(module: nn.Module) -> nn.Module:
+    """The module of the network that a holder holds; any other module as it is."""
+    return module.original if isinstance(module, Holder) else module
+
+
+def named_places(model: nn.Module, *, remove_duplicate: bool = True) -> Iterator[tuple[str, nn.Module]]:
+    """`model.named_modules()` with the paths of the network: a holder stands at the path of its module.
+
+    The module itself is left out; its children have the paths that they have without the holder.
+    """
+    holders = {
+        f"{path}.{ORIGINAL}" if path else ORIGINAL for path, module in model.named_modules() if isinstance(module, Holder)
+    }
+    for path, module in model.named_modules(remove_duplicate=remove_duplicate):
+        if path not in holders:
+            yield public_path(path, holders), module
+
+
+def public_path(path: str, originals: set[str]) -> str:
+    """The path without the names of the children that hold the modules of holders; `originals` are their full paths."""
+    names = path.split(".")
+    return ".".join(name for i, name in enumerate(names) if ".".join(names[: i + 1]) not in originals)

@@ -1,0 +1,187 @@
+"""A holder stands for its module: the same attributes, keys and hooks, but no tensors; what bypasses it is refused."""
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import sefactory as sf
+from sefactory.networks.holder import Holder, named_places
+from tests.networks.models import is_unchanged, max_difference, outputs, snapshot
+from tests.networks.small_net import SIZE, images, net
+
+
+class Routed(nn.Sequential):
+    """A Sequential with a forward and attributes of its own, as hosts have that read `f` and `i` of each layer."""
+
+    def __init__(self, *steps: nn.Module) -> None:
+        super().__init__(*steps)
+        self.f, self.i = -1, 3
+
+    def forward(self, x: Tensor) -> Tensor:
+        for step in self:
+            x = step(x)
+        return x
+
+
+def routed() -> nn.Sequential:
+    torch.manual_seed(0)
+    inner = Routed(nn.Conv2d(3, 32, 3, padding=1), nn.BatchNorm2d(32))
+    return nn.Sequential(inner, nn.Conv2d(32, 8, 1)).double().eval()
+
+
+def test_attributes_iteration_and_indexing_are_those_of_the_module() -> None:
+    model = routed()
+    inner = model[0]
+    sf.insert(model, "senet", "0", input_size=SIZE)
+    holder = model[0]
+    assert isinstance(holder, Holder) and holder.original is inner
+    assert (holder.f, holder.i, len(holder), bool(holder)) == (-1, 3, 2, True)
+    assert list(holder) == list(inner) and holder[1] is inner[1] and model.get_submodule("0.1") is inner[1]
+    assert not bool(Holder(nn.Sequential(), nn.Identity(), "after", "0"))
+    with pytest.raises(AttributeError, match="'Routed' object has no attribute 'missing'"):
+        _ = holder.missing
+    with pytest.raises(TypeError, match="not iterable"):
+        iter(Holder(nn.ReLU(), nn.Identity(), "after", "0"))
+
+
+@pytest.mark.parametrize("name", ["weight", "bias", "running_mean", "num_batches_tracked"])
+def test_tensors_are_not_those_of_the_module(name: str) -> None:
+    model = nn.Sequential(nn.BatchNorm2d(32))
+    sf.insert(model, "senet", "0", input_size=(32, 4, 4))
+    assert not hasattr(model[0], name) and hasattr(model[0].original, name)
+    with pytest.raises(AttributeError) as caught:
+        getattr(model[0], name)
+    assert str(caught.value) == (
+        f"0.{name}: a sefactory block is inserted at 0; a tool that computes with this tensor itself would drop the block; "
+        f"read 0.original.{name}, or insert the block at the module that contains 0"
+    )
+
+
+def test_an_absent_bias_is_refused_too() -> None:
+    """A fuser reads `bias`, finds None, and would go on."""
+    model = nn.Sequential(nn.Conv2d(3, 32, 1, bias=False))
+    sf.insert(model, "senet", "0", input_size=SIZE)
+    assert not hasattr(model[0], "bias") and model[0].original.bias is None
+
+
+def test_forward_hooks_see_the_output_with_the_block() -> None:
+    model, x = net(), images()
+    seen: list[Tensor] = []
+    handles = [
+        model[0].register_forward_hook(lambda module, args, y: seen.append(y)),
+        model[0].register_forward_hook(lambda module, args, kwargs, y: seen.append(y), with_kwargs=True),
+    ]
+    sf.insert(model, "senet", "0", start="own", input_size=SIZE)
+    seen.clear()
+    model(x)
+    block = model[0].inserted
+    assert len(seen) == 2 and all(torch.equal(y, block(model[0].original(x))) for y in seen)
+    handles[0].remove()
+    model(x)
+    assert len(seen) == 3
+    sf.remove(model, "0")
+    model(x)
+    assert len(seen) == 4 and torch.equal(seen[-1], model[0](x))
+    handles[1].remove()
+    assert not model[0]._forward_hooks and not model[0]._forward_hooks_with_kwargs
+
+
+def test_hooks_that_set_a_weight_stay_with_the_module() -> None:
+    model, x = net(), images()
+    with pytest.warns(FutureWarning):
+        nn.utils.weight_norm(model[0])
+    before = outputs(model, x)
+    sf.insert(model, "senet", "0", input_size=SIZE)
+    assert max_difference(outputs(model, x), before) == 0
+    model[0].original.weight_g.data.mul_(2)
+    assert max_difference(outputs(model, x), before) > 1e-3
+
+
+def test_holders_inside_of_holders() -> None:
+    model, x = routed(), images()
+    plain, before = {key: tensor.clone() for key, tensor in model.state_dict().items()}, outputs(model, x)
+    sf.insert(model, "senet", "0.1", input_size=SIZE)
+    sf.insert(model, "cbam", "0", input_size=SIZE)
+    sf.insert(model, "simam", "0.0", input_size=SIZE)
+    assert {path for path, module in named_places(model) if isinstance(module, Holder)} == {"0", "0.0", "0.1"}
+    state = model.state_dict()
+    assert not any("original" in key for key in state) and set(plain) <= set(state)
+    assert {"0.0.inserted.mix", "0.1.inserted.mix", "0.inserted.mix"} <= set(state)
+    for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        again.load_state_dict(plain, strict=True)
+        again.load_state_dict(state, strict=True)
+        assert max_difference(outputs(again, x), before) == 0
+    assert list(state) == list(model.state_dict())
+    for path in ("0.0", "0", "0.1"):
+        sf.remove(model, path)
+    assert not any(isinstance(module, Holder) for module in model.modules()) and list(model.state_dict()) == list(plain)
+
+
+def test_versions_are_saved_under_the_names_of_the_network() -> None:
+    model = nn.Sequential(nn.BatchNorm2d(32))
+    plain = model.state_dict()._metadata  # type: ignore[attr-defined]
+    sf.insert(model, "senet", "0", input_size=(32, 4, 4))
+    found = model.state_dict()._metadata  # type: ignore[attr-defined]
+    assert found["0"] == plain["0"] == {"version": 2}
+
+
+def test_names_of_parameters_load_as_well() -> None:
+    """A checkpoint that a tool made from `named_parameters` and not from the state dict."""
+    model = nn.Sequential(nn.Conv2d(3, 32, 1))
+    sf.insert(model, "senet", "0", input_size=SIZE)
+    state = {name: torch.full_like(parameter, 2) for name, parameter in model.named_parameters()}
+    model.load_state_dict(state, strict=True)
+    assert all((parameter == 2).all() for parameter in model.parameters())
+
+
+class ReadsWeight(nn.Module):
+    """Calls its convolution, and computes with the weight again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 32, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) + F.conv2d(x, self.conv.weight)
+
+
+class HeldTwice(nn.Module):
+    """Calls its convolution by a list that is no ModuleList."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 32, 1)
+        self.steps = [self.conv]
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.steps[0](x)
+        return y
+
+
+REFUSED: list[tuple[nn.Module, str]] = [
+    (
+        ReadsWeight(),
+        "conv: the network reads 'weight' of this module and computes with it, so a block here would break it; "
+        "insert the block at the module that contains conv",
+    ),
+    (
+        HeldTwice(),
+        "conv: the network calls this module by another reference than its parent's child, which bypasses the block; "
+        "insert the block at the module that contains conv",
+    ),
+]
+
+
+@pytest.mark.parametrize(("model", "message"), REFUSED)
+@pytest.mark.parametrize("options", [{}, {"start": "own"}])
+def test_a_network_that_bypasses_the_place(model: nn.Module, message: str, options: dict[str, Any]) -> None:
+    before = snapshot(model)
+    with pytest.raises(sf.ConfigError) as caught:
+        sf.insert(model, "senet", "conv", input_size=SIZE, **options)
+    assert str(caught.value) == message
+    assert is_unchanged(before, snapshot(model))
