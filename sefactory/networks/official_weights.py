@@ -4,7 +4,7 @@ Every key of both sides has to be used.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from ..block import Block
 from ..build.api import load
 from ..config.names import UNUSED, key_map_faults
 from ..errors import ConfigError, InvalidValue, did_you_mean, join_words, short_repr
+from .checkpoint_forms import Form, checkpoint_forms, nearest_prefixes
 from .options import InsertionSpec
 
 COUNTER = "num_batches_tracked"
@@ -29,30 +30,84 @@ def load_official(
     here: {ours: theirs}, keys or prefixes; the longest prefix counts. Tensors of a list on the right are concatenated
     along dim 0, or stacked if ours has one axis more. `unused: [...]` lists official keys that the block does not need.
     Shapes may differ by axes of size 1. Batch counters are copied (the maximum of a list) if the official state has them.
-    Raises ConfigError with the unused keys of both sides, and the shapes that do not fit.
+    A checkpoint with the state dict under `state_dict`, `model_state_dict`, `model` or `net`, or with the prefix `module.`,
+    `model.` or `_orig_mod.` on every key, is read without them, if it fits only then.
+    Raises ConfigError with the unused keys of both sides, and the shapes that do not fit; or if two forms fit.
     """
+    if not isinstance(state_dict, Mapping):
+        cure = "; pass its state_dict()" if isinstance(state_dict, nn.Module) else ""
+        raise ConfigError([(f"{block.label} official", f"{type(state_dict).__name__}; allowed: a state dict{cure}")])
     key_map = _key_map(block, source, keys)
     unused = key_map.pop(UNUSED, [])
-    own = block.state_dict()
-    official_keys = {key: _official_keys(key, key_map, state_dict) for key in own}
-    faults, converted = list[tuple[str, str]](), dict[str, Tensor]()
-    for key, names in official_keys.items():
-        if key.endswith(COUNTER) and not names:
-            continue
-        try:
-            converted[key] = _convert(key, own[key], names, state_dict)
-        except InvalidValue as error:
-            faults.append((f"{block.label} {key}", str(error)))
+    matches = [_match(block, key_map, unused, form) for form in checkpoint_forms(state_dict)]
+    fitting = [match for match in matches if not match.faults]
+    if not fitting:
+        raise ConfigError(min(matches, key=lambda match: match.distance).faults)
+    if len(fitting) > 1 and fitting[0] is not matches[0]:
+        forms = " and ".join(" ".join(match.form.removed) for match in fitting)
+        raise ConfigError([(f"{block.label} official", f"the checkpoint fits below {forms}; pass one of them")])
+    block.load_state_dict({**block.state_dict(), **fitting[0].converted})
+
+
+class _Match(NamedTuple):
+    """How one form of a checkpoint fits a block: the tensors for its keys, and the faults.
+
+    `distance` is the number of official keys that are missing, with 1/2 added if the others are below a prefix.
+    """
+
+    form: Form
+    converted: dict[str, Tensor]
+    faults: list[tuple[str, str]]
+    distance: float
+
+
+def _match(block: Block, key_map: KeyMap, unused: Sequence[str], form: Form) -> _Match:
+    """Matches every key of the block and of a form of the checkpoint."""
+    state_dict, label = form.state_dict, f"{block.label} official"
+    official_keys = {key: _official_keys(key, key_map, state_dict) for key in block.state_dict()}
     used = {name for names in official_keys.values() for name in names}
-    remaining = [key for key in state_dict if key not in used and not any(has_prefix(key, prefix) for prefix in unused)]
+    missing = {name for name in used if name not in state_dict}
+    if used and missing == used and (prefixes := nearest_prefixes(used, state_dict)):
+        faults = [(label, _below_message(prefixes, len(used))), *_note(label, form)]
+        return _Match(form, {}, faults, len(used) - prefixes[0][1] + 0.5)
+    converted, faults = _convert_all(block, official_keys, state_dict)
+    remaining = [key for key in state_dict if key not in used and not any(has_prefix(str(key), prefix) for prefix in unused)]
     if remaining:
         message = f"unused keys of the official state dict: {join_words(map(str, remaining))}; map them, or list them in unused"
-        faults.append((f"{block.label} official", message))
+        faults.append((label, message))
     if faults:
-        unmatched = [entry for entry in key_map if not any(has_prefix(key, entry) for key in own)]
-        faults += [(f"{block.label} official", f"{entry} of the key map matches no key of the block") for entry in unmatched]
-        raise ConfigError(faults)
-    block.load_state_dict({**own, **converted})
+        unmatched = [entry for entry in key_map if not any(has_prefix(key, entry) for key in official_keys)]
+        faults += [(label, f"{entry} of the key map matches no key of the block") for entry in unmatched]
+        faults += _note(label, form)
+    return _Match(form, converted, faults, len(missing))
+
+
+def _note(label: str, form: Form) -> list[tuple[str, str]]:
+    """A line that says how the checkpoint was read, if something of it was removed."""
+    return [(label, f"the checkpoint was read without {' and '.join(form.removed)}")] if form.removed else []
+
+
+def _convert_all(
+    block: Block, official_keys: Mapping[str, list[str]], state_dict: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], list[tuple[str, str]]]:
+    """The tensors for the keys of the block, and a fault for every key without one."""
+    faults, converted = list[tuple[str, str]](), dict[str, Tensor]()
+    for key, tensor in block.state_dict().items():
+        if key.endswith(COUNTER) and not official_keys[key]:
+            continue
+        try:
+            converted[key] = _convert(key, tensor, official_keys[key], state_dict)
+        except InvalidValue as error:
+            faults.append((f"{block.label} {key}", str(error)))
+    return converted, faults
+
+
+def _below_message(prefixes: list[tuple[str, int]], count: int) -> str:
+    """What to pass instead of a checkpoint that has the official keys below a prefix."""
+    prefix, found = prefixes[0]
+    more = f", and some below {len(prefixes) - 1} more" if len(prefixes) > 1 else ""
+    cure = f"pass {{k.removeprefix({prefix!r}): v for k, v in state_dict.items() if k.startswith({prefix!r})}}"
+    return f"{found} of the {count} official keys are below {prefix!r}{more}; {cure}"
 
 
 def _key_map(block: Block, source: str | None, keys: KeyMap | None) -> dict[str, Any]:

@@ -198,11 +198,74 @@ def test_refusals(state: dict[str, Any], options: dict[str, Any], message: str) 
     assert refusal({**SE, "official": OFFICIAL}, state, **options) == message
 
 
-def test_a_checkpoint_around_the_state_is_seen() -> None:
-    found = refusal(SE, {"state_dict": mlp()}, keys={"excite.0": "fc"})
-    assert found.endswith(
-        "block official: unused keys of the official state dict: state_dict; map them, or list them in unused"
-    )
+def with_prefix(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + key: tensor for key, tensor in state.items()}
+
+
+STATE = mlp()
+FORMS: list[dict[str, Any]] = [
+    {"state_dict": STATE, "epoch": 3},
+    {"model_state_dict": STATE},
+    {"model": STATE, "optimizer": {"state": {}}},
+    {"net": STATE},
+    {"model": {"state_dict": STATE}},
+    {"model": STATE, "state_dict": STATE},  # the same one twice
+    with_prefix("module.", STATE),
+    with_prefix("model.", STATE),
+    with_prefix("module._orig_mod.", STATE),
+    with_prefix("_orig_mod.module.", STATE),
+    {"state_dict": with_prefix("module.", STATE), "epoch": 3},
+    {"net": "a name", "state_dict": with_prefix("model.module.", STATE)},
+]
+
+
+@pytest.mark.parametrize("checkpoint", FORMS, ids=lambda checkpoint: " ".join(checkpoint)[:40])
+def test_a_checkpoint_is_read_without_containers_and_prefixes(checkpoint: dict[str, Any]) -> None:
+    block = sf.build(SE, 8)
+    sf.load_official(block, checkpoint, keys={"excite.0": "fc"})
+    for key, tensor in STATE.items():
+        assert torch.equal(block.state_dict()[key.replace("fc", "excite.0")], tensor)
+
+
+def test_a_checkpoint_that_fits_as_it_is_is_not_changed() -> None:
+    block, state = sf.build(SE, 8), with_prefix("module.", STATE)
+    sf.load_official(block, {**state, "state_dict": mlp()}, keys={"excite.0": "module.fc", "unused": ["state_dict"]})
+    assert torch.equal(block.state_dict()["excite.0.2.bias"], STATE["fc.2.bias"])
+
+
+NOT_READ: list[tuple[Any, str]] = [
+    (
+        {"model": STATE, "state_dict": mlp()},
+        "block official: the checkpoint fits below 'state_dict' and 'model'; pass one of them",
+    ),
+    (
+        {"state_dict": with_prefix("module.", mlp("cf"))},
+        "block official: unused keys of the official state dict: state_dict; map them, or list them in unused",
+    ),
+    (
+        {"state_dict": with_prefix("module.", {**STATE, "head": torch.ones(1)})},
+        "block official: unused keys of the official state dict: head; map them, or list them in unused\n"
+        "block official: the checkpoint was read without 'state_dict' and 'module.'",
+    ),
+    (
+        {**with_prefix("module.", STATE), "step": torch.ones(1)},  # not on every key
+        "block official: 4 of the 4 official keys are below 'module.'; "
+        "pass {k.removeprefix('module.'): v for k, v in state_dict.items() if k.startswith('module.')}",
+    ),
+    (
+        {"model": {**with_prefix("layer1.0.se.", STATE), "layer2.0.se.fc.0.weight": torch.ones(1)}},
+        "block official: 4 of the 4 official keys are below 'layer1.0.se.', and some below 1 more; "
+        "pass {k.removeprefix('layer1.0.se.'): v for k, v in state_dict.items() if k.startswith('layer1.0.se.')}\n"
+        "block official: the checkpoint was read without 'model'",
+    ),
+    (torch.nn.Linear(2, 2), "block official: Linear; allowed: a state dict; pass its state_dict()"),
+    ("weights.pth", "block official: str; allowed: a state dict"),
+]
+
+
+@pytest.mark.parametrize(("checkpoint", "message"), NOT_READ, ids=[message[16:60] for _, message in NOT_READ])
+def test_a_checkpoint_that_is_not_read(checkpoint: Any, message: str) -> None:
+    assert refusal(SE, checkpoint, keys={"excite.0": "fc"}).endswith(message)
 
 
 def test_null_takes_an_entry_away() -> None:
