@@ -1,5 +1,6 @@
 """Squeeze/excitation blocks composed from YAML."""
 
+from .bench.macs import macs
 from .block import Block
 from .build.api import build, load
 from .build.freeze import freeze
@@ -27,6 +28,7 @@ __all__ = [
     "layer",
     "load",
     "load_official",
+    "macs",
     "operator",
     "operators",
     "place",

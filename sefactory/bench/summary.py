@@ -3,7 +3,7 @@
 Everything comes from forwards on the meta device, which compute shapes alone.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -140,13 +140,3 @@ def _work(module: nn.Module, x: Tensor, y: Tensor) -> Work:
 def parameters(model: nn.Module) -> int:
     """The number of parameters."""
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def macs(model: nn.Module, shape: Sequence[int]) -> int:
-    """Multiply-adds of one forward pass for an input of this shape: convolutions and matrix products, on the meta device."""
-    from torch.utils.flop_counter import FlopCounterMode  # imports triton if it is installed
-
-    x = torch.empty(tuple(shape), device="meta", dtype=next((p.dtype for p in model.parameters()), None))
-    with FlopCounterMode(display=False) as counter:
-        dry_run(model, (x,))
-    return int(counter.get_total_flops()) // 2

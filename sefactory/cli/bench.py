@@ -8,7 +8,8 @@ import torch
 from omegaconf import DictConfig
 
 from ..bench.benchmark import Case
-from ..bench.summary import leaf_operators, macs, parameters, summarize
+from ..bench.macs import macs
+from ..bench.summary import leaf_operators, parameters, summarize
 from ..config.repository import ConfigRepository, load_config
 from ..errors import ConfigError, short_repr
 from ..networks.host import host_config, place
@@ -99,7 +100,7 @@ def _network_case(name: str, host: dict[str, Any], shape: Shape, has_blocks: boo
     if has_blocks:
         place(model, {**host, "input": list(shape[1:])}, search=search_folders())
     operators = {path: type(module).__name__ for path, module in model.named_children()}
-    return Case(name, model, parameters(model), macs(model, shape), 0, operators)
+    return Case(name, model, parameters(model), macs(model, torch.zeros(shape)), 0, operators)
 
 
 def _check_one_of(config: DictConfig, one: str, many: str) -> None:

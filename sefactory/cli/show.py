@@ -5,12 +5,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
+import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..bench.summary import Summary, macs, parameters, summarize
+from ..bench.macs import macs
+from ..bench.summary import Summary, parameters, summarize
 from ..errors import ConfigError
 from ..networks.host import place
 from ..networks.insertion import Report
@@ -71,7 +73,7 @@ def show_network(config: DictConfig) -> None:
     layout, host = output_format(config), selected_host(config)
     model = build_network(host)
     shape = input_shape(model, host)
-    before = {"parameters": parameters(model), "macs": macs(model, shape)}
+    before = {"parameters": parameters(model), "macs": macs(model, torch.zeros(shape))}
     report = place(model, host, search=search_folders())
     if layout == "json":
         added = {"parameters_added": report.parameters, "macs_added": report.macs}
