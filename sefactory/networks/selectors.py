@@ -1,7 +1,7 @@
 """Which modules of a network the patterns of `at` select."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
@@ -9,10 +9,12 @@ from typing import Any
 from torch import nn
 
 from ..errors import ConfigError, did_you_mean, join_words
-from .holder import named_places
+from .holder import named_places, unwrap
+from .stages import stage_ends
 from .tracing import CallRecord
 
-CLASS_NAME = re.compile(r"[A-Z]\w*")
+CLASS_NAME = re.compile(r"_*[A-Z]\w*")
+"""What a message takes for the name of a class."""
 STAGE = re.compile(r"stage:(-?\d{1,9})")
 SELECTOR = "a pattern of module paths, a class name, stage:N, or a list of them"
 MAX_SUGGESTIONS = 3
@@ -28,8 +30,8 @@ def select(model: nn.Module, pattern: str, calls: Mapping[str, Sequence[CallReco
     """The paths of the modules that a pattern selects, in the order of the network.
 
     A pattern is one of three: a path, in which `*` matches any part of a name and `**` any number of names
-    (`layer*.*.bn3`); the name of a class (`SqueezeExcite`); the last module of a stage, counted from 1 or from the end
-    (`stage:4`, `stage:-1`).
+    (`layer*.*.bn3`); the name of a class (`SqueezeExcite`), if no path has it; the last module of a stage, counted from 1
+    or from the end (`stage:4`, `stage:-1`).
     Raises ConfigError with the nearest paths if nothing is selected, and for a module that has two paths.
 
     >>> net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.ReLU())
@@ -40,10 +42,9 @@ def select(model: nn.Module, pattern: str, calls: Mapping[str, Sequence[CallReco
     modules.pop("")
     if stage := STAGE.fullmatch(pattern):
         paths = [_stage_end(model, int(stage.group(1)), calls, pattern)]
-    elif CLASS_NAME.fullmatch(pattern) and pattern not in modules:
-        paths = [path for path, module in modules.items() if type(module).__name__ == pattern]
     else:
         paths = [path for path in modules if matches(path.split("."), pattern.split("."))]
+        paths = paths or [path for path, module in modules.items() if type(unwrap(module)).__name__ == pattern]
     if not paths:
         raise ConfigError([(f"at {pattern}", f"the network has no module of this {_suggestions(pattern, modules)}")])
     for path in paths:
@@ -68,10 +69,12 @@ def matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
 
 def _suggestions(pattern: str, modules: Mapping[str, nn.Module]) -> str:
     """`path` or `class`, and the nearest ones that exist."""
+    classes = sorted({type(unwrap(module)).__name__ for module in modules.values()})
     if CLASS_NAME.fullmatch(pattern):
-        classes = sorted({type(module).__name__ for module in modules.values()})
         return f"class; there are {join_words(classes)}{did_you_mean(pattern, classes)}"
     paths = list(modules)
+    if hint := did_you_mean(pattern, classes) if pattern.isidentifier() and not get_close_matches(pattern, paths) else "":
+        return f"path or class{hint}"
     if "*" in pattern:  # suggestions are patterns too: `layer1.*.bn2`
         paths = [".".join("*" if name.isdigit() else name for name in path.split(".")) for path in paths]
     if close := get_close_matches(pattern, sorted(set(paths)), n=MAX_SUGGESTIONS):
@@ -80,21 +83,13 @@ def _suggestions(pattern: str, modules: Mapping[str, nn.Module]) -> str:
 
 
 def _stage_end(model: nn.Module, number: int, calls: Mapping[str, Sequence[CallRecord]], pattern: str) -> str:
-    """The last module of a stage, from timm's `feature_info`, or else from where the spatial size shrinks."""
-    info = getattr(model, "feature_info", None)
-    ends = [str(stage["module"]) for stage in info if stage.get("module")] if info else list(_traced_stage_ends(calls))
+    """The last module of a stage."""
+    where = f"at {pattern}"
+    ends = stage_ends(model, calls, where)
+    if not ends:
+        raise ConfigError(
+            [(where, "the network has no stages: no module inside returns a feature map; give a path or a class")]
+        )
     if not 1 <= abs(number) <= len(ends):
-        raise ConfigError([(f"at {pattern}", f"the network has {len(ends)} stages, which end at {join_words(ends)}")])
+        raise ConfigError([(where, f"the network has {len(ends)} stages, which end at {join_words(ends)}")])
     return ends[number if number < 0 else number - 1]
-
-
-def _traced_stage_ends(calls: Mapping[str, Sequence[CallRecord]]) -> Iterator[str]:
-    """The last module of every spatial size, among the top-level modules and their children."""
-    outputs = [(path, records[-1].output_shape) for path, records in calls.items() if path and path.count(".") <= 1]
-    sizes = [(path, shape[2:]) for path, shape in outputs if shape and len(shape) == 4 and max(shape[2:]) > 1]
-    top_level = [(path, size) for path, size in sizes if "." not in path]
-    if len({size for _, size in top_level}) >= 3:  # else one top-level module holds the whole backbone
-        sizes = top_level
-    for i, (path, size) in enumerate(sizes):
-        if i + 1 == len(sizes) or sizes[i + 1][1] != size:
-            yield path

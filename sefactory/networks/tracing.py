@@ -1,6 +1,7 @@
 """Records the shapes of all modules of a network during one forward pass."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any, NamedTuple
 
 import torch
@@ -18,12 +19,18 @@ EXAMPLE = "a tensor, a tuple of positional arguments, or a dict of keyword argum
 
 
 class CallRecord(NamedTuple):
-    """One call of a module in a forward pass. A shape is None if the value is not a tensor."""
+    """One call of a module in a forward pass. A shape is None if the value is not a tensor.
+
+    `results` are the shapes of all tensors of the output, also in lists, tuples and dicts; `order` counts the calls of the
+    whole network in the order in which they return.
+    """
 
     input_shape: Shape | None
     """Of the first argument."""
     has_single_argument: bool
     output_shape: Shape | None
+    results: tuple[Shape, ...] = ()
+    order: int = 0
 
 
 def trace(model: nn.Module, example: Example) -> dict[str, list[CallRecord]]:
@@ -52,10 +59,12 @@ def _record_calls(
     """The calls of every module in a dry run, by the path of the module."""
     records: dict[str, list[CallRecord]] = {}
     paths = {module: path for path, module in named_places(model)}
+    orders = count()
 
     def record(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         if module in paths:
-            call = CallRecord(_shape(args[0] if args else None), len(args) + len(kwargs) == 1, _shape(output))
+            shapes = _shape(args[0] if args else None), len(args) + len(kwargs) == 1, _shape(output)
+            call = CallRecord(*shapes, tuple(tuple(y.shape) for y in _tensors(output)), next(orders))
             records.setdefault(paths[module], []).append(call)
 
     dry_run(model, args, kwargs, recorder=record, is_meta=is_meta, with_own_hooks=with_own_hooks)
@@ -73,6 +82,15 @@ def _check_initialised(model: nn.Module) -> None:
 
 def _shape(value: Any) -> Shape | None:
     return tuple(value.shape) if isinstance(value, Tensor) else None
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensor itself, or those of a list, tuple or dict."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors(item)
 
 
 def common_shape(path: str, shapes: Sequence[Shape | None], what: str) -> Shape:
@@ -103,7 +121,7 @@ def example_input(model: nn.Module, input_size: Any, example: Any) -> Example:
         raise ConfigError(
             [("example", f"a dict with the keys {join_words(map(short_repr, example))}; allowed: names of arguments")]
         )
-    if not _holds_tensor(example):
+    if next(_tensors(example), None) is None:
         raise ConfigError([("example", f"{_form(example)} without a tensor; allowed: {EXAMPLE}")])
     return example
 
@@ -112,12 +130,6 @@ def _form(value: object) -> str:
     """`a list`, `an ndarray`."""
     name = type(value).__name__
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
-
-
-def _holds_tensor(value: Any) -> bool:
-    """True for a tensor, and for lists, tuples and dicts with one."""
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return isinstance(value, Tensor) or any(map(_holds_tensor, items))
 
 
 def zeros_input(model: nn.Module, input_size: Any) -> Tensor:

@@ -190,7 +190,7 @@ NAMED: list[tuple[str, str, str]] = [
     ("timm resnet", "stage:6", "at stage:6: the network has 5 stages, which end at act1, layer1, layer2, layer3, layer4"),
     ("timm resnet", "stage:-6", "at stage:-6: the network has 5 stages, which end at act1, layer1, layer2, layer3, layer4"),
     ("timm resnet", "stage:0", "at stage:0: the network has 5 stages, which end at act1, layer1, layer2, layer3, layer4"),
-    ("yolo", "stage:7", "at stage:7: the network has 6 stages, which end at 0, 2, 4, 7, 10, 13"),
+    ("yolo", "stage:7", "at stage:7: the network has 4 stages, which end at 0, 2, 4, 7"),
     ("yolo", "2.m", "2.m: the forward pass never calls this module"),
     ("yolo", "14", "14: its output is not a single tensor"),
 ]
