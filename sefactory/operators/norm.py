@@ -10,7 +10,7 @@ from ..config.registry import operator
 from ..config.schema import Axes, Fraction, Positive, Real, Size
 from ..shapes import Sizes
 from .parameters import exact_div, init_parameter, inverse_permutation
-from .precision import centred_variance
+from .precision import centred_variance, without_half
 from .synchronized import ProcessGroup, process_count, synchronized_batch_norm
 from .traced_shapes import unflatten
 
@@ -178,9 +178,10 @@ class Standardize(nn.Module):
         self.dims, self.eps, self.unbiased = dims, eps, unbiased
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        centred = x_BSCHW - x_BSCHW.mean(self.dims, keepdim=True)
+        x = without_half(x_BSCHW)
+        centred = x - x.mean(self.dims, keepdim=True)
         var = centred_variance(centred, self.dims, self.unbiased)
-        return centred / torch.sqrt(var + self.eps).to(centred.dtype)
+        return (centred / torch.sqrt(var + self.eps)).to(x_BSCHW.dtype)
 
     def extra_repr(self) -> str:
         return f"dims={self.dims}, eps={self.eps}, unbiased={self.unbiased}"

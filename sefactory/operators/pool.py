@@ -14,7 +14,7 @@ from ..config.schema import Axes, Index, Positive, Size
 from ..errors import InvalidValue
 from ..shapes import Sizes, ceil_div
 from .parameters import init_parameter
-from .precision import centred_variance, in_float32
+from .precision import centred_variance, in_float32, without_half
 from .traced_shapes import unflatten
 
 MAX_ROUNDS = 1000
@@ -32,8 +32,12 @@ Statistic = Literal["mean", "max", "min", "sum", "std", "var", "l1", "l2", "logs
 
 
 def variance(x: Tensor, dims: tuple[int, ...], unbiased: bool) -> Tensor:
-    """Returns the variance over `dims`, kept at size 1: sum (x - mean)^2 / (n - 1), or / n if biased. It is 0 for n = 1."""
-    return centred_variance(x - x.mean(dims, keepdim=True), dims, unbiased).to(x.dtype)
+    """Returns the variance over `dims`, kept at size 1: sum (x - mean)^2 / (n - 1), or / n if biased. It is 0 for n = 1.
+
+    Of half types it is computed and returned in float32.
+    """
+    x = without_half(x)
+    return centred_variance(x - x.mean(dims, keepdim=True), dims, unbiased)
 
 
 class Pool(nn.Module):
@@ -58,7 +62,7 @@ class Pool(nn.Module):
         if name in STATISTICS:
             return STATISTICS[name](x_BSCHW, self.dims)
         var = variance(x_BSCHW, self.dims, self.unbiased)
-        return var if name == "var" else torch.sqrt(var + self.eps)
+        return (var if name == "var" else torch.sqrt(var + self.eps)).to(x_BSCHW.dtype)
 
     def extra_repr(self) -> str:
         return f"dims={self.dims}, by={self.by}"

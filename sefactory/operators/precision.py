@@ -29,9 +29,11 @@ def in_float32(compute: Callable[..., Result], x: Tensor, *others: Any) -> Resul
 
 
 def centred_variance(x: Tensor, dims: tuple[int, ...], unbiased: bool) -> Tensor:
-    """Returns sum x^2 / (n - 1), or / n if biased, over `dims`, kept at size 1, for x with mean 0. It is 0 for n = 1.
+    """Returns sum x^2 / (n - 1), or / n if biased, over `dims`, kept at size 1, for x with mean 0. It is 0 for n = 1."""
+    total = x.square().sum(dims, keepdim=True)
+    return total / max(math.prod([x.shape[dim] for dim in dims]) - int(unbiased), 1)
 
-    Half precision is summed and returned in float32, since float16 ends at 65504.
-    """
-    total = x.square().sum(dims, keepdim=True, dtype=torch.float32 if x.dtype in HALF else None)
-    return total / at_least_one(math.prod([x.shape[dim] for dim in dims]) - int(unbiased))
+
+def without_half(x: Tensor) -> Tensor:
+    """Returns x in float32 if it is of a half type: squares above 65504 overflow in float16."""
+    return x.float() if x.dtype in HALF else x

@@ -1,5 +1,6 @@
 """Half types at real sizes: nothing overflows on the way, where what comes out is within their range."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -49,3 +50,48 @@ def test_channel_attention_of_strong_activations_under_autocast(given: str, dtyp
         exact = block(x.float())
         with torch.autocast("cpu", dtype=dtype):
             check(block(x.float() if given == "float32" else x), exact, dtype)
+
+
+# ---- Values whose squares overflow in float16: above 256 ----------------------------------------------------------------
+
+STATISTICS: list[Any] = [
+    *({"pool": {"by": by, "over": over}} for by in ("std", "var") for over in ("grid", "C", "HC")),
+    *({"standardize": over} for over in ("grid", "C", "CHW")),
+    [{"pool": {"by": "std", "over": "grid"}}, {"pool": {"by": "std", "over": "grid"}}],
+    "srmnet",
+    "mcanet",
+    "simam",
+]
+
+
+def with_gradient(block: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    given = x.clone().requires_grad_()
+    y: Tensor = block(given)
+    cotangent = 0.05 * torch.randn(y.shape, generator=torch.Generator().manual_seed(1))  # sums over the map stay in range
+    return y.detach(), torch.autograd.grad(y, given, cotangent.to(dtype).to(y.dtype))[0]
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize("config", STATISTICS, ids=str)
+def test_squares_do_not_overflow(config: Any, lower: bool, dtype: torch.dtype) -> None:
+    """In eval mode outputs and gradients are those of float32 from the same values, within roundings of the half type."""
+    scale = 150 if "var" in str(config) else 1000  # a variance of 1000^2 is beyond float16
+    x = (scale * torch.randn(2, 32, 12, 12, generator=torch.Generator().manual_seed(0))).to(dtype)
+    block = sf.build(config, 32, lower=lower)
+    for parameter in block.parameters():
+        nn.init.ones_(parameter)
+    for tensor in with_gradient(copy.deepcopy(block).to(dtype), x, dtype):
+        assert tensor.isfinite().all()
+    exact, exact_gradient = with_gradient(block.eval(), x.float(), dtype)
+    y, gradient = with_gradient(block.to(dtype), x, dtype)
+    assert float((y.float() - exact).abs().mean() / exact.abs().mean()) < 10 * torch.finfo(dtype).eps
+    error = (gradient.float() - exact_gradient).abs().mean() / exact_gradient.abs().mean().clamp_min(1e-20)
+    assert float(error) < 30 * torch.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("by", ["std", "var"])
+def test_the_range_is_that_of_torch(by: str) -> None:
+    x = (1000 * torch.randn(2, 4, 6, 6, generator=torch.Generator().manual_seed(0))).half()
+    found, wanted = sf.build({"pool": {"by": by, "eps": 1e-30}}, 4)(x), getattr(torch, by)(x, (2, 3), keepdim=True)
+    torch.testing.assert_close(found, wanted, rtol=2e-3, atol=0)  # the variance is infinite in both

@@ -20,9 +20,10 @@ def variance_function(op: ops.Variance, dims: tuple[int, ...]) -> Callable[[Tens
     finish = finish_variance(op)
 
     def run(x: Tensor) -> Tensor:
-        is_half = x.dtype in HALF
-        var = variance(x, dims, False).squeeze(dims) if is_half else (x - x.mean(dims, keepdim=True)).square().mean(dims)
-        return finish(var, prod([x.shape[dim] for dim in dims]))
+        count = prod([x.shape[dim] for dim in dims])
+        if x.dtype in HALF:
+            return finish(variance(x, dims, False).squeeze(dims), count).to(x.dtype)
+        return finish((x - x.mean(dims, keepdim=True)).square().mean(dims), count)
 
     return run
 
