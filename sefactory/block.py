@@ -1,6 +1,6 @@
 """`Block`: the nn.Module that users hold. Feature maps (B, C, H, W) go in and come out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -31,8 +31,8 @@ class Block(nn.Module):
     """(B, C, H, W) -> (B, C', H', W'), or with the axes of its grid.
 
     It runs a compiled form of its module tree (`lowered`). The tree itself runs if `lower` is False, if a module inside has
-    hooks or was exchanged, under torch.jit.trace, and under torch.compile in training and for small maps. A channels_last
-    input gives a channels_last output.
+    hooks, was exchanged, or was edited in a way that is not compiled, under torch.jit.trace, and under torch.compile in
+    training and for small maps. A channels_last input gives a channels_last output.
 
     The block registers the children and parameters of its root node under their own names, so that no state-dict key has
     a prefix. `frozen` is True for the results of `freeze`.
@@ -101,6 +101,12 @@ class Block(nn.Module):
         y_BSCHW: Tensor = self._node[0](x_BCHW.unsqueeze(1))
         y_BCHW = y_BSCHW.squeeze(1)
         return y_BCHW if x_BCHW.is_contiguous() else _match_layout(y_BCHW, x_BCHW)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Block":
+        """As in torch. The parameter whose dtype inputs must have may be another one by now: modules may be exchanged."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._first_parameter = _first_parameter(self.node)
+        return self
 
     def lower(self) -> None:
         """Compiles the module tree as it is now. Call it after a module inside was exchanged: until then the tree runs."""

@@ -62,6 +62,12 @@ def test_the_expected_dtype_follows_the_block() -> None:
         block(torch.zeros(1, 8, 2, 2))
 
 
+def test_the_expected_dtype_is_not_that_of_a_module_that_was_exchanged() -> None:
+    block = sf.build("senet", 32)
+    setattr(block.get_submodule("excite.0"), "0", copy.deepcopy(block.get_submodule("excite.0.0")))
+    assert block.double()(torch.zeros(1, 32, 2, 2, dtype=torch.float64)).dtype == torch.float64
+
+
 def test_autocast_takes_another_dtype() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         sf.build("ecanet", 8)(torch.zeros(1, 8, 2, 2, dtype=torch.bfloat16))

@@ -2,10 +2,11 @@
 
 import copy
 
+import torch
 from torch import Tensor, nn
 
 from ..block import Block
-from ..compiler.codegen.params import fold_norm
+from ..compiler.codegen.params import fold_norm, read_norm_params
 from ..compiler.graph import topological_order
 from ..compiler.ir import AttentionOp, ConvOp, LinearOp
 from ..compiler.runtime import CompiledBlock
@@ -23,7 +24,8 @@ def freeze(block: Block) -> Block:
     - Batch norms are folded into the layers before them: s (W x + b) + t = (s W) x + (s b + t).
     - The learned scale of an attention is folded into its values.
     - Identities stand in the places of the folded modules.
-    - Position embeddings are resized once for each grid, and buffers of the block are overwritten in place.
+    - On a CPU, resized position embeddings are kept for the last 8 grids, while the weight stays the same.
+    - Buffers of the block are overwritten in place.
 
     The copy stays in eval mode. It can be pickled and exported as any block.
 
@@ -40,7 +42,9 @@ def freeze(block: Block) -> Block:
         match node.op:
             case LinearOp(linear, times, BatchNorm() as norm):
                 _fold_norm(frozen, linear, norm, times)
-            case ConvOp(conv, BatchNorm() as norm):
+            case ConvOp(conv, BatchNorm() as norm, others):
+                for other in others:  # their sum goes into the norm: the bias of one takes the shift
+                    _scale_outputs(other, norm)
                 _fold_norm(frozen, conv, norm, 1)
             case AttentionOp(attention, Linear() as linear, Gain() as gain):
                 _fold_gain(frozen, linear, gain, 2 * attention.width)
@@ -58,6 +62,15 @@ def _fold_norm(block: Block, layer: Layer, norm: BatchNorm, times: int) -> None:
     assert new_bias is not None
     _set_parameters(layer, new_weight.reshape(weight.shape), (new_bias / times).reshape(outputs))
     _replace_by_identity(block, norm)
+
+
+def _scale_outputs(layer: Conv, norm: BatchNorm) -> None:
+    """Multiplies the outputs of a convolution by the scale of a batch norm."""
+    gain, _, _, variance = read_norm_params(norm)()
+    scale = gain * torch.rsqrt(variance + norm.eps)
+    outputs = layer.weight.shape[: len(layer.each) + 1]
+    weight = layer.weight * scale.reshape(*outputs, *[1] * (layer.weight.dim() - len(outputs)))
+    _set_parameters(layer, weight, None if layer.bias is None else layer.bias * scale.reshape(outputs))
 
 
 def _fold_gain(block: Block, linear: Linear, gain: Gain, first_row: int) -> None:

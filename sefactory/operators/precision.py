@@ -31,7 +31,7 @@ def in_float32(compute: Callable[..., Result], x: Tensor, *others: Any) -> Resul
 def centred_variance(x: Tensor, dims: tuple[int, ...], unbiased: bool) -> Tensor:
     """Returns sum x^2 / (n - 1), or / n if biased, over `dims`, kept at size 1, for x with mean 0. It is 0 for n = 1."""
     total = x.square().sum(dims, keepdim=True)
-    return total / max(math.prod([x.shape[dim] for dim in dims]) - int(unbiased), 1)
+    return total / at_least_one(math.prod([x.shape[dim] for dim in dims]) - int(unbiased))
 
 
 def without_half(x: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -93,6 +95,62 @@ def test_positions_are_resized_once_for_each_grid(monkeypatch: pytest.MonkeyPatc
     for given, y in zip(grids, wanted, strict=True):
         torch.testing.assert_close(frozen(given), y)
     assert calls == [[6], [7], [5]]
+
+
+def tree_of(block: sf.Block) -> sf.Block:
+    tree = copy.deepcopy(block)
+    tree.lowered = None
+    return tree
+
+
+def scale_state(block: sf.Block) -> dict[str, Tensor]:
+    return {key: 1.5 * tensor if tensor.is_floating_point() else tensor for key, tensor in block.state_dict().items()}
+
+
+EDITS: dict[str, Callable[[sf.Block], object]] = {
+    "load": lambda block: block.load_state_dict(scale_state(block)),
+    "assign": lambda block: block.load_state_dict(scale_state(block), assign=True),
+    "no_grad": lambda block: [p.mul_(1.5) for p in block.parameters()],
+    "data": lambda block: [p.data.mul_(1.5) for p in block.parameters()],
+    "storage": lambda block: [setattr(p, "data", 1.5 * p.data) for p in block.parameters()],
+    "round": lambda block: block.to(torch.float16).to(torch.float64),
+    "numpy": lambda block: [p.detach().numpy().fill(0.5) for p in block.parameters()],
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("name", ["seaformer", "danet", "cbam"])
+def test_new_weights_of_a_frozen_block_are_used(name: str, edit: str) -> None:
+    block, x = prepared(name)
+    frozen = sf.freeze(block)
+    before = [frozen(grid) for grid in (x, x[..., :5])]
+    with torch.no_grad():
+        EDITS[edit](frozen)
+    for grid, y in zip((x, x[..., :5]), before, strict=True):
+        torch.testing.assert_close(frozen(grid), tree_of(frozen)(grid), rtol=1e-10, atol=1e-10)
+        assert not torch.allclose(frozen(grid), y, rtol=1e-10, atol=1e-10)
+
+
+def test_positions_of_few_grids_are_kept() -> None:
+    from sefactory.compiler.codegen.attention import MAX_GRIDS, PositionCache
+
+    kept, position = PositionCache(), torch.randn(2, 4, 6)
+    for size in range(1, 40):
+        assert kept(position, [size]).shape == (2, 4, size)
+    assert len(kept._kept) == MAX_GRIDS
+    first = kept(position, [39])
+    assert kept(position, [39]) is first
+
+
+@pytest.mark.parametrize("roles", [{}, {"each": "C"}, {"groups": 2}])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_norm_is_folded_into_all_convolutions_of_a_sum(roles: dict[str, Any], bias: bool) -> None:
+    branches = {f"k{k}": {"conv": {"kernel": k, "bias": bias, **roles}} for k in (1, 3, 5)}
+    block, x = pair([{"parallel": branches, "fuse": "sum"}, "batch_norm"], 8)[0], torch.randn(2, 8, 5, 5, dtype=torch.float64)
+    frozen = sf.freeze(block.eval())
+    torch.testing.assert_close(frozen(x), block(x), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(tree_of(frozen)(x), block(x), rtol=1e-10, atol=1e-10)
+    assert not [module for module in frozen.modules() if isinstance(module, BatchNorm)]
 
 
 def test_a_plain_block_can_be_frozen() -> None:

@@ -25,6 +25,8 @@ from .params import read_params
 
 MIN_NUMEL = 2**15
 """Values of a map from which its attention has a backward of its own."""
+MAX_GRIDS = 8
+"""Grids for which a frozen block keeps its resized positions."""
 Resize = Callable[[Tensor, list[int]], Tensor]
 Product = Callable[[Tensor, Tensor], Tensor]
 
@@ -167,18 +169,26 @@ def resize_to(position: Tensor, size: list[int]) -> Tensor:
 
 
 class PositionCache:
-    """Resized positions for each grid, of a frozen block, where they are constants."""
+    """Resized positions of a frozen block on a CPU, for the grids used last. They are resized again if the weight changed.
+
+    The weight is compared by its values: an edit of `.data` or another storage changes nothing else that can be read. On
+    other devices this would wait for the device, so that nothing is kept there.
+    """
 
     def __init__(self) -> None:
-        self._kept: dict[object, Tensor] = {}
+        self._kept: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
 
     def __call__(self, position: Tensor, size: list[int]) -> Tensor:
-        if is_compiling():
+        if not (is_eager(position) and position.is_cpu) or list(position.shape[2:]) == size:
             return resize_to(position, size)
-        key = (*size, position.device, position.dtype)
-        if key not in self._kept:
-            self._kept[key] = resize_to(position, size)
-        return self._kept[key]
+        key = tuple(size)
+        kept = self._kept.pop(key, None)
+        if kept is None or kept[0].dtype != position.dtype or not torch.equal(kept[0], position):
+            kept = position.detach().clone(), resize_to(position, size)
+        self._kept[key] = kept  # the last one in order
+        if len(self._kept) > MAX_GRIDS:
+            self._kept.pop(list(self._kept)[0], None)  # noqa: RUF015 (another thread may add a grid)
+        return kept[1]
 
 
 def _channel_attention(op: ops.AttentionOp, layout: str, sizes: Sizes) -> Callable[..., Tensor]:
