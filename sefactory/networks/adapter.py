@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ..block import Block, NodeInfo
 from ..config.registry import SLOTS
 from ..errors import ConfigError
+from ..kernels.dispatch import is_eager
 from ..operators.containers import Unit
 from ..operators.elementwise import Affine, Gain
 from ..operators.norm import BatchNorm, GroupNorm, LayerNorm
@@ -31,8 +32,17 @@ class ResidualAdapter(nn.Module):
 
     def forward(self, x_BCHW: Tensor, original_BCHW: Tensor | None = None) -> Tensor:
         original_BCHW = x_BCHW if original_BCHW is None else original_BCHW
-        y_BCHW: Tensor = original_BCHW + self.mix * (self.block(x_BCHW) - original_BCHW)
+        y_BCHW: Tensor = original_BCHW + self.mix * self._without_overflow(self.block(x_BCHW) - original_BCHW)
         return y_BCHW
+
+    def _without_overflow(self, delta_BCHW: Tensor) -> Tensor:
+        """While alpha is 0, 0 in the place of values that are not finite: 0 times infinity is NaN.
+
+        The gradient of alpha then leaves out these values. With another alpha they are passed on, as the block returns them.
+        """
+        if is_eager(delta_BCHW) and delta_BCHW.is_cpu and self.mix.is_cpu and self.mix.item() != 0:
+            return delta_BCHW
+        return torch.where(self.mix == 0, torch.nan_to_num(delta_BCHW, 0.0, 0.0, 0.0), delta_BCHW)
 
 
 def wrap(block: Block, is_parallel: bool) -> Block | ResidualAdapter:
