@@ -146,6 +146,30 @@ def test_the_converter_of_torch_makes_synchronised_norms(name: str) -> None:
     torch.testing.assert_close(again(maps()), expected)  # one process: as before
 
 
+def test_the_converters_of_torch_and_timm_act_on_inserted_blocks() -> None:
+    layers = pytest.importorskip("timm.layers")
+    for convert in (nn.SyncBatchNorm.convert_sync_batchnorm, layers.convert_sync_batchnorm):
+        model = nn.Sequential(nn.Conv2d(3, 32, 1), nn.BatchNorm2d(32), nn.ReLU()).double()
+        sf.insert(model, "coordatt", at="1", input_size=(3, 8, 8))
+        before, x = model(maps()[:, :3]), maps()[:, :3]
+        converted = convert(model)
+        kinds = [type(norm).__name__ for norm in norms(converted)]
+        assert kinds == ["SyncBatchNorm", "BatchNorm"] and norms(converted)[1].is_synchronized
+        torch.testing.assert_close(converted(x), before)
+
+
+@EACH_FORM
+def test_recipes_of_initial_values_act(lower: bool) -> None:
+    block = build("triplet", lower).eval()
+    before = block(maps())
+    for module in block.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.constant_(module.weight, 0)
+            nn.init.constant_(module.bias, 100)
+    torch.testing.assert_close(block(maps()), maps())  # all gates are 1
+    assert not torch.allclose(before, maps())
+
+
 @pytest.mark.parametrize("name", BLOCKS)
 def test_the_norms_of_timm_get_the_layout_that_they_expect(name: str) -> None:
     layers = pytest.importorskip("timm.layers")

@@ -10,7 +10,7 @@ from torch import nn
 
 import sefactory as sf
 from sefactory.operators.synchronized import synchronized_batch_norm
-from tests.operators.two_processes import Case, images, in_two_processes, network, train, train_cases
+from tests.operators.two_processes import Case, Result, images, in_two_processes, network, train, train_cases, train_shards
 
 WIDE = {"excite": [{"conv": {"groups": "C"}}, {"batch_norm": {"each": "CS"}}], "gate": ["sigmoid"]}
 SAMPLE = [Case("coordatt", "coordatt"), Case("coordatt, norms in eval mode", "coordatt", train_norms=False)]
@@ -25,8 +25,20 @@ OTHERS = [
 
 @pytest.mark.parametrize("cases", [SAMPLE, pytest.param(OTHERS, marks=pytest.mark.exhaustive)], ids=["sample", "others"])
 def test_two_processes_equal_one(cases: list[Case], tmp_path: Path) -> None:
+    compare(cases, in_two_processes(train_cases, tmp_path, cases))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("shards_blocks", [False, True])
+def test_sharded_parameters_equal_whole_ones(shards_blocks: bool, tmp_path: Path) -> None:
+    cases = [*SAMPLE, *OTHERS]
+    compare(cases, in_two_processes(train_shards, tmp_path, cases, shards_blocks))
+
+
+def compare(cases: list[Case], results: list[Result]) -> None:
+    """The results of two processes are equal, and those of one process with the whole batch."""
     expected = {f"{case.name}, {key}": value for case in cases for key, value in train(network(case), images(), 1).items()}
-    first, second = in_two_processes(train_cases, tmp_path, cases)
+    first, second = results
     assert first.keys() == second.keys() == expected.keys()
     for key, value in expected.items():
         assert torch.equal(first[key], second[key]), key

@@ -48,8 +48,13 @@ def train(model: nn.Module, x: Tensor, scale: int) -> Result:
     for _ in range(2):
         (model(x).square().sum() * scale).backward()
     inner = model.module if isinstance(model, DistributedDataParallel) else model
-    gradients = {f"gradient of {key}": p.grad for key, p in inner.named_parameters() if p.grad is not None}
+    gradients = {f"gradient of {key}": whole(p.grad) for key, p in inner.named_parameters() if p.grad is not None}
     return gradients | {key: buffer.detach().clone() for key, buffer in inner.named_buffers()}
+
+
+def whole(x: Tensor) -> Tensor:
+    """The tensor of which each process has a part."""
+    return x.full_tensor() if hasattr(x, "full_tensor") else x
 
 
 def train_cases(rank: int, cases: Sequence[Case]) -> Result:
@@ -58,6 +63,23 @@ def train_cases(rank: int, cases: Sequence[Case]) -> Result:
     for case in cases:
         model = DistributedDataParallel(nn.SyncBatchNorm.convert_sync_batchnorm(network(case)))
         found = train(model, images().split(IMAGES)[rank], len(IMAGES))  # it averages the gradients
+        results |= {f"{case.name}, {key}": value for key, value in found.items()}
+    return results
+
+
+def train_shards(rank: int, cases: Sequence[Case], shards_blocks: bool) -> Result:
+    """`train` under FSDP's fully_shard of the network, and of each block before it if `shards_blocks`."""
+    from torch.distributed.device_mesh import init_device_mesh  # here, since the imports take a second
+    from torch.distributed.fsdp import fully_shard
+
+    results: Result = {}
+    mesh = init_device_mesh("cpu", (len(IMAGES),))
+    for case in cases:
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(network(case))
+        parts = [module for module in model.modules() if isinstance(module, sf.Block)] if shards_blocks else []
+        for part in [*parts, model]:
+            fully_shard(part, mesh=mesh)
+        found = train(model, images().split(IMAGES)[rank], len(IMAGES))
         results |= {f"{case.name}, {key}": value for key, value in found.items()}
     return results
 
