@@ -12,7 +12,9 @@ from .networks.host import host, place
 from .networks.insertion import insert
 from .networks.layer import layer
 from .networks.official_weights import load_official
+from .networks.recipe import recipe
 from .networks.removal import remove
+from .networks.saving import restore, save
 from .shapes import Sizes
 
 __all__ = [
@@ -32,5 +34,8 @@ __all__ = [
     "operator",
     "operators",
     "place",
+    "recipe",
     "remove",
+    "restore",
+    "save",
 ]

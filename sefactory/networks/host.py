@@ -18,8 +18,10 @@ from .options import InsertionSpec, option_faults
 from .tracing import Example, example_input
 from .zoos import create_network
 
-HOST_KEYS = ("paper", "host", "input", "place")
-PLACE_KEYS = ("at", "block", "where", "start", "overrides", "carry", "grid")
+HOST_KEYS = ("paper", "host", "input", "place", "made_with")
+PLACE_KEYS = ("at", "block", "where", "start", "overrides", "carry", "grid", "channels", "size")
+RECIPE_KEYS = ("channels", "size")
+"""Keys of an entry that only a recipe has. `place` infers both."""
 
 
 def host_config(source: Any, search: Iterable[str | Path] = ()) -> tuple[dict[str, Any], str]:
@@ -80,7 +82,9 @@ def place(
     data, label = host_config(source, search)
     try:
         specs = [
-            InsertionSpec(entry["block"], search=search, **{key: entry[key] for key in entry if key != "block"})
+            InsertionSpec(
+                entry["block"], search=search, **{key: entry[key] for key in entry if key not in ("block", *RECIPE_KEYS)}
+            )
             for entry in data["place"]
         ]
         return insert_all(model, specs, example_input(model, input_size or data.get("input"), example))

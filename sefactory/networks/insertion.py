@@ -106,7 +106,7 @@ def insert_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Exampl
     """Inserts the blocks of all specs, or none. Shapes come from one forward pass of `example`. Raises ConfigError."""
     calls = trace(model, example)
     targets = [(path, spec) for spec in specs for path in _select(model, spec, calls)]
-    _check_targets(model, [path for path, _ in targets])
+    check_targets(model, [path for path, _ in targets])
     prepared = [_prepare(model, path, spec, calls.get(path, [])) for path, spec in targets]
     before = model.state_dict(keep_vars=True)
     _attach(model, prepared, example)
@@ -158,7 +158,7 @@ def _prepare(
     return child, Placement(path, spec.where, name, shape, spec.start, parameters(child), macs)
 
 
-def _check_targets(model: nn.Module, paths: Sequence[str]) -> None:
+def check_targets(model: nn.Module, paths: Sequence[str]) -> None:
     """Raises ConfigError for a module that is selected twice, has a block already, or is part of one."""
     faults = []
     for path in dict.fromkeys(paths):

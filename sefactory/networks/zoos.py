@@ -66,6 +66,10 @@ def _pytorchcv() -> Registry:
 ZOOS: dict[str, Callable[[], Registry]] = {"timm": _timm, "torchvision": _torchvision, "pytorchcv": _pytorchcv}
 
 
+ORIGIN = "sefactory_host"
+"""The attribute of a network that notes its name: `timm:resnet50`."""
+
+
 def create_network(name: Any, pretrained: bool = False) -> nn.Module:
     """A network of a zoo: `timm:resnet50`, `torchvision:mobilenet_v3_small`, `pytorchcv:resnet18`.
 
@@ -81,6 +85,7 @@ def create_network(name: Any, pretrained: bool = False) -> nn.Module:
         raise ConfigError([("host", f"{zoo} has no network {network!r}{did_you_mean(network, known)}")])
     try:
         model: nn.Module = create_model(network, pretrained=pretrained)
+        model.__dict__[ORIGIN] = name
     except Exception as error:
         cure = f"; {_import_cure(zoo, error)}" if isinstance(error, ModuleNotFoundError) else ""
         raise ConfigError([("host", f"{zoo} cannot create {network!r} ({_first_line(error)}){cure}")]) from error

@@ -1,0 +1,91 @@
+"""The recipe of a network: its inserted blocks as a host's config, from which they can be inserted again without a trace."""
+
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..block import Block
+from ..build.api import build
+from ..errors import ConfigError
+from .adapter import ResidualAdapter
+from .attachment import REPLACED, Child, inserted_block
+from .holder import CHILD, Holder, Where, named_places
+from .zoos import ORIGIN
+
+VERSION = 1
+"""The form of a recipe. A later form has a larger number."""
+
+
+def recipe(model: nn.Module) -> dict[str, Any]:
+    """Returns the inserted blocks of a network as a host's config of plain values, for `place`, YAML and JSON.
+
+    An entry of `place` has the resolved config of the block, the paths `at` which it is, `where`, `start`, the number of
+    `channels`, the `grid`, and the `size` of the grid if the block needs a fixed one. `host` names the network if
+    `sefactory.host` created it. `made_with` has the version of the form and of the package.
+
+    Raises ConfigError for a frozen block, whose weights are folded.
+
+    >>> import sefactory as sf
+    >>> net = nn.Sequential(nn.Conv2d(3, 32, 1), nn.Conv2d(32, 32, 1))
+    >>> report = sf.insert(net, "senet", "*", input_size=(3, 8, 8))
+    >>> {key: value for key, value in recipe(net)["place"][0].items() if key != "block"}
+    {'at': ['0', '1'], 'where': 'after', 'start': 'identity', 'channels': 32, 'grid': 'HW'}
+    """
+    entries: list[dict[str, Any]] = []
+    for path, module in named_places(model):
+        if (child := inserted_block(module)) is not None:
+            entry = _entry(path, module, child)
+            same = next((other for other in entries if {**other, "at": None} == {**entry, "at": None}), None)
+            if same is None:
+                entries.append(entry)
+            else:
+                same["at"] += entry["at"]
+    host = {"host": model.__dict__[ORIGIN]} if ORIGIN in model.__dict__ else {}
+    return {"made_with": {"recipe": VERSION, "sefactory": metadata.version("sefactory")}, **host, "place": entries}
+
+
+def _entry(path: str, module: nn.Module, child: Child) -> dict[str, Any]:
+    """The entry of `place` for one block."""
+    block = child.block if isinstance(child, ResidualAdapter) else child
+    if block.frozen:
+        raise ConfigError([(path, "its block is frozen, so its weights are folded; take the recipe before sefactory.freeze")])
+    sizes = block.sizes[0]
+    fixed = [sizes[axis] for axis in sizes.grid]
+    entry = {
+        "at": [path],
+        "block": block.config,
+        "where": _where(module),
+        "start": "identity" if isinstance(child, ResidualAdapter) else "own",
+        "channels": sizes.number("C"),
+        "grid": sizes.grid,
+    }
+    return {**entry, "size": fixed} if all(isinstance(size, int) for size in fixed) else entry
+
+
+def _where(module: nn.Module) -> Where:
+    """Where the block of a place runs: a holder says it, and in a plain Sequential it is the first or the last step."""
+    if isinstance(module, Holder):
+        return module.where
+    if REPLACED in module.__dict__:
+        return "replace"
+    return "after" if next(reversed(module._modules)) == CHILD else "before"
+
+
+def child_of(entry: Mapping[str, Any], search: Iterable[str | Path]) -> Child:
+    """The block of an entry, in its adapter if it had one, with initial weights. Raises ConfigError as `build` does."""
+    grid = entry.get("grid", "HW")
+    names = {"D": "depth", "H": "height", "W": "width"}
+    size = dict(zip((names[axis] for axis in grid), entry.get("size", ()), strict=False))
+    block: Block = build(
+        entry["block"],
+        entry["channels"],
+        grid=grid,
+        depth=size.get("depth"),
+        height=size.get("height"),
+        width=size.get("width"),
+        search=search,
+    )
+    return ResidualAdapter(block, entry["where"] == "replace") if entry["start"] == "identity" else block
