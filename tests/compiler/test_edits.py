@@ -12,14 +12,14 @@ from torch import Tensor
 import sefactory as sf
 from sefactory.compiler import runtime
 from sefactory.compiler.codegen.generate import generate
+from sefactory.compiler.edits import counter
 from sefactory.operators.containers import ModuleDict
 from sefactory.operators.norm import BatchNorm
 from tests.compiler.comparison import outcome, pair
-from tests.compiler.edits import class_patched, edits_of, global_hook
+from tests.compiler.edits import Edit, class_patched, edits_of, global_hook
 from tests.sampling import SEVEN_PAPERS, sampled
 
 FIXED_GRID = {"unit", "fcanet"}
-SAMPLE = 6
 
 
 def built(name: str) -> tuple[sf.Block, Tensor]:
@@ -41,6 +41,16 @@ def result(block: sf.Block, x: Tensor) -> Any:
         return type(error)
 
 
+def assert_same_output(block: sf.Block, tree: sf.Block, x: Tensor, what: str) -> None:
+    try:
+        wanted = tree(x)
+    except Exception:
+        with pytest.raises(Exception):  # noqa: B017, PT011 (any other one)
+            block(x)
+        return
+    torch.testing.assert_close(block(x), wanted, rtol=1e-8, atol=1e-8, equal_nan=True, msg=lambda text: f"{what}: {text}")
+
+
 def assert_same(block: sf.Block, tree: sf.Block, x: Tensor, what: str) -> None:
     found, wanted = result(block, x), result(tree, x)
     if isinstance(wanted, type):
@@ -58,10 +68,11 @@ def assert_same(block: sf.Block, tree: sf.Block, x: Tensor, what: str) -> None:
         torch.testing.assert_close(buffers[key], t, **options)
 
 
-def check_edit(block: sf.Block, x: Tensor, name: str, edit: Any, train: bool) -> None:
-    """Runs a copy, edits it, runs it in training mode or not, and in the other mode."""
-    edited = copy.deepcopy(block).train(train)
-    edited(x)
+def check_edit(block: sf.Block, x: Tensor, name: str, edit: Edit, draw: random.Random) -> None:
+    """Edits a copy, before its first run or after it, and runs it in training mode and in eval mode, in either order."""
+    edited = copy.deepcopy(block).train(train := draw.random() < 0.5)
+    if draw.random() < 0.8:
+        edited(x)
     tree = tree_of(edited)
     edit(edited)
     edit(tree)
@@ -73,22 +84,49 @@ def check_edit(block: sf.Block, x: Tensor, name: str, edit: Any, train: bool) ->
         assert_same(edited, tree, x, f"lowered again, {name}")
 
 
+def check_drawn_edits(block: sf.Block, x: Tensor, count: int, seed: int) -> None:
+    draw = random.Random(seed)
+    edits = list(edits_of(block, draw))
+    for what, edit in draw.sample(edits, min(count, len(edits))):
+        check_edit(block, x, what, edit, draw)
+
+
 @pytest.mark.parametrize("name", sampled(sf.configs(), 4))
 def test_drawn_edits(name: str) -> None:
-    block, x = built(name)
-    draw = random.Random(zlib.crc32(name.encode()))
-    edits = list(edits_of(block, draw))
-    for what, edit in draw.sample(edits, min(SAMPLE, len(edits))):
-        check_edit(block, x, what, edit, draw.random() < 0.5)
+    check_drawn_edits(*built(name), count=6, seed=zlib.crc32(name.encode()))
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", sf.configs())
-def test_every_edit(name: str) -> None:
+def test_many_drawn_edits(name: str) -> None:
+    check_drawn_edits(*built(name), count=50, seed=1)
+
+
+@pytest.mark.parametrize("name", sampled(SEVEN_PAPERS, 3))
+def test_drawn_edits_of_a_frozen_block(name: str) -> None:
     block, x = built(name)
-    draw = random.Random(1)
-    for what, edit in edits_of(block, draw):
-        check_edit(block, x, what, edit, draw.random() < 0.5)
+    frozen = sf.freeze(block)
+    draw = random.Random(2)
+    for what, edit in draw.sample(list(edits_of(frozen, draw)), 25):
+        edited = copy.deepcopy(frozen)
+        edited(x)
+        tree = tree_of(edited)
+        with torch.no_grad():
+            edit(edited)
+            edit(tree)
+            assert_same_output(edited, tree, x, what)
+
+
+@pytest.mark.parametrize("name", sampled(sf.configs(), 4))
+def test_running_a_block_is_not_an_edit(name: str) -> None:
+    """Else its modules would be looked at before every run."""
+    block, x = built(name)
+    block(x)
+    before = counter.value
+    for train in (True, False):
+        block.train(train)(x.requires_grad_()).sum().backward()
+        block.load_state_dict(block.state_dict())
+    assert counter.value == before
 
 
 @pytest.mark.parametrize("name", sampled(SEVEN_PAPERS, 3))
