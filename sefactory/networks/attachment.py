@@ -10,17 +10,20 @@ from ..block import Block
 from ..errors import ConfigError
 from .adapter import ResidualAdapter, fold_adapter
 from .holder import CHILD, Holder, Where, exchange_hooks, named_places, unwrap
+from .layouts import CHANNELS_FIRST, Layout
 
 Child = Block | ResidualAdapter
 REPLACED = "replaced_keys"
 """The attribute of a block that took the place of a module: the state-dict keys of that module."""
 
 
-def attach_block(model: nn.Module, path: str, child: Child, where: Where) -> Callable[[], None]:
+def attach_block(
+    model: nn.Module, path: str, child: Child, where: Where, layout: Layout = CHANNELS_FIRST
+) -> Callable[[], None]:
     """Puts a block or its adapter after, before or in place of the module at a path; returns the function that undoes it.
 
-    A plain nn.Sequential gets the block as its last or first step, since it is also iterated over. Any other module gets a
-    holder in its place.
+    A plain nn.Sequential gets the block as its last or first step, since it is also iterated over. Any other module, and a
+    map of another layout than channels first, gets a holder in its place.
     """
     parent, name, original = _parent(model, path)
     if where == "replace" and isinstance(child, Block):
@@ -29,12 +32,12 @@ def attach_block(model: nn.Module, path: str, child: Child, where: Where) -> Cal
         parent._modules[name] = child
         return partial(parent._modules.__setitem__, name, original)
     nn.Module.register_load_state_dict_pre_hook(child, _complete)
-    if type(original).forward is nn.Sequential.forward and where != "replace":
+    if type(original).forward is nn.Sequential.forward and where != "replace" and layout == CHANNELS_FIRST:
         steps = list(original._modules.items())
         original._modules.clear()
         original._modules.update([*steps, (CHILD, child)] if where == "after" else [(CHILD, child), *steps])
     else:
-        parent._modules[name] = Holder(original, child, where, path)
+        parent._modules[name] = Holder(original, child, where, path, layout)
     return partial(detach_block, model, path)
 
 

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from .layouts import CHANNELS_FIRST, Layout
+
 Where = Literal["after", "before", "replace"]
 ORIGINAL, CHILD = "original", "inserted"
 """The children of a holder. CHILD is part of the state-dict keys, ORIGINAL is not."""
@@ -25,9 +27,11 @@ class Holder(nn.Module):
     original: Any
     inserted: Any
 
-    def __init__(self, original: nn.Module, inserted: nn.Module, where: Where, path: str) -> None:
+    def __init__(
+        self, original: nn.Module, inserted: nn.Module, where: Where, path: str, layout: Layout = CHANNELS_FIRST
+    ) -> None:
         super().__init__()
-        self.where, self.path = where, path
+        self.where, self.path, self.layout = where, path, layout
         self.training = original.training
         if where != "before":
             exchange_hooks(self, original)
@@ -36,11 +40,11 @@ class Holder(nn.Module):
         nn.Module.register_load_state_dict_pre_hook(self, _add_original)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        original, inserted = self.original, self.inserted
+        original, inserted, apply = self.original, self.inserted, self.layout.apply
         if self.where == "before":
-            return original(inserted(args[0]), *args[1:], **kwargs)
+            return original(apply(inserted, args[0]), *args[1:], **kwargs)
         y = original(*args, **kwargs)
-        return inserted(y) if self.where == "after" else inserted(args[0], y)
+        return apply(inserted, y) if self.where == "after" else apply(inserted, args[0], y)
 
     def __getattr__(self, name: str) -> Any:
         modules = self.__dict__.get("_modules", {})
@@ -71,7 +75,7 @@ class Holder(nn.Module):
         return self.original[index]
 
     def extra_repr(self) -> str:
-        return f"where={self.where!r}"
+        return f"where={self.where!r}" + (f", layout={self.layout.name!r}" if self.layout != CHANNELS_FIRST else "")
 
 
 def exchange_hooks(first: nn.Module, second: nn.Module) -> None:

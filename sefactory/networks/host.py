@@ -18,10 +18,10 @@ from .options import InsertionSpec, option_faults
 from .tracing import Example, example_input
 from .zoos import create_network
 
-HOST_KEYS = ("paper", "host", "input", "place", "made_with")
-PLACE_KEYS = ("at", "block", "where", "start", "overrides", "carry", "grid", "channels", "size")
-RECIPE_KEYS = ("channels", "size")
-"""Keys of an entry that only a recipe has. `place` infers both."""
+HOST_KEYS = ("paper", "host", "input", "place")
+PLACE_KEYS = ("at", "block", "where", "start", "overrides", "carry", "grid", "layout", "tokens")
+RECIPE_KEYS = ("made_with", "channels", "size", "token_grid")
+"""Keys that only a recipe has. `place` infers what they say."""
 
 
 def host_config(source: Any, search: Iterable[str | Path] = ()) -> tuple[dict[str, Any], str]:
@@ -61,7 +61,7 @@ def _place_faults(entry: Any) -> list[str]:
 
 
 def _unknown_keys(data: Mapping[str, Any], allowed: Sequence[str]) -> list[str]:
-    unknown = (key for key in data if key not in allowed)
+    unknown = (key for key in data if key not in (*allowed, *RECIPE_KEYS))
     return [f"no key {key!r}; there are {join_words(allowed)}{did_you_mean(key, allowed)}" for key in unknown]
 
 

@@ -8,9 +8,11 @@ from typing import Any, Literal, get_args
 from ..errors import ConfigError, choice_message, short_repr
 from ..shapes import GRIDS
 from .holder import Where
+from .layouts import LayoutName
 from .selectors import SELECTOR, is_selector
 
 Start = Literal["identity", "own"]
+LAYOUTS = get_args(LayoutName)
 CHOICES = {"where": get_args(Where), "start": get_args(Start)}
 
 
@@ -28,6 +30,8 @@ class InsertionSpec:
     overrides: Sequence[str] = ()
     grid: str | None = None
     carry: str | None = None
+    layout: LayoutName | None = None
+    tokens: int | None = None
     search: Iterable[str | Path] = ()
 
     def __post_init__(self) -> None:
@@ -40,6 +44,10 @@ class InsertionSpec:
             faults.append(("carry", f"{short_repr(self.carry)}; allowed: the name of a key map of the config"))
         if self.carry is not None and self.where != "replace":
             faults.append(("carry", f"needs a replaced module; set where to 'replace' instead of {short_repr(self.where)}"))
+        if self.layout is not None and self.layout not in LAYOUTS:
+            faults.append(("layout", choice_message(self.layout, LAYOUTS)))
+        if self.tokens is not None and (type(self.tokens) is not int or self.tokens < 0):
+            faults.append(("tokens", f"{short_repr(self.tokens)}; allowed: the number of class and register tokens, such as 1"))
         if faults:
             raise ConfigError(faults)
 

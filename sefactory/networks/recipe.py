@@ -13,6 +13,7 @@ from ..errors import ConfigError
 from .adapter import ResidualAdapter
 from .attachment import REPLACED, Child, inserted_block
 from .holder import CHILD, Holder, Where, named_places
+from .layouts import CHANNELS_FIRST, Layout
 from .zoos import ORIGIN
 
 VERSION = 1
@@ -62,7 +63,20 @@ def _entry(path: str, module: nn.Module, child: Child) -> dict[str, Any]:
         "channels": sizes.number("C"),
         "grid": sizes.grid,
     }
-    return {**entry, "size": fixed} if all(isinstance(size, int) for size in fixed) else entry
+    size = {"size": fixed} if all(isinstance(size, int) for size in fixed) else {}
+    return {**entry, **size, **(_layout_entry(module.layout) if isinstance(module, Holder) else {})}
+
+
+def _layout_entry(layout: Layout) -> dict[str, Any]:
+    """What an entry says of a layout; nothing for channels first."""
+    if layout.name != "BNC":
+        return {"layout": layout.name} if layout != CHANNELS_FIRST else {}
+    return {"layout": layout.name, "tokens": layout.tokens, "token_grid": [*layout.grid]}
+
+
+def layout_of(entry: Mapping[str, Any]) -> Layout:
+    """The layout of an entry."""
+    return Layout(entry.get("layout", "BCHW"), entry.get("tokens", 0), tuple(entry.get("token_grid", ())))
 
 
 def _where(module: nn.Module) -> Where:

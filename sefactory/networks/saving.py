@@ -16,7 +16,7 @@ from ..shapes import GRIDS
 from .attachment import attach_block
 from .host import host_config
 from .insertion import check_targets
-from .recipe import VERSION, child_of, recipe
+from .recipe import VERSION, child_of, layout_of, recipe
 from .selectors import select
 from .zoos import create_network
 
@@ -92,7 +92,7 @@ def _read_recipe(folder: Path) -> dict[str, Any]:
 
 def _entry_faults(entry: Mapping[str, Any]) -> list[str]:
     """What an entry of a recipe needs besides the keys of a host's config."""
-    numbers = {"channels": [entry.get("channels")], "size": entry.get("size", [])}
+    numbers = {"channels": [entry.get("channels")], "size": entry.get("size", []), "token_grid": entry.get("token_grid", [])}
     faults = [f"needs {key}" for key in ("where", "start") if key not in entry]
     if not isinstance(entry["at"], list):
         faults.append(f"at is {short_repr(entry['at'])}; allowed: a list of paths")
@@ -131,7 +131,7 @@ def insert_recipe(model: nn.Module, data: Mapping[str, Any], search: Iterable[st
         if tensor is not None:
             child.to(tensor.device, tensor.dtype)
         child.train(original.training)
-        undo.append(attach_block(model, path, child, entry["where"]))
+        undo.append(attach_block(model, path, child, entry["where"], layout_of(entry)))
     return undo
 
 

@@ -145,3 +145,9 @@ def zeros_input(model: nn.Module, input_size: Any) -> Tensor:
         raise ConfigError([("input_size", f"{short_repr(input_size)}; allowed: (channels, height, width)")])
     parameter = next(model.parameters(), torch.empty(0))
     return torch.zeros((1, *input_size), dtype=parameter.dtype, device=parameter.device)
+
+
+def tensor_shape(example: Example) -> Shape:
+    """The shape of the first argument if it is a tensor; () otherwise."""
+    values = example if isinstance(example, tuple) else [*example.values()] if isinstance(example, dict) else [example]
+    return _shape(values[0]) or ()

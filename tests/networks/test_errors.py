@@ -92,16 +92,11 @@ ODD: list[tuple[Any, Any, dict[str, Any], str]] = [
     ("named", "simam", IN_PLACE, "named: its input is not a single tensor"),
     ("named", "simam", {"where": "before"}, "named: its input is not a single tensor"),
     (
-        "tokens",
-        "simam",
-        {},
-        "tokens: its feature map has shape (1, 1024, 16), not (B, C, H, W); if it is (B, C, W), set grid to W",
-    ),
-    (
         "strip",
         "simam",
         {},
-        "strip: its feature map has shape (1, 16, 1024), not (B, C, H, W); if it is (B, C, W), set grid to W",
+        "strip: its feature map has shape (1, 16, 1024), not (B, C, H, W); set layout to BNC if it is (B, tokens, C), "
+        "or grid to W if it is (B, C, W)",
     ),
     ("score", "simam", {}, "score: its feature map has shape (1, 4), not (B, C, H, W)"),
     (
@@ -229,7 +224,7 @@ def test_an_attribute_of_that_name_is_not_overwritten() -> None:
     )
 
 
-ENTRY = "at, block, where, start, overrides, carry, grid"
+ENTRY = "at, block, where, start, overrides, carry, grid, layout, tokens"
 GOOD = {"at": "norm", "block": "simam"}
 PLACES: list[tuple[Any, str]] = [
     ({"place": []}, "host: needs a key 'place' with a list of {at: ..., block: ...}"),
@@ -318,8 +313,8 @@ def test_a_channels_last_layout_is_reported() -> None:
     with pytest.raises(sf.ConfigError) as error:
         sf.insert(model, "ecanet", "0", input_size=(3, 6, 6))
     assert str(error.value) == (
-        "0: its feature map has shape (1, 6, 6, 8), which looks like (B, H, W, C), but a block takes (B, C, H, W); "
-        "if it is that, trace with another input_size"
+        "0: its feature map has shape (1, 6, 6, 8), which looks like (B, H, W, C); "
+        "set layout to BHWC if it is that, or to BCHW if it is (B, C, H, W)"
     )
     square = nn.Sequential(nn.Conv2d(3, 8, 1))  # as many channels as rows, but other sides
     sf.insert(square, "ecanet", "0", input_size=(3, 9, 7))
