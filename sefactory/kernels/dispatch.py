@@ -6,10 +6,9 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch._C import _get_tracing_state, _len_torch_dispatch_stack
+from torch._C import _get_tracing_state
 from torch.compiler import is_compiling, is_dynamo_compiling
 from torch.nn import Parameter
-from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 # torch 2.6 does not have it
 is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", lambda: is_compiling() and not is_dynamo_compiling())
@@ -73,22 +72,12 @@ def under_inductor() -> bool:
 
 
 def prefers_module_tree(x: Tensor) -> bool:
-    """True where the module tree is to run: in torch's FlopCounterMode, and often under torch.compile.
+    """True under torch.compile in training and for small maps: inductor then makes as fast code of the module tree.
 
-    - FlopCounterMode counts the operations that it sees. The program computes the same with other operations, some of
-      which it counts wrongly.
-    - inductor makes as fast code of the tree in training and for small maps. Inside function transforms the program runs:
-      torch cannot compile every module tree there.
+    Inside function transforms the program runs: torch cannot compile every module tree there.
     """
-    if not is_dynamo_compiling():
-        return _len_torch_dispatch_stack() > 0 and _counts_flops()
-    return not is_exporting() and not is_transformed() and (torch.is_grad_enabled() or x.numel() <= SMALL)
-
-
-def _counts_flops() -> bool:
-    """True inside FlopCounterMode. Its module is not imported for that: it imports triton."""
-    kinds = [kind for mode in _get_current_dispatch_mode_stack() for kind in type(mode).__mro__]
-    return any(kind.__module__ == "torch.utils.flop_counter" for kind in kinds)
+    is_inductor = is_dynamo_compiling() and not is_exporting()  # `under_inductor` without its call: this runs in every forward
+    return is_inductor and not is_transformed() and (torch.is_grad_enabled() or x.numel() <= SMALL)
 
 
 def use_custom_op(x: Tensor, above: int) -> bool:
