@@ -75,7 +75,7 @@ def exported(make: CaseFactory) -> None:
 
 
 def jit_traced(make: CaseFactory) -> None:
-    """torch.jit.trace with its own check, and the same sizes within 1e-4. It warns of nothing in the block."""
+    """torch.jit.trace with its own check, run at the same sizes within 1e-4. Nothing in the block causes a warning."""
     case, example, _, inputs = _prepared(make)
     with third_party_warnings():
         module = torch.jit.trace(case.module, example)

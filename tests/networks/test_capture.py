@@ -1,9 +1,11 @@
 """torch.fx records a block as one module, torch.jit.trace its module tree; torch.jit.script is refused."""
 
 import copy
+import io
 import pickle
 from typing import Any
 
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor, fx, nn
@@ -14,7 +16,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 import sefactory as sf
 from tests.invariants.export_checks import third_party_warnings
-from tests.sampling import SEVEN_PAPERS
+from tests.sampling import SEVEN_PAPERS, sampled
 
 with third_party_warnings():
     from torch.fx.experimental.optimization import fuse
@@ -125,14 +127,41 @@ def test_script_is_refused_and_changes_nothing() -> None:
     assert list(model.modules()) == modules and torch.equal(model(images()), y)
 
 
-@pytest.mark.parametrize("lower", [True, False])
-@pytest.mark.parametrize(("config", "grid"), [("coordatt", "HW"), ("seaformer", "HW"), ("senet", "W"), ("cbam", "DHW")])
-def test_a_trace_runs_at_other_sizes(config: str, grid: str, lower: bool) -> None:
-    model = network(config, grid, lower).eval()
+def buildable(name: str, grid: str) -> bool:
+    try:
+        sf.build(name, CHANNELS, grid=grid)
+    except sf.ConfigError:
+        return False
+    return True
+
+
+OTHER_GRIDS = [(name, grid) for grid in ("W", "DHW") for name in sf.configs() if buildable(name, grid)]
+
+
+@pytest.mark.parametrize(("config", "grid"), sampled(OTHER_GRIDS, {("senet", "W"), ("cbam", "DHW"), ("coordatt", "DHW")}))
+def test_a_trace_on_another_grid_runs_at_other_sizes(config: str, grid: str) -> None:
+    """Also in onnxruntime, by the exporter that uses such a trace."""
+    block, x = sf.build(config, CHANNELS, grid=grid).eval(), torch.randn(2, CHANNELS, *[8] * len(grid))
+    file, axes = io.BytesIO(), {"x": {0: "B"} | {2 + i: axis for i, axis in enumerate(grid)}}
     with third_party_warnings():
-        traced = torch.jit.trace(model, images(grid))
-    x = torch.randn(3, 3, *(9, 16, 12)[: len(grid)])
-    torch.testing.assert_close(traced(x), model(x))
+        traced = torch.jit.trace(block, x)
+        torch.onnx.export(block, (x,), file, dynamo=False, input_names=["x"], dynamic_axes=axes)
+    session = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
+    for size in ((12, 8, 16), (9, 7, 5)):
+        x = torch.randn(3, CHANNELS, *size[: len(grid)])
+        with torch.no_grad():
+            wanted = block(x)
+        torch.testing.assert_close(traced(x), wanted, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(torch.from_numpy(session.run(None, {"x": x.numpy()})[0]), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_trace_of_a_block_is_that_of_its_tree() -> None:
+    x, graphs = torch.randn(2, CHANNELS, 7, 7), list[list[str]]()
+    for lower in (True, False):
+        with third_party_warnings():
+            traced = torch.jit.trace(sf.build("coordatt", CHANNELS, lower=lower).eval(), x)
+        graphs.append([node.kind() for node in traced.inlined_graph.nodes()])
+    assert graphs[0] == graphs[1]
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning:torch.nn.functional")  # as of any norm in training
