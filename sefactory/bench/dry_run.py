@@ -3,7 +3,7 @@
 import random
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.modules import module as torch_module
 
 from ..block import Block
+from .meta_shapes import ElementwiseShapes
 from .replicas import Replicas, clone_replica, meta_replica, replicas_of
 
 Recorder = Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any], Any], None]
@@ -35,16 +36,19 @@ def dry_run(
     `with_own_hooks` those run too that are methods of the modules, or of objects that the modules hold.
     """
     with ExitStack() as stack:
-        for context in (torch.no_grad(), _without_global_hooks(), _without_compiler(), _uncompiled_blocks(module)):
+        for context in (torch.no_grad(), _without_global_hooks(), _module_by_module(), _uncompiled_blocks(module)):
             stack.enter_context(context)
         replicas = stack.enter_context(replicas_of(module, meta_replica if is_meta else clone_replica))
         args, kwargs = replicas.of((args, {**(kwargs or {})}))
         stack.enter_context(_random_states(replicas.devices))
         for part in replicas.modules:
-            stack.callback(setattr, part, "training", part.training)
+            if "training" not in part.__dict__:  # of a scripted module
+                stack.callback(setattr, part, "training", part.training)
             part.training = False
             _filter_hooks(part, replicas if with_own_hooks else None)
             part.__dict__["_compiled_call_impl"] = partial(_call_and_record, part, recorder) if recorder else None
+        if is_meta:
+            stack.enter_context(ElementwiseShapes())
         return module(*args, **kwargs)
 
 
@@ -63,7 +67,7 @@ def _filter_hooks(module: nn.Module, replicas: Replicas | None) -> None:
     """Removes the hooks that do not run. Those whose object `replicas` reached belong to the network."""
     for name in HOOKS:
         table: dict[int, Any] = module.__dict__.get(name, {})
-        for key, hook in list(table.items()):
+        for key, hook in list(table.items()) if table else ():
             owner = _owner(hook)
             if not _computes(owner) and not (replicas is not None and replicas.holds(owner)):
                 del table[key]
@@ -98,13 +102,16 @@ def _without_global_hooks() -> Iterator[None]:
 
 
 @contextmanager
-def _without_compiler() -> Iterator[None]:
-    """Runs compiled parts uncompiled."""
-    if "torch._dynamo" not in sys.modules:  # the import takes a second
-        yield
-        return
-    with torch.compiler.set_stance("force_eager"):
-        yield
+def _module_by_module() -> Iterator[None]:
+    """Runs compiled parts uncompiled, and the layers of torch's transformers one by one as in training."""
+    is_fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        # the import of the compiler takes a second
+        with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(is_fast)
 
 
 @contextmanager

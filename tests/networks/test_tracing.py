@@ -179,6 +179,36 @@ def test_a_compiled_module_is_not_compiled_for_the_trace() -> None:
     assert not compiled
 
 
+@pytest.mark.parametrize("reads_values", [False, True])
+def test_the_layers_of_a_transformer_are_traced(reads_values: bool) -> None:
+    layers = [nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), *([Reading()] if reads_values else [])]
+    calls = trace(nn.Sequential(*layers), torch.zeros(1, 4, 8))
+    assert {"0", "0.self_attn", "0.norm1", "0.linear1", "0.linear2"} <= set(calls)
+
+
+class Reading(nn.Module):
+    """Cannot run on the meta device."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * float(x.sum())
+
+
+class Scripted(nn.Module):
+    """Is in training mode as long as nobody changes it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(x, 0.5, self.training)
+
+
+def test_a_scripted_module_keeps_its_mode() -> None:
+    with warnings.catch_warnings(action="ignore"):
+        scripted = torch.jit.script(Scripted())
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), scripted)
+    before = attributes(model)
+    assert set(trace(model, torch.zeros(1, *SIZE))) == {"", "0", "1"}
+    assert scripted.training and changes(model, before) == []
+
+
 def test_parameters_without_a_shape_are_refused() -> None:
     with warnings.catch_warnings(action="ignore"):
         model = nn.Sequential(nn.LazyConv2d(8, 1), nn.ReLU())

@@ -1,0 +1,59 @@
+"""Shapes of elementwise functions on the meta device, without torch's decompositions, which take most of such a run."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+ACTIVATIONS: frozenset[Callable[..., Any]] = frozenset(
+    (functional.gelu, functional.hardswish, functional.hardsigmoid, functional.relu, functional.relu6, functional.elu)
+    + (functional.leaky_relu, functional.mish, functional.hardtanh, functional.silu, functional.sigmoid, torch.relu)
+    + (torch.sigmoid, Tensor.sigmoid, Tensor.relu)
+)
+ARITHMETIC: frozenset[Callable[..., Any]] = frozenset(
+    (torch.add, torch.sub, torch.mul, Tensor.add, Tensor.sub, Tensor.mul, Tensor.add_, Tensor.sub_, Tensor.mul_)
+)
+
+
+class ElementwiseShapes(TorchFunctionMode):
+    """While it is active, norms, activations and arithmetic of meta tensors return a meta tensor of the shape of their input.
+
+    Its values are never used. It shares its memory format.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if args and isinstance(x := args[0], Tensor) and x.is_meta and _keeps_shape(func, x, args, kwargs):
+            return x if kwargs.get("inplace") else x.detach()
+        return func(*args, **kwargs)
+
+
+def _keeps_shape(func: Callable[..., Any], x: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """True for an activation, for a norm whose weights fit the input, and for arithmetic with a second operand that fits.
+
+    Other arguments raise an error, or change the shape.
+    """
+    if not x.is_floating_point():
+        return False
+    if func in ACTIVATIONS:
+        return True
+    if func is functional.batch_norm:
+        tensors = [*args[1:3], *(kwargs.get(name) for name in ("weight", "bias"))]
+        return x.dim() > 1 and not kwargs.get("training", False) and all(t is None or t.shape == x.shape[1:2] for t in tensors)
+    if func is functional.layer_norm:
+        return len(args) > 1 and x.is_contiguous() and tuple(args[1]) == tuple(x.shape[x.dim() - len(args[1]) :])
+    return func in ARITHMETIC and len(args) == 2 and not kwargs and _fits(args[1], x)
+
+
+def _fits(y: Any, x: Tensor) -> bool:
+    """True for a number, and for a tensor of the same dtype that is broadcast to the shape of x."""
+    if isinstance(y, int | float):
+        return True
+    if not isinstance(y, Tensor) or not y.is_meta or y.dtype != x.dtype or y.dim() > x.dim():
+        return False
+    return all(n in (1, m) for n, m in zip(reversed(y.shape), reversed(x.shape), strict=False))

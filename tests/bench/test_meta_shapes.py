@@ -1,0 +1,86 @@
+"""Shapes of elementwise functions on the meta device are those that torch computes, and wrong inputs are errors still."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sefactory.bench.meta_shapes import ACTIVATIONS, ARITHMETIC, ElementwiseShapes
+
+INPUTS = {
+    "map": torch.empty(2, 8, 5, 7),
+    "channels last": torch.empty(2, 8, 5, 7).to(memory_format=torch.channels_last),
+    "transposed": torch.empty(2, 5, 8).transpose(1, 2),
+    "half": torch.empty(2, 8, dtype=torch.float16),
+    "integers": torch.zeros(2, 8, dtype=torch.int64),
+    "scalar": torch.empty(()),
+}
+OPERANDS = [
+    torch.empty(8, 1, 1),
+    torch.empty(2, 8, 5, 7),
+    torch.empty(3, 1, 1, 1, 1),
+    torch.empty(9),
+    torch.empty(2, 8, 1),
+    2,
+    0.5,
+]
+
+
+def described(call: Callable[..., Any], args: tuple[Any, ...], short: bool, **options: Any) -> Any:
+    """The shape, dtype and strides of the result, or the kind of the error."""
+    args = tuple(x.to("meta") if isinstance(x, Tensor) else x for x in args)
+    try:
+        with ElementwiseShapes() if short else nullcontext():
+            y = call(*args, **options)
+    except Exception as error:
+        return type(error)
+    return y.shape, y.dtype, y.stride(), y.device
+
+
+@pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.parametrize("function", ACTIVATIONS, ids=lambda f: f.__qualname__)
+def test_activations(function: Callable[..., Any], name: str) -> None:
+    args = (INPUTS[name],)
+    assert described(function, args, True) == described(function, args, False)
+    if "inplace" in getattr(function, "__code__", test_activations.__code__).co_varnames:
+        x = INPUTS[name].to("meta")
+        with ElementwiseShapes():
+            assert not x.is_floating_point() or function(x, inplace=True) is x
+
+
+@pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.parametrize("function", ARITHMETIC, ids=lambda f: f.__qualname__)
+def test_arithmetic(function: Callable[..., Any], name: str) -> None:
+    for operand in OPERANDS:
+        args = (INPUTS[name], operand)
+        assert described(function, args, True) == described(function, args, False)
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_norms(name: str) -> None:
+    x = INPUTS[name]
+    for width in (8, 7):
+        ones = [torch.ones(width, dtype=x.dtype)] * 4
+        for training in (False, True):
+            results = [described(functional.batch_norm, (x, *ones, training), short) for short in (True, False)]
+            if name == "channels last" and width == 8:
+                assert results[0][:2] == results[1][:2] and results[0][2] == x.stride()  # as with values
+            else:
+                assert results[0] == results[1]
+        for shape in ([width], (5, width)):
+            assert described(functional.layer_norm, (x, shape), True) == described(functional.layer_norm, (x, shape), False)
+
+
+def test_torch_does_not_run_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "batch_norm", None)
+    with ElementwiseShapes(), torch.device("meta"):
+        assert nn.BatchNorm2d(8).eval()(torch.empty(2, 8, 3, 3)).shape == (2, 8, 3, 3)
+
+
+def test_tensors_with_values_are_computed() -> None:
+    with ElementwiseShapes():
+        assert torch.equal(functional.relu(torch.tensor([-1.0, 1])) + 1, torch.tensor([1.0, 2]))
