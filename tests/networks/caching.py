@@ -55,7 +55,7 @@ class Caching(nn.Module):
         self.maps[0] = x
         self.by_size[tuple(x.shape)] = x
         self.by_size["nested"]["deep"][1].append(x)
-        del self.by_size["first"]
+        self.by_size.pop("first", None)
         self.ordered.move_to_end("a")
         self.seen.add(x.shape)
         self.cache.tables[0], self.cache.size = x, x.shape
