@@ -164,3 +164,16 @@ def test_a_replica_of_a_network_runs_its_own_blocks(where: Any, block: Any, monk
             max_difference([other(x)], [shifted(model)(x)]) <= 1e-9 * float(other(x).abs().max())
             and max_difference([other(x)], [model(x)]) > 1
         )
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.skipif(torch.backends.quantized.engine == "none", reason="torch was built without quantisation")
+def test_quantisation_of_linear_layers_leaves_blocks_as_they_are() -> None:
+    block = sf.build("sknet", 32)
+    model = nn.Sequential(block, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 4)).eval()
+    quantised = torch.ao.quantization.quantize_dynamic(model, {nn.Linear})
+    assert type(quantised[3]) is not nn.Linear
+    assert [type(module) for module in quantised[0].modules()] == [type(module) for module in block.modules()]
+    x = torch.randn(2, 32, 8, 8)
+    assert torch.equal(quantised[0](x), block(x))

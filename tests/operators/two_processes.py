@@ -1,6 +1,7 @@
 """Networks with blocks, trained on two processes by gloo: one has three images of a batch, the other has one."""
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,7 +93,8 @@ def in_two_processes(run: Callable[..., Result], folder: Path, *arguments: Any) 
 
 def _process(rank: int, run: Callable[..., Result], folder: Path, arguments: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    if sys.platform == "linux":  # the name of the machine may not be known to its resolver
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=len(IMAGES))
     torch.save(run(rank, *arguments), folder / f"{rank}.pt")
     distributed.destroy_process_group()
