@@ -18,6 +18,8 @@ FREE = frozenset(
     {"eps", "momentum", "scale", "shift", "unbiased", "p", "low", "high", "bias", "is_synchronized", "process_group"}
 )
 """Attributes whose edit leaves all sizes as they are. The tree is compiled again with their new values."""
+DERIVED = frozenset({"permutation", "inverse", "dims", "batch_dims", "batch_axes", "channels", "shape", "is_matmul", "merged"})
+"""Attributes that follow from others at the build. torch.compile does not guard on them."""
 FORWARDS: dict[type[nn.Module], Any] = {}
 """The classes that the compiler knows, each with its `forward`."""
 _OBSERVED: set[type[nn.Module]] = set()
@@ -133,7 +135,7 @@ class Snapshot:
         kinds: dict[type[nn.Module], None] = dict.fromkeys(type(module) for module in known)
         self._forwards = [(kind, kind.forward) for kind in kinds]
         self._torch_attributes = [item for module in known if type(module) not in _OBSERVED for item in _items(module)]
-        self._watched = [module for module, (_, state) in zip(known, self._state, strict=True) if _constants(state)]
+        self._watched = known
 
     def is_current(self) -> bool:
         """True if nothing was edited. Takes 0.5 us. False also after an edit elsewhere."""
@@ -152,10 +154,16 @@ class Snapshot:
         return self._state == other._state and self._forwards == other._forwards
 
     def watch(self) -> bool:
-        """Reads the numbers and words that the programs were compiled from, so that torch.compile guards on them."""
+        """Reads the attributes that the programs were compiled from, and the children, so that torch.compile guards on them."""
         for i, module in enumerate(self._watched):
+            children = self._expected_children(i)
+            if module.forward is None or len(module._modules) != len(children):
+                return False
             for name, value in self._expected(i):
                 if getattr(module, name) != value:
+                    return False
+            for name, kind in children:
+                if type(module._modules[name]) is not kind:
                     return False
         return True
 
@@ -163,6 +171,11 @@ class Snapshot:
     def _expected(self, index: int) -> tuple[tuple[str, Any], ...]:
         """The attributes of a watched module. Dynamo takes them as constants, without guards."""
         return _constants(Attributes.of(self._watched[index]))
+
+    @assume_constant_result
+    def _expected_children(self, index: int) -> tuple[tuple[str, type], ...]:
+        """The children of a watched module and their classes, as constants for dynamo."""
+        return tuple((name, type(child)) for name, child in self._watched[index]._modules.items())
 
 
 def _items(module: nn.Module) -> list[tuple[dict[str, Any], str, Any]]:
@@ -172,4 +185,10 @@ def _items(module: nn.Module) -> list[tuple[dict[str, Any], str, Any]]:
 
 
 def _constants(state: Attributes) -> tuple[tuple[str, Any], ...]:
-    return tuple((name, value) for name, value in state.values.items() if value is None or isinstance(value, int | float | str))
+    """The attributes that dynamo can compare (numbers, words, None, and tuples of them), but for the DERIVED ones."""
+    return tuple((name, value) for name, value in state.values.items() if name not in DERIVED and _is_constant(value))
+
+
+def _is_constant(value: Any) -> bool:
+    items = value if isinstance(value, tuple) else (value,)
+    return all(item is None or isinstance(item, int | float | str) for item in items)
