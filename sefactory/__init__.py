@@ -8,6 +8,7 @@ from .config.registry import operator, operators
 from .config.repository import configs
 from .errors import ConfigError
 from .networks.attachment import fold
+from .networks.check import check
 from .networks.host import host, place
 from .networks.insertion import insert
 from .networks.layer import layer
@@ -22,6 +23,7 @@ __all__ = [
     "ConfigError",
     "Sizes",
     "build",
+    "check",
     "configs",
     "fold",
     "freeze",

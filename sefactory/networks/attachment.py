@@ -13,6 +13,8 @@ from .holder import CHILD, Holder, Where, exchange_hooks, named_places, unwrap
 from .layouts import CHANNELS_FIRST, Layout
 
 Child = Block | ResidualAdapter
+INSERTED_PATHS = "sefactory_inserted"
+"""The attribute of a network: the paths at which blocks were inserted, and the names of the blocks."""
 REPLACED = "replaced_keys"
 """The attribute of a block that took the place of a module: the state-dict keys of that module."""
 
@@ -26,11 +28,13 @@ def attach_block(
     map of another layout than channels first, gets a holder in its place.
     """
     parent, name, original = _parent(model, path)
+    block = child.block if isinstance(child, ResidualAdapter) else child
+    model.__dict__.setdefault(INSERTED_PATHS, {})[path] = block.label.removesuffix(".yaml")
     if where == "replace" and isinstance(child, Block):
         child.__dict__[REPLACED] = tuple(original.state_dict())
         nn.Module.register_load_state_dict_pre_hook(child, _discard_original)
         parent._modules[name] = child
-        return partial(parent._modules.__setitem__, name, original)
+        return partial(_put_back, model, path, original)
     nn.Module.register_load_state_dict_pre_hook(child, _complete)
     if type(original).forward is nn.Sequential.forward and where != "replace" and layout == CHANNELS_FIRST:
         steps = list(original._modules.items())
@@ -43,12 +47,23 @@ def attach_block(
 
 def detach_block(model: nn.Module, path: str) -> None:
     """Takes the block at a path out, and puts the module that a holder holds back into its place."""
-    parent, name, module = _parent(model, path)
+    module = _parent(model, path)[2]
     if isinstance(module, Holder):
         exchange_hooks(module, module.original)
-        parent._modules[name] = module.original
+        _put_back(model, path, module.original)
     else:
         del module._modules[CHILD]
+        _put_back(model, path, module)
+
+
+def _put_back(model: nn.Module, path: str, original: nn.Module) -> None:
+    """Puts a module back into its place, and takes the path out of the record of insertions."""
+    parent, name, _ = _parent(model, path)
+    parent._modules[name] = original
+    record = model.__dict__.get(INSERTED_PATHS, {})
+    record.pop(path, None)
+    if not record:
+        model.__dict__.pop(INSERTED_PATHS, None)
 
 
 def _parent(model: nn.Module, path: str) -> tuple[nn.Module, str, nn.Module]:
