@@ -93,7 +93,8 @@ def count_batches(norms: Sequence[BatchNorm]) -> Callable[[Any], None]:
     """The step that adds one to the batch counters of all norms in training mode, in one call."""
 
     def step(registers: Any) -> None:
-        seen = [n for norm in norms if norm.training and (n := norm.num_batches_tracked) is not None]
+        counters = [norm.num_batches_tracked for norm in norms if norm.training]
+        seen = [n for n in counters if n is not None]
         if len(seen) > 1 and all(is_eager(n) for n in seen):
             torch._foreach_add_(seen, 1)
         else:
