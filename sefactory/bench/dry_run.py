@@ -2,13 +2,13 @@
 
 import random
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from ..block import Block
@@ -28,34 +28,59 @@ def dry_run(
     recorder: Recorder | None = None,
     is_meta: bool = True,
     with_own_hooks: bool = False,
+    runs_blocks: bool = True,
 ) -> Any:
     """The output of one forward pass in eval mode without gradients, with replicas of all tensors.
 
     Every attribute of every module and the random states are the same afterwards. Hooks of the user do not run, only
     those by which torch computes a weight (weight norm, spectral norm, pruning) and this package runs its blocks. With
-    `with_own_hooks` those run too that are methods of the modules, or of objects that the modules hold.
+    `with_own_hooks` those run too that are methods of the modules, or of objects that the modules hold. Without
+    `runs_blocks`, blocks return a tensor of the shape of their result, and no module inside runs.
     """
     with ExitStack() as stack:
         for context in (torch.no_grad(), _without_global_hooks(), _module_by_module(), _uncompiled_blocks(module)):
             stack.enter_context(context)
-        replicas = stack.enter_context(replicas_of(module, meta_replica if is_meta else clone_replica))
+        opaque = () if runs_blocks else (Block,)
+        replicas = stack.enter_context(replicas_of(module, meta_replica if is_meta else clone_replica, opaque))
         args, kwargs = replicas.of((args, {**(kwargs or {})}))
         stack.enter_context(_random_states(replicas.devices))
+        stack.enter_context(_eval_mode(replicas.modules))
         for part in replicas.modules:
-            if "training" not in part.__dict__:  # of a scripted module
-                stack.callback(setattr, part, "training", part.training)
-            part.training = False
             _filter_hooks(part, replicas if with_own_hooks else None)
+            if isinstance(part, opaque):
+                part.__dict__["forward"] = partial(_block_shape, part, part.forward)
             part.__dict__["_compiled_call_impl"] = partial(_call_and_record, part, recorder) if recorder else None
-        if is_meta:
-            stack.enter_context(ElementwiseShapes())
-        return module(*args, **kwargs)
+        with ElementwiseShapes() if is_meta else nullcontext():
+            return module(*args, **kwargs)
+
+
+@contextmanager
+def _eval_mode(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Sets eval mode. At the end only scripted modules are set back, which keep their modes elsewhere than in attributes."""
+    scripted = [(module, module.training) for module in modules if "training" not in module.__dict__]
+    for module in modules:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, mode in scripted:
+            module.training = mode
 
 
 def _call_and_record(module: nn.Module, recorder: Recorder, *args: Any, **kwargs: Any) -> Any:
     output = module._call_impl(*args, **kwargs)
     recorder(module, args, kwargs, output)
     return output
+
+
+def _block_shape(block: Block, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """x, or zeros, of the shape of the block's result. `forward` raises the error for an input that the block refuses."""
+    source, result = block.sizes
+    if x.dim() != 2 + len(source.grid) or x.shape[1] != source.number("C"):
+        return forward(x)
+    batch, _, channels, *size = result.shape(x.shape[0], dict(zip(source.grid, x.shape[2:], strict=True)))
+    shape = (batch, channels, *size[-len(source.grid) :])
+    return x if x.shape == shape else x.new_zeros(shape)
 
 
 def has_own_hooks(module: nn.Module) -> bool:

@@ -28,26 +28,25 @@ class ElementwiseShapes(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if args and isinstance(x := args[0], Tensor) and x.is_meta and _keeps_shape(func, x, args, kwargs):
-            return x if kwargs.get("inplace") else x.detach()
+        if args and isinstance(x := args[0], Tensor) and x.is_meta and x.is_floating_point():
+            if func in ACTIVATIONS or _is_norm_that_fits(func, x, args, kwargs):
+                if func is functional.layer_norm and not x.is_contiguous():
+                    return torch.empty(x.shape, dtype=x.dtype, device="meta")  # as in torch
+                return x if kwargs.get("inplace") else x.detach()
+            if func in ARITHMETIC and len(args) == 2 and not kwargs:
+                if _fits(args[1], x):
+                    return x.detach()
+                if not func.__name__.endswith("_") and isinstance(args[1], Tensor) and _fits(x, args[1]):
+                    return args[1].detach()
         return func(*args, **kwargs)
 
 
-def _keeps_shape(func: Callable[..., Any], x: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """True for an activation, for a norm whose weights fit the input, and for arithmetic with a second operand that fits.
-
-    Other arguments raise an error, or change the shape.
-    """
-    if not x.is_floating_point():
-        return False
-    if func in ACTIVATIONS:
-        return True
+def _is_norm_that_fits(func: Callable[..., Any], x: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """True for a norm whose weights fit the input. Others raise an error."""
     if func is functional.batch_norm:
         tensors = [*args[1:3], *(kwargs.get(name) for name in ("weight", "bias"))]
         return x.dim() > 1 and not kwargs.get("training", False) and all(t is None or t.shape == x.shape[1:2] for t in tensors)
-    if func is functional.layer_norm:
-        return len(args) > 1 and x.is_contiguous() and tuple(args[1]) == tuple(x.shape[x.dim() - len(args[1]) :])
-    return func in ARITHMETIC and len(args) == 2 and not kwargs and _fits(args[1], x)
+    return func is functional.layer_norm and len(args) > 1 and tuple(args[1]) == tuple(x.shape[x.dim() - len(args[1]) :])
 
 
 def _fits(y: Any, x: Tensor) -> bool:

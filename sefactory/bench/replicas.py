@@ -38,13 +38,15 @@ def clone_replica(tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def replicas_of(module: nn.Module, replicate: Callable[[Tensor], Tensor]) -> Iterator["Replicas"]:
+def replicas_of(
+    module: nn.Module, replicate: Callable[[Tensor], Tensor], opaque: tuple[type, ...] = ()
+) -> Iterator["Replicas"]:
     """Replaces all tensors of a module by replicas; at the end every attribute has its former identity and value again.
 
     Attributes are those of all modules inside (parameters, buffers, hooks, modes and others), and what lists, tuples,
-    dicts, sets and plain objects among them hold.
+    dicts, sets and plain objects among them hold. Modules of the classes `opaque` must not run: they keep their tensors.
     """
-    replicas = Replicas(replicate)
+    replicas = Replicas(replicate, opaque)
     try:
         replicas.of(module)
         yield replicas
@@ -58,10 +60,10 @@ class Replicas:
     `modules` are the modules that were reached, also those that are not registered as children.
     """
 
-    def __init__(self, replicate: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, replicate: Callable[[Tensor], Tensor], opaque: tuple[type, ...] = ()) -> None:
         self.modules: list[nn.Module] = []
         self.devices: set[torch.device] = set()
-        self._replicate = replicate
+        self._replicate, self._opaque = replicate, opaque
         self._seen: dict[int, tuple[Any, Any]] = {}
         self._empty: list[Any] = []
         self._pending: list[Any] = []
@@ -111,6 +113,10 @@ class Replicas:
     def _enter(self, value: Any) -> None:
         """Saves the contents of an object and replaces the tensors among them."""
         kind: type = type(value)
+        if isinstance(value, nn.Module) and isinstance(value, self._opaque):
+            self.modules.append(value)
+            self._enter_opaque(value.__dict__)
+            return
         if isinstance(value, dict):
             self._enter_dict(value)
         elif isinstance(value, list | deque):
@@ -129,7 +135,15 @@ class Replicas:
         if names := _slot_names(kind):
             self._enter_slots(value, names)
 
+    def _enter_opaque(self, attributes: dict[str, Any]) -> None:
+        """Saves the attributes of a module that does not run, and its hooks."""
+        self._restorers.append(partial(_restore_dict, dict, attributes, dict(attributes)))
+        for name, value in attributes.items():
+            if name.endswith("_hooks") and value:
+                self._enter_dict(value)
+
     def _enter_dict(self, values: dict[Any, Any]) -> None:
+        """Saves the items of a dict and replaces the tensors among its values."""
         saved = dict(values)
         kind = OrderedDict if isinstance(values, OrderedDict) else dict
         self._restorers.append(partial(_restore_dict, kind, values, saved))

@@ -14,7 +14,7 @@ from .attachment import attach_block, inserted_block
 from .holder import CHILD, ORIGINAL, Where
 from .layouts import LayoutName
 from .options import InsertionSpec, Start
-from .preparation import Placement, prepare
+from .preparation import Costs, Placement, prepare
 from .selectors import select
 from .tracing import CallRecord, Example, example_input, tensor_shape, trace
 from .verification import check_calls
@@ -91,7 +91,8 @@ def insert_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Exampl
     calls = trace(model, example)
     targets = [(path, spec) for spec in specs for path in _select(model, spec, calls)]
     check_targets(model, [path for path, _ in targets])
-    prepared = [prepare(model, path, spec, calls, tensor_shape(example)) for path, spec in targets]
+    costs: Costs = {}
+    prepared = [prepare(model, path, spec, calls, tensor_shape(example), costs) for path, spec in targets]
     before = model.state_dict(keep_vars=True)
     _attach(model, prepared, example)
     after = model.state_dict(keep_vars=True)

@@ -22,6 +22,8 @@ from .tracing import CallRecord, common_shape
 
 GRID_OF = {2 + len(grid): grid for grid in GRIDS}
 """Rank of a feature map -> spatial axes."""
+Costs = dict[tuple[int, Shape, int], int]
+"""The multiply-adds of the blocks of one spec (its id) for one input shape, with one number of parameters."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,17 @@ class Placement:
 
 
 def prepare(
-    model: nn.Module, path: str, spec: InsertionSpec, calls: Mapping[str, Sequence[CallRecord]], input_shape: Shape
+    model: nn.Module,
+    path: str,
+    spec: InsertionSpec,
+    calls: Mapping[str, Sequence[CallRecord]],
+    input_shape: Shape,
+    costs: Costs,
 ) -> tuple[Block | ResidualAdapter, Placement]:
     """The block for the module at a path, not attached yet, and its line of the report.
 
-    The block gets the device, dtype, mode and, if asked for, the weights of the module.
+    The block gets the device, dtype, mode and, if asked for, the weights of the module. Its multiply-adds are looked up in
+    `costs`, or counted and added to it.
     """
     original = model.get_submodule(path)
     shape, output_shape = _block_shapes(path, calls.get(path, []), spec)
@@ -60,8 +68,16 @@ def prepare(
     child.train(original.training)
     if spec.carry is not None:
         transfer_weights(path, block, original, spec.carry)
-    name, macs = block.label.removesuffix(".yaml"), summarize(block, *shape[2:], batch=shape[0]).macs
+    name, macs = block.label.removesuffix(".yaml"), _multiply_adds(block, spec, shape, costs)
     return child, Placement(path, spec.where, name, shape, spec.start, parameters(child), macs, layout)
+
+
+def _multiply_adds(block: Block, spec: InsertionSpec, shape: Shape, costs: Costs) -> int:
+    """The multiply-adds of a block, counted once for all blocks that are alike."""
+    key = id(spec), shape, parameters(block)
+    if key not in costs:
+        costs[key] = summarize(block, *shape[2:], batch=shape[0]).macs
+    return costs[key]
 
 
 def _block_shapes(path: str, calls: Sequence[CallRecord], spec: InsertionSpec) -> tuple[Shape, Shape]:

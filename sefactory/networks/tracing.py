@@ -40,13 +40,13 @@ def trace(model: nn.Module, example: Example) -> dict[str, list[CallRecord]]:
     network does not run without them, and only those that belong to it. Raises ConfigError if nothing of this succeeds.
     """
     args, kwargs = ((), example) if isinstance(example, dict) else (example if isinstance(example, tuple) else (example,), {})
-    _check_initialised(model)
     last_error: Exception | None = None
     for is_meta in (True, False):  # networks that create tensors themselves, or read values, do not run on the meta device
         for with_own_hooks in (False, True) if has_own_hooks(model) else (False,):
             try:
                 return _record_calls(model, args, kwargs, is_meta, with_own_hooks)
             except Exception as error:
+                _check_initialised(model)
                 last_error = error
     text = str(last_error).strip().split("\n")[0] or type(last_error).__name__
     where, given = ("input_size", f"{tuple(example.shape)}") if isinstance(example, Tensor) else ("example", "the example")
@@ -67,7 +67,8 @@ def _record_calls(
             call = CallRecord(*shapes, tuple(tuple(y.shape) for y in _tensors(output)), next(orders))
             records.setdefault(paths[module], []).append(call)
 
-    dry_run(model, args, kwargs, recorder=record, is_meta=is_meta, with_own_hooks=with_own_hooks)
+    options = {"is_meta": is_meta, "with_own_hooks": with_own_hooks, "runs_blocks": False}
+    dry_run(model, args, kwargs, recorder=record, **options)
     return records
 
 

@@ -56,8 +56,8 @@ def test_activations(function: Callable[..., Any], name: str) -> None:
 @pytest.mark.parametrize("function", ARITHMETIC, ids=lambda f: f.__qualname__)
 def test_arithmetic(function: Callable[..., Any], name: str) -> None:
     for operand in OPERANDS:
-        args = (INPUTS[name], operand)
-        assert described(function, args, True) == described(function, args, False)
+        for args in ((INPUTS[name], operand), (operand, INPUTS[name])):
+            assert described(function, args, True) == described(function, args, False)
 
 
 @pytest.mark.parametrize("name", INPUTS)
