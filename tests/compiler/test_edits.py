@@ -14,8 +14,10 @@ import sefactory as sf
 from sefactory.compiler import runtime
 from sefactory.compiler.codegen.generate import generate
 from sefactory.compiler.edits import counter
+from sefactory.config import registry
 from sefactory.operators.containers import ModuleDict
 from sefactory.operators.norm import BatchNorm
+from sefactory.shapes import Sizes
 from tests.compiler.comparison import outcome, pair
 from tests.compiler.edits import Edit, class_patched, edits_of, global_hook, patch_forward
 from tests.sampling import SEVEN_PAPERS, sampled
@@ -213,3 +215,38 @@ def test_torch_compile_sees_an_edit(edit: str, grad: bool) -> None:
             return
         assert not torch.allclose(before, wanted)
         torch.testing.assert_close(compiled(x), wanted)
+
+
+def leaky(sizes: Sizes) -> nn.LeakyReLU:
+    """A function of torch that the compiler does not know."""
+    return nn.LeakyReLU()
+
+
+def test_a_module_of_a_user_is_called_with_its_current_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler knows its sizes from the build, and calls it as it is. A wrapper around it runs in the module tree."""
+    monkeypatch.setattr(registry, "_OPERATORS", dict(registry._OPERATORS))
+    sf.operator("leaky")(leaky)
+    block, x = sf.build(["leaky", "relu6"], 4), torch.randn(2, 4, 5, 6)
+    block(x)
+    module = block.get_submodule("0")
+    module.negative_slope = 0.5
+    torch.testing.assert_close(block(x), nn.functional.relu6(nn.functional.leaky_relu(x, 0.5)))
+    assert block.lowered is not None and block.lowered.guards_hold()
+    setattr(block, "0", nn.Sequential(module, nn.Tanh()))
+    wanted = nn.functional.relu6(nn.functional.leaky_relu(x, 0.5).tanh())
+    torch.testing.assert_close(block(x), wanted)
+    block.lower()
+    torch.testing.assert_close(block(x), wanted)
+
+
+def test_an_unknown_module_in_the_place_of_another_runs_in_the_tree() -> None:
+    """Its output sizes are unknown. What it is replaced by is compiled again where the compiler knows it."""
+    block, x = built("senet")
+    setattr(block.get_submodule("gate"), "0", nn.PReLU(dtype=torch.float64))
+    block.lower()
+    torch.testing.assert_close(block(x), tree_of(block)(x))
+    assert block.lowered is not None and not block.lowered.guards_hold() and not block.lowered.rewrites
+    setattr(block.get_submodule("gate"), "0", nn.Tanh())
+    block.lower()
+    torch.testing.assert_close(block(x), tree_of(block)(x))
+    assert block.lowered.guards_hold()
