@@ -12,6 +12,7 @@ import pytest
 import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, fx, nn
+from torch.ao.quantization.quantize_fx import fuse_fx
 from torch.export import Dim
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.models.feature_extraction import create_feature_extractor
@@ -21,6 +22,9 @@ import sefactory as sf
 from sefactory.networks.adapter import ResidualAdapter
 from tests.invariants.export_checks import third_party_warnings
 from tests.sampling import sampled
+
+with third_party_warnings():
+    from torch.fx.experimental.optimization import fuse
 
 PLACES: dict[str, tuple[Any, int]] = {
     "norm": ("layer*.*.bn2", 4),
@@ -69,6 +73,18 @@ def extracted(model: nn.Module) -> Callable[..., Any]:
     return lambda x: features(x)["y"]
 
 
+def fused(model: nn.Module) -> Callable[..., Any]:
+    made = fuse(model)
+    assert blocks(made) == blocks(model)
+    return made
+
+
+def fused_for_quantisation(model: nn.Module) -> Callable[..., Any]:
+    made = fuse_fx(copy.deepcopy(model))
+    assert blocks(made) == blocks(model)
+    return made
+
+
 def exported(model: nn.Module) -> Callable[..., Any]:
     program = torch.export.export(model, (images(3),), dynamic_shapes=({0: Dim("B"), 2: Dim.AUTO, 3: Dim.AUTO},))
     names = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
@@ -108,7 +124,19 @@ def averaged_by_timm(model: nn.Module) -> Callable[..., Any]:
     return average
 
 
-TOOLS = [traced_by_fx, extracted, exported, traced_by_jit, in_onnxruntime, copied, pickled, averaged, averaged_by_timm]
+TOOLS = [
+    traced_by_fx,
+    extracted,
+    fused,
+    fused_for_quantisation,
+    exported,
+    traced_by_jit,
+    in_onnxruntime,
+    copied,
+    pickled,
+    averaged,
+    averaged_by_timm,
+]
 CASES = [(place, tool) for place in PLACES for tool in TOOLS]
 IN_SAMPLE = {case for case in CASES[:: len(TOOLS) + 1] if case[1] is not exported} | {(place, traced_by_fx) for place in PLACES}
 
