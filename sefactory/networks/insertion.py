@@ -1,10 +1,12 @@
 """Inserts blocks into a network that is already built; its weights and state-dict keys stay as they are."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..block import Block
@@ -88,18 +90,36 @@ def insert(
 
 def insert_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Example) -> Report:
     """Inserts the blocks of all specs, or none. Shapes come from one forward pass of `example`. Raises ConfigError."""
-    calls = trace(model, example)
-    targets = [(path, spec) for spec in specs for path in _select(model, spec, calls)]
-    check_targets(model, [path for path, _ in targets])
-    costs: Costs = {}
-    prepared = [prepare(model, path, spec, calls, tensor_shape(example), costs) for path, spec in targets]
-    before = model.state_dict(keep_vars=True)
-    _attach(model, prepared, example)
+    with _random_state_restored_on_error():
+        prepared = _prepare_all(model, specs, example)
+        before = model.state_dict(keep_vars=True)
+        _attach(model, prepared, example)
     after = model.state_dict(keep_vars=True)
     kept = tuple(key for key, tensor in before.items() if after.get(key) is tensor)
     new = tuple(key for key, tensor in after.items() if before.get(key) is not tensor)
     missing = tuple(key for key, tensor in before.items() if after.get(key) is not tensor)
     return Report(tuple(place for _, place in prepared), kept, new, missing)
+
+
+@contextmanager
+def _random_state_restored_on_error() -> Iterator[None]:
+    """The initial values of blocks that are not inserted are drawn again by whoever comes next."""
+    state = torch.get_rng_state()
+    try:
+        yield
+    except BaseException:
+        torch.set_rng_state(state)
+        raise
+
+
+def _prepare_all(
+    model: nn.Module, specs: Sequence[InsertionSpec], example: Example
+) -> list[tuple[Block | ResidualAdapter, Placement]]:
+    """The blocks of all specs with their lines of the report, not attached yet."""
+    calls, costs = trace(model, example), Costs()
+    targets = [(path, spec) for spec in specs for path in _select(model, spec, calls)]
+    check_targets(model, [path for path, _ in targets])
+    return [prepare(model, path, spec, calls, tensor_shape(example), costs) for path, spec in targets]
 
 
 def _attach(model: nn.Module, prepared: Sequence[tuple[Block | ResidualAdapter, Placement]], example: Example) -> None:

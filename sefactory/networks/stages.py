@@ -21,8 +21,8 @@ Trace = Mapping[str, Sequence[CallRecord]]
 class Step(NamedTuple):
     """One call of a module on the way through a network.
 
-    `scope` is the module that makes the call. `size` and `channels` are those of a feature map, `is_sequence` is True for
-    tokens (B, N, C).
+    `scope` is the module that makes the call. `size` and `channels` are those of the only feature map of the result,
+    `is_sequence` is True for tokens (B, N, C).
     """
 
     path: str
@@ -106,7 +106,8 @@ class _Series:
                 yield from (self._step(child, scope, call) for call in self._calls[child])
 
     def _step(self, path: str, scope: str, call: CallRecord) -> Step:
-        size, channels = self._map(call.output_shape)
+        maps = [shape for shape in call.results if self._map(shape)[0]]
+        size, channels = self._map(maps[0] if len(maps) == 1 else None)
         if size and max(size) == 1 and self._is_pooled(path):
             size = None
         is_sequence = bool(call.results) and len(call.results[0]) == 3 != self._rank

@@ -171,6 +171,31 @@ class TwoLists(nn.Module):
         return x.mean((2, 3))
 
 
+class Pair(nn.Module):
+    """A layer whose result is a tuple of one map, as in PoolFormer of transformers."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layer = conv(width, width)
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (self.layer(x),)
+
+
+class Tuples(nn.Module):
+    """Layers that return tuples, behind embeddings that return maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embeddings = nn.ModuleList([conv(3, 16, 2), conv(16, 32, 2)])
+        self.block = nn.ModuleList([Pair(16), Pair(32)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for embedding, block in zip(self.embeddings, self.block, strict=True):
+            x = block(embedding(x))[0]
+        return x.mean((2, 3))
+
+
 class TwoPaths(nn.Module):
     """A shallow path at a fine grid, then a deep one, as BiSeNet."""
 

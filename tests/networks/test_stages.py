@@ -30,6 +30,7 @@ NETWORKS: list[tuple[Callable[[], nn.Module], tuple[int, ...], list[str]]] = [
     (staged.UNet, IMAGE, ["down1", "down2", "bottom"]),
     (staged.Pyramid, IMAGE, ["body.0", "body.1", "body.2"]),
     (staged.TwoLists, IMAGE, ["stages.0", "stages.1", "stages.2"]),
+    (staged.Tuples, IMAGE, ["block.0", "block.1"]),
     (staged.TwoPaths, IMAGE, ["context.0", "context.1", "context.2"]),
     (staged.Separable, (1, 3, 8, 16, 16), ["stem", "layer"]),
     (staged.ChannelsLast, (1, 3, 32, 64), ["stages.0", "stages.1"]),

@@ -10,6 +10,7 @@ import torchvision
 from torch import Tensor, nn
 
 import sefactory as sf
+from sefactory.networks.attachment import INSERTED_PATHS
 from tests.networks import staged
 from tests.networks.attributes import attributes, changes
 from tests.networks.caching import Caching
@@ -70,15 +71,15 @@ def test_a_network_is_untouched(name: str) -> None:
     model = make().eval()
     if name in SAMPLE:
         run(model, example)  # its caches are full
-    before = attributes(model)
+    before, state = attributes(model), torch.get_rng_state()
     for selector in ("nowhere", "stage:77", at):
         with pytest.raises(sf.ConfigError):
             sf.insert(model, "cbam", selector, example=example, overrides=["let.r=9999"])
-    assert changes(model, before) == []
+    assert changes(model, before) == [] and torch.equal(torch.get_rng_state(), state)
     (place,) = sf.insert(model, "cbam", at, example=example).places
     name_of_place = place.path.split(".")[-1]
     changed = [path.replace("'", "").replace("[", ".").replace("]", "").split(".") for path in changes(model, before)]
-    assert changed and all(name_of_place in names for names in changed)
+    assert changed and all(name_of_place in names or names == ["model", INSERTED_PATHS] for names in changed)
     sf.remove(model, place.path)
     assert changes(model, before) == []
     run(model, example)
