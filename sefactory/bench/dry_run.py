@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from ..block import Block
-from .meta_shapes import ElementwiseShapes
+from .meta_shapes import MetaShapes
 from .replicas import Replicas, clone_replica, meta_replica, replicas_of
 
 Recorder = Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any], Any], None]
@@ -50,7 +50,7 @@ def dry_run(
             if isinstance(part, opaque):
                 part.__dict__["forward"] = partial(_block_shape, part, part.forward)
             part.__dict__["_compiled_call_impl"] = partial(_call_and_record, part, recorder) if recorder else None
-        with ElementwiseShapes() if is_meta else nullcontext():
+        with MetaShapes() if is_meta else nullcontext():
             return module(*args, **kwargs)
 
 

@@ -1,4 +1,4 @@
-"""Shapes of elementwise functions on the meta device, without torch's decompositions, which take most of such a run."""
+"""Shapes of common functions on the meta device, without torch's decompositions, which take most of such a run."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,12 +16,14 @@ ACTIVATIONS: frozenset[Callable[..., Any]] = frozenset(
 ARITHMETIC: frozenset[Callable[..., Any]] = frozenset(
     (torch.add, torch.sub, torch.mul, Tensor.add, Tensor.sub, Tensor.mul, Tensor.add_, Tensor.sub_, Tensor.mul_)
 )
+RECURRENT: frozenset[Callable[..., Any]] = frozenset((torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu))
+"""They take (x, state, weights, has_biases, layers, dropout, training, bidirectional, batch_first)."""
 
 
-class ElementwiseShapes(TorchFunctionMode):
-    """While it is active, norms, activations and arithmetic of meta tensors return a meta tensor of the shape of their input.
+class MetaShapes(TorchFunctionMode):
+    """While it is active, norms, activations, arithmetic and recurrent layers of meta tensors return tensors at once.
 
-    Its values are never used. It shares its memory format.
+    The shapes, dtypes and memory formats are those of torch.
     """
 
     def __torch_function__(
@@ -38,7 +40,16 @@ class ElementwiseShapes(TorchFunctionMode):
                     return x.detach()
                 if not func.__name__.endswith("_") and isinstance(args[1], Tensor) and _fits(x, args[1]):
                     return args[1].detach()
+            if func in RECURRENT and isinstance(args[2], list):  # a packed sequence has other arguments
+                return _recurrent(x, args[1], is_bidirectional=args[7])
         return func(*args, **kwargs)
+
+
+def _recurrent(x: Tensor, state: Tensor | tuple[Tensor, Tensor], is_bidirectional: bool) -> tuple[Tensor, ...]:
+    """The output of a recurrent layer, which has the width of its state in each direction, and the state."""
+    states = (state,) if isinstance(state, Tensor) else state
+    width = states[0].shape[-1] * (2 if is_bidirectional else 1)
+    return (torch.empty((*x.shape[:-1], width), dtype=x.dtype, device="meta"), *states)
 
 
 def _is_norm_that_fits(func: Callable[..., Any], x: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Shapes of elementwise functions on the meta device are those that torch computes, and wrong inputs are errors still."""
+"""Shapes of common functions on the meta device are those that torch computes, and wrong inputs are errors still."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sefactory.bench.meta_shapes import ACTIVATIONS, ARITHMETIC, ElementwiseShapes
+from sefactory.bench.meta_shapes import ACTIVATIONS, ARITHMETIC, MetaShapes
 
 INPUTS = {
     "map": torch.empty(2, 8, 5, 7),
@@ -34,7 +34,7 @@ def described(call: Callable[..., Any], args: tuple[Any, ...], short: bool, **op
     """The shape, dtype and strides of the result, or the kind of the error."""
     args = tuple(x.to("meta") if isinstance(x, Tensor) else x for x in args)
     try:
-        with ElementwiseShapes() if short else nullcontext():
+        with MetaShapes() if short else nullcontext():
             y = call(*args, **options)
     except Exception as error:
         return type(error)
@@ -48,7 +48,7 @@ def test_activations(function: Callable[..., Any], name: str) -> None:
     assert described(function, args, True) == described(function, args, False)
     if "inplace" in getattr(function, "__code__", test_activations.__code__).co_varnames:
         x = INPUTS[name].to("meta")
-        with ElementwiseShapes():
+        with MetaShapes():
             assert not x.is_floating_point() or function(x, inplace=True) is x
 
 
@@ -75,12 +75,45 @@ def test_norms(name: str) -> None:
             assert described(functional.layer_norm, (x, shape), True) == described(functional.layer_norm, (x, shape), False)
 
 
+RECURRENT: list[tuple[Any, dict[str, Any]]] = [
+    (nn.LSTM, {}),
+    (nn.LSTM, {"bidirectional": True, "num_layers": 2, "batch_first": True}),
+    (nn.LSTM, {"proj_size": 3, "bidirectional": True}),
+    (nn.GRU, {"bidirectional": True}),
+    (nn.RNN, {"nonlinearity": "relu"}),
+    (nn.RNN, {"bias": False}),
+]
+
+
+@pytest.mark.parametrize(("layer", "options"), RECURRENT)
+def test_recurrent_layers(layer: Any, options: dict[str, Any]) -> None:
+    with torch.device("meta"):
+        inputs = [torch.empty(4, 5, 8), torch.empty(4, 8), torch.empty(4, 5, 7)]
+        module = layer(8, 6, **options)
+    for x in inputs:
+        results = [recurrent(module, x, short) for short in (True, False)]
+        assert results[0] == results[1]
+    packed = nn.utils.rnn.pack_sequence([torch.empty(3, 8), torch.empty(2, 8)])
+    with MetaShapes():
+        assert layer(8, 6, **options)(packed)[0].data.shape[0] == 5
+
+
+def recurrent(module: nn.Module, x: Tensor, short: bool) -> Any:
+    """The shapes and dtypes of output and states, or the kind of the error."""
+    try:
+        with MetaShapes() if short else nullcontext():
+            y, states = module(x)
+    except Exception as error:
+        return type(error)
+    return [(t.shape, t.dtype, t.device) for t in (y, *(states if isinstance(states, tuple) else (states,)))]
+
+
 def test_torch_does_not_run_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "batch_norm", None)
-    with ElementwiseShapes(), torch.device("meta"):
+    with MetaShapes(), torch.device("meta"):
         assert nn.BatchNorm2d(8).eval()(torch.empty(2, 8, 3, 3)).shape == (2, 8, 3, 3)
 
 
 def test_tensors_with_values_are_computed() -> None:
-    with ElementwiseShapes():
+    with MetaShapes():
         assert torch.equal(functional.relu(torch.tensor([-1.0, 1])) + 1, torch.tensor([1.0, 2]))
