@@ -19,7 +19,7 @@ from .tracing import Example, example_input
 from .zoos import create_network
 
 HOST_KEYS = ("paper", "host", "input", "place")
-PLACE_KEYS = ("at", "block", "where", "start", "overrides", "carry", "grid", "layout", "tokens")
+PLACE_KEYS = ("at", "block", "where", "start", "overrides", "carry", "grid", "layout", "tokens", "skip")
 RECIPE_KEYS = ("made_with", "channels", "size", "token_grid")
 """Keys that only a recipe has. `place` infers what they say."""
 

@@ -15,21 +15,27 @@ from .adapter import ResidualAdapter
 from .attachment import attach_block, inserted_block
 from .holder import CHILD, ORIGINAL, Where
 from .layouts import LayoutName
-from .options import InsertionSpec, Start
-from .preparation import Costs, Placement, prepare
+from .options import InsertionSpec, Skip, Start
+from .preparation import Costs, NarrowPlace, Placement, prepare
 from .selectors import select
 from .tracing import CallRecord, Example, example_input, tensor_shape, trace
 from .verification import check_calls
 
+Prepared = tuple[Block | ResidualAdapter, Placement]
+
 
 @dataclass(frozen=True)
 class Report:
-    """What an insertion did: the inserted blocks, and the state-dict keys that are unchanged, new and no longer there."""
+    """What an insertion did: the inserted blocks, and the state-dict keys that are unchanged, new and no longer there.
+
+    `skipped` has (path, reason) of the places that `skip` left out.
+    """
 
     places: tuple[Placement, ...]
     kept: tuple[str, ...]
     new: tuple[str, ...]
     missing: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -48,6 +54,7 @@ class Report:
 
     def __str__(self) -> str:
         lines = [f"{p.path}  {p.where}  {p.block}  {'x'.join(map(str, p.shape[1:]))}  +{p.parameters:,}" for p in self.places]
+        lines += [f"{path}  skipped  {reason}" for path, reason in self.skipped]
         return "\n".join([*lines, f"+{self.parameters:,} parameters, +{self.macs:,} multiply-adds; {self.key_counts}"])
 
 
@@ -65,6 +72,7 @@ def insert(
     carry: str | None = None,
     layout: LayoutName | None = None,
     tokens: int | None = None,
+    skip: Skip | None = None,
     search: Iterable[str | Path] = (),
 ) -> Report:
     """Inserts a block at every module that `at` selects: a path (`layer*.*.bn3`), a class (`SqueezeExcite`), `stage:-1`.
@@ -80,25 +88,26 @@ def insert(
       `let.r` is set from their width.
     - `layout`: `BCHW`, `BHWC` or `BNC` (tokens). By default the modules at the place tell it. `tokens` is the number of class
       and register tokens before those of the grid; they pass unchanged.
+    - `skip`: with `narrow`, places that have too few channels for the block are left out; the report lists them.
     - `grid`: `W` if feature maps are (B, C, W).
 
     Raises ConfigError, and then nothing of the network is changed.
     """
-    spec = InsertionSpec(config, at, where, start, overrides, grid, carry, layout, tokens, search)
+    spec = InsertionSpec(config, at, where, start, overrides, grid, carry, layout, tokens, skip, search)
     return insert_all(model, [spec], example_input(model, input_size, example))
 
 
 def insert_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Example) -> Report:
     """Inserts the blocks of all specs, or none. Shapes come from one forward pass of `example`. Raises ConfigError."""
     with _random_state_restored_on_error():
-        prepared = _prepare_all(model, specs, example)
+        prepared, skipped = _prepare_all(model, specs, example)
         before = model.state_dict(keep_vars=True)
         _attach(model, prepared, example)
     after = model.state_dict(keep_vars=True)
     kept = tuple(key for key, tensor in before.items() if after.get(key) is tensor)
     new = tuple(key for key, tensor in after.items() if before.get(key) is not tensor)
     missing = tuple(key for key, tensor in before.items() if after.get(key) is not tensor)
-    return Report(tuple(place for _, place in prepared), kept, new, missing)
+    return Report(tuple(place for _, place in prepared), kept, new, missing, skipped)
 
 
 @contextmanager
@@ -114,15 +123,25 @@ def _random_state_restored_on_error() -> Iterator[None]:
 
 def _prepare_all(
     model: nn.Module, specs: Sequence[InsertionSpec], example: Example
-) -> list[tuple[Block | ResidualAdapter, Placement]]:
-    """The blocks of all specs with their lines of the report, not attached yet."""
+) -> tuple[list[Prepared], tuple[tuple[str, str], ...]]:
+    """The blocks of all specs with their lines of the report, not attached yet; and the places that are left out."""
     calls, costs = trace(model, example), Costs()
     targets = [(path, spec) for spec in specs for path in _select(model, spec, calls)]
     check_targets(model, [path for path, _ in targets])
-    return [prepare(model, path, spec, calls, tensor_shape(example), costs) for path, spec in targets]
+    prepared: list[Prepared] = []
+    skipped: list[tuple[str, str]] = []
+    for path, spec in targets:
+        try:
+            prepared.append(prepare(model, path, spec, calls, tensor_shape(example), costs))
+        except NarrowPlace as narrow:
+            cure = "" if len(targets) == 1 else "; or set skip to narrow, which leaves such places out"
+            if spec.skip is None or len(targets) == len(skipped) + 1:
+                raise ConfigError([(where, text + cure) for where, text in narrow.error.faults]) from None
+            skipped.append((path, narrow.error.faults[0][1]))
+    return prepared, tuple(skipped)
 
 
-def _attach(model: nn.Module, prepared: Sequence[tuple[Block | ResidualAdapter, Placement]], example: Example) -> None:
+def _attach(model: nn.Module, prepared: Sequence[Prepared], example: Example) -> None:
     """Attaches all blocks, or none if the network does not run with them or bypasses one. Raises ConfigError."""
     undo: list[Callable[[], None]] = []
     try:

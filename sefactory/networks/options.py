@@ -12,6 +12,7 @@ from .layouts import LayoutName
 from .selectors import SELECTOR, is_selector
 
 Start = Literal["identity", "own"]
+Skip = Literal["narrow"]
 LAYOUTS = get_args(LayoutName)
 CHOICES = {"where": get_args(Where), "start": get_args(Start)}
 
@@ -32,6 +33,7 @@ class InsertionSpec:
     carry: str | None = None
     layout: LayoutName | None = None
     tokens: int | None = None
+    skip: Skip | None = None
     search: Iterable[str | Path] = ()
 
     def __post_init__(self) -> None:
@@ -46,6 +48,8 @@ class InsertionSpec:
             faults.append(("carry", f"needs a replaced module; set where to 'replace' instead of {short_repr(self.where)}"))
         if self.layout is not None and self.layout not in LAYOUTS:
             faults.append(("layout", choice_message(self.layout, LAYOUTS)))
+        if self.skip is not None and self.skip not in get_args(Skip):
+            faults.append(("skip", choice_message(self.skip, get_args(Skip))))
         if self.tokens is not None and (type(self.tokens) is not int or self.tokens < 0):
             faults.append(("tokens", f"{short_repr(self.tokens)}; allowed: the number of class and register tokens, such as 1"))
         if faults:

@@ -1,6 +1,7 @@
 """Builds the block for one place of a network: its layout, shapes, weights and line of the report."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +23,8 @@ from .tracing import CallRecord, common_shape
 
 GRID_OF = {2 + len(grid): grid for grid in GRIDS}
 """Rank of a feature map -> spatial axes."""
+WIDER = 16
+"""A place is too narrow if the block can be built for this many times its channels."""
 Costs = dict[tuple[int, Shape, int], int]
 """The multiply-adds of the blocks of one spec (its id) for one input shape, with one number of parameters."""
 
@@ -40,6 +43,14 @@ class Placement:
     layout: Layout = CHANNELS_FIRST
 
 
+class NarrowPlace(Exception):
+    """A block cannot be built at the width of a place, but it can at a larger one. `error` says why."""
+
+    def __init__(self, error: ConfigError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 def prepare(
     model: nn.Module,
     path: str,
@@ -51,7 +62,8 @@ def prepare(
     """The block for the module at a path, not attached yet, and its line of the report.
 
     The block gets the device, dtype, mode and, if asked for, the weights of the module. Its multiply-adds are looked up in
-    `costs`, or counted and added to it.
+    `costs`, or counted and added to it. Raises ConfigError if there cannot be a block, and NarrowPlace for a width that is
+    too small.
     """
     original = model.get_submodule(path)
     shape, output_shape = _block_shapes(path, calls.get(path, []), spec)
@@ -116,7 +128,16 @@ def _build_block(original: nn.Module, spec: InsertionSpec, path: str, shape: Sha
         try:
             return build_for_grid(depth=sizes.get("D"), height=sizes.get("H"), width=sizes.get("W"))
         except ConfigError:
-            raise ConfigError([(f"{place} (for {path}, C = {channels})", text) for place, text in error.faults]) from None
+            fault = ConfigError([(f"{place} (for {path}, C = {channels})", text) for place, text in error.faults])
+            raise (NarrowPlace(fault) if _builds_at(spec, WIDER * channels, grid) else fault) from None
+
+
+def _builds_at(spec: InsertionSpec, channels: int, grid: str) -> bool:
+    """True if the block can be built for this number of channels."""
+    with suppress(ConfigError):
+        build(spec.config, channels, grid=grid, overrides=spec.overrides, search=spec.search)
+        return True
+    return False
 
 
 def _check_output(path: str, block: Block, shape: Shape, needed: Shape) -> None:

@@ -127,6 +127,7 @@ ODD: list[tuple[Any, Any, dict[str, Any], str]] = [
         {"overrides": ["let.q=3"]},
         "senet.yaml override let.q=3 (for norm, C = 16): there is no 'q' at let; there are r",
     ),
+    ("norm", "senet", {"skip": "narow"}, "skip: 'narow'; allowed: one of narrow; did you mean 'narrow'?"),
     ("norm", "senet", {"where": "behind"}, "where: 'behind'; allowed: one of after, before, replace"),
     ("norm", "senet", {"start": "Own"}, "start: 'Own'; allowed: one of identity, own; did you mean 'own'?"),
     ("norm", "senet", {"carry": "pytorch/vision"}, "carry: needs a replaced module; set where to 'replace' instead of 'after'"),
@@ -224,7 +225,7 @@ def test_an_attribute_of_that_name_is_not_overwritten() -> None:
     )
 
 
-ENTRY = "at, block, where, start, overrides, carry, grid, layout, tokens"
+ENTRY = "at, block, where, start, overrides, carry, grid, layout, tokens, skip"
 GOOD = {"at": "norm", "block": "simam"}
 PLACES: list[tuple[Any, str]] = [
     ({"place": []}, "host: needs a key 'place' with a list of {at: ..., block: ...}"),
@@ -255,7 +256,8 @@ PLACES: list[tuple[Any, str]] = [
     (
         {"place": [GOOD, {"at": "narrow", "block": "senet"}]},
         "host: senet.yaml excite.0 (for narrow, C = 8): mlp: hidden is C/r = 0.5, which rounds down to 0 (C = 8, r = 16); "
-        "set let.r to 8 or less, or use at least 16 channels",
+        "set let.r to 8 or less, or use at least 16 channels; "
+        "or set skip to narrow, which leaves such places out",
     ),
     (
         {"place": [GOOD, {"at": "stem", "block": "simam", "where": "replace"}]},
@@ -319,3 +321,25 @@ def test_a_channels_last_layout_is_reported() -> None:
     square = nn.Sequential(nn.Conv2d(3, 8, 1))  # as many channels as rows, but other sides
     sf.insert(square, "ecanet", "0", input_size=(3, 9, 7))
     assert square(torch.zeros(1, 3, 8, 8)).shape == (1, 8, 8, 8)
+
+
+NARROW = "mlp: hidden is C/r = 0.5, which rounds down to 0 (C = 8, r = 16); set let.r to 8 or less, or use at least 16 channels"
+
+
+def test_narrow_places_are_left_out_and_reported() -> None:
+    model = odd()
+    report = sf.insert(model, "senet", ["norm", "narrow"], skip="narrow", input_size=SIZE)
+    assert [place.path for place in report.places] == ["norm"] and report.skipped == (("narrow", NARROW),)
+    assert f"\nnarrow  skipped  {NARROW}\n" in str(report)
+
+
+def test_a_place_is_not_left_out_for_another_reason() -> None:
+    model = odd()
+    message = refusal(model, lambda: sf.insert(model, [{"linear": 4}], ["norm", "narrow"], skip="narrow", input_size=SIZE))
+    assert message == "norm: block maps (1, 16, 32, 32) to (1, 4, 32, 32), but the network needs (1, 16, 32, 32) here"
+
+
+def test_a_pattern_of_narrow_places_only() -> None:
+    model = odd()
+    message = refusal(model, lambda: sf.insert(model, "senet", "narrow", skip="narrow", input_size=SIZE))
+    assert message == f"senet.yaml excite.0 (for narrow, C = 8): {NARROW}"
