@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from ..block import Block
 from .meta_shapes import MetaShapes
@@ -50,7 +51,7 @@ def dry_run(
             if isinstance(part, opaque):
                 part.__dict__["forward"] = partial(_block_shape, part, part.forward)
             part.__dict__["_compiled_call_impl"] = partial(_call_and_record, part, recorder) if recorder else None
-        with MetaShapes() if is_meta else nullcontext():
+        with nullcontext() if not is_meta or is_in_torch_dispatch_mode() else MetaShapes():  # a mode counts all operations
             return module(*args, **kwargs)
 
 

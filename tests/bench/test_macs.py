@@ -83,3 +83,8 @@ def test_inputs_that_do_not_fit() -> None:
     found = message(sf.build("senet", 64), torch.empty(1, 32, 7, 7))
     text = "senet.yaml: expected an input (B, 64, H, W) of float32, got (1, 32, 7, 7)"
     assert found == f"inputs: the network does not run on them: {text}"
+
+
+def test_recurrent_layers_count() -> None:
+    count, steps, batch, inputs, width = sf.macs(nn.LSTM(8, 6), torch.empty(4, 5, 8)), 4, 5, 8, 6
+    assert count == steps * batch * 4 * width * (inputs + width)
