@@ -17,6 +17,7 @@ from .holder import CHILD, ORIGINAL, Where
 from .layouts import LayoutName
 from .options import InsertionSpec, Skip, Start
 from .preparation import Costs, NarrowPlace, Placement, prepare
+from .recipe import note_recipe
 from .selectors import select
 from .tracing import CallRecord, Example, example_input, tensor_shape, trace
 from .verification import check_calls
@@ -103,6 +104,7 @@ def insert_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Exampl
         prepared, skipped = _prepare_all(model, specs, example)
         before = model.state_dict(keep_vars=True)
         _attach(model, prepared, example)
+        note_recipe(model)
     after = model.state_dict(keep_vars=True)
     kept = tuple(key for key, tensor in before.items() if after.get(key) is tensor)
     new = tuple(key for key, tensor in after.items() if before.get(key) is not tensor)

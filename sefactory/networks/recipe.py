@@ -1,6 +1,8 @@
 """The recipe of a network: its inserted blocks as a host's config, from which they can be inserted again without a trace."""
 
+import copy
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -11,23 +13,27 @@ from ..block import Block
 from ..build.api import build
 from ..errors import ConfigError
 from .adapter import ResidualAdapter
-from .attachment import REPLACED, Child, inserted_block
+from .attachment import INSERTED_PATHS, REPLACED, Child, inserted_block
 from .holder import CHILD, Holder, Where, named_places
 from .layouts import CHANNELS_FIRST, Layout
 from .zoos import ORIGIN
 
+NOTE = "sefactory"
+"""The key of a recipe in the metadata of a state dict."""
 VERSION = 1
 """The form of a recipe. A later form has a larger number."""
 
 
-def recipe(model: nn.Module) -> dict[str, Any]:
+def recipe(model: nn.Module | Mapping[str, Any]) -> dict[str, Any]:
     """Returns the inserted blocks of a network as a host's config of plain values, for `place`, YAML and JSON.
+
+    Instead of a network it takes its state dict, whose metadata has the recipe, also after torch.save and torch.load.
 
     An entry of `place` has the resolved config of the block, the paths `at` which it is, `where`, `start`, the number of
     `channels`, the `grid`, and the `size` of the grid if the block needs a fixed one. `host` names the network if
     `sefactory.host` created it. `made_with` has the version of the form and of the package.
 
-    Raises ConfigError for a frozen block, whose weights are folded.
+    Raises ConfigError for a frozen block, whose weights are folded, and for a state dict without a recipe.
 
     >>> import sefactory as sf
     >>> net = nn.Sequential(nn.Conv2d(3, 32, 1), nn.Conv2d(32, 32, 1))
@@ -35,6 +41,8 @@ def recipe(model: nn.Module) -> dict[str, Any]:
     >>> {key: value for key, value in recipe(net)["place"][0].items() if key != "block"}
     {'at': ['0', '1'], 'where': 'after', 'start': 'identity', 'channels': 32, 'grid': 'HW'}
     """
+    if not isinstance(model, nn.Module):
+        return _noted_recipe(model)
     entries: list[dict[str, Any]] = []
     for path, module in named_places(model):
         if (child := inserted_block(module)) is not None:
@@ -46,6 +54,36 @@ def recipe(model: nn.Module) -> dict[str, Any]:
                 same["at"] += entry["at"]
     host = {"host": model.__dict__[ORIGIN]} if ORIGIN in model.__dict__ else {}
     return {"made_with": {"recipe": VERSION, "sefactory": metadata.version("sefactory")}, **host, "place": entries}
+
+
+def note_recipe(model: nn.Module) -> None:
+    """Adds the recipe to the metadata of every state dict of a network from now on."""
+    if not any(hook is _add_recipe for hook in model._state_dict_hooks.values()):
+        nn.Module.register_state_dict_post_hook(model, _add_recipe)
+
+
+def forget_recipe(model: nn.Module) -> None:
+    """The inverse of `note_recipe`, for a network without inserted blocks; others keep it."""
+    if INSERTED_PATHS not in model.__dict__:
+        for key in [key for key, hook in model._state_dict_hooks.items() if hook is _add_recipe]:
+            del model._state_dict_hooks[key]
+
+
+def _add_recipe(model: nn.Module, state: dict[str, Any], prefix: str, local_metadata: dict[str, Any]) -> None:
+    with suppress(ConfigError):  # a frozen block has no recipe
+        if (data := recipe(model))["place"]:
+            local_metadata[NOTE] = data
+
+
+def _noted_recipe(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe in the metadata of a state dict."""
+    notes = getattr(state, "_metadata", {}) if isinstance(state, Mapping) else {}
+    found = next((note[NOTE] for note in notes.values() if NOTE in note), None)
+    if found is None:
+        cure = "take the state dict of a network with inserted blocks as torch.load returns it, not a copy of its items"
+        raise ConfigError([("state dict", f"its metadata has no recipe; {cure}")])
+    data: dict[str, Any] = copy.deepcopy(found)
+    return data
 
 
 def _entry(path: str, module: nn.Module, child: Child) -> dict[str, Any]:

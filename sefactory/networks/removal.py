@@ -7,6 +7,7 @@ from torch import nn
 from ..errors import ConfigError, did_you_mean, join_words
 from .attachment import REPLACED, detach_block, inserted_block
 from .holder import named_places
+from .recipe import forget_recipe
 from .selectors import matches
 
 
@@ -42,4 +43,5 @@ def remove(model: nn.Module, at: str | Sequence[str] = "**") -> tuple[str, ...]:
         raise ConfigError(faults)
     for path in selected:
         detach_block(model, path)
+    forget_recipe(model)
     return tuple(selected)

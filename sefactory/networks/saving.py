@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..shapes import GRIDS
 from .attachment import attach_block
 from .host import host_config
 from .insertion import check_targets
-from .recipe import VERSION, child_of, layout_of, recipe
+from .recipe import VERSION, child_of, forget_recipe, layout_of, note_recipe, recipe
 from .selectors import select
 from .zoos import create_network
 
@@ -124,7 +125,7 @@ def insert_recipe(model: nn.Module, data: Mapping[str, Any], search: Iterable[st
         raise ConfigError(faults)
     check_targets(model, [path for path, _, _ in targets])
     children = [child_of(entry, search) for _, _, entry in targets]
-    undo = []
+    undo: list[Callable[[], None]] = [partial(forget_recipe, model)]
     for (path, _, entry), child in zip(targets, children, strict=True):
         original = model.get_submodule(path)
         tensor = next((p for module in (original, model) for p in module.parameters()), None)
@@ -132,6 +133,7 @@ def insert_recipe(model: nn.Module, data: Mapping[str, Any], search: Iterable[st
             child.to(tensor.device, tensor.dtype)
         child.train(original.training)
         undo.append(attach_block(model, path, child, entry["where"], layout_of(entry)))
+    note_recipe(model)
     return undo
 
 

@@ -1,5 +1,6 @@
 """A network with blocks comes back from disk, in a new process as well; a folder that does not fit is refused."""
 
+import copy
 import json
 import shutil
 import subprocess
@@ -255,3 +256,33 @@ def test_a_failed_save_keeps_the_old_files(saved: Path, monkeypatch: pytest.Monk
         sf.save(model, saved)
     for name in ("recipe.yaml", "model.safetensors"):
         assert (saved / name).read_bytes() == (old / name).read_bytes()
+
+
+def test_a_state_dict_has_the_recipe(tmp_path: Path) -> None:
+    model = build_network("timm resnet")
+    sf.insert(model, "cbam", "layer*.*.bn2")
+    sf.insert(model, "senet", "layer4")
+    outer = nn.ModuleDict({"model": model})
+    for state in (model.state_dict(), outer.state_dict(), copy.deepcopy(model).state_dict()):
+        torch.save(state, tmp_path / "state.pt")
+        assert sf.recipe(torch.load(tmp_path / "state.pt", weights_only=True)) == sf.recipe(model)
+    again = build_network("timm resnet")
+    sf.place(again, sf.recipe(model.state_dict()))
+    again.load_state_dict(model.state_dict(), strict=True)
+    assert max_difference(outputs(again, images(2)), outputs(model, images(2))) == 0
+    assert len([hook for hook in model._state_dict_hooks.values() if "recipe" in hook.__name__]) == 1
+
+
+def test_a_state_dict_without_a_recipe() -> None:
+    model = net()
+    sf.insert(model, "senet", "0", input_size=SIZE)
+    message = (
+        "state dict: its metadata has no recipe; take the state dict of a network with inserted blocks as torch.load "
+        "returns it, not a copy of its items"
+    )
+    for state in (net().state_dict(), dict(model.state_dict())):
+        with pytest.raises(sf.ConfigError) as caught:
+            sf.recipe(state)
+        assert str(caught.value) == message
+    model[0].inserted.block = sf.freeze(model[0].inserted.block.eval())
+    assert "sefactory" not in model.state_dict()._metadata[""]  # type: ignore[attr-defined]
