@@ -52,15 +52,29 @@ def stage_ends(model: nn.Module, calls: Trace, where: str) -> list[str]:
 
 
 def _noted_ends(model: nn.Module, calls: Trace) -> list[str]:
-    """The modules of timm's `feature_info` that the forward pass calls."""
+    """The modules of timm's `feature_info` that the forward pass calls, or modules inside of those that return several maps."""
     for path, module in named_places(model):
         info = getattr(module, "feature_info", None)
         entries = getattr(info, "info", info)  # a list, or timm's FeatureInfo with a list
         if isinstance(entries, list) and all(isinstance(entry, Mapping) for entry in entries):
             names = [f"{path}.{entry['module']}".removeprefix(".") for entry in entries if entry.get("module")]
-            if ends := [name for name in names if name in calls]:
-                return ends
+            if ends := dict.fromkeys(_single_map_end(name, calls) for name in names if name in calls):
+                return list(ends)
     return []
+
+
+def _single_map_end(path: str, calls: Trace) -> str:
+    """The module at a path if it returns one tensor; else one inside that returns the smallest of its maps.
+
+    Of these it is the outermost one, and the last one of those.
+    """
+    call = calls[path][0]
+    maps = [shape for shape in call.results if len(shape) > 2]
+    if call.output_shape is not None or not maps:
+        return path
+    smallest = min(maps, key=lambda shape: math.prod(shape[2:]) if len(shape) > 3 else shape[1])
+    inside = [other for other in calls if other.startswith(f"{path}.") and {c.output_shape for c in calls[other]} == {smallest}]
+    return min(reversed(inside), key=lambda other: other.count("."), default=path)
 
 
 def _traced_ends(model: nn.Module, calls: Trace, where: str) -> list[str]:

@@ -104,7 +104,7 @@ def common_shape(path: str, shapes: Sequence[Shape | None], what: str) -> Shape:
     if len(set(shapes)) > 1:
         raise ConfigError([(path, f"its {what} differs in shape between calls: {join_words(map(str, dict.fromkeys(shapes)))}")])
     if shapes[0] is None:
-        raise ConfigError([(path, f"its {what} is not a single tensor")])
+        raise ConfigError([(path, f"its {what} is not a single tensor; choose another module, such as one inside")])
     return shapes[0]
 
 

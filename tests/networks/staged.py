@@ -263,3 +263,30 @@ class Hidden(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.stages_1(self.stages_0(x))
         return y
+
+
+class TwoBranches(nn.Module):
+    """Stages that return a map for each of two branches, which timm's `feature_info` notes."""
+
+    feature_info = [{"module": "stages.0"}, {"module": "stages.1"}]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList([BranchStage(3, 3), BranchStage(8, 16)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = [x, x]
+        for stage in self.stages:
+            maps = stage(maps)
+        return maps[1].mean((2, 3))
+
+
+class BranchStage(nn.Module):
+    """A map of the full size, and one of half the size."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList([conv(first, 8), conv(second, 16, 2)])
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        return [branch(x) for branch, x in zip(self.branches, maps, strict=True)]

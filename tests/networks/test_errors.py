@@ -82,15 +82,20 @@ ODD: list[tuple[Any, Any, dict[str, Any], str]] = [
     ("ReLU", "simam", {}, "at ReLU: first and second are the same module; give each path a module of its own"),
     ("idle", "simam", {}, "idle: the forward pass never calls this module"),
     ("twice", "simam", {}, "twice: its output differs in shape between calls: (1, 16, 32, 32), (1, 16, 16, 16)"),
-    ("pair", "simam", {}, "pair: its output is not a single tensor"),
+    ("pair", "simam", {}, "pair: its output is not a single tensor; choose another module, such as one inside"),
     (
         "masked",
         "simam",
         OWN,
         "masked: is called with more than one argument, but a block takes one; start: identity keeps the module",
     ),
-    ("named", "simam", IN_PLACE, "named: its input is not a single tensor"),
-    ("named", "simam", {"where": "before"}, "named: its input is not a single tensor"),
+    ("named", "simam", IN_PLACE, "named: its input is not a single tensor; choose another module, such as one inside"),
+    (
+        "named",
+        "simam",
+        {"where": "before"},
+        "named: its input is not a single tensor; choose another module, such as one inside",
+    ),
     (
         "strip",
         "simam",
@@ -188,7 +193,7 @@ NAMED: list[tuple[str, str, str]] = [
     ("timm resnet", "stage:0", "at stage:0: the network has 5 stages, which end at act1, layer1, layer2, layer3, layer4"),
     ("yolo", "stage:7", "at stage:7: the network has 4 stages, which end at 0, 2, 4, 7"),
     ("yolo", "2.m", "2.m: the forward pass never calls this module"),
-    ("yolo", "14", "14: its output is not a single tensor"),
+    ("yolo", "14", "14: its output is not a single tensor; choose another module, such as one inside"),
 ]
 
 
@@ -251,7 +256,10 @@ PLACES: list[tuple[Any, str]] = [
         {"place": [GOOD, {"at": "nom", "block": "simam"}]},
         "host: at nom: the network has no module of this path; the nearest are norm",
     ),
-    ({"place": [GOOD, {"at": "pair", "block": "simam"}]}, "host: pair: its output is not a single tensor"),
+    (
+        {"place": [GOOD, {"at": "pair", "block": "simam"}]},
+        "host: pair: its output is not a single tensor; choose another module, such as one inside",
+    ),
     ({"place": [GOOD, {"at": "norm", "block": "senet"}]}, "host: norm: is selected twice"),
     (
         {"place": [GOOD, {"at": "narrow", "block": "senet"}]},

@@ -118,6 +118,12 @@ def test_features_that_timm_renames() -> None:
     assert ends(timm.create_model("convnext_atto", features_only=True), IMAGE) == [f"stages_{i}" for i in range(4)]
 
 
+def test_stages_that_return_several_maps() -> None:
+    model = staged.TwoBranches()
+    assert stage_ends(model, trace(model, torch.zeros(1, 3, 32, 32)), "at") == ["stages.0.branches.1", "stages.1.branches.1"]
+    assert sf.insert(model, "senet", "stage:-1", input_size=(3, 32, 32)).places[0].shape == (1, 16, 8, 8)
+
+
 def test_maps_of_one_pixel() -> None:
     assert ends(torchvision.models.resnet18(), (1, 3, 32, 32)) == ["relu", *LAYERS]
 
