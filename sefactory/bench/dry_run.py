@@ -2,9 +2,10 @@
 
 import random
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ from .replicas import Replicas, clone_replica, meta_replica, replicas_of
 Recorder = Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any], Any], None]
 """Called after each call of a module: (module, args, kwargs, output)."""
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+SITE_PACKAGES = {"site-packages", "dist-packages"}
+"""The folders of installed packages."""
 
 
 def dry_run(
@@ -35,8 +38,9 @@ def dry_run(
 
     Every attribute of every module and the random states are the same afterwards. Hooks of the user do not run, only
     those by which torch computes a weight (weight norm, spectral norm, pruning) and this package runs its blocks. With
-    `with_own_hooks` those run too that are methods of the modules, or of objects that the modules hold. Without
-    `runs_blocks`, blocks return a tensor of the shape of their result, and no module inside runs.
+    `with_own_hooks` those run too that are methods of the modules, or of objects that the modules hold, and functions of
+    the libraries that define the modules. Without `runs_blocks`, blocks return a tensor of the shape of their result, and
+    no module inside runs.
     """
     with ExitStack() as stack:
         for context in (torch.no_grad(), _without_global_hooks(), _module_by_module(), _uncompiled_blocks(module)):
@@ -46,8 +50,9 @@ def dry_run(
         args, kwargs = replicas.of((args, {**(kwargs or {})}))
         stack.enter_context(_random_states(replicas.devices))
         stack.enter_context(_eval_mode(replicas.modules))
+        libraries = {library_of(kind) for kind in set(map(type, replicas.modules))} - {""}
         for part in replicas.modules:
-            _filter_hooks(part, replicas if with_own_hooks else None)
+            _filter_hooks(part, replicas if with_own_hooks else None, libraries)
             if isinstance(part, opaque):
                 part.__dict__["forward"] = partial(_block_shape, part, part.forward)
             part.__dict__["_compiled_call_impl"] = partial(_call_and_record, part, recorder) if recorder else None
@@ -89,14 +94,22 @@ def has_own_hooks(module: nn.Module) -> bool:
     return any(getattr(part, name, None) for part in module.modules() for name in HOOKS)
 
 
-def _filter_hooks(module: nn.Module, replicas: Replicas | None) -> None:
-    """Removes the hooks that do not run. Those whose object `replicas` reached belong to the network."""
+def _filter_hooks(module: nn.Module, replicas: Replicas | None, libraries: Set[str]) -> None:
+    """Removes the hooks that do not run. Those whose object `replicas` reached belong to the network, as do its libraries."""
     for name in HOOKS:
         table: dict[int, Any] = module.__dict__.get(name, {})
         for key, hook in list(table.items()) if table else ():
             owner = _owner(hook)
-            if not _computes(owner) and not (replicas is not None and replicas.holds(owner)):
+            is_own = replicas is not None and (replicas.holds(owner) or library_of(owner) in libraries)
+            if not is_own and not _computes(owner):
                 del table[key]
+
+
+def library_of(value: Any) -> str:
+    """The name of the installed package that defines a class or a function; "" for torch and for code of the user."""
+    name = (getattr(value, "__module__", None) or "").partition(".")[0]
+    file = getattr(sys.modules.get(name), "__file__", None) or ""
+    return name if name != "torch" and SITE_PACKAGES & set(Path(file).parts) else ""
 
 
 def _owner(hook: Any) -> Any:

@@ -9,7 +9,7 @@ from torch import nn
 from ..block import Block
 from ..errors import ConfigError
 from .adapter import ResidualAdapter, fold_adapter
-from .holder import CHILD, Holder, Where, exchange_hooks, named_places, unwrap
+from .holder import CHILD, Holder, Where, named_places, release_original, unwrap
 from .layouts import CHANNELS_FIRST, Layout
 
 Child = Block | ResidualAdapter
@@ -49,8 +49,7 @@ def detach_block(model: nn.Module, path: str) -> None:
     """Takes the block at a path out, and puts the module that a holder holds back into its place."""
     module = _parent(model, path)[2]
     if isinstance(module, Holder):
-        exchange_hooks(module, module.original)
-        _put_back(model, path, module.original)
+        _put_back(model, path, release_original(module))
     else:
         del module._modules[CHILD]
         _put_back(model, path, module)

@@ -1,15 +1,20 @@
 """`Holder`: a module of a network together with its inserted block, in the place of that module."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, Literal
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
+from ..bench.dry_run import library_of
 from .layouts import CHANNELS_FIRST, Layout
 
 Where = Literal["after", "before", "replace"]
 ORIGINAL, CHILD = "original", "inserted"
 """The children of a holder. CHILD is part of the state-dict keys, ORIGINAL is not."""
+REGISTER = "register_forward_hook"
+"""The method that a holder replaces at its module."""
 HOOKS = ("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called")
 
 
@@ -36,6 +41,8 @@ class Holder(nn.Module):
         if where != "before":
             exchange_hooks(self, original)
         self._modules[ORIGINAL], self._modules[CHILD] = original, inserted
+        if where != "before":
+            original.__dict__[REGISTER] = self._register_hook_of_original
         nn.Module.register_state_dict_post_hook(self, _drop_original)
         nn.Module.register_load_state_dict_pre_hook(self, _add_original)
 
@@ -54,6 +61,35 @@ class Holder(nn.Module):
         if name in original._parameters or name in original._buffers or isinstance(value := getattr(original, name), Tensor):
             raise AttributeError(self._tensor_message(name), name=name, obj=self)
         return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Sets an attribute that the module has, and new children and parameters, at the module; else at the holder."""
+        if self._is_own(name) or not (isinstance(value, nn.Module | nn.Parameter) or hasattr(self.original, name)):
+            super().__setattr__(name, value)
+        else:
+            setattr(self.original, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if self._is_own(name) or not hasattr(self.original, name):
+            super().__delattr__(name)
+        else:
+            delattr(self.original, name)
+
+    def _is_own(self, name: str) -> bool:
+        """True if the holder has an attribute of this name itself, or if the name is private."""
+        own = self.__dict__
+        if ORIGINAL not in own.get("_modules", {}) or name.startswith("_") or hasattr(type(self), name):
+            return True
+        return any(name in table for table in (own, own["_modules"], own["_parameters"], own["_buffers"]))
+
+    def _register_hook_of_original(self, hook: Any, **options: Any) -> RemovableHandle:
+        """Registers a forward hook of the module at the holder if the library of the module defines the hook.
+
+        Transformers finds modules by their classes in the first forward pass, to collect their outputs for its decoders.
+        """
+        library = library_of(type(self.original))
+        module = self if library and library == library_of(hook) else self.original
+        return type(module).register_forward_hook(module, hook, **options)
 
     def _tensor_message(self, name: str) -> str:
         path = self.path
@@ -76,6 +112,17 @@ class Holder(nn.Module):
 
     def extra_repr(self) -> str:
         return f"where={self.where!r}" + (f", layout={self.layout.name!r}" if self.layout != CHANNELS_FIRST else "")
+
+
+def release_original(holder: Holder) -> nn.Module:
+    """Returns the module of a holder, with the forward hooks of both."""
+    original: nn.Module = holder.original
+    original.__dict__.pop(REGISTER, None)
+    for name in HOOKS:
+        if hooks := holder.__dict__[name]:
+            hooks.update(original.__dict__[name])
+            original.__dict__[name], holder.__dict__[name] = hooks, OrderedDict()
+    return original
 
 
 def exchange_hooks(first: nn.Module, second: nn.Module) -> None:

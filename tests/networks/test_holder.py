@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -185,3 +187,108 @@ def test_a_network_that_bypasses_the_place(model: nn.Module, message: str, optio
         sf.insert(model, "senet", "conv", input_size=SIZE, **options)
     assert str(caught.value) == message
     assert is_unchanged(before, snapshot(model))
+
+
+class Switched(nn.Module):
+    """A layer with a switch, an inner layer and hooks that its library adds in the first forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.checkpointing = nn.Conv2d(3, 32, 1), False
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x)
+        return -y if self.checkpointing else y
+
+
+def switched() -> tuple[nn.Sequential, Switched, Holder]:
+    torch.manual_seed(0)
+    layer = Switched()
+    model = nn.Sequential(layer).double().eval()
+    sf.insert(model, "senet", "0", start="own", input_size=SIZE)
+    return model, layer, model[0]
+
+
+def test_attributes_of_the_module_are_set_at_the_module() -> None:
+    """Trainers set switches by path (`model.layer4.grad_checkpointing = True`), converters replace children."""
+    model, layer, holder = switched()
+    holder.checkpointing, holder.conv, holder.noted, holder._private = True, nn.Conv2d(3, 32, 1).double(), 3, 4
+    assert layer.checkpointing and layer.conv is holder.conv and "conv" not in holder._modules
+    assert holder.noted == 3 and not hasattr(layer, "noted") and not hasattr(layer, "_private")
+    model.train()
+    assert holder.training and layer.training
+    holder.added = nn.Identity()
+    assert layer.added is holder.added and "inserted" in holder._modules and len(holder._modules) == 2
+    del holder.added
+    assert not hasattr(layer, "added")
+    with pytest.raises(AttributeError, match="missing"):
+        del holder.missing
+
+
+def library(monkeypatch: pytest.MonkeyPatch, *values: Any) -> None:
+    """Lets classes and functions be those of an installed package."""
+    package = ModuleType("modelhub")
+    package.__file__ = "/usr/lib/python3/site-packages/modelhub/__init__.py"
+    monkeypatch.setitem(sys.modules, "modelhub", package)
+    for value in values:
+        monkeypatch.setattr(value, "__module__", "modelhub.parts")
+
+
+def test_hooks_that_a_library_adds_to_its_module_see_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transformers finds modules by their classes, and collects their outputs for decoders by hooks."""
+    model, layer, holder = switched()
+    seen = dict[str, Tensor]()
+
+    def collect(module: nn.Module, args: Any, y: Tensor) -> None:
+        seen["library"] = y
+
+    def watch(module: nn.Module, args: Any, y: Tensor) -> None:
+        seen["user"] = y
+
+    library(monkeypatch, Switched, collect)
+    handle = layer.register_forward_hook(collect)
+    layer.register_forward_hook(watch)
+    x = images()
+    y = copy.deepcopy(model)(x)
+    assert torch.equal(seen["library"], y) and not torch.equal(seen["user"], y)
+    sf.remove(model)
+    assert torch.equal(model(x), seen["library"]) and "register_forward_hook" not in layer.__dict__
+    handle.remove()
+    assert len(layer._forward_hooks) == 1 and not holder._forward_hooks
+
+
+def test_hooks_before_a_block_stay_with_the_module() -> None:
+    model, seen = net(), list[Tensor]()
+    model[1].register_forward_hook(lambda module, args, y: seen.append(y))
+    sf.insert(model, "senet", "1", where="before", input_size=SIZE)
+    sf.remove(model)
+    model(images())
+    assert len(seen) == 1
+
+
+def test_networks_whose_library_collects_outputs_by_hooks_are_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their decoders find nothing without these hooks."""
+
+    class Collecting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.head = Switched(), nn.Conv2d(32, 4, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            found.clear()
+            self.layer(x)
+            y: Tensor = self.head(found[-1])
+            return y
+
+    found = list[Tensor]()
+
+    def collect(module: nn.Module, args: Any, y: Tensor) -> None:
+        found.append(y)
+
+    model = Collecting()
+    model.layer.register_forward_hook(collect)
+    with pytest.raises(sf.ConfigError, match="list index out of range"):
+        sf.insert(model, "senet", "layer", input_size=SIZE)
+    library(monkeypatch, Switched, Collecting, collect)
+    (place,) = sf.insert(model, "senet", "layer", input_size=SIZE).places
+    assert place.shape[1] == 32
