@@ -7,6 +7,7 @@ from torch import nn
 
 from ..errors import ConfigError
 from ..shapes import Shape
+from .holder import named_places
 from .layouts import CHANNELS_FIRST, Layout, LayoutName
 from .options import InsertionSpec
 from .tracing import CallRecord
@@ -109,13 +110,21 @@ def _token_layout(
         for grid in grids:
             if prod(grid) == count - tokens:
                 return Layout("BNC", tokens, grid)
-    for tokens in extra if spec.tokens is not None else (0, 1):
+    for tokens in extra if spec.tokens is not None else (*_noted_tokens(model), 0, 1):
         if len(input_shape) == 4 and (sides := _grid_of_ratio(count - tokens, *input_shape[2:])):
             return Layout("BNC", tokens, sides)
     given = "tokens" if spec.tokens is None else f"tokens, of which tokens={spec.tokens} are no part of the grid,"
     message = f"its {count} {given} fit no map of the forward pass"
     cure = "set tokens to the number of class and register tokens, such as tokens=1"
     raise ConfigError([(path, f"{message}; {cure}")])
+
+
+def _noted_tokens(model: nn.Module) -> Iterator[int]:
+    """The number of class and register tokens that timm notes on its networks."""
+    for _, module in named_places(model):
+        count = getattr(module, "num_prefix_tokens", None)
+        if type(count) is int:
+            yield count
 
 
 def _grids_before(model: nn.Module, path: str, calls: CallTable) -> Iterator[tuple[int, ...]]:

@@ -110,6 +110,26 @@ def test_other_sizes_of_the_same_ratio_run() -> None:
     )
 
 
+class Patches(nn.Module):
+    """A patch embedding by a linear layer, and four register tokens, which the network notes as timm's do."""
+
+    num_prefix_tokens = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.norm = nn.Linear(48, 32), nn.LayerNorm(32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(nn.functional.unfold(x, 4, stride=4).transpose(1, 2))
+        y: Tensor = self.norm(torch.cat([x.new_zeros(len(x), 4, 32), x], 1))
+        return y
+
+
+def test_the_network_notes_its_tokens() -> None:
+    report = sf.insert(Patches().eval(), "cbam", "norm", input_size=(3, 16, 24))
+    assert report.places[0].layout == Layout("BNC", 4, (4, 6))
+
+
 def test_video_tokens_have_a_grid_of_three_axes() -> None:
     class Video(nn.Module):
         def __init__(self) -> None:
