@@ -66,14 +66,24 @@ def _noted_ends(model: nn.Module, calls: Trace) -> list[str]:
 def _single_map_end(path: str, calls: Trace) -> str:
     """The module at a path if it returns one tensor; else one inside that returns the smallest of its maps.
 
-    Of these it is the outermost one, and the last one of those.
+    Of these it is the outermost one, and the last one of those. A module in the first half of the calls, such as a
+    downsampling, is no end of a stage. Nor are tokens beside a map, and parts of an image in the batch axis.
     """
     call = calls[path][0]
-    maps = [shape for shape in call.results if len(shape) > 2]
-    if call.output_shape is not None or not maps:
+    rank = max((len(shape) for shape in call.results), default=0)
+    if call.output_shape is not None or rank < 3:
         return path
-    smallest = min(maps, key=lambda shape: math.prod(shape[2:]) if len(shape) > 3 else shape[1])
-    inside = [other for other in calls if other.startswith(f"{path}.") and {c.output_shape for c in calls[other]} == {smallest}]
+    batch = min(shape[0] for shape in call.results)
+    maps = [shape for shape in call.results if len(shape) == rank and shape[0] == batch]
+    smallest = min(maps, key=lambda shape: math.prod(shape[2:]) if rank > 3 else shape[1], default=None)
+    inner = {other: calls[other] for other in calls if other.startswith(f"{path}.")}
+    orders = [record.order for records in inner.values() for record in records]
+    middle = (min(orders) + max(orders)) / 2 if orders else 0
+    inside = [
+        other
+        for other, records in inner.items()
+        if {record.output_shape for record in records} == {smallest} and records[-1].order >= middle
+    ]
     return min(reversed(inside), key=lambda other: other.count("."), default=path)
 
 

@@ -281,6 +281,31 @@ class TwoBranches(nn.Module):
         return maps[1].mean((2, 3))
 
 
+class Pooled(nn.Module):
+    """A stage with a downsampling, and layers on tokens; returns a map and a class token, as PiT does."""
+
+    feature_info = [{"module": "stage"}]
+
+    class PooledStage(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pool, self.token, self.layers = nn.Conv2d(3, 32, 2, 2), nn.Linear(3, 32), nn.Linear(32, 32)
+            self.norm = nn.LayerNorm(32)
+
+        def forward(self, x: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
+            x, token = self.pool(x), self.token(token)
+            y = self.norm(self.layers(torch.cat([token, x.flatten(2).transpose(1, 2)], 1)))
+            return y[:, 1:].transpose(1, 2).reshape(x.shape), y[:, :1]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stage = self.PooledStage()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.stage(x, x.new_zeros(len(x), 1, 3))[1]
+        return y
+
+
 class BranchStage(nn.Module):
     """A map of the full size, and one of half the size."""
 

@@ -124,6 +124,12 @@ def test_stages_that_return_several_maps() -> None:
     assert sf.insert(model, "senet", "stage:-1", input_size=(3, 32, 32)).places[0].shape == (1, 16, 8, 8)
 
 
+def test_a_downsampling_and_a_class_token_are_no_ends() -> None:
+    with pytest.raises(sf.ConfigError) as caught:
+        sf.insert(staged.Pooled(), "senet", "stage:-1", input_size=(3, 32, 32))
+    assert str(caught.value) == "stage: its output is not a single tensor; choose another module, such as one inside"
+
+
 def test_maps_of_one_pixel() -> None:
     assert ends(torchvision.models.resnet18(), (1, 3, 32, 32)) == ["relu", *LAYERS]
 
