@@ -2,9 +2,10 @@
 
 import random
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,8 @@ def dry_run(
         args, kwargs = replicas.of((args, {**(kwargs or {})}))
         stack.enter_context(_random_states(replicas.devices))
         stack.enter_context(_eval_mode(replicas.modules))
-        libraries = {library_of(kind) for kind in set(map(type, replicas.modules))} - {""}
+        _filter_hooks(replicas, with_own_hooks)
         for part in replicas.modules:
-            _filter_hooks(part, replicas if with_own_hooks else None, libraries)
             if isinstance(part, opaque):
                 part.__dict__["forward"] = partial(_block_shape, part, part.forward)
             part.__dict__["_compiled_call_impl"] = partial(_call_and_record, part, recorder) if recorder else None
@@ -94,13 +94,14 @@ def has_own_hooks(module: nn.Module) -> bool:
     return any(getattr(part, name, None) for part in module.modules() for name in HOOKS)
 
 
-def _filter_hooks(module: nn.Module, replicas: Replicas | None, libraries: Set[str]) -> None:
-    """Removes the hooks that do not run. Those whose object `replicas` reached belong to the network, as do its libraries."""
-    for name in HOOKS:
+def _filter_hooks(replicas: Replicas, with_own_hooks: bool) -> None:
+    """Removes the hooks that do not run. Those whose object was reached belong to the network, as do its libraries."""
+    libraries = {library_of(kind) for kind in set(map(type, replicas.modules))} - {""} if with_own_hooks else set()
+    for module, name in product(replicas.modules, HOOKS):
         table: dict[int, Any] = module.__dict__.get(name, {})
         for key, hook in list(table.items()) if table else ():
             owner = _owner(hook)
-            is_own = replicas is not None and (replicas.holds(owner) or library_of(owner) in libraries)
+            is_own = with_own_hooks and (replicas.holds(owner) or library_of(owner) in libraries)
             if not is_own and not _computes(owner):
                 del table[key]
 
