@@ -9,7 +9,7 @@ import sefactory as sf
 from tests.sampling import sampled
 
 FAMILIES = all_families()
-SMALL = ["timm:cspnext", "timm:edgenext", "timm:hgnet", "torchvision:shufflenetv2"]
+SMALL = ["timm:cspnext", "timm:edgenext", "timm:hgnet", "torchvision:squeezenet"]
 LISTED = network_families.listed_places(network_families.PAGE.read_text(encoding="utf-8"))
 
 
