@@ -30,6 +30,10 @@ OPERANDS = [
 ]
 
 
+def qualified_name(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
+
+
 def described(call: Callable[..., Any], args: tuple[Any, ...], short: bool, **options: Any) -> Any:
     """The shape, dtype and strides of the result, or the kind of the error."""
     args = tuple(x.to("meta") if isinstance(x, Tensor) else x for x in args)
@@ -42,7 +46,7 @@ def described(call: Callable[..., Any], args: tuple[Any, ...], short: bool, **op
 
 
 @pytest.mark.parametrize("name", INPUTS)
-@pytest.mark.parametrize("function", ACTIVATIONS, ids=lambda f: f.__qualname__)
+@pytest.mark.parametrize("function", sorted(ACTIVATIONS, key=qualified_name), ids=qualified_name)
 def test_activations(function: Callable[..., Any], name: str) -> None:
     args = (INPUTS[name],)
     assert described(function, args, True) == described(function, args, False)
@@ -53,7 +57,7 @@ def test_activations(function: Callable[..., Any], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", INPUTS)
-@pytest.mark.parametrize("function", ARITHMETIC, ids=lambda f: f.__qualname__)
+@pytest.mark.parametrize("function", sorted(ARITHMETIC, key=qualified_name), ids=qualified_name)
 def test_arithmetic(function: Callable[..., Any], name: str) -> None:
     for operand in OPERANDS:
         for args in ((INPUTS[name], operand), (operand, INPUTS[name])):
