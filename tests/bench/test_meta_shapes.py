@@ -31,7 +31,7 @@ OPERANDS = [
 
 
 def qualified_name(function: Callable[..., Any]) -> str:
-    return f"{function.__module__}.{function.__qualname__}"
+    return function.__qualname__
 
 
 def described(call: Callable[..., Any], args: tuple[Any, ...], short: bool, **options: Any) -> Any:
