@@ -119,7 +119,8 @@ def release_original(holder: Holder) -> nn.Module:
     original: nn.Module = holder.original
     original.__dict__.pop(REGISTER, None)
     for name in HOOKS:
-        if hooks := holder.__dict__[name]:
+        hooks = holder.__dict__[name]
+        if hooks or holder.where != "before":  # then it is the dict that the module had
             hooks.update(original.__dict__[name])
             original.__dict__[name], holder.__dict__[name] = hooks, OrderedDict()
     return original

@@ -89,7 +89,9 @@ BREAKS: dict[str, Callable[[], nn.Module]] = {
     "export": lambda: Of(lambda x: x * 2 if x.shape[-1] > 9 else x),
     "compile aot_eager": lambda: Of(broken_graph),
     "compile inductor": lambda: Of(broken_graph),
+    "jit.trace": lambda: Of(by_value),
     "onnxruntime": lambda: Of(by_value),
+    "dynamo=False": lambda: Of(by_value),
 }
 
 
