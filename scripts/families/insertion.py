@@ -5,13 +5,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import sefactory as sf
-from sefactory.networks.tracing import trace
+from sefactory.networks.tracing import tensors_in, trace
 
 from .zoo import Sample
 
@@ -48,7 +47,7 @@ def insert_everywhere(sample: Sample) -> dict[str, Outcome]:
         for parameter in sample.network.parameters():
             if not parameter.any():  # residual branches and heads that start at 0 pass no gradient
                 nn.init.normal_(parameter, std=0.02)
-        before = list(_tensors(sample.run(sample.network)))
+        before = list(tensors_in(sample.run(sample.network)))
     classes = [*repeated_classes(sample)][:MAX_TRIES]
     patterns = [pattern for name in classes for pattern in patterns_of(sample.network, name)][:MAX_TRIES]
     candidates = {"stage": ["stage:-1", "stage:-2"], "class": classes, "pattern": patterns}
@@ -82,7 +81,7 @@ def try_insertion(sample: Sample, before: list[Tensor], block: str, at: str) -> 
 def check_insertion(sample: Sample, before: list[Tensor], network: nn.Module, new: list[str]) -> None:
     """Raises AssertionError if the output differs, a checkpoint without blocks does not load, or gradients are missing."""
     with torch.no_grad():
-        after = list(_tensors(sample.run(network)))
+        after = list(tensors_in(sample.run(network)))
     assert len(after) == len(before), "the network returns another number of tensors"
     for former, now in zip(before, after, strict=True):
         assert torch.equal(former.nan_to_num(), now.nan_to_num()), f"the output differs by {float((former - now).abs().max())}"
@@ -103,22 +102,13 @@ def _check_gradients(sample: Sample, network: nn.Module, parameters: Mapping[str
     That of a single block may be 0: the head of many transformers reads only the class token, and nothing the last block.
     """
     generator = torch.Generator().manual_seed(1)
-    results = [y for y in _tensors(sample.run(network)) if y.requires_grad]
+    results = [y for y in tensors_in(sample.run(network)) if y.requires_grad]
     loss = torch.stack([(y * torch.randn(y.shape, generator=generator)).sum() for y in results]).sum()
     gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     for key, gradient in zip(parameters, gradients, strict=True):
         assert gradient is not None and gradient.isfinite().all(), f"{key} has no finite gradient"
     if not any(gradient.any() for gradient in gradients):
         raise NoGradientError("the result of the network does not depend on the map at this place; choose one before it")
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """The tensors of a value, in the order of the fields."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping | list | tuple):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _tensors(item)
 
 
 def repeated_classes(sample: Sample) -> Iterator[str]:

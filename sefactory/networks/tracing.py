@@ -64,7 +64,7 @@ def _record_calls(
     def record(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         if module in paths:
             shapes = _shape(args[0] if args else None), len(args) + len(kwargs) == 1, _shape(output)
-            call = CallRecord(*shapes, tuple(tuple(y.shape) for y in _tensors(output)), next(orders))
+            call = CallRecord(*shapes, tuple(tuple(y.shape) for y in tensors_in(output)), next(orders))
             records.setdefault(paths[module], []).append(call)
 
     options = {"is_meta": is_meta, "with_own_hooks": with_own_hooks, "runs_blocks": False}
@@ -85,13 +85,13 @@ def _shape(value: Any) -> Shape | None:
     return tuple(value.shape) if isinstance(value, Tensor) else None
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> Iterator[Tensor]:
     """The tensor itself, or those of a list, tuple or dict."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping | list | tuple):
         for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _tensors(item)
+            yield from tensors_in(item)
 
 
 def common_shape(path: str, shapes: Sequence[Shape | None], what: str) -> Shape:
@@ -122,7 +122,7 @@ def example_input(model: nn.Module, input_size: Any, example: Any) -> Example:
         raise ConfigError(
             [("example", f"a dict with the keys {join_words(map(short_repr, example))}; allowed: names of arguments")]
         )
-    if next(_tensors(example), None) is None:
+    if next(tensors_in(example), None) is None:
         raise ConfigError([("example", f"{_form(example)} without a tensor; allowed: {EXAMPLE}")])
     return example
 

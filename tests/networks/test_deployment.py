@@ -168,7 +168,6 @@ def test_a_replica_of_a_network_runs_its_own_blocks(where: Any, block: Any, monk
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.skipif(torch.backends.quantized.engine == "none", reason="torch was built without quantisation")
 def test_quantisation_of_linear_layers_leaves_blocks_as_they_are() -> None:
     block = sf.build("sknet", 32)
     model = nn.Sequential(block, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 4)).eval()

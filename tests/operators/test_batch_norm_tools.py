@@ -12,6 +12,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
 import sefactory as sf
+from sefactory.networks.zoos import import_torchvision
+
+import_torchvision()  # timm imports it
+from timm import layers  # noqa: E402
 
 BLOCKS = ["coordatt", "triplet", "sknet"]
 
@@ -147,7 +151,6 @@ def test_the_converter_of_torch_makes_synchronised_norms(name: str) -> None:
 
 
 def test_the_converters_of_torch_and_timm_act_on_inserted_blocks() -> None:
-    layers = pytest.importorskip("timm.layers")
     for convert in (nn.SyncBatchNorm.convert_sync_batchnorm, layers.convert_sync_batchnorm):
         model = nn.Sequential(nn.Conv2d(3, 32, 1), nn.BatchNorm2d(32), nn.ReLU()).double()
         sf.insert(model, "coordatt", at="1", input_size=(3, 8, 8))
@@ -172,7 +175,6 @@ def test_recipes_of_initial_values_act(lower: bool) -> None:
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_the_norms_of_timm_get_the_layout_that_they_expect(name: str) -> None:
-    layers = pytest.importorskip("timm.layers")
     block = build(name).train()
     block(maps())
     expected, in_training = copy.deepcopy(block).eval()(maps()), copy.deepcopy(block)(maps())
