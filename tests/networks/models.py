@@ -11,6 +11,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from sefactory.networks.adapter import ResidualAdapter
 from tests.networks.yolo_like import yolo_like
 
 torch.set_num_threads(1)
@@ -68,6 +69,13 @@ def images(batch: int = 4, seed: int = 0) -> Tensor:
     """Random maps with a mean of each sample and channel of its own."""
     torch.manual_seed(seed)
     return torch.randn(batch, *SIZE) + torch.randn(batch, 3, 1, 1)
+
+
+def set_alpha(model: nn.Module, value: float) -> None:
+    """Sets alpha of every residual adapter of a network."""
+    for module in model.modules():
+        if isinstance(module, ResidualAdapter):
+            module.mix.data.fill_(value)
 
 
 def tensors(result: Any) -> list[Tensor]:

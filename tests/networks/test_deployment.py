@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.export import Dim, export
 
 import sefactory as sf
-from sefactory.networks.adapter import ResidualAdapter
 from tests.invariants.export_checks import third_party_warnings
-from tests.networks.models import build_network, images, max_difference, outputs, step, tensors
+from tests.networks.models import build_network, images, max_difference, outputs, set_alpha, step, tensors
 from tests.networks.small_net import SIZE, net
 from tests.networks.small_net import images as maps
 from tests.sampling import sampled
@@ -36,9 +35,7 @@ def placed(name: str, at: str, options: dict[str, Any]) -> nn.Module:
     model = build_network(name)
     torch.manual_seed(3)
     sf.insert(model, "coordatt", at, **options, input_size=(3, 64, 64))
-    for module in model.modules():
-        if isinstance(module, ResidualAdapter):
-            module.mix.data.fill_(0.3)
+    set_alpha(model, 0.3)
     return model
 
 
@@ -96,9 +93,7 @@ BLOCKS = ["senet", "cbam", "coordatt", "triplet", "gcnet"]
 def test_it_is_compiled_in_one_graph(block: str) -> None:
     model = net().float()
     sf.insert(model, block, "0", input_size=SIZE)
-    for module in model.modules():
-        if isinstance(module, ResidualAdapter):
-            module.mix.data.fill_(0.3)
+    set_alpha(model, 0.3)
     torch._dynamo.reset()
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     x = maps().float()
@@ -154,9 +149,7 @@ def test_a_replica_that_shares_the_root_is_an_error(monkeypatch: pytest.MonkeyPa
 def test_a_replica_of_a_network_runs_its_own_blocks(where: Any, block: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = net().insert(1, nn.BatchNorm2d(32).double()).eval(), maps()
     sf.insert(model, block, "1", where=where, input_size=SIZE)
-    for module in model.modules():
-        if isinstance(module, ResidualAdapter):
-            module.mix.data.fill_(0.3)
+    set_alpha(model, 0.3)
     same, other = replicas(model, monkeypatch)
     with torch.no_grad():
         assert max_difference([same(x)], [model(x)]) <= 1e-12  # a replica runs the trees of its blocks

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import sefactory as sf
-from tests.networks.models import max_difference, outputs, step
+from tests.networks.models import max_difference, outputs, set_alpha, step
 from tests.networks.small_net import SIZE, images, net
 
 MULTIPLY: Any = {"squeeze": ["pool"], "excite": [{"mlp": {"hidden": 4, "bias": True}}], "gate": ["sigmoid"]}
@@ -54,7 +54,7 @@ def trained(config: Any, **options: Any) -> torch.nn.Sequential:
     sf.insert(model, config, "1", input_size=SIZE, **options)
     for _ in range(3):
         step(model, images().float(), rate=0.5)
-    model[1].inserted.mix.data.fill_(0.3)
+    set_alpha(model, 0.3)
     return model.eval()
 
 

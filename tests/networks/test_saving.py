@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import sefactory as sf
-from tests.networks.models import build_network, images, is_unchanged, max_difference, outputs, snapshot, step
+from tests.networks.models import build_network, images, is_unchanged, max_difference, outputs, set_alpha, snapshot, step
 from tests.networks.small_net import SIZE, net
 from tests.networks.small_net import images as maps
 
@@ -65,7 +65,7 @@ def test_entries_of_one_kind_share_a_config() -> None:
 def test_a_folded_network_is_restored(tmp_path: Path) -> None:
     model, x = net(), maps()
     sf.insert(model, "senet", "0", input_size=SIZE)
-    model[0].inserted.mix.data.fill_(0.3)
+    set_alpha(model, 0.3)
     assert sf.fold(model) == []
     sf.save(model, tmp_path)
     assert max_difference(outputs(sf.restore(tmp_path, net()), x), outputs(model, x)) == 0
