@@ -7,7 +7,6 @@ The script names each tool that is missing and does not write the page then.
 """
 
 import logging
-import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -21,12 +20,13 @@ import torch
 from markdown_table import markdown_table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from written_pages import replace_section
 
 import sefactory as sf
+from sefactory.cli.bench import SEVEN
 from sefactory.networks.zoos import import_torchvision
 
 PAGE = Path(__file__).parent.parent / "docs" / "networks.md"
-SEVEN_PAPERS = ("senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer")
 SHAPE = (1, 64, 56, 56)
 START, END = "<!-- counters: written by scripts/counters.py -->", "<!-- end of counters -->"
 
@@ -95,7 +95,7 @@ def count(tool: str, name: str) -> str:
 
 def table(tools: list[str]) -> str:
     """The rows: each block with the formula and what the tools say."""
-    rows = [[name, f"{formula(name):,}", *(count(tool, name) for tool in tools)] for name in SEVEN_PAPERS]
+    rows = [[name, f"{formula(name):,}", *(count(tool, name) for tool in tools)] for name in SEVEN]
     return "\n".join(markdown_table(["block", "`sf.macs`", *tools], rows, align="---:"))
 
 
@@ -111,14 +111,6 @@ def section() -> str:
     return f"Multiply-adds of blocks at {shape} ({versions}):\n\n{table(list(TOOLS))}"
 
 
-def replace_section(page: str, text: str) -> str:
-    """The page with the text between its markers. Raises ValueError if it has not exactly one pair of them."""
-    parts = re.split(f"{re.escape(START)}.*?{re.escape(END)}", page, flags=re.DOTALL)
-    if len(parts) != 2:
-        raise ValueError(f"{PAGE.name} needs one pair of markers: {START} and {END}")
-    return f"{START}\n\n{text}\n\n{END}".join(parts)
-
-
 def main() -> int:
     import_torchvision()  # ptflops imports it
     missing = missing_tools()
@@ -126,7 +118,7 @@ def main() -> int:
         print(table([name for name in TOOLS if name not in missing]))
         print(f"not installed: {', '.join(missing)}; {PAGE.name} is not written", file=sys.stderr)
         return 1
-    PAGE.write_text(replace_section(PAGE.read_text(encoding="utf-8"), section()), encoding="utf-8")
+    PAGE.write_text(replace_section(PAGE.read_text(encoding="utf-8"), START, END, section()), encoding="utf-8")
     return 0
 
 

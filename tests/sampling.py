@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from _pytest.mark import ParameterSet
 
-SEVEN_PAPERS = ["senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer"]
+from sefactory.cli.bench import SEVEN
+
+SEVEN_PAPERS = [*SEVEN]
 
 
 def sampled(values: Iterable[Any], keep: Collection[Any] | int | Callable[..., bool]) -> list[ParameterSet]:

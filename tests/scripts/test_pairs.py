@@ -4,6 +4,7 @@ import pytest
 import torch
 from timing import pairs
 
+from tests.sampling import SEVEN_PAPERS
 from tests.scripts.pairs import SMALL, wrong_pair
 
 
@@ -12,8 +13,8 @@ def test_the_authors_operations_and_ours_are_one_function(name: str) -> None:
     pairs.check_equal(pairs.paper_pair(name, 64), SMALL)
 
 
-def test_there_are_seven() -> None:
-    assert len(pairs.SEVEN) == 7
+def test_the_seven_papers_are_measured() -> None:
+    assert sorted(pairs.SEVEN) == sorted(SEVEN_PAPERS)
 
 
 @pytest.mark.parametrize(
