@@ -121,26 +121,3 @@ def params_without_gradient(model: nn.Module, names: Iterable[str], x: Tensor, s
     """The parameters among these names whose gradient is zero in each of some steps."""
     seen = [step(model, x) for _ in range(steps)]
     return [name for name in names if name in seen[0] and not any(found[name] for found in seen)]
-
-
-def snapshot(model: nn.Module) -> Any:
-    """Everything that an insertion could change: modules, values, modes, hooks, and the forward of every module."""
-    hooks = (
-        "_forward_hooks",
-        "_forward_pre_hooks",
-        "_load_state_dict_pre_hooks",
-        "_state_dict_hooks",
-        "_forward_hooks_with_kwargs",
-    )
-    modules = [
-        (path, id(module), module.training, list(module._modules), *(list(getattr(module, name)) for name in hooks))
-        for path, module in model.named_modules(remove_duplicate=False)
-    ]
-    state = [(key, id(tensor), tensor.clone()) for key, tensor in model.state_dict(keep_vars=True).items()]
-    return modules, [(key, place) for key, place, _ in state], [value for _, _, value in state]
-
-
-def is_unchanged(before: Any, after: Any) -> bool:
-    """True if two snapshots are the same."""
-    same = all(torch.equal(a, b) for a, b in zip(before[2], after[2], strict=False))
-    return before[:2] == after[:2] and len(before[2]) == len(after[2]) and same

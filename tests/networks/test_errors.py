@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 import sefactory as sf
 from tests.error_messages.table import INTERNAL
-from tests.networks.models import build_network, is_unchanged, snapshot
+from tests.networks.attributes import attributes, changes
+from tests.networks.models import build_network
 
 SIZE = (3, 64, 64)
 
@@ -163,10 +164,10 @@ ODD: list[tuple[Any, Any, dict[str, Any], str]] = [
 
 def refusal(model: nn.Module, call: Callable[[], object]) -> str:
     """The message; the network is as it was."""
-    before = snapshot(model)
+    before = attributes(model)
     with pytest.raises(sf.ConfigError) as caught:
         call()
-    assert is_unchanged(before, snapshot(model))
+    assert changes(model, before) == []
     assert not INTERNAL.search(str(caught.value))
     return str(caught.value)
 

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 import sefactory as sf
 from sefactory.networks.holder import Holder, named_places
-from tests.networks.models import is_unchanged, max_difference, outputs, snapshot
+from tests.networks.attributes import attributes, changes
+from tests.networks.models import max_difference, outputs
 from tests.networks.small_net import SIZE, images, net
 
 
@@ -182,11 +183,11 @@ REFUSED: list[tuple[nn.Module, str]] = [
 @pytest.mark.parametrize(("model", "message"), REFUSED)
 @pytest.mark.parametrize("options", [{}, {"start": "own"}])
 def test_a_network_that_bypasses_the_place(model: nn.Module, message: str, options: dict[str, Any]) -> None:
-    before = snapshot(model)
+    before = attributes(model)
     with pytest.raises(sf.ConfigError) as caught:
         sf.insert(model, "senet", "conv", input_size=SIZE, **options)
     assert str(caught.value) == message
-    assert is_unchanged(before, snapshot(model))
+    assert changes(model, before) == []
 
 
 class Switched(nn.Module):

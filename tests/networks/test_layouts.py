@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 import sefactory as sf
 from sefactory.networks.layouts import Layout
-from tests.networks.models import is_unchanged, max_difference, outputs, params_without_gradient, snapshot
+from tests.networks.attributes import attributes, changes
+from tests.networks.models import max_difference, outputs, params_without_gradient
 
 
 class Tokens(nn.Module):
@@ -195,11 +196,11 @@ REFUSED: list[tuple[Any, str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("make", "at", "options", "message"), REFUSED)
 def test_a_layout_that_does_not_fit_is_refused(make: Any, at: str, options: dict[str, Any], message: str) -> None:
     model = make()
-    before = snapshot(model)
+    before = attributes(model)
     with pytest.raises(sf.ConfigError) as caught:
         sf.insert(model, "senet", at, input_size=(3, 16, 24), **options)
     assert str(caught.value) == message
-    assert is_unchanged(before, snapshot(model))
+    assert changes(model, before) == []
 
 
 NETWORKS: list[tuple[str, Any, tuple[int, ...], str, Layout]] = [

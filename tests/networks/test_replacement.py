@@ -8,15 +8,14 @@ import torch
 from torch import nn
 
 import sefactory as sf
+from tests.networks.attributes import attributes, changes
 from tests.networks.models import (
     build_network,
     images,
-    is_unchanged,
     max_difference,
     outputs,
     params_without_gradient,
     set_alpha,
-    snapshot,
     with_batch_statistics,
 )
 
@@ -111,7 +110,7 @@ def test_transferred_weights_compute_the_same_at_every_mix(name: str, at: str, o
 
 def test_an_explicit_width_is_kept() -> None:
     model = build_network("torchvision mobilenet")
-    before = snapshot(model)
+    before = attributes(model)
     with pytest.raises(sf.ConfigError) as caught:
         sf.insert(
             model,
@@ -127,7 +126,7 @@ def test_an_explicit_width_is_kept() -> None:
         "senet.yaml excite.0.0.bias (for features.1.block.1): has shape (4,), the official tensor (8,)",
         "senet.yaml excite.0.2.weight (for features.1.block.1): has shape (16, 4), the official tensor (16, 8, 1, 1)",
     ]
-    assert is_unchanged(before, snapshot(model))
+    assert changes(model, before) == []
 
 
 CARRIED: list[Any] = [
@@ -168,11 +167,11 @@ CARRIED: list[Any] = [
 @pytest.mark.parametrize(("block", "source", "lines"), CARRIED)
 def test_weights_that_cannot_be_transferred(block: str, source: str, lines: list[str]) -> None:
     model = build_network("torchvision mobilenet")
-    before = snapshot(model)
+    before = attributes(model)
     with pytest.raises(sf.ConfigError) as caught:
         sf.insert(model, block, "features.1.block.1", where="replace", carry=source, input_size=(3, 64, 64))
     assert str(caught.value).splitlines() == lines
-    assert is_unchanged(before, snapshot(model))
+    assert changes(model, before) == []
 
 
 def test_layer_builds_a_replacement() -> None:

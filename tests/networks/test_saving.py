@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import sefactory as sf
-from tests.networks.models import build_network, images, is_unchanged, max_difference, outputs, set_alpha, snapshot, step
+from tests.networks.attributes import attributes, changes
+from tests.networks.models import build_network, images, max_difference, outputs, set_alpha, step
 from tests.networks.small_net import SIZE, net
 from tests.networks.small_net import images as maps
 
@@ -134,21 +135,21 @@ def saved(tmp_path: Path) -> Path:
 
 def refusal(folder: Path, model: nn.Module | None) -> str:
     """The message; the network is as it was."""
-    before = snapshot(model) if model is not None else None
+    before = attributes(model) if model is not None else {}
     with pytest.raises(sf.ConfigError) as caught:
         sf.restore(folder, model)
-    assert model is None or is_unchanged(before, snapshot(model))
+    assert model is None or changes(model, before) == []
     return str(caught.value)
 
 
-def edit(folder: Path, **changes: Any) -> None:
+def edit(folder: Path, **entries: Any) -> None:
     path = folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}))
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **entries}))
 
 
-def edit_place(folder: Path, **changes: Any) -> None:
+def edit_place(folder: Path, **entries: Any) -> None:
     entry = yaml.safe_load((folder / "recipe.yaml").read_text())["place"][0]
-    edit(folder, place=[{**entry, **changes}])
+    edit(folder, place=[{**entry, **entries}])
 
 
 def test_a_folder_without_the_files(saved: Path, tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def test_a_place_that_the_network_lacks(saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("entries", "message"),
     [
         ({"channels": 0}, "channels is 0; allowed: positive whole numbers"),
         ({"channels": "32"}, "channels is '32'; allowed: positive whole numbers"),
@@ -195,8 +196,8 @@ def test_a_place_that_the_network_lacks(saved: Path) -> None:
         ({"grid": "HD"}, "grid is 'HD'; allowed: one of W, HW, DHW"),
     ],
 )
-def test_entries_of_a_wrong_form(saved: Path, changes: dict[str, Any], message: str) -> None:
-    edit_place(saved, **changes)
+def test_entries_of_a_wrong_form(saved: Path, entries: dict[str, Any], message: str) -> None:
+    edit_place(saved, **entries)
     assert refusal(saved, net()) == f"recipe.yaml place.0: {message}"
 
 
