@@ -5,8 +5,9 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -245,18 +246,30 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
     assert str(caught.value) == "0: its block is frozen, so its weights are folded; take the recipe before sefactory.freeze"
 
 
-def test_a_failed_save_keeps_the_old_files(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def write_half(path: str | Path) -> NoReturn:
+    """Stops in the middle of a file, as at a full disk."""
+    Path(path).write_bytes(b"half")
+    raise OSError("disk is full")
+
+
+WRITERS: list[tuple[str, Callable[..., NoReturn]]] = [
+    ("sefactory.networks.saving.save_model", lambda model, path: write_half(path)),
+    ("pathlib.Path.write_text", lambda path, text, encoding: write_half(path)),
+]
+
+
+@pytest.mark.parametrize(("name", "writer"), WRITERS, ids=["weights", "recipe"])
+def test_a_failed_save_keeps_the_old_files(
+    name: str, writer: Callable[..., NoReturn], saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = shutil.copytree(saved, saved.parent / "old")
-
-    def fail(*_: object) -> None:
-        raise OSError("disk is full")
-
     model = sf.restore(saved, net())
-    monkeypatch.setattr("sefactory.networks.saving.save_model", fail)
+    sf.insert(model, "simam", "1", input_size=SIZE)
+    monkeypatch.setattr(name, writer)
     with pytest.raises(OSError, match="disk is full"):
         sf.save(model, saved)
-    for name in ("recipe.yaml", "model.safetensors"):
-        assert (saved / name).read_bytes() == (old / name).read_bytes()
+    for file in ("recipe.yaml", "model.safetensors"):
+        assert (saved / file).read_bytes() == (old / file).read_bytes()
 
 
 def test_a_state_dict_has_the_recipe(tmp_path: Path) -> None:
