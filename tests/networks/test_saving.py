@@ -91,7 +91,6 @@ torch.save(model(torch.randn(2, 3, 64, 64)), sys.argv[2])
 
 
 def test_a_host_is_restored_in_a_new_process(tmp_path: Path) -> None:
-    torch.set_num_threads(1)
     torch.manual_seed(5)
     model, _ = sf.host(
         {"host": "torchvision:mobilenet_v3_small", "input": [3, 64, 64], "place": [{"at": "stage:-1", "block": "cbam"}]}
