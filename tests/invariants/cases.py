@@ -12,6 +12,8 @@ from sefactory.config.registry import find_operator
 from sefactory.shapes import Sizes, SymbolicDim
 
 GRID = (6, 5)
+SPECTRAL = {"fcanet"}
+"""Configs for grids of two axes alone: a frequency has one number for each axis."""
 CHANNELS = 8
 OF_ONE = Sizes((1, CHANNELS, SymbolicDim("H"), SymbolicDim("W")))
 OF_TWO = Sizes((2, CHANNELS, SymbolicDim("H"), SymbolicDim("W")))

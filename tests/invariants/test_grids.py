@@ -8,11 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import sefactory as sf
-from tests.invariants.cases import NARROW
+from tests.invariants.cases import NARROW, SPECTRAL
 from tests.sampling import SEVEN_PAPERS, sampled
 
 CHANNELS = 16
-SPECTRAL = {"fcanet"}  # a frequency has one number for each axis
 BORDERED = {"caa"}  # its means count the zeros outside, and an axis of one position has more of them
 EVERY = [name for name in sf.configs() if name not in SPECTRAL]
 ALIKE = [name for name in EVERY if name not in BORDERED]
