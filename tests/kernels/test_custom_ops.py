@@ -73,11 +73,13 @@ def test_a_compiler_that_trains_sees_no_convolution_of_few_planes(name: str, man
     assert own(block, torch.randn(2, 64, 8, 8)) == 0
 
 
-@pytest.mark.parametrize("name", ["coordatt", "pam", "gcnet"])
-def test_a_compiler_sees_a_linear_layer_over_channels_as_a_product(name: str) -> None:
+@pytest.mark.parametrize(("name", "products"), [("coordatt", 3), ("pam", 3), ("gcnet", 4)])
+def test_a_compiler_sees_a_linear_layer_over_channels_as_a_product(name: str, products: int) -> None:
+    """The layers of coordatt; the layer of pam and its attention; the layers of gcnet and its weighted mean."""
     block = sf.build(name, 64)
     (calls,) = given(block, torch.randn(2, 64, 8, 8))
     assert not any("conv" in call for call in calls)
+    assert sum("matmul" in call or "linear" in call for call in calls) == products
 
 
 @pytest.mark.parametrize("shape", [(3, 2, 6, 4, 5), (3, 2, 6, 2, 4, 5)])
