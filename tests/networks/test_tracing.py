@@ -3,13 +3,11 @@
 import random
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
@@ -43,13 +41,20 @@ def test_nothing_differs_after_a_trace(reads_values: bool, training: bool) -> No
     assert random_states() == states
 
 
+REFUSED = [
+    ("conv.none", SIZE, "the network has no module of this path"),
+    ("norm", SIZE, "hidden is C/r = 0.162, which rounds down to 0"),
+    ("conv", (4, 8, 8), "the network does not run on"),
+]
+
+
 @pytest.mark.parametrize("reads_values", [False, True])
 def test_nothing_differs_after_a_refusal(reads_values: bool) -> None:
     model = Caching(reads_values)
     before = attributes(model)
-    for at in ("conv.none", "norm", "conv"):
-        with pytest.raises(sf.ConfigError):
-            sf.insert(model, "senet", at, input_size=(4, 8, 8) if at == "conv" else SIZE, overrides=["let.r=99"])
+    for at, size, message in REFUSED:
+        with pytest.raises(sf.ConfigError, match=message):
+            sf.insert(model, "senet", at, input_size=size, overrides=["let.r=99"])
         assert changes(model, before) == []
 
 
@@ -58,11 +63,9 @@ def test_the_comparison_notices_each_change() -> None:
     model.hidden[0].eval()
     before = attributes(model)
     model(torch.zeros(2, *SIZE))
-    changed = " ".join(changes(model, before))
-    names = (
-        "table calls runs scale maps[0] maps[1] by_size deep ordered seen late array cache.tables[0] cache.size slotted.table"
-    )
-    assert all(name in changed for name in [*names.split(), "generator", "hidden[0].training"])
+    names = "table calls _buffers['runs'] scale maps[0] maps[1] by_size by_size['nested']['deep'][1] ordered seen late array"
+    names += " cache.tables[0] cache.size slotted.table generator hidden[0].training"
+    assert {f"model.{name}" for name in names.split()} <= set(changes(model, before))
 
 
 def test_an_insertion_changes_the_places_alone() -> None:
@@ -163,14 +166,6 @@ def test_hooks_of_the_network_run_if_it_needs_them() -> None:
     assert not seen and changes(model, before) == []
 
 
-@pytest.mark.parametrize("name", ["coat_tiny", "levit_128s"])
-def test_nothing_differs_in_a_real_network(name: str) -> None:
-    model = timm.create_model(name)
-    before = attributes(model)
-    trace(model, torch.zeros(1, 3, 224, 224))
-    assert changes(model, before) == []
-
-
 def test_a_compiled_module_is_not_compiled_for_the_trace() -> None:
     compiled = list[Any]()
     model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU())
@@ -226,6 +221,6 @@ def test_a_network_is_restored_after_an_interrupt() -> None:
 
     model = Interrupted(False)
     before = attributes(model)
-    with suppress(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt):
         trace(model, torch.zeros(1, *SIZE))
     assert changes(model, before) == []
