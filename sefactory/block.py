@@ -72,38 +72,40 @@ class Block(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         if not isinstance(x_BCHW, Tensor):
             return self._record_call(x_BCHW)
-        if is_jit_tracing():
-            with jit_tracing_paused():  # sizes are tensors of the graph there
-                self._check_input(x_BCHW)
-            return self._run_tree(x_BCHW)
-        self._check_input(x_BCHW)
-        if self.frozen:  # the program overwrites maps
-            with torch.no_grad():
-                return self._run(x_BCHW)
         try:
-            return self._run(x_BCHW)
+            if is_jit_tracing():
+                with jit_tracing_paused():  # sizes are tensors of the graph there
+                    self._check_input(x_BCHW)
+                return self._run(x_BCHW, None)
+            self._check_input(x_BCHW)
+            if self.frozen:  # the program overwrites maps
+                with torch.no_grad():
+                    return self._run(x_BCHW, self.lowered)
+            return self._run(x_BCHW, self.lowered)
         except SingleValue as error:
             raise self._single_value_error(error) from error
 
-    def _run(self, x_BCHW: Tensor) -> Tensor:
-        """Runs the program where its guards hold, else the module tree; the output has the memory format of the input."""
-        lowered = self.lowered
+    def _run(self, x_BCHW: Tensor, lowered: CompiledBlock | None) -> Tensor:
+        """The output of `lowered` where its guards hold, else of the module tree; it has the memory format of the input."""
         if lowered is not None and not prefers_module_tree(x_BCHW) and lowered.guards_hold():
             y_BCHW = lowered(x_BCHW)
-            return y_BCHW if x_BCHW.is_contiguous() else _match_layout(y_BCHW, x_BCHW)
-        return self._run_tree(x_BCHW)
+        else:
+            y_BCHW = self._run_tree(x_BCHW)
+        return y_BCHW if x_BCHW.is_contiguous() else _match_layout(y_BCHW, x_BCHW)
 
     def _run_tree(self, x_BCHW: Tensor) -> Tensor:
-        """Runs the module tree; the output has the memory format of the input."""
+        """The output of the module tree."""
         if self._is_1d:  # one dimension is a map of height 1
             y_B1C1W: Tensor = self._node[0](x_BCHW[:, None, :, None])
             return y_B1C1W.squeeze(3).squeeze(1)
         y_BSCHW: Tensor = self._node[0](x_BCHW.unsqueeze(1))
-        y_BCHW = y_BSCHW.squeeze(1)
-        return y_BCHW if x_BCHW.is_contiguous() else _match_layout(y_BCHW, x_BCHW)
+        return y_BSCHW.squeeze(1)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Block":
-        """As in torch. The parameter whose dtype inputs must have may be another one by now: modules may be exchanged."""
+        """As in torch. Then finds the first parameter again, because its module may have been replaced.
+
+        Inputs must have its dtype.
+        """
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._first_parameter = _first_parameter(self.node)
         return self

@@ -88,6 +88,12 @@ def test_channels_last_in_is_channels_last_out(name: str) -> None:
     torch.testing.assert_close(gradient, torch.autograd.grad(block(x).square().sum(), [x])[0])
 
 
+@pytest.mark.parametrize("lower", [True, False])
+def test_channels_last_sequences(lower: bool) -> None:
+    block, x = sf.build("sknet", 32, grid="W", lower=lower), torch.randn(2, 5, 32).movedim(2, 1)
+    assert block(x).stride() == x.stride() and block(x.contiguous()).is_contiguous()
+
+
 def test_channels_last_inside_of_vmap() -> None:
     block = sf.build("sknet", 32).eval()
     x = torch.randn(3, 2, 5, 6, 32).movedim(-1, 2)

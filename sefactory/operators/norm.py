@@ -19,7 +19,7 @@ class SingleValue(ValueError):
     """A statistic of `norm` would have a single value in training."""
 
     def __init__(self, norm: "BatchNorm", x_NC: Tensor) -> None:
-        super().__init__(f"Expected more than 1 value per channel when training, got input size {tuple(x_NC.shape)}")
+        super().__init__(f"Expected more than 1 value per channel when training, got input size {x_NC.shape}")
         self.norm = norm
 
 

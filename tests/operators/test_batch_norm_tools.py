@@ -13,6 +13,7 @@ from torch.optim.swa_utils import update_bn
 
 import sefactory as sf
 from sefactory.networks.zoos import import_torchvision
+from tests.invariants.export_checks import third_party_warnings
 
 import_torchvision()  # timm imports it
 from timm import layers  # noqa: E402
@@ -222,3 +223,10 @@ def test_one_value_in_training(config: Any, place: str, lower: bool) -> None:
         block(x)
     assert str(caught.value) == f"{place}: {SINGLE_VALUE}"
     assert block.eval()(x).isfinite().all()
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning:torch.nn.functional")  # as of any norm in training
+def test_one_value_in_training_under_jit_trace() -> None:
+    with third_party_warnings(), pytest.raises(sf.ConfigError) as caught:
+        torch.jit.trace(build(EXCITED), maps(batch=1))
+    assert str(caught.value) == f"block excite.0: {SINGLE_VALUE}"
