@@ -18,10 +18,10 @@ def batch_norm(
 
     x: (N, C, ...) contiguous; all others (C,). ATen's own function runs for few values, where the squares overflow, and
     where a mean is far from 0. Unlike there, the result is not saved for the backward, so an activation may overwrite it.
-    Raises ValueError for one value per channel.
+    Raises ValueError for one value per channel, and for eps <= 0.
     """
     count = x.numel() // x.shape[1]
-    if count > 1 and x.numel() >= MIN_VALUES * x.shape[0] * x.shape[1]:
+    if count > 1 and eps > 0 and x.numel() >= MIN_VALUES * x.shape[0] * x.shape[1]:
         with torch.no_grad():
             mean, square = (total.double() / count for total in _sums(x.detach()))
             var = square - mean.square()

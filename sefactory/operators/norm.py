@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from ..config.registry import operator
 from ..config.schema import Axes, Fraction, Positive, Real, Size
+from ..kernels.dispatch import jit_tracing_paused
 from ..shapes import Sizes
 from .parameters import exact_div, init_parameter, inverse_permutation
 from .precision import centred_variance, without_half
@@ -19,8 +20,14 @@ class SingleValue(ValueError):
     """A statistic of `norm` would have a single value in training."""
 
     def __init__(self, norm: "BatchNorm", x_NC: Tensor) -> None:
-        super().__init__(f"Expected more than 1 value per channel when training, got input size {x_NC.shape}")
+        super().__init__(f"Expected more than 1 value per channel when training, got input size {tuple(x_NC.shape)}")
         self.norm = norm
+
+
+def batch_norm_error(error: ValueError, norm: "BatchNorm", x_NC: Tensor) -> ValueError:
+    """Returns SingleValue if that is why F.batch_norm raised an error, else the error itself."""
+    with jit_tracing_paused():  # sizes are tensors of the graph there
+        return SingleValue(norm, x_NC) if x_NC.numel() == x_NC.shape[1] else error
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -61,8 +68,7 @@ class BatchNorm(nn.BatchNorm2d):
 
     def count_batch(self) -> None:
         """Adds one to the batch counter in training."""
-        if self.training and self.track_running_stats:
-            assert self.num_batches_tracked is not None
+        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
 
     def normalize(self, x_NC: Tensor) -> Tensor:
@@ -78,7 +84,7 @@ class BatchNorm(nn.BatchNorm2d):
         try:
             return F.batch_norm(x_NC, mean, var, weight, bias, uses_batch, self.update_rate(), self.eps)
         except ValueError as error:
-            raise SingleValue(self, x_NC) from error
+            raise batch_norm_error(error, self, x_NC) from None
 
     def update_rate(self) -> float:
         """The weight of the batch in the running statistics: `momentum`; 1 / batches for None, the plain average."""
@@ -90,8 +96,9 @@ class BatchNorm(nn.BatchNorm2d):
     def reset_parameters(self) -> None:
         """The initial state: running statistics of 0 and 1, and the initial weight of the config."""
         self.reset_running_stats()
-        if self.affine:
+        if self.weight is not None:
             nn.init.constant_(self.weight, self.start)
+        if self.bias is not None:
             nn.init.zeros_(self.bias)
 
     def extra_repr(self) -> str:

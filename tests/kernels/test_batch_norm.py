@@ -1,5 +1,7 @@
 """Batch normalisation in training mode against F.batch_norm: values, gradients, running statistics, precision."""
 
+from contextlib import suppress
+
 import pytest
 import torch
 from torch import Tensor
@@ -86,6 +88,12 @@ def test_no_values_and_one_value() -> None:
     assert batch_norm(x[:0], mean, var, weight, bias, 0.1, 1e-5).shape == (0, 3, 5, 5)
     with pytest.raises(ValueError, match="^Expected more than 1 value per channel when training, got input size"):
         batch_norm(x[:1, :, :1, :1].contiguous(), mean, var, weight, bias, 0.1, 1e-5)
+
+
+def test_eps_of_0_is_left_to_torch() -> None:
+    x, (mean, var, weight, bias) = random(4, 3, 8, 8), parameters(3)
+    with suppress(ValueError):  # torch 2.13 refuses it in training
+        assert not is_own(batch_norm(x, mean, var, weight, bias, 0.1, 0.0))
 
 
 def test_an_activation_may_overwrite_the_result() -> None:

@@ -3,11 +3,13 @@
 import copy
 import pickle
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
@@ -99,6 +101,22 @@ def test_attributes_mean_what_they_mean_in_torch(edit: str, value: Any, lower: b
     for ours, expected in zip(block.state_dict().values(), theirs.state_dict().values(), strict=True):
         torch.testing.assert_close(ours, expected)
     torch.testing.assert_close(block.eval()(maps(3)), theirs.eval()(maps(3)))
+
+
+@EACH_FORM
+def test_a_norm_without_a_counter_or_a_bias(lower: bool) -> None:
+    block, theirs = as_block("batch_norm", lower).train(), nn.BatchNorm2d(32).double()
+    block(maps(0)), theirs(maps(0))
+    for norm in (block.get_submodule("0"), theirs):
+        norm.num_batches_tracked = None
+    torch.testing.assert_close(block(maps(1)), theirs(maps(1)))
+    theirs = nn.BatchNorm2d(32).double()
+    block = as_block("batch_norm", lower)
+    for norm in (block.get_submodule("0"), theirs):
+        norm.bias = None
+        norm.weight.data.fill_(3)
+        norm.reset_parameters()
+    torch.testing.assert_close(block(maps(1)), theirs(maps(1)))
 
 
 def as_block(operator: Any, lower: bool) -> sf.Block:
@@ -223,6 +241,17 @@ def test_one_value_in_training(config: Any, place: str, lower: bool) -> None:
         block(x)
     assert str(caught.value) == f"{place}: {SINGLE_VALUE}"
     assert block.eval()(x).isfinite().all()
+
+
+@EACH_FORM
+def test_another_error_of_torch_is_passed_on(lower: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as that of a training step with eps <= 0."""
+    error = ValueError("batch_norm eps must be positive during training, but got 0.0")
+    block = build(EXCITED, lower).train()
+    monkeypatch.setattr(F, "batch_norm", Mock(side_effect=error))
+    with pytest.raises(ValueError, match="eps") as caught:
+        block(maps())
+    assert caught.value is error
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning:torch.nn.functional")  # as of any norm in training

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from ...kernels.batch_norm import batch_norm
 from ...kernels.convolution import CONVOLUTIONS
 from ...kernels.dispatch import contiguous_fast_path, is_eager, is_exporting
-from ...operators.norm import BatchNorm, SingleValue
+from ...operators.norm import BatchNorm, batch_norm_error
 from ...shapes import Sizes
 from .. import ir as ops
 from ..graph import Node
@@ -117,7 +117,7 @@ def _norm_function(module: BatchNorm) -> Callable[[Tensor], Tensor]:
                 return batch_norm(x, mean, var, weight, bias, momentum, eps)
             return F.batch_norm(x, mean, var, weight, bias, module.training, momentum, eps)
         except ValueError as error:
-            raise SingleValue(module, x) from error
+            raise batch_norm_error(error, module, x) from None
 
     return run
 
