@@ -15,6 +15,7 @@ from ..operators.containers import (
     Parallel,
     Sequential,
     Unit,
+    children_by_name,
     find_upsample_axes,
     fused_sizes,
     shared_trunk_sizes,
@@ -68,7 +69,7 @@ def _join_path(path: str, name: str) -> str:
 
 
 def _trace_sequence(module: nn.Module, x: Node, path: str) -> Node:
-    for name, step in module.named_children():
+    for name, step in children_by_name(module).items():
         x = _trace_module(step, x, _join_path(path, name))
     return x
 
@@ -94,12 +95,12 @@ def _trace_parallel(module: Parallel, x: Node, path: str) -> Node:
     """Returns the fused output of the branches, after their `shared` steps and their `own` steps."""
     branches = {
         name: _trace_module(branch, x, f"{_join_path(path, 'parallel')}.{name}")
-        for name, branch in module.parallel.named_children()
+        for name, branch in children_by_name(module.parallel).items()
     }
     if module.shared is not None:
         branches = _trace_shared_trunk(module.shared, branches, path)
     if module.own is not None:
-        for name, step in module.own.named_children():
+        for name, step in children_by_name(module.own).items():
             if name in branches:
                 branches[name] = _trace_module(step, branches[name], f"{_join_path(path, 'own')}.{name}")
     return _fuse_branches(module.fuse, tuple(branches.values()), path)
@@ -152,7 +153,7 @@ def _statistic_op(module: Pool, name: str, over: str) -> ops.Op:
 def _trace_multi_scale(module: MultiScale, x: Node, path: str) -> Node:
     if module.fuse == "concat":
         return Node(ops.OpaqueCall(module), (x,), module.sizes, path)
-    branches = tuple(_trace_module(conv, x, _join_path(path, name)) for name, conv in module.named_children())
+    branches = tuple(_trace_module(conv, x, _join_path(path, name)) for name, conv in children_by_name(module).items())
     return _fuse_branches(module.fuse, branches, path)
 
 

@@ -90,6 +90,11 @@ def shared_trunk_sizes(branches: Sequence[Sizes]) -> Sizes:
 MODULE_ATTRIBUTES.update({*dir(nn.Module()), "training"})
 
 
+def children_by_name(module: nn.Module) -> dict[str, nn.Module]:
+    """Returns the children. Unlike torch's `named_children`, it lists a module for each of its names."""
+    return {name: child for name, child in module._modules.items() if child is not None}
+
+
 class Sequential(nn.Module):
     """y = f_n(... f_2(f_1(x))) for its children in order; the identity without children. Names may be those of dict methods."""
 
@@ -162,13 +167,13 @@ class Parallel(nn.Module):
         self.shared, self.own, self.fuse = shared, own, fuse
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        maps = [branch(x_BSCHW) for branch in self.parallel.children()]
+        branches = children_by_name(self.parallel)
+        maps = [branch(x_BSCHW) for branch in branches.values()]
         if self.shared is not None:
             maps = _apply_shared(self.shared, maps)
         if self.own is not None:
-            own = dict(self.own.named_children())
-            names = [name for name, _ in self.parallel.named_children()]
-            maps = [own[name](y) if name in own else y for name, y in zip(names, maps, strict=True)]
+            own = children_by_name(self.own)
+            maps = [own[name](y) if name in own else y for name, y in zip(branches, maps, strict=True)]
         return FUSES[self.fuse](maps)
 
     def elements(self, x: Tensor, y: Tensor) -> int:

@@ -14,7 +14,7 @@ from ..errors import InvalidValue
 from ..kernels import custom_ops
 from ..kernels.convolution import CONVOLUTIONS
 from ..shapes import Dim, Sizes, ceil_div
-from .containers import FUSES, fused_sizes
+from .containers import FUSES, children_by_name, fused_sizes
 from .linear import out_size
 from .parameters import check_roles, default_mix, exact_div, init_parameter, inverse_permutation
 from .traced_shapes import at_least_one
@@ -196,7 +196,7 @@ class MultiScale(nn.Module):
         self.sizes = fused_sizes(fuse, [module.sizes for module in convolutions])
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        return FUSES[self.fuse]([module(x_BSCHW) for module in self.children()])
+        return FUSES[self.fuse]([module(x_BSCHW) for module in children_by_name(self).values()])
 
 
 @operator("multiscale")

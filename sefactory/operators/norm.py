@@ -61,18 +61,14 @@ class BatchNorm(nn.BatchNorm2d):
         self.inverse = inverse_permutation(self.permutation)
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        self.count_batch()
         x = x_BSCHW.permute(self.permutation)
         x_NC = x.flatten(0, self.batch_dims - 1).flatten(1, len(self.each))
         return self.normalize(x_NC).reshape(x.shape).permute(self.inverse)
 
-    def count_batch(self) -> None:
-        """Adds one to the batch counter in training."""
+    def normalize(self, x_NC: Tensor) -> Tensor:
+        """The norm of (N, C, ...), where C are the flattened `each` axes. In training the batch is counted first."""
         if self.training and self.track_running_stats and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
-
-    def normalize(self, x_NC: Tensor) -> Tensor:
-        """The norm of (N, C, ...), where C are the flattened `each` axes. Call `count_batch` before."""
         weight, bias = _flat(self.weight), _flat(self.bias)
         mean, var = _flat(self.running_mean), _flat(self.running_var)
         uses_batch = self.training or mean is None

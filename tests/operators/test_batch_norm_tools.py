@@ -119,6 +119,21 @@ def test_a_norm_without_a_counter_or_a_bias(lower: bool) -> None:
     torch.testing.assert_close(block(maps(1)), theirs(maps(1)))
 
 
+@EACH_FORM
+@pytest.mark.parametrize("momentum", [0.3, None])
+def test_a_norm_that_is_used_twice(momentum: float | None, lower: bool) -> None:
+    block, theirs = sf.build(["batch_norm", "tanh", "batch_norm"], 32).double(), nn.BatchNorm2d(32).double()
+    setattr(block, "2", block.get_submodule("0"))
+    block.get_submodule("0").momentum = theirs.momentum = momentum
+    if lower:
+        block.lower()
+    else:
+        as_tree(block)
+    torch.testing.assert_close(block(maps()), theirs(theirs(maps()).tanh()))
+    assert block.get_submodule("0").num_batches_tracked == theirs.num_batches_tracked == 2
+    torch.testing.assert_close(block.get_submodule("0").running_mean, theirs.running_mean)
+
+
 def as_block(operator: Any, lower: bool) -> sf.Block:
     block = sf.build([operator], 32).double()
     return block if lower else as_tree(block)

@@ -1,5 +1,6 @@
 """Where things lie: how branches are fused and gates applied, which path and which layout every weight has."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -162,6 +163,30 @@ def test_every_node_of_the_shipped_configs_is_found_at_its_path() -> None:
     assert [type(step).__name__ for step in row.children()] == ["Pool", "Attention", "ReLU6", "Linear", "BatchNorm"]
     paths = [part.path for part in block.parts]
     assert len(paths) == len(set(paths)) and "series.attend.parallel.axial.0.parallel.row.1" in paths
+
+
+LINEAR = [{"linear": {"out": "C"}}]
+SHARED: list[tuple[Any, str, str]] = [
+    ([*LINEAR, "tanh", *LINEAR], "0", "2"),
+    ({"parallel": {"a": LINEAR, "b": LINEAR}, "fuse": "concat"}, "parallel.a", "parallel.b"),
+    ({"parallel": {"a": ["tanh"], "b": ["relu"]}, "own": {"a": LINEAR, "b": LINEAR}, "fuse": "sum"}, "own.a", "own.b"),
+    ({"multiscale": {"kernels": [3, 3], "along": "HW"}}, "0", "1"),
+]
+
+
+@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize(("config", "first", "second"), SHARED)
+def test_a_module_with_two_names_runs_twice(config: Any, first: str, second: str, lower: bool) -> None:
+    shared = sf.build(config, 8).double()
+    copied = copy.deepcopy(shared)
+    parent, _, name = second.rpartition(".")
+    for block in (shared, copied):
+        module = block.get_submodule(first)
+        setattr(block.get_submodule(parent), name, module if block is shared else copy.deepcopy(module))
+        block.lower()
+        block.lowered = block.lowered if lower else None
+    x = grid(8)
+    assert_same(shared(x), copied(x))
 
 
 # ---- Layouts: weights are loaded by them ----------------------------------------------------------------------------

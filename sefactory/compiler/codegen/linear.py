@@ -83,8 +83,7 @@ def emit_norm(op: ops.Norm, node: Node, emitter: Emitter) -> None:
     (x,) = node.inputs
     layout = norm_layout(op.norm, emitter.layout(x), x.sizes)
     if layout:
-        emitter.norms.append(op.norm)
-        emitter.call(node, _norm_function(op.norm), [emitter.register(x, layout)], layout, newly_allocated=True)
+        emitter.call(node, _norm_function(op.norm, emitter.norms), [emitter.register(x, layout)], layout, newly_allocated=True)
     else:
         emitter.call(node, op.norm, [emitter.register(x, x.sizes.axes)], x.sizes.axes)
 
@@ -104,11 +103,12 @@ def count_batches(norms: Sequence[BatchNorm]) -> Callable[[Any], None]:
     return step
 
 
-def _norm_function(module: BatchNorm) -> Callable[[Tensor], Tensor]:
-    """The batch norm of (N, C, ...) in its current mode."""
+def _norm_function(module: BatchNorm, counted: list[BatchNorm]) -> Callable[[Tensor], Tensor]:
+    """The batch norm of (N, C, ...) in its current mode, which is added to `counted` unless it counts its batches itself."""
     params, momentum, eps = read_norm_params(module), module.momentum, module.eps
     if momentum is None or module.is_synchronized:
         return module.normalize
+    counted.append(module)
 
     def run(x: Tensor) -> Tensor:
         weight, bias, mean, var = params()
