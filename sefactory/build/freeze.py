@@ -1,6 +1,7 @@
 """Prepares a block for inference: constant folding of batch norms and learned scales into the layers before them."""
 
 import copy
+from collections import Counter
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +24,9 @@ def freeze(block: Block) -> Block:
 
     - Batch norms are folded into the layers before them: s (W x + b) + t = (s W) x + (s b + t).
     - The learned scale of an attention is folded into its values.
-    - Identities stand in the places of the folded modules.
+    - Identities stand in the places of the folded modules. A module that is used at several places is not folded.
     - On a CPU, resized position embeddings are kept for the last 8 grids, while the weight stays the same.
-    - Buffers of the block are overwritten in place.
+    - Intermediate feature maps are overwritten in place.
 
     The copy stays in eval mode. It can be pickled and exported as any block.
 
@@ -38,15 +39,16 @@ def freeze(block: Block) -> Block:
     """
     frozen = copy.deepcopy(block).eval().requires_grad_(False)
     graph = CompiledBlock(frozen.node, frozen.sizes[0]).graph
+    uses = Counter(module for _, module in frozen.node.named_modules(remove_duplicate=False))
     for node in [] if graph is None else topological_order(graph):
         match node.op:
-            case LinearOp(linear, times, BatchNorm() as norm):
+            case LinearOp(linear, times, BatchNorm() as norm) if uses[linear] == uses[norm] == 1:
                 _fold_norm(frozen, linear, norm, times)
-            case ConvOp(conv, BatchNorm() as norm, others):
+            case ConvOp(conv, BatchNorm() as norm, others) if all(uses[module] == 1 for module in (conv, norm, *others)):
                 for other in others:  # their sum goes into the norm: the bias of one takes the shift
                     _scale_outputs(other, norm)
                 _fold_norm(frozen, conv, norm, 1)
-            case AttentionOp(attention, Linear() as linear, Gain() as gain):
+            case AttentionOp(attention, Linear() as linear, Gain() as gain) if uses[linear] == uses[gain] == 1:
                 _fold_gain(frozen, linear, gain, 2 * attention.width)
     frozen.frozen = True
     if frozen.lowered is not None:

@@ -153,6 +153,31 @@ def test_a_norm_is_folded_into_all_convolutions_of_a_sum(roles: dict[str, Any], 
     assert not [module for module in frozen.modules() if isinstance(module, BatchNorm)]
 
 
+CONVOLUTION = {"conv": {"kernel": 3}}
+SHARED: dict[str, tuple[Any, str, str]] = {
+    "a layer": ([{"linear": 8}, "batch_norm", {"linear": 8}, "batch_norm"], "0", "2"),
+    "a norm": ([{"linear": 8}, "batch_norm", "relu", "batch_norm"], "1", "3"),
+    "a convolution": ([CONVOLUTION, "batch_norm", CONVOLUTION, "batch_norm"], "0", "2"),
+    "a summand": (
+        [{"parallel": {"a": CONVOLUTION, "b": {"conv": {"kernel": 5}}}, "fuse": "sum"}, "batch_norm", CONVOLUTION],
+        "0.parallel.a",
+        "2",
+    ),
+    "a gain": ([{"pam": {"key": 2}}, "gain"], "0.gate.0", "1"),
+}
+
+
+@pytest.mark.parametrize("what", SHARED)
+def test_what_is_used_twice_is_not_folded(what: str) -> None:
+    config, first, second = SHARED[what]
+    block, x = pair(config, 8)[0].eval(), torch.randn(2, 8, 5, 5, dtype=torch.float64)
+    setattr(block, second, block.get_submodule(first))
+    block.lower()
+    wanted, frozen = tree_of(block)(x), sf.freeze(block)
+    torch.testing.assert_close(frozen(x), wanted, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(tree_of(frozen)(x), wanted, rtol=1e-10, atol=1e-10)
+
+
 def test_a_plain_block_can_be_frozen() -> None:
     lowered, plain = pair("cbam", 16)
     x = torch.randn(2, 16, 5, 5, dtype=torch.float64)
