@@ -11,15 +11,16 @@ from torch import Tensor
 from torch.export import Dim, export
 
 import sefactory as sf
+from sefactory.compiler.codegen import attention
 from sefactory.operators.elementwise import Gain
 from sefactory.operators.norm import BatchNorm
-from tests.compiler.comparison import pair
+from tests.compiler.comparison import built, pair, tree_of
 from tests.sampling import SEVEN_PAPERS
 
 
 def prepared(name: str) -> tuple[sf.Block, Tensor]:
-    block, _ = pair(name, 32, **({"height": 6, "width": 7} if name in ("unit", "fcanet") else {}))
-    return block.eval(), torch.randn(3, 32, 6, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    block, x = built(name)
+    return block.eval(), x
 
 
 @pytest.mark.parametrize("name", sf.configs())
@@ -84,23 +85,15 @@ def test_it_exports_with_a_dynamic_grid(name: str) -> None:
 
 
 def test_positions_are_resized_once_for_each_grid(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sefactory.compiler.codegen import attention as attend
-
     block, x = prepared("seaformer")
     grids = (x, x, x[..., :5], x)
     wanted = [block(given) for given in grids]
-    calls, resize = list[list[int]](), attend.resize_to
-    monkeypatch.setattr(attend, "resize_to", lambda position, size: calls.append(size) or resize(position, size))
+    calls, resize = list[list[int]](), attention.resize_to
+    monkeypatch.setattr(attention, "resize_to", lambda position, size: calls.append(size) or resize(position, size))
     frozen = sf.freeze(block)
     for given, y in zip(grids, wanted, strict=True):
         torch.testing.assert_close(frozen(given), y)
-    assert calls == [[6], [7], [5]]
-
-
-def tree_of(block: sf.Block) -> sf.Block:
-    tree = copy.deepcopy(block)
-    tree.lowered = None
-    return tree
+    assert calls == [[6], [8], [5]]
 
 
 def scale_state(block: sf.Block) -> dict[str, Tensor]:
@@ -132,12 +125,10 @@ def test_new_weights_of_a_frozen_block_are_used(name: str, edit: str) -> None:
 
 
 def test_positions_of_few_grids_are_kept() -> None:
-    from sefactory.compiler.codegen.attention import MAX_GRIDS, PositionCache
-
-    kept, position = PositionCache(), torch.randn(2, 4, 6)
+    kept, position = attention.PositionCache(), torch.randn(2, 4, 6)
     for size in range(1, 40):
         assert kept(position, [size]).shape == (2, 4, size)
-    assert len(kept._kept) == MAX_GRIDS
+    assert len(kept._kept) == attention.MAX_GRIDS
     first = kept(position, [39])
     assert kept(position, [39]) is first
 

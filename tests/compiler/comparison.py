@@ -1,5 +1,6 @@
 """A block in its compiled and its uncompiled form, and whether the two compute the same."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -7,6 +8,8 @@ import torch
 from torch import Tensor
 
 import sefactory as sf
+
+FIXED_GRID = {"unit", "fcanet"}
 
 
 def outcome(block: sf.Block, x: Tensor) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
@@ -57,3 +60,16 @@ def pair(config: Any, channels: int, **given: Any) -> tuple[sf.Block, sf.Block]:
     plain.load_state_dict(lowered.state_dict())
     assert lowered.lowered is not None and plain.lowered is None
     return lowered, plain
+
+
+def built(name: str) -> tuple[sf.Block, Tensor]:
+    """A compiled block of 32 channels with random weights, and an input."""
+    grid = {"height": 6, "width": 8} if name in FIXED_GRID else {}
+    return pair(name, 32, **grid)[0], torch.randn(2, 32, 6, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def tree_of(block: sf.Block) -> sf.Block:
+    """A copy that runs its module tree."""
+    tree = copy.deepcopy(block)
+    tree.lowered = None
+    return tree

@@ -11,7 +11,7 @@ from sefactory.compiler import runtime
 from sefactory.compiler.codegen import gated_reduction, linear, stacks
 from sefactory.kernels.broadcast_mean import broadcast_mean
 from sefactory.operators.norm import BatchNorm
-from tests.compiler.comparison import compare, pair
+from tests.compiler.comparison import FIXED_GRID, compare, pair
 from tests.sampling import SEVEN_PAPERS
 
 
@@ -24,7 +24,7 @@ def _accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("name", sf.configs())
 def test_a_shipped_config_is_equal(name: str, train: bool) -> None:
-    fixed = {"height": 7, "width": 9} if name in ("unit", "fcanet") else {}
+    fixed = {"height": 7, "width": 9} if name in FIXED_GRID else {}
     compiled, tree = pair(name, 64, **fixed)
     x = torch.randn(3, 64, 7, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     compiled.train(train), tree.train(train)

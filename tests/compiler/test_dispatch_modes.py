@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import sefactory as sf
 from sefactory.bench.summary import summarize
+from tests.compiler.comparison import tree_of
 from tests.op_recorder import OpRecorder
 from tests.sampling import SEVEN_PAPERS, sampled
 
@@ -25,11 +26,6 @@ def multiply_adds(run: Callable[[], object]) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def tree(block: sf.Block) -> sf.Block:
-    block.lowered = None
-    return block
-
-
 @pytest.mark.parametrize("name", sampled(sf.configs(), {*SEVEN_PAPERS, "ecanet"}))
 def test_the_counter_of_torch_agrees_with_the_formula(name: str) -> None:
     block, x = sf.build(name, 64).eval(), torch.randn(2, 64, GRID, GRID)
@@ -38,7 +34,7 @@ def test_the_counter_of_torch_agrees_with_the_formula(name: str) -> None:
     formula = summarize(block, GRID, GRID, batch=2).macs
     assert abs(found - formula) <= RESIZED_COSINES.get(name, 0)
     if any(p.requires_grad for p in block.parameters()):
-        in_training = [multiply_adds(lambda b=b: b(x).sum().backward()) for b in (block, tree(sf.build(name, 64).eval()))]
+        in_training = [multiply_adds(lambda b=b: b(x).sum().backward()) for b in (block, tree_of(block))]
         assert in_training[0] == in_training[1] >= found
 
 
@@ -47,7 +43,7 @@ def test_other_modes_see_the_program() -> None:
     with OpRecorder() as program:
         block(x)
     with OpRecorder() as module_tree:
-        tree(block)(x)
+        tree_of(block)(x)
     assert program.names != module_tree.names
 
 

@@ -18,23 +18,9 @@ from sefactory.config import registry
 from sefactory.operators.containers import ModuleDict
 from sefactory.operators.norm import BatchNorm
 from sefactory.shapes import Sizes
-from tests.compiler.comparison import outcome, pair
+from tests.compiler.comparison import built, outcome, pair, tree_of
 from tests.compiler.edits import Edit, class_patched, edits_of, global_hook, patch_forward
 from tests.sampling import SEVEN_PAPERS, sampled
-
-FIXED_GRID = {"unit", "fcanet"}
-
-
-def built(name: str) -> tuple[sf.Block, Tensor]:
-    grid = {"height": 6, "width": 8} if name in FIXED_GRID else {}
-    return pair(name, 32, **grid)[0], torch.randn(2, 32, 6, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-
-
-def tree_of(block: sf.Block) -> sf.Block:
-    """A copy that runs its module tree."""
-    tree = copy.deepcopy(block)
-    tree.lowered = None
-    return tree
 
 
 def result(block: sf.Block, x: Tensor) -> Any:

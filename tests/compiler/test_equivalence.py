@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import sefactory as sf
-from tests.compiler.comparison import close, compare, outcome, pair
+from tests.compiler.comparison import FIXED_GRID, close, compare, outcome, pair
 from tests.random_trees.trees import Tree, grids, random_tree
 from tests.sampling import sampled
 
@@ -21,7 +21,7 @@ STEPPED = "'hard': True"
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("name", sf.configs())
 def test_a_shipped_config_is_equal(name: str, train: bool) -> None:
-    fixed = {"height": 7, "width": 9} if name in ("unit", "fcanet") else {}
+    fixed = {"height": 7, "width": 9} if name in FIXED_GRID else {}
     lowered, plain = pair(name, 64, **fixed)
     x = torch.randn(3, 64, 7, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     assert compare(lowered.train(train), plain.train(train), x)

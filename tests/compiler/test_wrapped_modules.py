@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 import sefactory as sf
 from sefactory.operators.conv import Conv
 from sefactory.operators.linear import Linear
-from tests.compiler.test_edits import built, tree_of
+from tests.compiler.comparison import built, tree_of
 from tests.sampling import sampled
 
 

@@ -7,6 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from timm import layers
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
@@ -14,11 +15,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
 import sefactory as sf
-from sefactory.networks.zoos import import_torchvision
+from tests.compiler.comparison import tree_of
 from tests.invariants.export_checks import third_party_warnings
-
-import_torchvision()  # timm imports it
-from timm import layers  # noqa: E402
 
 BLOCKS = ["coordatt", "triplet", "sknet"]
 
@@ -27,15 +25,10 @@ def norms(module: nn.Module) -> list[Any]:
     return [part for part in module.modules() if isinstance(part, _BatchNorm)]
 
 
-def as_tree(block: sf.Block) -> sf.Block:
-    block.lowered = None
-    return block
-
-
 def build(name: Any, lower: bool = True) -> sf.Block:
     torch.manual_seed(0)
     block = sf.build(name, 32).double()
-    return block if lower else as_tree(block)
+    return block if lower else tree_of(block)
 
 
 def maps(seed: int = 1, batch: int = 4) -> Tensor:
@@ -53,7 +46,7 @@ def test_update_bn_estimates_the_statistics_anew(name: str, lower: bool) -> None
         norm.running_mean.fill_(7), norm.running_var.fill_(7)
     batches = [maps(seed) for seed in range(3)]
     seen: list[tuple[Tensor, Tensor]] = []
-    probe = as_tree(copy.deepcopy(block)).train()
+    probe = tree_of(block).train()
     first = norms(probe)[0]
     first.register_forward_pre_hook(lambda norm, args: seen.append(statistics(norm, args[0])))
     for x in batches:
@@ -89,7 +82,7 @@ def test_frozen_norms_keep_their_statistics(name: str, lower: bool) -> None:
     ("edit", "value"), [("momentum", 0.7), ("momentum", None), ("eps", 0.5), ("track_running_stats", False)]
 )
 def test_attributes_mean_what_they_mean_in_torch(edit: str, value: Any, lower: bool) -> None:
-    block = as_block({"batch_norm": {}}, lower)
+    block = build(["batch_norm"], lower)
     block(maps(0))  # compiled before the edit
     theirs = nn.BatchNorm2d(32).double()
     theirs.load_state_dict({key.removeprefix("0."): tensor for key, tensor in block.state_dict().items()})
@@ -105,13 +98,13 @@ def test_attributes_mean_what_they_mean_in_torch(edit: str, value: Any, lower: b
 
 @EACH_FORM
 def test_a_norm_without_a_counter_or_a_bias(lower: bool) -> None:
-    block, theirs = as_block("batch_norm", lower).train(), nn.BatchNorm2d(32).double()
+    block, theirs = build(["batch_norm"], lower).train(), nn.BatchNorm2d(32).double()
     block(maps(0)), theirs(maps(0))
     for norm in (block.get_submodule("0"), theirs):
         norm.num_batches_tracked = None
     torch.testing.assert_close(block(maps(1)), theirs(maps(1)))
     theirs = nn.BatchNorm2d(32).double()
-    block = as_block("batch_norm", lower)
+    block = build(["batch_norm"], lower)
     for norm in (block.get_submodule("0"), theirs):
         norm.bias = None
         norm.weight.data.fill_(3)
@@ -125,18 +118,11 @@ def test_a_norm_that_is_used_twice(momentum: float | None, lower: bool) -> None:
     block, theirs = sf.build(["batch_norm", "tanh", "batch_norm"], 32).double(), nn.BatchNorm2d(32).double()
     setattr(block, "2", block.get_submodule("0"))
     block.get_submodule("0").momentum = theirs.momentum = momentum
-    if lower:
-        block.lower()
-    else:
-        as_tree(block)
+    block.lower()
+    block = block if lower else tree_of(block)
     torch.testing.assert_close(block(maps()), theirs(theirs(maps()).tanh()))
     assert block.get_submodule("0").num_batches_tracked == theirs.num_batches_tracked == 2
     torch.testing.assert_close(block.get_submodule("0").running_mean, theirs.running_mean)
-
-
-def as_block(operator: Any, lower: bool) -> sf.Block:
-    block = sf.build([operator], 32).double()
-    return block if lower else as_tree(block)
 
 
 @EACH_FORM
