@@ -130,7 +130,7 @@ def example_input(model: nn.Module, input_size: Any, example: Any) -> Example:
 def _form(value: object) -> str:
     """`a list`, `an ndarray`."""
     name = type(value).__name__
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+    return f"{'an' if name.startswith((*'aeiou', 'nd')) else 'a'} {name}"
 
 
 def zeros_input(model: nn.Module, input_size: Any) -> Tensor:

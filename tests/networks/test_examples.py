@@ -43,7 +43,7 @@ FORMS = "allowed: a tensor, a tuple of positional arguments, or a dict of keywor
 BAD_EXAMPLES = [
     (IMAGES, f"example: a list; {FORMS}; put the list into a tuple: (images,)"),
     (3, f"example: an int; {FORMS}"),
-    (np.zeros(2), f"example: a ndarray; {FORMS}"),
+    (np.zeros(2), f"example: an ndarray; {FORMS}"),
     ((), f"example: a tuple without a tensor; {FORMS}"),
     ({"images": [1, 2]}, f"example: a dict without a tensor; {FORMS}"),
     ({1: TIME}, "example: a dict with the keys 1; allowed: names of arguments"),
