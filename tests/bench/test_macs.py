@@ -40,7 +40,7 @@ def test_a_transformer_layer() -> None:
 
 
 class Branches(nn.Module):
-    """Calls a block twice, takes keyword-free inputs in a list, and reads a value, which the meta device cannot."""
+    """Calls a block twice, takes its maps in a list, and reads a value, which fails on the meta device."""
 
     def __init__(self) -> None:
         super().__init__()

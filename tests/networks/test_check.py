@@ -6,6 +6,7 @@ import pickle
 from torch import Tensor, nn
 
 import sefactory as sf
+from sefactory.networks.attachment import INSERTED_PATHS
 from sefactory.networks.check import BlockStatus
 from tests.networks.attributes import attributes, changes
 from tests.networks.models import build_network
@@ -50,7 +51,7 @@ def test_a_module_that_is_gone() -> None:
     model = net()
     sf.insert(model, "senet", "0", input_size=SIZE)
     shorter = nn.Sequential(model[1])
-    shorter.__dict__["sefactory_inserted"] = {"2": "senet"}
+    shorter.__dict__[INSERTED_PATHS] = {"2": "senet"}
     (status,) = sf.check(shorter, input_size=(32, 6, 6))
     assert status.fault == "is gone with its module; run the tool before the insertion, or insert the block again"
 
@@ -89,7 +90,7 @@ def test_removed_blocks_are_not_listed() -> None:
     model = net()
     sf.insert(model, "senet", "0", input_size=SIZE)
     sf.remove(model)
-    assert sf.check(model, input_size=SIZE) == () and "sefactory_inserted" not in model.__dict__
+    assert sf.check(model, input_size=SIZE) == () and INSERTED_PATHS not in model.__dict__
 
 
 def test_it_changes_nothing() -> None:

@@ -45,7 +45,10 @@ def images() -> Tensor:
 
 
 def train(model: nn.Module, x: Tensor, scale: int) -> Result:
-    """The sum of the gradients, and the buffers, after two forwards: the second one reports parameters without gradients."""
+    """Runs two forward and backward passes and returns the summed gradients and the buffers.
+
+    In the second pass DDP raises an error if a parameter got no gradient in the first.
+    """
     for _ in range(2):
         (model(x).square().sum() * scale).backward()
     inner = model.module if isinstance(model, DistributedDataParallel) else model
