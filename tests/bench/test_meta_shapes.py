@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sefactory.bench.meta_shapes import ACTIVATIONS, ARITHMETIC, MetaShapes
+from tests.op_recorder import OpRecorder
 
 INPUTS = {
     "map": torch.empty(2, 8, 5, 7),
@@ -50,7 +51,7 @@ def described(call: Callable[..., Any], args: tuple[Any, ...], short: bool, **op
 def test_activations(function: Callable[..., Any], name: str) -> None:
     args = (INPUTS[name],)
     assert described(function, args, True) == described(function, args, False)
-    if "inplace" in getattr(function, "__code__", test_activations.__code__).co_varnames:
+    if hasattr(function, "__code__") and "inplace" in function.__code__.co_varnames:
         x = INPUTS[name].to("meta")
         with MetaShapes():
             assert not x.is_floating_point() or function(x, inplace=True) is x
@@ -112,10 +113,21 @@ def recurrent(module: nn.Module, x: Tensor, short: bool) -> Any:
     return [(t.shape, t.dtype, t.device) for t in (y, *(states if isinstance(states, tuple) else (states,)))]
 
 
-def test_torch_does_not_run_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "batch_norm", None)
-    with MetaShapes(), torch.device("meta"):
-        assert nn.BatchNorm2d(8).eval()(torch.empty(2, 8, 3, 3)).shape == (2, 8, 3, 3)
+MAP = torch.empty(2, 8, 5, 7, device="meta")
+CALLS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
+    *((function, (MAP,)) for function in sorted(ACTIVATIONS, key=qualified_name)),
+    *((function, (MAP, MAP[:1, :, :1, :1])) for function in sorted(ARITHMETIC, key=qualified_name)),
+    (functional.layer_norm, (MAP, [7])),
+    (nn.BatchNorm2d(8, device="meta").eval(), (MAP,)),
+    *((layer(8, 6, device="meta", **options), (MAP[0].transpose(0, 2),)) for layer, options in RECURRENT),
+]
+
+
+@pytest.mark.parametrize(("call", "args"), CALLS, ids=[str(call).split(" at ")[0] for call, _ in CALLS])
+def test_torch_computes_nothing_for_them(call: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    with OpRecorder() as recorder, MetaShapes():
+        call(*args)
+    assert recorder.names and set(recorder.names) <= {"aten.detach.default", "aten.empty.memory_format", "aten.zeros.default"}
 
 
 def test_tensors_with_values_are_computed() -> None:
