@@ -10,10 +10,14 @@ from torch import nn
 
 import sefactory as sf
 from sefactory.operators.synchronized import synchronized_batch_norm
-from tests.operators.two_processes import Case, Result, images, in_two_processes, network, train, train_cases, train_shards
+from tests.operators.two_processes import Case, images, in_two_processes, network, train
 
 WIDE = {"excite": [{"conv": {"groups": "C"}}, {"batch_norm": {"each": "CS"}}], "gate": ["sigmoid"]}
-SAMPLE = [Case("coordatt", "coordatt"), Case("coordatt, norms in eval mode", "coordatt", train_norms=False)]
+SAMPLE = [
+    Case("coordatt", "coordatt"),
+    Case("coordatt, norms in eval mode", "coordatt", train_norms=False),
+    Case("coordatt, its block is sharded", "coordatt", shards="blocks"),
+]
 OTHERS = [
     Case("coordatt, its tree", "coordatt", lower=False),
     *(Case(name, name) for name in ("triplet", "bam", "sknet", "srmnet")),
@@ -21,24 +25,19 @@ OTHERS = [
     Case("several axes", WIDE),
     Case("without norms", "senet"),
 ]
+SHARDED = [
+    case._replace(name=f"{case.name}, FSDP shards the {shards}", shards=shards)
+    for shards in ("network", "blocks")
+    for case in [*SAMPLE[:2], *OTHERS]
+]
+CASES = [SAMPLE, pytest.param([*OTHERS, *SHARDED], marks=pytest.mark.exhaustive)]
 
 
-@pytest.mark.parametrize("cases", [SAMPLE, pytest.param(OTHERS, marks=pytest.mark.exhaustive)], ids=["sample", "others"])
+@pytest.mark.parametrize("cases", CASES, ids=["sample", "others"])
 def test_two_processes_equal_one(cases: list[Case], tmp_path: Path) -> None:
-    compare(cases, in_two_processes(train_cases, tmp_path, cases))
-
-
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("shards_blocks", [False, True])
-def test_sharded_parameters_equal_whole_ones(shards_blocks: bool, tmp_path: Path) -> None:
-    cases = [*SAMPLE, *OTHERS]
-    compare(cases, in_two_processes(train_shards, tmp_path, cases, shards_blocks))
-
-
-def compare(cases: list[Case], results: list[Result]) -> None:
     """The results of two processes are equal, and those of one process with the whole batch."""
+    first, second = in_two_processes(cases, tmp_path)
     expected = {f"{case.name}, {key}": value for case in cases for key, value in train(network(case), images(), 1).items()}
-    first, second = results
     assert first.keys() == second.keys() == expected.keys()
     for key, value in expected.items():
         assert torch.equal(first[key], second[key]), key

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,12 +17,16 @@ Result = dict[str, Tensor]
 
 
 class Case(NamedTuple):
-    """A block; whether its norms are in training mode; whether it runs its program or its module tree."""
+    """A block; whether its norms are in training mode; whether it runs its program or its module tree; what FSDP shards.
+
+    `shards`: "network"; "blocks" for each block and then the network; None for DistributedDataParallel.
+    """
 
     name: str
     block: Any
     train_norms: bool = True
     lower: bool = True
+    shards: str | None = None
 
 
 def network(case: Case) -> nn.Module:
@@ -61,43 +65,36 @@ def whole(x: Tensor) -> Tensor:
     return x.full_tensor() if hasattr(x, "full_tensor") else x
 
 
-def train_cases(rank: int, cases: Sequence[Case]) -> Result:
-    """`train` under DistributedDataParallel after torch's converter of norms, on this process's part of the batch."""
-    results: Result = {}
-    for case in cases:
-        model = DistributedDataParallel(nn.SyncBatchNorm.convert_sync_batchnorm(network(case)))
-        found = train(model, images().split(IMAGES)[rank], len(IMAGES))  # it averages the gradients
-        results |= {f"{case.name}, {key}": value for key, value in found.items()}
-    return results
-
-
-def train_shards(rank: int, cases: Sequence[Case], shards_blocks: bool) -> Result:
-    """`train` under FSDP's fully_shard of the network, and of each block before it if `shards_blocks`."""
+def parallel(case: Case) -> nn.Module:
+    """The network after torch's converter of norms, under FSDP's fully_shard or DistributedDataParallel."""
     from torch.distributed.device_mesh import init_device_mesh  # here, since the imports take a second
     from torch.distributed.fsdp import fully_shard
 
-    results: Result = {}
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(network(case))
+    if case.shards is None:
+        return DistributedDataParallel(model)
     mesh = init_device_mesh("cpu", (len(IMAGES),))
-    for case in cases:
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(network(case))
-        parts = [module for module in model.modules() if isinstance(module, sf.Block)] if shards_blocks else []
-        for part in [*parts, model]:
-            fully_shard(part, mesh=mesh)
-        found = train(model, images().split(IMAGES)[rank], len(IMAGES))
-        results |= {f"{case.name}, {key}": value for key, value in found.items()}
-    return results
+    parts = [module for module in model.modules() if isinstance(module, sf.Block)] if case.shards == "blocks" else []
+    for part in [*parts, model]:
+        fully_shard(part, mesh=mesh)
+    return model
 
 
-def in_two_processes(run: Callable[..., Result], folder: Path, *arguments: Any) -> list[Result]:
-    """What run(rank, *arguments) returns on each process."""
-    multiprocessing.spawn(_process, (run, folder, arguments), nprocs=len(IMAGES))
+def in_two_processes(cases: Sequence[Case], folder: Path) -> list[Result]:
+    """What `train` returns on each process for its part of the batch. The processes are forks of one with all imports."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload([__name__, "torch._dynamo"])
+    multiprocessing.start_processes(_train_part, (cases, folder), nprocs=len(IMAGES), start_method="forkserver")
     return [torch.load(folder / f"{rank}.pt") for rank in range(len(IMAGES))]
 
 
-def _process(rank: int, run: Callable[..., Result], folder: Path, arguments: tuple[Any, ...]) -> None:
+def _train_part(rank: int, cases: Sequence[Case], folder: Path) -> None:
     torch.set_num_threads(1)
     if sys.platform == "linux":  # the name of the machine may not be known to its resolver
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=len(IMAGES))
-    torch.save(run(rank, *arguments), folder / f"{rank}.pt")
+    results: Result = {}
+    for case in cases:
+        found = train(parallel(case), images().split(IMAGES)[rank], len(IMAGES))  # gradients are averaged over processes
+        results |= {f"{case.name}, {key}": value for key, value in found.items()}
+    torch.save(results, folder / f"{rank}.pt")
     distributed.destroy_process_group()
