@@ -15,7 +15,7 @@ from .errors import ConfigError
 from .kernels.dispatch import is_jit_tracing, jit_tracing_paused, prefers_module_tree
 from .operators.norm import SingleValue
 from .operators.precision import is_autocast_enabled
-from .shapes import Sizes
+from .shapes import Shape, Sizes
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,18 @@ class Block(nn.Module):
             return self._run(x_BCHW, self.lowered)
         except SingleValue as error:
             raise self._single_value_error(error) from error
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape of the result for an input of this shape."""
+        sizes, result = self.sizes
+        batch, _, channels, *spatial = result.shape(shape[0], dict(zip(sizes.grid, shape[2:], strict=True)))
+        return batch, channels, *spatial[-len(sizes.grid) :]
+
+    def dry_forward(self, x_BCHW: Tensor) -> Tensor:
+        """x, or zeros, of the shape of the result: no module runs. Raises ConfigError as `forward` does."""
+        self._check_input(x_BCHW)
+        shape = self.output_shape(tuple(x_BCHW.shape))
+        return x_BCHW if x_BCHW.shape == shape else x_BCHW.new_zeros(shape)
 
     def _run(self, x_BCHW: Tensor, lowered: CompiledBlock | None) -> Tensor:
         """The output of `lowered` where its guards hold, else of the module tree; it has the memory format of the input."""

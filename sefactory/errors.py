@@ -44,6 +44,12 @@ class ConfigError(ValueError):
         return "\n".join([*lines, f"and {more} more"] if more else lines)
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that is not empty, at most 200 characters; the error's type if there is none."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200] if lines else type(error).__name__
+
+
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """Returns `; did you mean 'x'?`, or an empty text if no allowed word is close.
 

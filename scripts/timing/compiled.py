@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import sefactory as sf
-from sefactory.bench.machine import first_line
+from sefactory.errors import first_line
 
 from .measurement import Plan, timed_rows
 from .pairs import CHANNELS, FLOAT32_CONSTANTS, TINY_SHAPE, Pair, check_equal, randomize

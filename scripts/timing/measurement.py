@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from sefactory.bench.benchmark import Case, roofline_bound
-from sefactory.bench.machine import MachineRates, Options, first_line
+from sefactory.bench.machine import MachineRates, Options
 from sefactory.bench.memory import peak_memory_bytes, saved_for_backward_bytes
 from sefactory.bench.summary import summarize
 from sefactory.bench.workload import Workload, clear_gradients, prepare_workload
+from sefactory.errors import first_line
 
 from .clock import Effort, Step, Timings, time_interleaved
 from .pairs import CHANNELS, PAM, SEVEN, TINY_SHAPE, MismatchError, Pair, check_equal, paper_pair, random_input

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.benchmark import Measurement, Timer, set_torch_threads
 
+from ..errors import first_line
 from ..shapes import Shape
-from .machine import MachineRates, Options, first_line
+from .machine import MachineRates, Options
 from .memory import peak_memory_bytes, saved_for_backward_bytes
 from .results import Row, axis_sizes, format_shape
 from .workload import Workload, clear_gradients, operator_seconds, prepare_workload, random_input

@@ -3,14 +3,14 @@
 import random
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules import module as torch_module
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
@@ -20,6 +20,7 @@ from .replicas import Replicas, clone_replica, meta_replica, replicas_of
 
 Recorder = Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any], Any], None]
 """Called after each call of a module: (module, args, kwargs, output)."""
+Result = TypeVar("Result")
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 SITE_PACKAGES = {"site-packages", "dist-packages"}
 """The folders of installed packages."""
@@ -33,20 +34,19 @@ def dry_run(
     recorder: Recorder | None = None,
     is_meta: bool = True,
     with_own_hooks: bool = False,
-    runs_blocks: bool = True,
+    opaque: tuple[type[nn.Module], ...] = (),
 ) -> Any:
     """The output of one forward pass in eval mode without gradients, with replicas of all tensors.
 
     Every attribute of every module and the random states are the same afterwards. Hooks of the user do not run, only
     those by which torch computes a weight (weight norm, spectral norm, pruning) and this package runs its blocks. With
     `with_own_hooks` those run too that are methods of the modules, or of objects that the modules hold, and functions of
-    the libraries that define the modules. Without `runs_blocks`, blocks return a tensor of the shape of their result, and
-    no module inside runs.
+    the libraries that define the modules. Modules of the classes `opaque` do not run: their method `dry_forward` returns a
+    tensor of the shape of their result.
     """
     with ExitStack() as stack:
         for context in (torch.no_grad(), _without_global_hooks(), _module_by_module(), _uncompiled_blocks(module)):
             stack.enter_context(context)
-        opaque = () if runs_blocks else (Block,)
         replicas = stack.enter_context(replicas_of(module, meta_replica if is_meta else clone_replica, opaque))
         args, kwargs = replicas.of((args, {**(kwargs or {})}))
         stack.enter_context(_random_states(replicas.devices))
@@ -54,15 +54,27 @@ def dry_run(
         _filter_hooks(replicas, with_own_hooks)
         for part in replicas.modules:
             if isinstance(part, opaque):
-                part.__dict__["forward"] = partial(_block_shape, part, part.forward)
+                part.__dict__["forward"] = part.dry_forward
             part.__dict__["_compiled_call_impl"] = partial(_call_and_record, part, recorder) if recorder else None
         with nullcontext() if not is_meta or is_in_torch_dispatch_mode() else MetaShapes():  # a mode counts all operations
             return module(*args, **kwargs)
 
 
+def first_dry_run(module: nn.Module, run: Callable[[bool, bool], Result]) -> Result:
+    """run(is_meta, with_own_hooks) for the first of the four ways in which it raises no error. Raises that of the last one.
+
+    A module that creates tensors itself, or reads values, does not run on the meta device. Some run only with their hooks.
+    """
+    ways = list(product((True, False), (False, True) if _has_hooks(module) else (False,)))
+    for way in ways[:-1]:
+        with suppress(Exception):
+            return run(*way)
+    return run(*ways[-1])
+
+
 @contextmanager
 def _eval_mode(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Sets eval mode. At the end only scripted modules are set back, which keep their modes elsewhere than in attributes."""
+    """Sets eval mode. Scripted modules are set back here; `Replicas` restores the modes of others."""
     scripted = [(module, module.training) for module in modules if "training" not in module.__dict__]
     for module in modules:
         module.training = False
@@ -79,23 +91,16 @@ def _call_and_record(module: nn.Module, recorder: Recorder, *args: Any, **kwargs
     return output
 
 
-def _block_shape(block: Block, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """x, or zeros, of the shape of the block's result. `forward` raises the error for an input that the block refuses."""
-    source, result = block.sizes
-    if x.dim() != 2 + len(source.grid) or x.shape[1] != source.number("C"):
-        return forward(x)
-    batch, _, channels, *size = result.shape(x.shape[0], dict(zip(source.grid, x.shape[2:], strict=True)))
-    shape = (batch, channels, *size[-len(source.grid) :])
-    return x if x.shape == shape else x.new_zeros(shape)
-
-
-def has_own_hooks(module: nn.Module) -> bool:
-    """True if a module inside has hooks with which it may run in another way."""
+def _has_hooks(module: nn.Module) -> bool:
+    """True if a module inside has a hook."""
     return any(getattr(part, name, None) for part in module.modules() for name in HOOKS)
 
 
 def _filter_hooks(replicas: Replicas, with_own_hooks: bool) -> None:
-    """Removes the hooks that do not run. Those whose object was reached belong to the network, as do its libraries."""
+    """Removes all hooks but those that compute a weight and, with `with_own_hooks`, those of the network and its libraries.
+
+    A hook belongs to the network if it is a method of an object that the network holds.
+    """
     libraries = {library_of(kind) for kind in set(map(type, replicas.modules))} - {""} if with_own_hooks else set()
     for module, name in product(replicas.modules, HOOKS):
         table: dict[int, Any] = module.__dict__.get(name, {})

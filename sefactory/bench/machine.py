@@ -5,11 +5,14 @@ import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 import torch
 from torch.utils.benchmark import Timer
+
+from ..errors import first_line
 
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")}
 COPY_BYTES = 2**28  # much larger than any last-level cache
@@ -75,12 +78,6 @@ def _fastest(function: Callable[[], object], threads: int) -> float:
     return min(timer.blocked_autorange(min_run_time=0.3).times)
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message that is not empty, at most 200 characters; the error's type if there is none."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:200] if lines else type(error).__name__
-
-
 def environment(options: Options) -> dict[str, str | int | float]:
     """What a result depends on besides the blocks: date (UTC), versions, processor, load, allocator, and the options.
 
@@ -89,7 +86,7 @@ def environment(options: Options) -> dict[str, str | int | float]:
     is_cuda = torch.device(options.device).type == "cuda"
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "sefactory": _version("sefactory"),
+        "sefactory": package_version("sefactory"),
         "torch": str(torch.__version__),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -102,7 +99,9 @@ def environment(options: Options) -> dict[str, str | int | float]:
     }
 
 
-def _version(distribution: str) -> str:
+@cache
+def package_version(distribution: str) -> str:
+    """The installed version of a package; "unknown" if it runs from a folder that is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

@@ -1,16 +1,14 @@
 """Multiply-adds of a network with blocks."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from itertools import product
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..block import Block
-from ..errors import ConfigError
-from .dry_run import dry_run, has_own_hooks
+from ..errors import ConfigError, first_line
+from .dry_run import dry_run, first_dry_run
 
 
 def macs(model: nn.Module, *inputs: Any) -> int:
@@ -31,14 +29,10 @@ def macs(model: nn.Module, *inputs: Any) -> int:
         raise ConfigError(
             [("inputs", "no tensor is given; pass what the network takes: sf.macs(model, torch.empty(1, 3, 224, 224))")]
         )
-    last_error: Exception | None = None
-    for is_meta, with_own_hooks in product((True, False), (False, True) if has_own_hooks(model) else (False,)):
-        try:
-            return _Count(model).run(inputs, is_meta, with_own_hooks)
-        except Exception as error:
-            last_error = error
-    text = str(last_error).strip().split("\n")[0] or type(last_error).__name__
-    raise ConfigError([("inputs", f"the network does not run on them: {text}")])
+    try:
+        return first_dry_run(model, lambda is_meta, with_own_hooks: _Count(model).run(inputs, is_meta, with_own_hooks))
+    except Exception as error:
+        raise ConfigError([("inputs", f"the network does not run on them: {first_line(error)}")]) from error
 
 
 class _Count:
@@ -58,7 +52,7 @@ class _Count:
         self._counter = FlopCounterMode(display=False)
         handles = [block.register_forward_pre_hook(self._enter) for block in self._blocks]
         try:
-            with _without_mha_fast_path(), self._counter:
+            with self._counter:
                 dry_run(self._model, inputs, recorder=self._record, is_meta=is_meta, with_own_hooks=with_own_hooks)
         finally:
             for handle in handles:
@@ -76,14 +70,3 @@ class _Count:
             self._torch_in_blocks += self._counted() - self._starts.pop()
         elif module in self._inside and callable(count := getattr(module, "macs", None)):
             self._in_blocks += int(count(args[0], y))
-
-
-@contextmanager
-def _without_mha_fast_path() -> Iterator[None]:
-    """Lets transformer layers of torch run the operations that its counter knows."""
-    enabled = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(enabled)

@@ -172,7 +172,10 @@ class Replicas:
 
 @cache
 def _has_attributes(kind: type) -> bool:
-    """True for modules and for objects of ordinary classes: enums, loggers and other singletons say how they are copied."""
+    """True for modules and for objects of ordinary classes.
+
+    Classes with a `__reduce__` of their own, such as enums and loggers, are left out.
+    """
     if issubclass(kind, nn.Module | SimpleNamespace):
         return True
     return kind.__reduce_ex__ is object.__reduce_ex__ and kind.__reduce__ is object.__reduce__ and not issubclass(kind, APART)

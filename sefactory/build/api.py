@@ -1,10 +1,11 @@
 """build and load: from what a user names to a block."""
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -14,10 +15,10 @@ from ..config.expressions import GRID_ARGUMENTS
 from ..config.merge import remove_nulls
 from ..config.parser import Parser
 from ..config.repository import ConfigRepository, load_config
-from ..config.syntax_tree import Config
+from ..config.syntax_tree import Config, Node
 from ..errors import ConfigError, choice_message, short_repr
 from ..shapes import GRIDS, Sizes
-from .builder import ModuleTree, build_tree
+from .builder import build_tree
 
 MAX_SIZE = 2**31
 
@@ -31,7 +32,7 @@ def build(
     height: int | None = None,
     width: int | None = None,
     overrides: Sequence[str] = (),
-    search: Iterable[str | Path] = (),
+    search: Sequence[str | Path] = (),
     lower: bool = True,
 ) -> Block:
     """Returns the block of a config for maps of `channels`: (B, C, H, W) -> (B, C', H', W').
@@ -46,22 +47,53 @@ def build(
     >>> build("senet", 64, overrides=["let.r=8"])(torch.zeros(2, 64, 7, 7)).shape
     torch.Size([2, 64, 7, 7])
     """
-    sizes = _input_sizes(channels, grid, {"D": depth, "H": height, "W": width})
+    sizes = input_sizes(channels, grid, {"D": depth, "H": height, "W": width})
+    return BlockPlan.of(parse(config, grid, overrides, search), sizes).build(lower)
+
+
+class ParsedConfig(NamedTuple):
+    """A resolved config, its syntax tree, and the faults that were found so far."""
+
+    config: Config
+    root: Node
+    faults: Sequence[tuple[str, str]]
+
+
+def parse(config: Any, grid: str, overrides: Sequence[str], search: Sequence[str | Path]) -> ParsedConfig:
+    """Returns a config as parsed for a grid. Raises ConfigError if it cannot be loaded; other faults are in the result."""
     repository = ConfigRepository(search)
     resolved = _resolve(config, overrides, repository)
-    tree = _build_modules(resolved, repository, sizes)
-    return Block(
-        tree.root,
-        config=copy.deepcopy(resolved.data),
-        label=resolved.label or "block",
-        sizes=(sizes, tree.output),
-        parts=tree.nodes,
-        let=tree.let,
-        lower=lower,
-    )
+    parser = Parser(repository, f"C{grid}")
+    return ParsedConfig(resolved, parser.parse(resolved), parser.faults)
 
 
-def load(config: Any, overrides: Sequence[str] = (), search: Iterable[str | Path] = ()) -> Any:
+@dataclass(frozen=True)
+class BlockPlan:
+    """A config that was checked for one input size: blocks are built from it without further errors."""
+
+    config: Config
+    root: Node
+    sizes: Sizes
+
+    @classmethod
+    def of(cls, parsed: ParsedConfig, sizes: Sizes) -> "BlockPlan":
+        """The plan for an input of `sizes`. Raises ConfigError with the faults of the config and of the sizes.
+
+        The modules are built on the meta device, where every fault is found.
+        """
+        with torch.device("meta"):
+            build_tree(parsed.root, sizes, parsed.faults)
+        return cls(parsed.config, parsed.root, sizes)
+
+    def build(self, lower: bool = True) -> Block:
+        """A new block with its initial weights."""
+        tree = build_tree(self.root, self.sizes)
+        config, label = copy.deepcopy(self.config.data), self.config.label or "block"
+        sizes = self.sizes, tree.output
+        return Block(tree.root, config=config, label=label, sizes=sizes, parts=tree.nodes, let=tree.let, lower=lower)
+
+
+def load(config: Any, overrides: Sequence[str] = (), search: Sequence[str | Path] = ()) -> Any:
     """Returns the resolved config as plain containers: inherited configs and overrides applied, expressions as written.
 
     Raises ConfigError.
@@ -82,19 +114,7 @@ def _resolve(source: Any, overrides: Sequence[str], repository: ConfigRepository
     return remove_nulls(config)
 
 
-def _build_modules(config: Config, repository: ConfigRepository, sizes: Sizes) -> ModuleTree:
-    """Builds the modules twice: on the meta device, where every fault is found, and then with weights.
-
-    Raises ConfigError with the faults of the config and of the sizes.
-    """
-    parser = Parser(repository, sizes.axes[1:])
-    root = parser.parse(config)
-    with torch.device("meta"):
-        tree = build_tree(root, sizes, parser.faults)
-    return tree if torch.get_default_device().type == "meta" else build_tree(root, sizes)
-
-
-def _input_sizes(channels: Any, grid: Any, fixed: Mapping[str, Any]) -> Sizes:
+def input_sizes(channels: Any, grid: Any, fixed: Mapping[str, Any]) -> Sizes:
     """The sizes of the input. Raises ConfigError for a grid or a size that is not valid."""
     if not isinstance(grid, str) or grid not in GRIDS:
         raise ConfigError([("grid", choice_message(grid, GRIDS))])

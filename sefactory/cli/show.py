@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -77,10 +78,18 @@ def show_network(config: DictConfig) -> None:
     report = place(model, host, search=search_folders())
     if layout == "json":
         added = {"parameters_added": report.parameters, "macs_added": report.macs}
-        print(json.dumps({"host": host["host"], "input": list(shape), **before, **asdict(report), **added}, indent=1))
+        print(json.dumps({"host": host["host"], "input": list(shape), **before, **_report_data(report), **added}, indent=1))
     else:
         console = _print_titled(host["host"], format_shape(shape), _report_table(report, **before))
         console.print(report.key_counts, highlight=False)
+
+
+def _report_data(report: Report) -> dict[str, Any]:
+    """The inserted blocks and the keys of the state dict, for JSON."""
+    names = ("path", "where", "block", "shape", "start", "parameters", "macs")
+    places = [{name: getattr(p, name) for name in names} | {"layout": asdict(p.layout)} for p in report.places]
+    keys = {name: getattr(report, name) for name in ("kept", "new", "missing", "skipped")}
+    return {"places": places, **keys}
 
 
 def _report_table(report: Report, parameters: int, macs: int) -> Table:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
@@ -37,7 +37,7 @@ class ConfigRepository:
     Files are read once and cached. Each build therefore creates a new repository.
     """
 
-    def __init__(self, search: Iterable[str | Path] = ()) -> None:
+    def __init__(self, search: Sequence[str | Path] = ()) -> None:
         self.search = _check_folders(search)
         self._configs: dict[Path, Config] = {}
 
@@ -155,16 +155,15 @@ def _load_name(name: str, repository: ConfigRepository) -> Config:
 
 def _check_folders(search: Any) -> list[Path]:
     """Returns the search folders; raises ConfigError for anything but a list of existing folders."""
-    if isinstance(search, str | Path) or not isinstance(search, Iterable):
+    if isinstance(search, str) or not isinstance(search, Sequence):  # a generator could be read once only
         shown = str(search) if isinstance(search, Path) else search
         raise ConfigError([("search", f"{short_repr(shown)}; allowed: a list of folders")])
-    folders = list(search)
-    for folder in folders:
+    for folder in search:
         if not isinstance(folder, str | Path):
             raise ConfigError([("search", f"{short_repr(folder)} is not a folder")])
         if not os.path.isdir(folder):
             raise ConfigError([("search", f"there is no folder {_shorten(str(folder))}")])
-    return [Path(folder) for folder in folders]
+    return [Path(folder) for folder in search]
 
 
 def _shorten(text: str) -> str:

@@ -35,6 +35,11 @@ class ResidualAdapter(nn.Module):
         y_BCHW: Tensor = original_BCHW + self.mix * self._without_overflow(self.block(x_BCHW) - original_BCHW)
         return y_BCHW
 
+    def dry_forward(self, x_BCHW: Tensor, original_BCHW: Tensor | None = None) -> Tensor:
+        """A tensor of the shape of the result: no module runs. Raises ConfigError as the block does."""
+        y_BCHW = self.block.dry_forward(x_BCHW)
+        return y_BCHW if original_BCHW is None else original_BCHW
+
     def _without_overflow(self, delta_BCHW: Tensor) -> Tensor:
         """While alpha is 0, 0 in the place of values that are not finite: 0 times infinity is NaN.
 
@@ -45,15 +50,7 @@ class ResidualAdapter(nn.Module):
         return torch.where(self.mix == 0, torch.nan_to_num(delta_BCHW, 0.0, 0.0, 0.0), delta_BCHW)
 
 
-def wrap(block: Block, is_parallel: bool) -> Block | ResidualAdapter:
-    """A fresh block in a residual adapter; the block itself if it is the identity at initialisation."""
-    if not is_parallel and _is_identity(block):
-        return block
-    reinit_zero_weights(block)
-    return ResidualAdapter(block, is_parallel)
-
-
-def _is_identity(block: Block) -> bool:
+def is_identity(block: Block) -> bool:
     """True if the block in eval mode returns a random input unchanged."""
     sizes = block.sizes[0]
     shape = [2, sizes.number("C"), *(n if isinstance(n := sizes[axis], int) else 7 for axis in sizes.grid)]
@@ -68,8 +65,8 @@ def _is_identity(block: Block) -> bool:
     return is_identity
 
 
-def reinit_zero_weights(block: Block) -> None:
-    """Initialises weights that are all 0 anew: norms and gains to 1, other layers uniformly as torch does.
+def reinit_zero_weights(block: Block) -> Block:
+    """The block, with weights that are all 0 initialised anew: norms and gains to 1, other layers uniformly as torch does.
 
     With alpha = 0 and weights of 0 in a row, the gradients of both are 0, and neither is ever trained.
     """
@@ -83,6 +80,7 @@ def reinit_zero_weights(block: Block) -> None:
             else:
                 fan_in = max(weight[0].numel() if weight.dim() > 1 else 1, 1)
                 weight.uniform_(-(fan_in**-0.5), fan_in**-0.5)
+    return block
 
 
 def fold_adapter(adapter: ResidualAdapter) -> Block:

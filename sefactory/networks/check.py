@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from .adapter import ResidualAdapter
-from .attachment import INSERTED_PATHS, REPLACED, inserted_block
+from .attachment import INSERTED_PATHS, block_name, block_of, inserted_block, is_replacement
 from .holder import CHILD, named_places
 from .tracing import CallRecord, Example, example_input, trace
 
@@ -65,7 +64,6 @@ def _status(path: str, name: str, module: nn.Module | None, calls: dict[str, lis
     child = inserted_block(module)
     if child is None:
         return BlockStatus(path, name, 0, f"is gone: a {type(module).__name__} without a block stands here; {cure}")
-    block = child.block if isinstance(child, ResidualAdapter) else child
-    count = len(calls.get(path if REPLACED in module.__dict__ else f"{path}.{CHILD}", ()))
+    count = len(calls.get(path if is_replacement(child) else f"{path}.{CHILD}", ()))
     fault = "" if count else "the forward pass does not call it; insert the block at a module that it calls"
-    return BlockStatus(path, block.label.removesuffix(".yaml"), count, fault)
+    return BlockStatus(path, block_name(block_of(child)), count, fault)

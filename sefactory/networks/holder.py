@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -16,10 +16,20 @@ ORIGINAL, CHILD = "original", "inserted"
 REGISTER = "register_forward_hook"
 """The method that a holder replaces at its module."""
 HOOKS = ("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called")
+OTHER_HOOKS = ("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs", "_backward_hooks", "_backward_pre_hooks")
+"""The hooks that a holder has only if they were registered at it."""
+
+
+class InsertionPoint(NamedTuple):
+    """Where a block is: the path of a module, where beside that module, and the layout of its map."""
+
+    path: str
+    where: Where = "after"
+    layout: Layout = CHANNELS_FIRST
 
 
 class Holder(nn.Module):
-    """Calls a module of the network, `original`, and the block `inserted` after it, before it, or in parallel to it.
+    """CallRecords a module of the network, `original`, and the block `inserted` after it, before it, or in parallel to it.
 
     It stands where the module stood, so that whatever calls the place runs the block. Tools that rebuild modules recurse
     into it; tools that fuse or fold the module meet a type that they do not know, and fail.
@@ -32,30 +42,29 @@ class Holder(nn.Module):
     original: Any
     inserted: Any
 
-    def __init__(
-        self, original: nn.Module, inserted: nn.Module, where: Where, path: str, layout: Layout = CHANNELS_FIRST
-    ) -> None:
+    def __init__(self, original: nn.Module, inserted: nn.Module, place: InsertionPoint) -> None:
         super().__init__()
-        self.where, self.path, self.layout = where, path, layout
+        self.sefactory_place = place  # a name that no module of a network has
         self.training = original.training
-        if where != "before":
+        if place.where != "before":
             exchange_hooks(self, original)
         self._modules[ORIGINAL], self._modules[CHILD] = original, inserted
-        if where != "before":
+        if place.where != "before":
             original.__dict__[REGISTER] = self._register_hook_of_original
         nn.Module.register_state_dict_post_hook(self, _drop_original)
         nn.Module.register_load_state_dict_pre_hook(self, _add_original)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        original, inserted, apply = self.original, self.inserted, self.layout.apply
-        if self.where == "before":
-            return original(apply(inserted, args[0]), *args[1:], **kwargs)
+        original, inserted, (_, where, layout) = self.original, self.inserted, self.sefactory_place
+        if where == "before":
+            return original(layout.apply(inserted, args[0]), *args[1:], **kwargs)
         y = original(*args, **kwargs)
-        return apply(inserted, y) if self.where == "after" else apply(inserted, args[0], y)
+        return layout.apply(inserted, y) if where == "after" else layout.apply(inserted, args[0], y)
 
     def __getattr__(self, name: str) -> Any:
         modules = self.__dict__.get("_modules", {})
-        if name in modules or ORIGINAL not in modules:
+        is_special = name.startswith("__")  # copy.deepcopy asks for __deepcopy__: that of the module would drop the block
+        if name in modules or ORIGINAL not in modules or is_special:
             return super().__getattr__(name)
         original = modules[ORIGINAL]
         if name in original._parameters or name in original._buffers or isinstance(value := getattr(original, name), Tensor):
@@ -92,7 +101,7 @@ class Holder(nn.Module):
         return type(module).register_forward_hook(module, hook, **options)
 
     def _tensor_message(self, name: str) -> str:
-        path = self.path
+        path = self.sefactory_place.path
         return (
             f"{path}.{name}: a sefactory block is inserted at {path}; a tool that computes with this tensor itself would drop "
             f"the block; read {path}.{ORIGINAL}.{name}, or insert the block at the module that contains {path}"
@@ -111,18 +120,21 @@ class Holder(nn.Module):
         return self.original[index]
 
     def extra_repr(self) -> str:
-        return f"where={self.where!r}" + (f", layout={self.layout.name!r}" if self.layout != CHANNELS_FIRST else "")
+        _, where, layout = self.sefactory_place
+        return f"where={where!r}" + (f", layout={layout.name!r}" if layout != CHANNELS_FIRST else "")
 
 
 def release_original(holder: Holder) -> nn.Module:
-    """Returns the module of a holder, with the forward hooks of both."""
+    """Returns the module of a holder, with the hooks of both."""
     original: nn.Module = holder.original
     original.__dict__.pop(REGISTER, None)
-    for name in HOOKS:
-        hooks = holder.__dict__[name]
-        if hooks or holder.where != "before":  # then it is the dict that the module had
-            hooks.update(original.__dict__[name])
+    for name in (*HOOKS, *OTHER_HOOKS):
+        hooks, own = holder.__dict__[name], original.__dict__[name]
+        if hooks or (name in HOOKS and holder.sefactory_place.where != "before"):  # then it is the dict that the module had
+            hooks.update(own)
             original.__dict__[name], holder.__dict__[name] = hooks, OrderedDict()
+    if holder._is_full_backward_hook is not None:
+        original._is_full_backward_hook = holder._is_full_backward_hook
     return original
 
 
@@ -160,12 +172,11 @@ def named_places(model: nn.Module, *, remove_duplicate: bool = True) -> Iterator
 
     The module itself is left out; its children have the paths that they have without the holder.
     """
-    holders = {
-        f"{path}.{ORIGINAL}" if path else ORIGINAL for path, module in model.named_modules() if isinstance(module, Holder)
-    }
-    for path, module in model.named_modules(remove_duplicate=remove_duplicate):
+    modules = list(model.named_modules(remove_duplicate=remove_duplicate))
+    holders = {f"{path}.{ORIGINAL}" if path else ORIGINAL for path, module in modules if isinstance(module, Holder)}
+    for path, module in modules:
         if path not in holders:
-            yield public_path(path, holders), module
+            yield (public_path(path, holders) if holders else path), module
 
 
 def public_path(path: str, originals: set[str]) -> str:

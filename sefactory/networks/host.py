@@ -4,7 +4,7 @@ The network comes from the registry of an installed library: a name in a config 
 """
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ RECIPE_KEYS = ("made_with", "channels", "size", "token_grid")
 """Keys that only a recipe has. `place` infers what they say."""
 
 
-def host_config(source: Any, search: Iterable[str | Path] = ()) -> tuple[dict[str, Any], str]:
+def host_config(source: Any, search: Sequence[str | Path] = ()) -> tuple[dict[str, Any], str]:
     """A host's config and its label in messages.
 
     `source` is a name (of configs/host, or of a folder of `search`), a Path or a mapping. Raises ConfigError if there is
@@ -71,7 +71,7 @@ def place(
     *,
     input_size: Sequence[int] | None = None,
     example: Example | None = None,
-    search: Iterable[str | Path] = (),
+    search: Sequence[str | Path] = (),
 ) -> Report:
     """Inserts the blocks of a host's config into a network of the user: all of them, or none.
 
@@ -92,7 +92,7 @@ def place(
         raise ConfigError([(f"{label}: {path}", text) for path, text in error.faults]) from None
 
 
-def host(source: Any, *, pretrained: bool = False, search: Iterable[str | Path] = ()) -> tuple[nn.Module, Report]:
+def host(source: Any, *, pretrained: bool = False, search: Sequence[str | Path] = ()) -> tuple[nn.Module, Report]:
     """The network that a host's config names, with its blocks, and the report of the insertion.
 
     Raises ConfigError as `place` does, and for a network that cannot be created.

@@ -1,6 +1,6 @@
 """Inserts blocks into a network that is already built; its weights and state-dict keys stay as they are."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,15 @@ from ..block import Block
 from ..errors import ConfigError
 from .adapter import ResidualAdapter
 from .attachment import attach_block, inserted_block
-from .holder import CHILD, ORIGINAL, Where
+from .block_plans import BlockPlans, NarrowPlace
+from .holder import CHILD, ORIGINAL, InsertionPoint, Where
 from .layouts import LayoutName
 from .options import InsertionSpec, Skip, Start
-from .preparation import Costs, NarrowPlace, Placement, prepare
+from .preparation import Placement, prepare
 from .recipe import note_recipe
-from .selectors import select
-from .tracing import CallRecord, Example, example_input, tensor_shape, trace
-from .verification import check_calls
+from .selectors import STAGE, select
+from .tracing import Example, example_input, tensor_shape, trace
+from .verification import trace_places
 
 Prepared = tuple[Block | ResidualAdapter, Placement]
 
@@ -74,7 +75,7 @@ def insert(
     layout: LayoutName | None = None,
     tokens: int | None = None,
     skip: Skip | None = None,
-    search: Iterable[str | Path] = (),
+    search: Sequence[str | Path] = (),
 ) -> Report:
     """Inserts a block at every module that `at` selects: a path (`layer*.*.bn3`), a class (`SqueezeExcite`), `stage:-1`.
 
@@ -103,7 +104,8 @@ def insert_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Exampl
     with _random_state_restored_on_error():
         prepared, skipped = _prepare_all(model, specs, example)
         before = model.state_dict(keep_vars=True)
-        _attach(model, prepared, example)
+        for child, place in prepared:
+            attach_block(model, child, InsertionPoint(place.path, place.where, place.layout))
         note_recipe(model)
     after = model.state_dict(keep_vars=True)
     kept = tuple(key for key, tensor in before.items() if after.get(key) is tensor)
@@ -114,7 +116,7 @@ def insert_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Exampl
 
 @contextmanager
 def _random_state_restored_on_error() -> Iterator[None]:
-    """The initial values of blocks that are not inserted are drawn again by whoever comes next."""
+    """Restores torch's random state after an error, so that a refused insertion changes no later random number."""
     state = torch.get_rng_state()
     try:
         yield
@@ -127,38 +129,31 @@ def _prepare_all(
     model: nn.Module, specs: Sequence[InsertionSpec], example: Example
 ) -> tuple[list[Prepared], tuple[tuple[str, str], ...]]:
     """The blocks of all specs with their lines of the report, not attached yet; and the places that are left out."""
-    calls, costs = trace(model, example), Costs()
-    targets = [(path, spec) for spec in specs for path in _select(model, spec, calls)]
-    check_targets(model, [path for path, _ in targets])
+    targets = _select_all(model, specs, example)
+    calls, fault = trace_places(model, [InsertionPoint(path, spec.where) for path, spec in targets], example)
+    plans = BlockPlans()
     prepared: list[Prepared] = []
     skipped: list[tuple[str, str]] = []
     for path, spec in targets:
         try:
-            prepared.append(prepare(model, path, spec, calls, tensor_shape(example), costs))
+            prepared.append(prepare(model, path, spec, calls, tensor_shape(example), plans))
         except NarrowPlace as narrow:
-            cure = "" if len(targets) == 1 else "; or set skip to narrow, which leaves such places out"
+            cure = "" if spec.skip or len(targets) == 1 else "; or set skip to narrow, which leaves such places out"
             if spec.skip is None or len(targets) == len(skipped) + 1:
                 raise ConfigError([(where, text + cure) for where, text in narrow.error.faults]) from None
             skipped.append((path, narrow.error.faults[0][1]))
+    if fault is not None:
+        raise fault
     return prepared, tuple(skipped)
 
 
-def _attach(model: nn.Module, prepared: Sequence[Prepared], example: Example) -> None:
-    """Attaches all blocks, or none if the network does not run with them or bypasses one. Raises ConfigError."""
-    undo: list[Callable[[], None]] = []
-    try:
-        for child, place in prepared:
-            undo.append(attach_block(model, place.path, child, place.where, place.layout))
-        check_calls(model, [child for child, _ in prepared], [place.path for _, place in prepared], example)
-    except BaseException:
-        for detach in reversed(undo):
-            detach()
-        raise
-
-
-def _select(model: nn.Module, spec: InsertionSpec, calls: Mapping[str, Sequence[CallRecord]]) -> list[str]:
-    patterns = [spec.at] if isinstance(spec.at, str) else spec.at
-    return [path for pattern in patterns for path in select(model, pattern, calls)]
+def _select_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Example) -> list[tuple[str, InsertionSpec]]:
+    """The paths that all specs select. Stages are found by a trace of their own."""
+    patterns = [(pattern, spec) for spec in specs for pattern in ([spec.at] if isinstance(spec.at, str) else spec.at)]
+    calls = trace(model, example) if any(STAGE.fullmatch(pattern) for pattern, _ in patterns) else {}
+    targets = [(path, spec) for pattern, spec in patterns for path in select(model, pattern, calls)]
+    check_targets(model, [path for path, _ in targets])
+    return targets
 
 
 def check_targets(model: nn.Module, paths: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """A block as a layer factory for the model builders of timm and torchvision: called with a width, it builds the block."""
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ class Layer:
     warning.
     """
 
-    def __init__(self, config: Any, overrides: Sequence[str], search: Iterable[str | Path]) -> None:
+    def __init__(self, config: Any, overrides: Sequence[str], search: Sequence[str | Path]) -> None:
         self.config, self.overrides, self.search = config, list(overrides), list(search)
         self._has_ratio = has_ratio(load(config, self.overrides, self.search))
         self._warned = False
@@ -68,7 +68,7 @@ class Layer:
         return f"layer({self.config if isinstance(self.config, str | Path) else 'block'})"
 
 
-def layer(config: Any, overrides: Sequence[str] = (), search: Iterable[str | Path] = ()) -> Layer:
+def layer(config: Any, overrides: Sequence[str] = (), search: Sequence[str | Path] = ()) -> Layer:
     """A callable for `attn_layer=` and `se_layer=` of timm, and for `se_layer=` of torchvision.
 
     Raises ConfigError for a config that cannot be loaded.

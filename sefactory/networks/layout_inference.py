@@ -1,16 +1,16 @@
 """Finds the layout of a place: which axis holds the channels, and the grid of tokens."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from math import isqrt, prod
+from collections.abc import Iterator
+from math import prod
 
 from torch import nn
 
 from ..errors import ConfigError
 from ..shapes import Shape
-from .holder import named_places
-from .layouts import CHANNELS_FIRST, Layout, LayoutName
+from .holder import named_places, unwrap
+from .layouts import CHANNELS_FIRST, Layout, LayoutName, grid_of_ratio
 from .options import InsertionSpec
-from .tracing import CallRecord
+from .tracing import CallRecords
 
 MAX_TOKENS = 16
 """Class and register tokens that are looked for before the tokens of the grid."""
@@ -22,7 +22,6 @@ CHANNELS_FIRST_MODULES = (
     nn.modules.pooling._AvgPoolNd,
     nn.modules.pooling._AdaptiveAvgPoolNd,
 )
-CallTable = Mapping[str, Sequence[CallRecord]]
 
 
 def channel_axis(module: nn.Module, shape: Shape) -> int | None:
@@ -40,7 +39,7 @@ def channel_axis(module: nn.Module, shape: Shape) -> int | None:
     return None
 
 
-def evidence(model: nn.Module, path: str, shape: Shape, calls: CallTable) -> tuple[int, str] | None:
+def evidence(model: nn.Module, path: str, shape: Shape, calls: CallRecords) -> tuple[int, str] | None:
     """The axis of the channels of a map, and the path of the module that says so; None if none does.
 
     The place itself is asked first, then the modules inside of it, then those called before it, the nearest first: each
@@ -52,14 +51,16 @@ def evidence(model: nn.Module, path: str, shape: Shape, calls: CallTable) -> tup
     found = []
     for other in filter(None, [path, *inside, *before]):
         if any(call.output_shape == shape for call in calls.get(other, ())):
-            axis = channel_axis(model.get_submodule(other), shape)
+            axis = channel_axis(unwrap(model.get_submodule(other)), shape)
             found += [(axis, other)] if axis is not None else []
     if found and found[0][1] != path and shape[1] == shape[-1] and len({axis for axis, _ in found}) > 1:
         return None  # a permutation in between does not change this shape
     return found[0] if found else None
 
 
-def find_layout(model: nn.Module, path: str, shape: Shape, spec: InsertionSpec, calls: CallTable, input_shape: Shape) -> Layout:
+def find_layout(
+    model: nn.Module, path: str, shape: Shape, spec: InsertionSpec, calls: CallRecords, input_shape: Shape
+) -> Layout:
     """The layout of the map at a path: what the spec says, or what the modules around the place say.
 
     Raises ConfigError for a layout that contradicts them, one that cannot be found out, and tokens without a grid.
@@ -100,7 +101,7 @@ def _check_widths(path: str, shape: Shape, name: LayoutName, found: tuple[int, s
 
 
 def _token_layout(
-    model: nn.Module, path: str, shape: Shape, spec: InsertionSpec, calls: CallTable, input_shape: Shape
+    model: nn.Module, path: str, shape: Shape, spec: InsertionSpec, calls: CallRecords, input_shape: Shape
 ) -> Layout:
     """The number of extra tokens and the grid, from the maps before the place or from the ratio of the input's sides."""
     count = shape[1]
@@ -111,7 +112,7 @@ def _token_layout(
             if prod(grid) == count - tokens:
                 return Layout("BNC", tokens, grid)
     for tokens in extra if spec.tokens is not None else (*_noted_tokens(model), 0, 1):
-        if len(input_shape) == 4 and (sides := _grid_of_ratio(count - tokens, *input_shape[2:])):
+        if len(input_shape) == 4 and (sides := grid_of_ratio(count - tokens, *input_shape[2:])):
             return Layout("BNC", tokens, sides)
     given = "tokens" if spec.tokens is None else f"tokens, of which tokens={spec.tokens} are no part of the grid,"
     message = f"its {count} {given} fit no map of the forward pass"
@@ -127,19 +128,13 @@ def _noted_tokens(model: nn.Module) -> Iterator[int]:
             yield count
 
 
-def _grids_before(model: nn.Module, path: str, calls: CallTable) -> Iterator[tuple[int, ...]]:
+def _grids_before(model: nn.Module, path: str, calls: CallRecords) -> Iterator[tuple[int, ...]]:
     """The grids of the maps of modules called before the place ended, the last one first."""
     order = list(calls)
     for other in reversed(order[: order.index(path)] if path in calls else order):
         for call in calls[other]:
             shape = call.output_shape
             if other and shape is not None and len(shape) in (4, 5):
-                axis = channel_axis(model.get_submodule(other), shape)
+                axis = channel_axis(unwrap(model.get_submodule(other)), shape)
                 if axis is not None:
                     yield shape[2:] if axis == 1 else shape[1:-1]
-
-
-def _grid_of_ratio(count: int, height: int, width: int) -> tuple[int, int] | None:
-    """(h, w) with h w = count and h / w = height / width; None if there is no such grid."""
-    h = isqrt(count * height // width) if count > 0 else 0
-    return (h, count // h) if h and count % h == 0 and h * width == count // h * height else None

@@ -53,14 +53,21 @@ class Layout:
         """The grid of `count` tokens: that of the traced pass, or one with the same ratio of its sides."""
         if count == prod(self.grid):
             return self.grid
-        if len(self.grid) == 2:
-            height, width = self.grid
-            scaled = isqrt(count * height // width)
-            if scaled and count % scaled == 0 and scaled * width == count // scaled * height:
-                return scaled, count // scaled
+        if len(self.grid) == 2 and (grid := grid_of_ratio(count, *self.grid)):
+            return grid
         traced = "x".join(map(str, self.grid))
         message = f"{count} tokens do not fit a grid with the sides {traced} of the traced forward pass"
         raise ConfigError([("tokens", f"{message}; insert the block with an example of this size")])
 
 
 CHANNELS_FIRST = Layout()
+
+
+def grid_of_ratio(count: int, height: int, width: int) -> tuple[int, int] | None:
+    """(h, w) with h w = count and h / w = height / width; None if there is no such grid.
+
+    >>> grid_of_ratio(24, 8, 12), grid_of_ratio(25, 8, 12), grid_of_ratio(-1, 8, 12)
+    ((4, 6), None, None)
+    """
+    h = isqrt(count * height // width) if count > 0 else 0
+    return (h, count // h) if h and count % h == 0 and h * width == count // h * height else None

@@ -1,6 +1,6 @@
 """The options of an insertion, and what is wrong with them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,8 +13,15 @@ from .selectors import SELECTOR, is_selector
 
 Start = Literal["identity", "own"]
 Skip = Literal["narrow"]
-LAYOUTS = get_args(LayoutName)
-CHOICES = {"where": get_args(Where), "start": get_args(Start)}
+CHOICES: dict[str, tuple[str, ...]] = {
+    "where": get_args(Where),
+    "start": get_args(Start),
+    "grid": tuple(GRIDS),
+    "layout": get_args(LayoutName),
+    "skip": get_args(Skip),
+}
+OPTIONAL = ("grid", "layout", "skip", "tokens", "carry")
+"""The options that may be None."""
 
 
 @dataclass(frozen=True)
@@ -34,35 +41,31 @@ class InsertionSpec:
     layout: LayoutName | None = None
     tokens: int | None = None
     skip: Skip | None = None
-    search: Iterable[str | Path] = ()
+    search: Sequence[str | Path] = ()
 
     def __post_init__(self) -> None:
-        faults = option_faults({"where": self.where, "start": self.start, "at": self.at})
-        if self.grid is not None and self.grid not in GRIDS:
-            faults.append(("grid", choice_message(self.grid, GRIDS)))
-        if not isinstance(self.overrides, list | tuple) or not all(isinstance(item, str) for item in self.overrides):
-            faults.append(("overrides", f"{short_repr(self.overrides)}; allowed: a list of path=value"))
-        if not isinstance(self.carry, str | None):
-            faults.append(("carry", f"{short_repr(self.carry)}; allowed: the name of a key map of the config"))
-        if self.carry is not None and self.where != "replace":
-            faults.append(("carry", f"needs a replaced module; set where to 'replace' instead of {short_repr(self.where)}"))
-        if self.layout is not None and self.layout not in LAYOUTS:
-            faults.append(("layout", choice_message(self.layout, LAYOUTS)))
-        if self.skip is not None and self.skip not in get_args(Skip):
-            faults.append(("skip", choice_message(self.skip, get_args(Skip))))
-        if self.tokens is not None and (type(self.tokens) is not int or self.tokens < 0):
-            faults.append(("tokens", f"{short_repr(self.tokens)}; allowed: the number of class and register tokens, such as 1"))
-        if faults:
+        if faults := option_faults(vars(self)):
             raise ConfigError(faults)
 
 
 def option_faults(options: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(option, message) for each of `where`, `start` and `at` that is given and invalid."""
+    """(option, message) for each option that is given and invalid."""
+    given = {name: value for name, value in options.items() if value is not None or name not in OPTIONAL}
     faults = [
-        (name, choice_message(options[name], choices))
-        for name, choices in CHOICES.items()
-        if name in options and options[name] not in choices
+        (name, choice_message(given[name], allowed))
+        for name, allowed in CHOICES.items()
+        if name in given and given[name] not in allowed
     ]
+    overrides, tokens, carry = given.get("overrides", ()), given.get("tokens", 0), given.get("carry", "")
     if "at" in options and not is_selector(options["at"]):
         faults.append(("at", f"{short_repr(options['at'])}; allowed: {SELECTOR}"))
+    if not isinstance(overrides, list | tuple) or not all(isinstance(item, str) for item in overrides):
+        faults.append(("overrides", f"{short_repr(overrides)}; allowed: a list of path=value"))
+    if not isinstance(carry, str):
+        faults.append(("carry", f"{short_repr(carry)}; allowed: the name of a key map of the config"))
+    if carry and (where := given.get("where", "after")) != "replace":
+        cure = f"set where to 'replace' instead of {short_repr(where)}"
+        faults.append(("carry", f"{short_repr(carry)}; it needs a replaced module; {cure}"))
+    if type(tokens) is not int or tokens < 0:
+        faults.append(("tokens", f"{short_repr(tokens)}; allowed: the number of class and register tokens, such as 1"))
     return faults

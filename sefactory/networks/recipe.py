@@ -1,20 +1,21 @@
 """The recipe of a network: its inserted blocks as a host's config, from which they can be inserted again without a trace."""
 
 import copy
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from ..bench.machine import package_version
 from ..block import Block
 from ..build.api import build
 from ..errors import ConfigError
 from .adapter import ResidualAdapter
-from .attachment import INSERTED_PATHS, REPLACED, Child, inserted_block
-from .holder import CHILD, Holder, Where, named_places
+from .attachment import INSERTED_PATHS, Child, block_of, inserted_block, insertion_of
+from .holder import named_places
 from .layouts import CHANNELS_FIRST, Layout
 from .zoos import ORIGIN
 
@@ -29,9 +30,9 @@ def recipe(model: nn.Module | Mapping[str, Any]) -> dict[str, Any]:
 
     Instead of a network it takes its state dict, whose metadata has the recipe, also after torch.save and torch.load.
 
-    An entry of `place` has the resolved config of the block, the paths `at` which it is, `where`, `start`, the number of
-    `channels`, the `grid`, and the `size` of the grid if the block needs a fixed one. `host` names the network if
-    `sefactory.host` created it. `made_with` has the version of the form and of the package.
+    An entry of `place` holds `block` (the resolved config), `at` (its paths), `where`, `start`, `channels`, `grid`, and `size`
+    if the block needs a fixed grid. `host` names the network if `sefactory.host` created it. `made_with` has the version of
+    the form and of the package.
 
     Raises ConfigError for a frozen block, whose weights are folded, and for a state dict without a recipe.
 
@@ -43,17 +44,14 @@ def recipe(model: nn.Module | Mapping[str, Any]) -> dict[str, Any]:
     """
     if not isinstance(model, nn.Module):
         return _noted_recipe(model)
-    entries: list[dict[str, Any]] = []
+    entries: dict[str, dict[str, Any]] = {}
     for path, module in named_places(model):
         if (child := inserted_block(module)) is not None:
-            entry = _entry(path, module, child)
-            same = next((other for other in entries if {**other, "at": None} == {**entry, "at": None}), None)
-            if same is None:
-                entries.append(entry)
-            else:
-                same["at"] += entry["at"]
+            entry = _entry(path, child)
+            same = entries.setdefault(json.dumps({**entry, "at": []}), entry)  # the order of a series counts
+            same["at"] += [path] if same is not entry else []
     host = {"host": model.__dict__[ORIGIN]} if ORIGIN in model.__dict__ else {}
-    return {"made_with": {"recipe": VERSION, "sefactory": metadata.version("sefactory")}, **host, "place": entries}
+    return {"made_with": {"recipe": VERSION, "sefactory": package_version("sefactory")}, **host, "place": [*entries.values()]}
 
 
 def note_recipe(model: nn.Module) -> None:
@@ -76,33 +74,41 @@ def _add_recipe(model: nn.Module, state: dict[str, Any], prefix: str, local_meta
 
 
 def _noted_recipe(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe in the metadata of a state dict."""
-    notes = getattr(state, "_metadata", {}) if isinstance(state, Mapping) else {}
-    found = next((note[NOTE] for note in notes.values() if NOTE in note), None)
-    if found is None:
+    """The recipe in the metadata of a state dict. A note of the whole network includes those of its parts."""
+    metadata = getattr(state, "_metadata", {}) if isinstance(state, Mapping) else {}
+    notes = {f"{prefix}.": note[NOTE] for prefix, note in metadata.items() if NOTE in note}
+    outermost = {
+        prefix: note
+        for prefix, note in notes.items()
+        if not any(prefix.startswith(other) or other == "." for other in notes if other != prefix)
+    }
+    if not notes:
         cure = "take the state dict of a network with inserted blocks as torch.load returns it, not a copy of its items"
         raise ConfigError([("state dict", f"its metadata has no recipe; {cure}")])
-    data: dict[str, Any] = copy.deepcopy(found)
+    data: dict[str, Any] = copy.deepcopy(next(iter(outermost.values())))
+    if len(outermost) > 1:  # of several parts of the network: their paths get the paths of the parts
+        places = [(prefix, entry) for prefix, note in outermost.items() for entry in note["place"]]
+        data["place"] = [{**entry, "at": [prefix + path for path in entry["at"]]} for prefix, entry in places]
     return data
 
 
-def _entry(path: str, module: nn.Module, child: Child) -> dict[str, Any]:
+def _entry(path: str, child: Child) -> dict[str, Any]:
     """The entry of `place` for one block."""
-    block = child.block if isinstance(child, ResidualAdapter) else child
+    block, place = block_of(child), insertion_of(child).place
     if block.frozen:
         raise ConfigError([(path, "its block is frozen, so its weights are folded; take the recipe before sefactory.freeze")])
     sizes = block.sizes[0]
     fixed = [sizes[axis] for axis in sizes.grid]
     entry = {
         "at": [path],
-        "block": block.config,
-        "where": _where(module),
+        "block": copy.deepcopy(block.config),
+        "where": place.where,
         "start": "identity" if isinstance(child, ResidualAdapter) else "own",
         "channels": sizes.number("C"),
         "grid": sizes.grid,
     }
     size = {"size": fixed} if all(isinstance(size, int) for size in fixed) else {}
-    return {**entry, **size, **(_layout_entry(module.layout) if isinstance(module, Holder) else {})}
+    return {**entry, **size, **_layout_entry(place.layout)}
 
 
 def _layout_entry(layout: Layout) -> dict[str, Any]:
@@ -117,16 +123,7 @@ def layout_of(entry: Mapping[str, Any]) -> Layout:
     return Layout(entry.get("layout", "BCHW"), entry.get("tokens", 0), tuple(entry.get("token_grid", ())))
 
 
-def _where(module: nn.Module) -> Where:
-    """Where the block of a place runs: a holder says it, and in a plain Sequential it is the first or the last step."""
-    if isinstance(module, Holder):
-        return module.where
-    if REPLACED in module.__dict__:
-        return "replace"
-    return "after" if next(reversed(module._modules)) == CHILD else "before"
-
-
-def child_of(entry: Mapping[str, Any], search: Iterable[str | Path]) -> Child:
+def child_of(entry: Mapping[str, Any], search: Sequence[str | Path]) -> Child:
     """The block of an entry, in its adapter if it had one, with initial weights. Raises ConfigError as `build` does."""
     grid = entry.get("grid", "HW")
     names = {"D": "depth", "H": "height", "W": "width"}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from ..errors import ConfigError, did_you_mean, join_words
-from .attachment import REPLACED, detach_block, inserted_block
+from .attachment import detach_block, inserted_block, is_replacement
 from .holder import named_places
 from .recipe import forget_recipe
 from .selectors import matches
@@ -37,7 +37,7 @@ def remove(model: nn.Module, at: str | Sequence[str] = "**") -> tuple[str, ...]:
     faults += [
         (path, f"its block took the place of the module, which is gone; {cure}")
         for path in selected
-        if REPLACED in blocks[path].__dict__
+        if is_replacement(blocks[path])
     ]
     if faults:
         raise ConfigError(faults)

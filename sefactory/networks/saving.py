@@ -1,7 +1,7 @@
 """Networks with blocks on disk: a folder with recipe.yaml and model.safetensors."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from torch import nn
 
 from ..errors import ConfigError, choice_message, join_words, short_repr
 from ..shapes import GRIDS
-from .attachment import attach_block
+from .attachment import attach_block, match_module
+from .holder import InsertionPoint, named_places
 from .host import host_config
 from .insertion import check_targets
 from .recipe import VERSION, child_of, forget_recipe, layout_of, note_recipe, recipe
-from .selectors import select
+from .selectors import nearest_paths
 from .zoos import create_network
 
 RECIPE, WEIGHTS = "recipe.yaml", "model.safetensors"
@@ -50,7 +51,7 @@ def save(model: nn.Module, folder: str | Path) -> None:
         os.replace(path / f"{name}.part", path / name)
 
 
-def restore(folder: str | Path, model: nn.Module | None = None, *, search: Iterable[str | Path] = ()) -> nn.Module:
+def restore(folder: str | Path, model: nn.Module | None = None, *, search: Sequence[str | Path] = ()) -> nn.Module:
     """Returns the network of a folder that `save` wrote, with its blocks and weights.
 
     `model` is the network without blocks, which then gets them; without it the network is created by the name that
@@ -63,14 +64,14 @@ def restore(folder: str | Path, model: nn.Module | None = None, *, search: Itera
     try:
         network = _network(data, path) if model is None else model
         undo = insert_recipe(network, data, search)
-        try:
-            _load_weights(network, path / WEIGHTS)
-        except BaseException:
-            for step in reversed(undo):
-                step()
-            raise
     except ConfigError as error:
         raise ConfigError([(f"{RECIPE}: {where}", text) for where, text in error.faults]) from None
+    try:
+        _load_weights(network, path / WEIGHTS)
+    except BaseException:
+        for step in reversed(undo):
+            step()
+        raise
     return network
 
 
@@ -112,27 +113,20 @@ def _network(data: Mapping[str, Any], folder: Path) -> nn.Module:
     return create_network(data["host"])
 
 
-def insert_recipe(model: nn.Module, data: Mapping[str, Any], search: Iterable[str | Path] = ()) -> list[Callable[[], None]]:
+def insert_recipe(model: nn.Module, data: Mapping[str, Any], search: Sequence[str | Path] = ()) -> list[Callable[[], None]]:
     """Inserts the blocks of a recipe without a trace; returns the functions that undo it. Raises ConfigError before."""
     targets = [(path, i, entry) for i, entry in enumerate(data["place"]) for path in entry["at"]]
-    faults = []
-    for path, i, _ in targets:
-        try:
-            select(model, path, {})
-        except ConfigError as error:
-            faults += [(f"place.{i} {where}", text) for where, text in error.faults]
-    if faults:
-        raise ConfigError(faults)
+    paths = [path for path, _ in named_places(model, remove_duplicate=False) if path]
+    missing = [(path, i) for path, i, _ in targets if path not in paths]
+    if missing:
+        text = "the network has no module of this"
+        raise ConfigError([(f"place.{i} at {path}", f"{text} {nearest_paths(path, paths)}") for path, i in missing])
     check_targets(model, [path for path, _, _ in targets])
     children = [child_of(entry, search) for _, _, entry in targets]
     undo: list[Callable[[], None]] = [partial(forget_recipe, model)]
     for (path, _, entry), child in zip(targets, children, strict=True):
-        original = model.get_submodule(path)
-        tensor = next((p for module in (original, model) for p in module.parameters()), None)
-        if tensor is not None:
-            child.to(tensor.device, tensor.dtype)
-        child.train(original.training)
-        undo.append(attach_block(model, path, child, entry["where"], layout_of(entry)))
+        match_module(child, model.get_submodule(path), model)
+        undo.append(attach_block(model, child, InsertionPoint(path, entry["where"], layout_of(entry))))
     note_recipe(model)
     return undo
 

@@ -11,7 +11,7 @@ from torch import nn
 from ..errors import ConfigError, did_you_mean, join_words
 from .holder import named_places, unwrap
 from .stages import stage_ends
-from .tracing import CallRecord
+from .tracing import CallRecords
 
 CLASS_NAME = re.compile(r"_*[A-Z]\w*")
 """What a message takes for the name of a class."""
@@ -26,7 +26,7 @@ def is_selector(at: Any) -> bool:
     return isinstance(patterns, list | tuple) and all(isinstance(item, str) and item for item in patterns) and bool(patterns)
 
 
-def select(model: nn.Module, pattern: str, calls: Mapping[str, Sequence[CallRecord]]) -> list[str]:
+def select(model: nn.Module, pattern: str, calls: CallRecords) -> list[str]:
     """The paths of the modules that a pattern selects, in the order of the network.
 
     A pattern is one of three: a path, in which `*` matches any part of a name and `**` any number of names
@@ -75,14 +75,19 @@ def _suggestions(pattern: str, modules: Mapping[str, nn.Module]) -> str:
     paths = list(modules)
     if hint := did_you_mean(pattern, classes) if pattern.isidentifier() and not get_close_matches(pattern, paths) else "":
         return f"path or class{hint}"
+    return nearest_paths(pattern, paths)
+
+
+def nearest_paths(pattern: str, paths: Sequence[str]) -> str:
+    """`path`, and the nearest ones that exist."""
     if "*" in pattern:  # suggestions are patterns too: `layer1.*.bn2`
         paths = [".".join("*" if name.isdigit() else name for name in path.split(".")) for path in paths]
     if close := get_close_matches(pattern, sorted(set(paths)), n=MAX_SUGGESTIONS):
         return f"path; the nearest are {join_words(close)}"
-    return f"path; its top-level modules are {join_words(path for path in modules if '.' not in path)}"
+    return f"path; its top-level modules are {join_words(path for path in paths if '.' not in path)}"
 
 
-def _stage_end(model: nn.Module, number: int, calls: Mapping[str, Sequence[CallRecord]], pattern: str) -> str:
+def _stage_end(model: nn.Module, number: int, calls: CallRecords, pattern: str) -> str:
     """The last module of a stage."""
     where = f"at {pattern}"
     ends = stage_ends(model, calls, where)

@@ -9,13 +9,12 @@ from torch import nn
 from ..errors import ConfigError
 from ..shapes import Shape
 from .holder import CHILD, named_places, unwrap
-from .tracing import CallRecord
+from .tracing import CallRecord, CallRecords
 
 FALL = 1.5
 """Sizes of two stages differ by at least this factor: convolutions without padding change a size by less."""
-MOST = 4
+TOKEN_PARAMETER_RATIO = 4
 """Most of a network computes with tokens if these modules have more parameters than the others by this factor."""
-Trace = Mapping[str, Sequence[CallRecord]]
 
 
 class Step(NamedTuple):
@@ -33,7 +32,7 @@ class Step(NamedTuple):
     is_sequence: bool
 
 
-def stage_ends(model: nn.Module, calls: Trace, where: str) -> list[str]:
+def stage_ends(model: nn.Module, calls: CallRecords, where: str) -> list[str]:
     """The paths of the last modules of all stages.
 
     They are those of timm's `feature_info` if the network, or a module inside, has it. Otherwise:
@@ -51,7 +50,7 @@ def stage_ends(model: nn.Module, calls: Trace, where: str) -> list[str]:
     return _noted_ends(model, calls) or _traced_ends(model, calls, where)
 
 
-def _noted_ends(model: nn.Module, calls: Trace) -> list[str]:
+def _noted_ends(model: nn.Module, calls: CallRecords) -> list[str]:
     """The modules of timm's `feature_info` that the forward pass calls, or modules inside of those that return several maps."""
     for path, module in named_places(model):
         info = getattr(module, "feature_info", None)
@@ -63,18 +62,19 @@ def _noted_ends(model: nn.Module, calls: Trace) -> list[str]:
     return []
 
 
-def _single_map_end(path: str, calls: Trace) -> str:
+def _single_map_end(path: str, calls: CallRecords) -> str:
     """The module at a path if it returns one tensor; else one inside that returns the smallest of its maps.
 
     Of these it is the outermost one, and the last one of those. A module in the first half of the calls, such as a
     downsampling, is no end of a stage. Nor are tokens beside a map, and parts of an image in the batch axis.
     """
     call = calls[path][0]
-    rank = max((len(shape) for shape in call.results), default=0)
+    results = [shape for shape in call.results if shape]  # without scalars
+    rank = max(map(len, results), default=0)
     if call.output_shape is not None or rank < 3:
         return path
-    batch = min(shape[0] for shape in call.results)
-    maps = [shape for shape in call.results if len(shape) == rank and shape[0] == batch]
+    batch = min(shape[0] for shape in results)
+    maps = [shape for shape in results if len(shape) == rank and shape[0] == batch]
     smallest = min(maps, key=lambda shape: math.prod(shape[2:]) if rank > 3 else shape[1], default=None)
     inner = {other: calls[other] for other in calls if other.startswith(f"{path}.")}
     orders = [record.order for records in inner.values() for record in records]
@@ -87,7 +87,7 @@ def _single_map_end(path: str, calls: Trace) -> str:
     return min(reversed(inside), key=lambda other: other.count("."), default=path)
 
 
-def _traced_ends(model: nn.Module, calls: Trace, where: str) -> list[str]:
+def _traced_ends(model: nn.Module, calls: CallRecords, where: str) -> list[str]:
     steps = _Series(model, calls).steps()
     runs = _backbone(steps, calls)
     _check_tokens(model, steps, runs, where)
@@ -101,7 +101,7 @@ def _traced_ends(model: nn.Module, calls: Trace, where: str) -> list[str]:
 class _Series:
     """The calls of a network as a series of steps."""
 
-    def __init__(self, model: nn.Module, calls: Trace) -> None:
+    def __init__(self, model: nn.Module, calls: CallRecords) -> None:
         self._modules, self._calls = dict(named_places(model)), calls
         leaves = (calls[path][0].input_shape for path in calls if not self._children(path))
         image = next((shape for shape in leaves if shape and len(shape) >= 3), ())
@@ -144,7 +144,7 @@ class _Series:
                 call = self._calls[inner][0]
                 size, before = self._map(call.output_shape)[0], self._map(call.input_shape)[0]
                 if size and before and max(size) == 1:
-                    return max(before) == 1 or next(self._modules[inner].parameters(), None) is None
+                    return max(before) == 1 or next(unwrap(self._modules[inner]).parameters(), None) is None
         return True
 
     def _map(self, shape: Shape | None) -> tuple[Shape | None, int]:
@@ -189,7 +189,7 @@ def shrinks(before: Shape, after: Shape) -> bool:
     return any(a >= FALL * b for a, b in pairs) and not any(b >= FALL * a for a, b in pairs)
 
 
-def _backbone(steps: Sequence[Step], calls: Trace) -> list[list[Step]]:
+def _backbone(steps: Sequence[Step], calls: CallRecords) -> list[list[Step]]:
     """The longest series of runs of maps of one size, each smaller than the last one."""
     series: list[list[list[Step]]] = []
     last: Shape | None = None
@@ -205,19 +205,19 @@ def _backbone(steps: Sequence[Step], calls: Trace) -> list[list[Step]]:
     return max(series, key=lambda runs: sum(_end(run, calls) is not None for run in runs), default=[])
 
 
-def _end(run: Sequence[Step], calls: Trace) -> str | None:
+def _end(run: Sequence[Step], calls: CallRecords) -> str | None:
     """The last module of a run whose calls all return the same shape."""
     return next((step.path for step in reversed(run) if len({call.output_shape for call in calls[step.path]}) == 1), None)
 
 
-def _without_logits(model: nn.Module, run: list[Step], calls: Trace) -> list[Step]:
+def _without_logits(model: nn.Module, run: list[Step], calls: CallRecords) -> list[Step]:
     """The run without the last steps, if they begin with a 1x1 convolution to the channels of the network's result."""
     shapes = [shape for call in calls.get("", ()) for shape in call.results]
     counts = {shape[1] for shape in shapes if len(shape) > 1 and shape[2:] != run[-1].size}
     start = len(run)
     while start and run[start - 1].channels == run[-1].channels in counts:
         start -= 1
-    weight = getattr(model.get_submodule(run[start].path), "weight", None) if 0 < start < len(run) else None
+    weight = getattr(unwrap(model.get_submodule(run[start].path)), "weight", None) if 0 < start < len(run) else None
     is_pointwise = weight is not None and weight.dim() > 2 and weight[0, 0].numel() == 1
     return run[:start] if is_pointwise else run
 
@@ -229,6 +229,6 @@ def _check_tokens(model: nn.Module, steps: Sequence[Step], runs: Sequence[Sequen
     counts = [
         sum(p.numel() for path in set(paths) for p in model.get_submodule(path).parameters()) for paths in (sequences, maps)
     ]
-    if sequences and counts[0] > MOST * counts[1]:
+    if sequences and counts[0] > TOKEN_PARAMETER_RATIO * counts[1]:
         text = f"its stages are tokens (B, N, C), not feature maps: {sequences[-1]} and others; give a path or a class"
         raise ConfigError([(where, f"the network has no stages; {text}")])

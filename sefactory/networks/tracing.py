@@ -1,6 +1,7 @@
 """Records the shapes of all modules of a network during one forward pass."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -8,9 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from ..bench.dry_run import dry_run, has_own_hooks
-from ..errors import ConfigError, join_words, short_repr
+from ..bench.dry_run import dry_run, first_dry_run
+from ..block import Block
+from ..errors import ConfigError, first_line, join_words, short_repr
 from ..shapes import Shape
+from .adapter import ResidualAdapter
 from .holder import named_places
 
 Example = Tensor | tuple[Any, ...] | dict[str, Any]
@@ -19,7 +22,7 @@ EXAMPLE = "a tensor, a tuple of positional arguments, or a dict of keyword argum
 
 
 class CallRecord(NamedTuple):
-    """One call of a module in a forward pass. A shape is None if the value is not a tensor.
+    """One call of a module in a forward pass. A shape and a dtype are None if the value is not a tensor.
 
     `results` are the shapes of all tensors of the output, also in lists, tuples and dicts; `order` counts the calls of the
     whole network in the order in which they return.
@@ -27,10 +30,16 @@ class CallRecord(NamedTuple):
 
     input_shape: Shape | None
     """Of the first argument."""
+    input_dtype: torch.dtype | None
     has_single_argument: bool
     output_shape: Shape | None
+    output_dtype: torch.dtype | None
     results: tuple[Shape, ...] = ()
     order: int = 0
+
+
+CallRecords = Mapping[str, Sequence[CallRecord]]
+"""The calls of each module of a network, by the path of the module."""
 
 
 def trace(model: nn.Module, example: Example) -> dict[str, list[CallRecord]]:
@@ -40,17 +49,12 @@ def trace(model: nn.Module, example: Example) -> dict[str, list[CallRecord]]:
     network does not run without them, and only those that belong to it. Raises ConfigError if nothing of this succeeds.
     """
     args, kwargs = ((), example) if isinstance(example, dict) else (example if isinstance(example, tuple) else (example,), {})
-    last_error: Exception | None = None
-    for is_meta in (True, False):  # networks that create tensors themselves, or read values, do not run on the meta device
-        for with_own_hooks in (False, True) if has_own_hooks(model) else (False,):
-            try:
-                return _record_calls(model, args, kwargs, is_meta, with_own_hooks)
-            except Exception as error:
-                _check_initialised(model)
-                last_error = error
-    text = str(last_error).strip().split("\n")[0] or type(last_error).__name__
-    where, given = ("input_size", f"{tuple(example.shape)}") if isinstance(example, Tensor) else ("example", "the example")
-    raise ConfigError([(where, f"the network does not run on {given}: {text}")]) from last_error
+    _check_initialised(model)
+    try:
+        return first_dry_run(model, partial(_record_calls, model, args, kwargs))
+    except Exception as error:
+        where, given = ("input_size", f"{tuple(example.shape)}") if isinstance(example, Tensor) else ("example", "the example")
+        raise ConfigError([(where, f"the network does not run on {given}: {first_line(error)}")]) from error
 
 
 def _record_calls(
@@ -63,12 +67,13 @@ def _record_calls(
 
     def record(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         if module in paths:
-            shapes = _shape(args[0] if args else None), len(args) + len(kwargs) == 1, _shape(output)
-            call = CallRecord(*shapes, tuple(tuple(y.shape) for y in tensors_in(output)), next(orders))
+            source, result = (_shape_and_dtype(value) for value in (args[0] if args else None, output))
+            results = tuple(tuple(y.shape) for y in tensors_in(output))
+            call = CallRecord(*source, len(args) + len(kwargs) == 1, *result, results, next(orders))
             records.setdefault(paths[module], []).append(call)
 
-    options = {"is_meta": is_meta, "with_own_hooks": with_own_hooks, "runs_blocks": False}
-    dry_run(model, args, kwargs, recorder=record, **options)
+    opaque = (Block, ResidualAdapter)
+    dry_run(model, args, kwargs, recorder=record, is_meta=is_meta, with_own_hooks=with_own_hooks, opaque=opaque)
     return records
 
 
@@ -81,8 +86,8 @@ def _check_initialised(model: nn.Module) -> None:
                 raise ConfigError([(path or "the network", f"{name} of {type(module).__name__} has no shape yet; {cure}")])
 
 
-def _shape(value: Any) -> Shape | None:
-    return tuple(value.shape) if isinstance(value, Tensor) else None
+def _shape_and_dtype(value: Any) -> tuple[Shape | None, torch.dtype | None]:
+    return (tuple(value.shape), value.dtype) if isinstance(value, Tensor) else (None, None)
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
@@ -151,4 +156,4 @@ def zeros_input(model: nn.Module, input_size: Any) -> Tensor:
 def tensor_shape(example: Example) -> Shape:
     """The shape of the first argument if it is a tensor; () otherwise."""
     values = example if isinstance(example, tuple) else [*example.values()] if isinstance(example, dict) else [example]
-    return _shape(values[0]) or ()
+    return _shape_and_dtype(values[0])[0] or ()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import ConfigError, did_you_mean, join_words, short_repr
+from ..errors import ConfigError, did_you_mean, first_line, join_words, short_repr
 
 NETWORK_NAME = re.compile(r"(\w+):([A-Za-z0-9_.]+)")
 Registry = tuple[Iterable[str], Callable[..., Any]]
@@ -79,16 +79,17 @@ def create_network(name: Any, pretrained: bool = False) -> nn.Module:
     try:
         names, create_model = ZOOS[zoo]()
     except Exception as error:
-        raise ConfigError([("host", f"{zoo} cannot be imported ({_first_line(error)}); {_import_cure(zoo, error)}")]) from None
+        raise ConfigError([("host", f"{zoo} cannot be imported ({first_line(error)}); {_import_cure(zoo, error)}")]) from None
     known = list(names)
-    if network not in known:
+    architecture = network.partition(".")[0] if zoo == "timm" else network  # timm's tags name weights: resnet50.a1_in1k
+    if architecture not in known:
         raise ConfigError([("host", f"{zoo} has no network {network!r}{did_you_mean(network, known)}")])
     try:
         model: nn.Module = create_model(network, pretrained=pretrained)
         model.__dict__[ORIGIN] = name
     except Exception as error:
         cure = f"; {_import_cure(zoo, error)}" if isinstance(error, ModuleNotFoundError) else ""
-        raise ConfigError([("host", f"{zoo} cannot create {network!r} ({_first_line(error)}){cure}")]) from error
+        raise ConfigError([("host", f"{zoo} cannot create {network!r} ({first_line(error)}){cure}")]) from error
     return model
 
 
@@ -100,10 +101,6 @@ def _parse(name: Any) -> tuple[str, str]:
         hint = did_you_mean(zoo, ZOOS) if zoo else ""
         raise ConfigError([("host", f"{short_repr(name)}; allowed: ZOO:NAME, with a zoo of {join_words(ZOOS)}{hint}")])
     return zoo, network
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n")[0] or type(error).__name__
 
 
 def _import_cure(zoo: str, error: Exception) -> str:

@@ -77,6 +77,7 @@ ARGUMENTS = [
     Row("cbam", ("search: there is no folder nowhere",), options={"search": ["nowhere"]}),
     Row("cbam", ("search: 3 is not a folder",), options={"search": [3]}),
     Row("cbam", ("search: 3; allowed: a list of folders",), options={"search": 3}),
+    Row("cbam", ("search: {}; allowed: a list of folders",), options={"search": {}}),
     Row(
         "senet",
         ("senet.yaml excite.0: mlp: would hold 288,230,376,151,711,744 parameters; at most 1,000,000,000 in a block",),

@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import pytest
 from torch import Tensor, nn
 
 import sefactory as sf
@@ -99,3 +100,21 @@ def test_it_changes_nothing() -> None:
     before = attributes(model.train())
     sf.check(model, input_size=(3, 64, 64))
     assert changes(model, before) == []
+
+
+def test_a_block_that_was_removed_through_another_network() -> None:
+    outer = nn.Sequential(nn.Sequential(nn.Conv2d(3, 32, 1), nn.ReLU()))
+    sf.insert(outer[0], "senet", "0", input_size=SIZE)
+    sf.remove(outer)
+    assert sf.check(outer, input_size=SIZE) == ()
+    sf.insert(outer, "senet", "0.0", input_size=SIZE)
+    sf.remove(outer[0])
+    assert sf.check(outer, input_size=SIZE) == ()
+
+
+def test_a_block_that_does_not_run() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 32, 1), nn.ReLU())
+    sf.insert(model, {"gate": [{"gain": {"each": "HW"}}]}, "0", input_size=(3, 14, 14), start="own")
+    message = r"^input_size: the network does not run on \(1, 3, 28, 28\): block: expected an input \(B, 32, 14, 14\)"
+    with pytest.raises(sf.ConfigError, match=message):
+        sf.check(model, input_size=(3, 28, 28))

@@ -158,3 +158,15 @@ def test_the_report_as_text() -> None:
         "1.bn  after  senet  32x12x12  +163\n2.bn  after  senet  32x12x12  +163\n"
         "+326 parameters, +256 multiply-adds; 22 keys kept, 10 new, 0 missing"
     )
+
+
+def test_a_module_without_tensors_is_replaced() -> None:
+    original = state(net(1))
+    model, report = inserted(0, "replace", "*.out.0", "own")
+    new = {key: model.state_dict()[key].clone() for key in report.new}
+    model.load_state_dict(original, strict=True)
+    assert all(torch.equal(model.state_dict()[key], new[key]) for key in report.new) and new
+    own = state(model)
+    model.load_state_dict(own, strict=True)
+    with pytest.raises(RuntimeError, match="Missing key"):
+        model.load_state_dict({key: own[key] for key in own if "out.0.excite" not in key or "weight" in key}, strict=True)

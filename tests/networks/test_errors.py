@@ -136,7 +136,12 @@ ODD: list[tuple[Any, Any, dict[str, Any], str]] = [
     ("norm", "senet", {"skip": "narow"}, "skip: 'narow'; allowed: one of narrow; did you mean 'narrow'?"),
     ("norm", "senet", {"where": "behind"}, "where: 'behind'; allowed: one of after, before, replace"),
     ("norm", "senet", {"start": "Own"}, "start: 'Own'; allowed: one of identity, own; did you mean 'own'?"),
-    ("norm", "senet", {"carry": "pytorch/vision"}, "carry: needs a replaced module; set where to 'replace' instead of 'after'"),
+    (
+        "norm",
+        "senet",
+        {"carry": "pytorch/vision"},
+        "carry: 'pytorch/vision'; it needs a replaced module; set where to 'replace' instead of 'after'",
+    ),
     ("norm", "senet", {**OWN, "carry": 3}, "carry: 3; allowed: the name of a key map of the config"),
     ("norm", "senet", {"grid": "HWD"}, "grid: 'HWD'; allowed: one of W, HW, DHW; did you mean 'HW'?"),
     ("norm", "senet", {"overrides": "let.r=2"}, "overrides: 'let.r=2'; allowed: a list of path=value"),
@@ -248,7 +253,10 @@ PLACES: list[tuple[Any, str]] = [
     ({"place": [{**GOOD, "start": "onw"}]}, "host place.0: start is 'onw'; allowed: one of identity, own; did you mean 'own'?"),
     ({"place": [{**GOOD, "at": 3}]}, f"host place.0: at is 3; allowed: {PATTERN}"),
     ({"place": [{**GOOD, "at": None}]}, f"host place.0: at is null; allowed: {PATTERN}"),
-    ({"place": [{**GOOD, "carry": "x"}]}, "host: carry: needs a replaced module; set where to 'replace' instead of 'after'"),
+    (
+        {"place": [{**GOOD, "carry": "x"}]},
+        "host place.0: carry is 'x'; it needs a replaced module; set where to 'replace' instead of 'after'",
+    ),
     ({"place": [GOOD], "input": "big"}, "host: input_size: 'big'; allowed: (channels, height, width)"),
     ("cbam_resnet5", "'cbam_resnet5': no host of this name; did you mean 'cbam_resnet50'?"),
     (3, "3: no host of this name"),
@@ -352,3 +360,9 @@ def test_a_pattern_of_narrow_places_only() -> None:
     model = odd()
     message = refusal(model, lambda: sf.insert(model, "senet", "narrow", skip="narrow", input_size=SIZE))
     assert message == f"senet.yaml excite.0 (for narrow, C = 8): {NARROW}"
+
+
+def test_several_narrow_places_that_are_left_out_leave_none() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1))
+    message = refusal(model, lambda: sf.insert(model, "senet", ["0", "1"], skip="narrow", input_size=SIZE))
+    assert message == f"senet.yaml excite.0 (for 1, C = 8): {NARROW}"

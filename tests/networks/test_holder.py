@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import sefactory as sf
-from sefactory.networks.holder import Holder, named_places
+from sefactory.networks.holder import Holder, InsertionPoint, named_places
 from tests.networks.attributes import attributes, changes
 from tests.networks.models import max_difference, outputs
 from tests.networks.small_net import SIZE, images, net
@@ -45,11 +45,11 @@ def test_attributes_iteration_and_indexing_are_those_of_the_module() -> None:
     assert isinstance(holder, Holder) and holder.original is inner
     assert (holder.f, holder.i, len(holder), bool(holder)) == (-1, 3, 2, True)
     assert list(holder) == list(inner) and holder[1] is inner[1] and model.get_submodule("0.1") is inner[1]
-    assert not bool(Holder(nn.Sequential(), nn.Identity(), "after", "0"))
+    assert not bool(Holder(nn.Sequential(), nn.Identity(), InsertionPoint("0")))
     with pytest.raises(AttributeError, match="'Routed' object has no attribute 'missing'"):
         _ = holder.missing
     with pytest.raises(TypeError, match="not iterable"):
-        iter(Holder(nn.ReLU(), nn.Identity(), "after", "0"))
+        iter(Holder(nn.ReLU(), nn.Identity(), InsertionPoint("0")))
 
 
 @pytest.mark.parametrize("name", ["weight", "bias", "running_mean", "num_batches_tracked"])
@@ -293,3 +293,81 @@ def test_networks_whose_library_collects_outputs_by_hooks_are_traced(monkeypatch
     library(monkeypatch, Switched, Collecting, collect)
     (place,) = sf.insert(model, "senet", "layer", input_size=SIZE).places
     assert place.shape[1] == 32
+
+
+def test_a_copy_keeps_the_block_of_a_module_that_says_how_it_is_copied() -> None:
+    """Parametrized modules have a __deepcopy__ in their class, which copies them without their holder."""
+    model = nn.Sequential(nn.Conv2d(3, 32, 1), nn.ReLU()).double()
+    nn.utils.parametrizations.weight_norm(model[0])
+    sf.insert(model, "senet", "0", input_size=SIZE, start="own")
+    again = copy.deepcopy(model)
+    assert isinstance(again[0], Holder) and torch.equal(again(images()), model(images()))
+
+
+class Named(nn.Module):
+    """A module with children that are named as the words of an insertion."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.path, self.where, self.layout = nn.Conv2d(3, 32, 1), nn.ReLU(), 3
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.where(self.path(x))
+        return y
+
+
+def test_a_module_with_names_of_an_insertion() -> None:
+    model = nn.Sequential(Named(), nn.Conv2d(32, 4, 1)).double().eval()
+    before = model(images())
+    sf.insert(model, "senet", "0", input_size=SIZE)
+    assert isinstance(model[0].path, nn.Conv2d) and model[0].layout == 3
+    model[0].layout = 4
+    assert model[0].original.layout == 4 and torch.equal(model(images()), before)
+    sf.insert(model, "senet", "0.path", input_size=SIZE)
+    assert torch.equal(model(images()), before)
+
+
+def test_a_part_with_a_block_that_a_network_has_twice() -> None:
+    part = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU()).double()
+    sf.insert(part, {"gate": ["sigmoid"]}, "0", input_size=SIZE)
+    model = nn.Module()
+    model.a, model.b = part, part
+    paths = [path for path, _ in named_places(model, remove_duplicate=False)]
+    assert "b.0" in paths and not [path for path in paths if "original" in path]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["register_forward_pre_hook", "register_forward_hook", "register_full_backward_hook", "register_full_backward_pre_hook"],
+)
+def test_hooks_that_were_registered_at_a_place_stay_when_the_block_is_removed(kind: str) -> None:
+    model, calls = net(), list[str]()
+    sf.insert(model, "senet", "0", input_size=SIZE)
+    handle = getattr(model[0], kind)(lambda *_: calls.append(kind))
+    sf.remove(model)
+    model(images().requires_grad_()).sum().backward()
+    assert calls == [kind]
+    handle.remove()
+    model(images().requires_grad_()).sum().backward()
+    assert calls == [kind]
+
+
+class HalfOutput(nn.Module):
+    """A norm that computes in float32 and returns bfloat16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(x.float()).bfloat16()
+        return y
+
+
+@pytest.mark.parametrize("where", ["after", "before"])
+def test_a_block_has_the_dtype_of_its_map(where: Any) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 32, 1).bfloat16(), HalfOutput()).eval()
+    x = images().bfloat16()
+    before = model(x)
+    sf.insert(model, "senet", "1", where=where, input_size=SIZE)
+    assert torch.equal(model(x), before)

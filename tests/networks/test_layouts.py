@@ -234,3 +234,15 @@ def test_real_networks(name: str, block: str) -> None:
     report = sf.insert(model, block, at, input_size=size)
     assert {place.layout for place in report.places} == {layout}
     assert max_difference(outputs(model, x), before) == 0
+
+
+def test_a_place_with_a_block_still_tells_the_layout() -> None:
+    model = last()
+    sf.insert(model, "ecanet", ["norm", "mix"], input_size=(3, 16, 24))
+    assert sf.insert(model, "ecanet", "idle", input_size=(3, 16, 24)).places[0].layout == Layout("BHWC")
+
+
+def test_fewer_tokens_than_extra_ones() -> None:
+    layout = Layout("BNC", 5, (4, 6))
+    with pytest.raises(sf.ConfigError, match="^tokens: -2 tokens do not fit a grid with the sides 4x6 of the traced"):
+        layout.to_map(torch.zeros(1, 3, 8))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import sefactory as sf
 from sefactory.config.repository import SHIPPED
@@ -102,3 +102,22 @@ def test_an_identity_is_placed_on_meta_weights(name: str) -> None:
 def test_the_network_itself_is_no_stage_if_it_returns_a_feature_map(stage: str, path: str) -> None:
     network = nn.Sequential(nn.Conv2d(3, 32, 1), nn.MaxPool2d(2), nn.ReLU())
     assert [place.path for place in sf.insert(network, "senet", stage, input_size=(3, 8, 8)).places] == [path]
+
+
+class Twice(nn.Module):
+    """Calls one module twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(32, 32, 1), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.act(self.conv(self.act(x)))
+        return y
+
+
+def test_multiply_adds_of_a_block_that_is_called_twice() -> None:
+    model, x = Twice(), torch.zeros(1, 32, 6, 6)
+    before = sf.macs(model, x)
+    report = sf.insert(model, "cbam", "act", input_size=(32, 6, 6))
+    assert report.places[0].calls == 2 and report.macs == sf.macs(model, x) - before > 0

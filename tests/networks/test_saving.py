@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import sefactory as sf
+from sefactory.bench import machine
 from tests.networks.attributes import attributes, changes
 from tests.networks.models import build_network, images, max_difference, outputs, set_alpha, step
 from tests.networks.small_net import SIZE, net
@@ -205,7 +207,7 @@ def test_weights_that_lack_a_key(saved: Path) -> None:
     weights = load_file(saved / "model.safetensors")
     save_file({key: value for key, value in weights.items() if "inserted" not in key}, saved / "model.safetensors")
     assert refusal(saved, net()) == (
-        "recipe.yaml: model.safetensors: lacks 5 keys (0.inserted.mix, 0.inserted.block.excite.0.0.weight, "
+        "model.safetensors: lacks 5 keys (0.inserted.mix, 0.inserted.block.excite.0.0.weight, "
         "0.inserted.block.excite.0.0.bias, ...); save the network again with sefactory.save"
     )
 
@@ -213,14 +215,14 @@ def test_weights_that_lack_a_key(saved: Path) -> None:
 def test_another_network(saved: Path) -> None:
     other = nn.Sequential(nn.Conv2d(3, 32, 5, padding=2), nn.Conv2d(32, 8, 3, padding=1, bias=False)).double()
     assert refusal(saved, other).splitlines() == [
-        "recipe.yaml: model.safetensors 0.weight: has the shape (32, 3, 3, 3), the network needs (32, 3, 5, 5)",
-        "recipe.yaml: model.safetensors: has keys that the network lacks: 1.bias; pass the network that was saved",
+        "model.safetensors 0.weight: has the shape (32, 3, 3, 3), the network needs (32, 3, 5, 5)",
+        "model.safetensors: has keys that the network lacks: 1.bias; pass the network that was saved",
     ]
 
 
 def test_a_broken_file(saved: Path) -> None:
     (saved / "model.safetensors").write_bytes(b"no tensors")
-    assert refusal(saved, net()).startswith("recipe.yaml: model.safetensors: cannot be read: ")
+    assert refusal(saved, net()).startswith("model.safetensors: cannot be read: ")
 
 
 def test_a_network_with_blocks_already(saved: Path) -> None:
@@ -299,3 +301,57 @@ def test_a_state_dict_without_a_recipe() -> None:
         assert str(caught.value) == message
     model[0].inserted.block = sf.freeze(model[0].inserted.block.eval())
     assert "sefactory" not in model.state_dict()._metadata[""]  # type: ignore[attr-defined]
+
+
+def test_the_order_of_a_series_counts() -> None:
+    steps = {"channel": {"senet": None}, "norm": ["batch_norm"]}
+    model = nn.Sequential(nn.Conv2d(3, 32, 1), nn.Conv2d(32, 32, 1))
+    sf.insert(model, {"series": steps}, "0", input_size=SIZE, start="own")
+    sf.insert(model, {"series": dict(reversed(steps.items()))}, "1", input_size=SIZE, start="own")
+    assert [entry["at"] for entry in sf.recipe(model)["place"]] == [["0"], ["1"]]
+
+
+def test_a_recipe_is_a_copy() -> None:
+    model = net()
+    sf.insert(model, "senet", "0", input_size=SIZE)
+    sf.recipe(model)["place"][0]["block"]["let"]["r"] = 8
+    assert sf.recipe(model)["place"][0]["block"]["let"]["r"] == 16
+
+
+def test_recipes_of_the_parts_of_a_network() -> None:
+    model = nn.Sequential(net().float(), net().float())
+    for part in model:
+        sf.insert(part, "senet", "0", input_size=SIZE)
+    paths = [path for entry in sf.recipe(model.state_dict())["place"] for path in entry["at"]]
+    assert paths == [path for entry in sf.recipe(model)["place"] for path in entry["at"]] == ["0.0", "1.0"]
+
+
+def test_a_step_that_is_appended_behind_a_block(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Sequential(nn.Conv2d(3, 32, 1), nn.ReLU()), nn.Conv2d(32, 4, 1)).eval()
+    sf.insert(model, "senet", "0", input_size=SIZE, start="own")
+    model[0].append(nn.ReLU())
+    assert sf.recipe(model)["place"][0]["where"] == "after"
+
+
+def test_a_recipe_names_paths_and_not_patterns(saved: Path) -> None:
+    edit_place(saved, at=["Conv2d"])
+    message = "recipe.yaml: place.0 at Conv2d: the network has no module of this path; its top-level modules are 0, 1"
+    assert refusal(saved, net()) == message
+    model = nn.Sequential(nn.ModuleDict({"x[1]": nn.Conv2d(3, 32, 1)}))
+    model.forward = lambda x: model[0]["x[1]"](x)
+    sf.insert(model, "senet", r"0.x[[]1]", input_size=SIZE)
+    sf.save(model, saved)
+    again = nn.Sequential(nn.ModuleDict({"x[1]": nn.Conv2d(3, 32, 1)}))
+    assert list(sf.restore(saved, again).state_dict()) == list(model.state_dict())
+
+
+def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    machine.package_version.cache_clear()
+    monkeypatch.setattr(machine.metadata, "version", missing)
+    model = net()
+    sf.insert(model, "senet", "0", input_size=SIZE)
+    assert sf.recipe(model.state_dict())["made_with"] == {"recipe": 1, "sefactory": "unknown"}
+    machine.package_version.cache_clear()

@@ -202,6 +202,8 @@ def test_a_scripted_module_keeps_its_mode() -> None:
     before = attributes(model)
     assert set(trace(model, torch.zeros(1, *SIZE))) == {"", "0", "1"}
     assert scripted.training and changes(model, before) == []
+    sf.insert(model, "senet", "0", input_size=(3, 8, 8), overrides=["let.r=2"])
+    assert [status.fault for status in sf.check(model, input_size=(3, 8, 8))] == [""] and sf.remove(model) == ("0",)
 
 
 def test_parameters_without_a_shape_are_refused() -> None:

@@ -197,3 +197,11 @@ def test_a_network_that_needs_another_library(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(sf.ConfigError) as caught:
         zoos.create_network("pytorchcv:jasper5x3")
     assert str(caught.value) == "host: pytorchcv cannot create 'jasper5x3' (No module named 'librosa'); pip install librosa"
+
+
+
+def test_a_tag_of_timm_names_weights() -> None:
+    with torch.device("meta"):
+        assert sum(p.numel() for p in zoos.create_network("timm:resnet18.a1_in1k").parameters()) > 11e6
+    with pytest.raises(sf.ConfigError, match=r"^host: timm has no network 'resnet81.a1_in1k'"):
+        zoos.create_network("timm:resnet81.a1_in1k")
