@@ -199,7 +199,6 @@ def test_a_network_that_needs_another_library(monkeypatch: pytest.MonkeyPatch) -
     assert str(caught.value) == "host: pytorchcv cannot create 'jasper5x3' (No module named 'librosa'); pip install librosa"
 
 
-
 def test_a_tag_of_timm_names_weights() -> None:
     with torch.device("meta"):
         assert sum(p.numel() for p in zoos.create_network("timm:resnet18.a1_in1k").parameters()) > 11e6
