@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Proxy, Tracer
 
-from .compiler.edits import count_assignments
+from .compiler.edits import mark_edits
 from .compiler.runtime import CompiledBlock
 from .config.expressions import Value
 from .errors import ConfigError
@@ -214,7 +214,7 @@ class Block(nn.Module):
         return replica
 
 
-count_assignments(Block)  # it shares the names of its root node
+mark_edits(Block)  # it shares the names of its root node
 
 
 class _Replica(Block):

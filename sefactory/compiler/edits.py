@@ -1,7 +1,7 @@
 """Edits of a module tree after it was built: which modules changed, and whether the tree changed since it was compiled.
 
-Assignments to the modules of this package are counted. A compiled block compares the counter at every run, and looks at
-its modules only if the counter changed (docs/execution.md, Edits).
+Each edit of a module of this package is marked by a new list. A compiled block compares the mark at every run, and
+looks at its modules only if the mark changed (docs/execution.md, Edits).
 """
 
 from collections.abc import Iterable
@@ -14,27 +14,29 @@ from ..shapes import Sizes
 
 AS_BUILT = "_as_built"
 """The attribute of a module that holds its `AsBuilt`. Copies of the module carry it."""
-FREE = frozenset(
+RECOMPILED_ATTRIBUTES = frozenset(
     {"eps", "momentum", "scale", "shift", "unbiased", "p", "low", "high", "bias", "is_synchronized", "process_group"}
 )
 """Attributes whose edit leaves all sizes as they are. The tree is compiled again with their new values."""
-DERIVED = frozenset({"permutation", "inverse", "dims", "batch_dims", "batch_axes", "channels", "shape", "is_matmul", "merged"})
+UNGUARDED_ATTRIBUTES = frozenset(
+    {"permutation", "inverse", "dims", "batch_dims", "batch_axes", "channels", "shape", "is_matmul", "merged_dims"}
+)
 """Attributes that follow from others at the build. torch.compile does not guard on them."""
 FORWARDS: dict[type[nn.Module], Any] = {}
 """The classes that the compiler knows, each with its `forward`."""
 _OBSERVED: set[type[nn.Module]] = set()
 
 
-class _Counter:
-    """The number of assignments to modules of observed classes."""
+class _LastEdit:
+    """`mark` is a new list after each edit of a module of an observed class. Dynamo can make a list, but no object()."""
 
-    __slots__ = ("value",)
+    __slots__ = ("mark",)
 
     def __init__(self) -> None:
-        self.value = 0
+        self.mark: list[None] = []
 
 
-counter = _Counter()
+last_edit = _LastEdit()
 
 
 class Attributes(NamedTuple):
@@ -51,9 +53,13 @@ class Attributes(NamedTuple):
         return cls(values, {name: None if t is None else tuple(t.shape) for name, t in tensors.items()})
 
     def agree_with(self, built: "Attributes") -> bool:
-        """True if only FREE attributes differ. A bias may come or go, but not that of a norm with running statistics."""
-        free = FREE - {"bias"} if "running_mean" in built.shapes else FREE
-        if any(name not in free and self.values.get(name, ...) != value for name, value in built.values.items()):
+        """True if only RECOMPILED_ATTRIBUTES differ, and none of them is a tensor now.
+
+        A bias may come or go, but not that of a norm with running statistics.
+        """
+        free = RECOMPILED_ATTRIBUTES - {"bias"} if "running_mean" in built.shapes else RECOMPILED_ATTRIBUTES
+        numbers = {name for name in free & self.values.keys() if not isinstance(self.values[name], Tensor)}
+        if any(name not in numbers and not _equal(self.values.get(name, ...), value) for name, value in built.values.items()):
             return False
         return not any(name not in free and self.shapes.get(name, ...) != shape for name, shape in built.shapes.items())
 
@@ -67,36 +73,58 @@ class AsBuilt(NamedTuple):
 
 
 def register_class(kind: type[nn.Module]) -> None:
-    """Makes a class known to the compiler. Assignments to its instances are counted if it is a class of this package."""
+    """Makes a class known to the compiler. Edits of its instances are marked if it is a class of this package."""
     FORWARDS[kind] = kind.forward
     if kind.__module__.startswith("sefactory.") and kind not in _OBSERVED:
-        count_assignments(kind)
+        mark_edits(kind)
 
 
-def count_assignments(kind: type[nn.Module]) -> None:
-    """Lets the class count assignments to its instances, other than `train` and tensors in the place of others."""
+def mark_edits(kind: type[nn.Module]) -> None:
+    """Makes the class mark edits of its instances: what is assigned, deleted or registered.
+
+    Setting `training`, or replacing a tensor by one of the same shape, is not an edit.
+    """
     assign, delete = kind.__setattr__, kind.__delattr__
+    add_parameter, add_buffer = kind.register_parameter, kind.register_buffer
 
     def __setattr__(self: nn.Module, name: str, value: Any) -> None:
-        if name != "training" and not (isinstance(value, Tensor) and _has_tensor(self, name, value)):
-            counter.value += 1
+        is_edit = _is_edit(self, name, value)
         assign(self, name, value)
+        _mark(is_edit)
 
     def __delattr__(self: nn.Module, name: str) -> None:
-        counter.value += 1
         delete(self, name)
+        _mark(True)
 
-    for method in (__setattr__, __delattr__):
+    def register_parameter(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
+        is_edit = _is_edit(self, name, param)
+        add_parameter(self, name, param)
+        _mark(is_edit)
+
+    def register_buffer(self: nn.Module, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        is_edit = _is_edit(self, name, tensor)
+        add_buffer(self, name, tensor, persistent)
+        _mark(is_edit)
+
+    for method in (__setattr__, __delattr__, register_parameter, register_buffer):
         setattr(kind, method.__name__, method)
     _OBSERVED.add(kind)
 
 
-def _has_tensor(module: nn.Module, name: str, value: Tensor) -> bool:
-    """True if a tensor of this shape has this name in a module. Programs read tensors at every run."""
+def _mark(is_edit: bool) -> None:
+    """Called after the edit: a snapshot that another thread takes between both is compared again."""
+    if is_edit:
+        last_edit.mark = []
+
+
+def _is_edit(module: nn.Module, name: str, value: Any) -> bool:
+    """False for `training`, and for a tensor in the place of one of its shape: programs read tensors at every run."""
+    if not isinstance(value, Tensor):
+        return name != "training"
     state = module.__dict__
     current = state.get("_parameters", {}).get(name)
     current = state.get("_buffers", {}).get(name) if current is None else current
-    return current is not None and current.shape == value.shape
+    return current is None or current.shape != value.shape
 
 
 def record_as_built(root: nn.Module, input_sizes: Sizes | None = None, only_known: bool = False) -> None:
@@ -105,13 +133,30 @@ def record_as_built(root: nn.Module, input_sizes: Sizes | None = None, only_know
     `only_known`: records only the modules that the compiler knows.
     """
     for module in root.modules():
-        if AS_BUILT not in module.__dict__ and (type(module) in FORWARDS or not only_known):
-            sizes = input_sizes if module is root else None
-            module.__dict__[AS_BUILT] = AsBuilt(type(module), Attributes.of(module), sizes)
+        is_known = type(module) in FORWARDS
+        if AS_BUILT not in module.__dict__ and (is_known or not only_known):
+            attributes = Attributes.of(module) if is_known else Attributes({}, {})  # may be what cannot be copied
+            module.__dict__[AS_BUILT] = AsBuilt(type(module), attributes, input_sizes if module is root else None)
+
+
+def _compiled_from(module: nn.Module) -> Attributes:
+    """The attributes that programs depend on: those that the module was built with, and methods of the instance."""
+    now, built = Attributes.of(module), module.__dict__.get(AS_BUILT)
+    names = now.values if built is None else built.attributes.values
+    values = {name: value for name, value in now.values.items() if name in names or hasattr(type(module), name)}
+    return now._replace(values=values)
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """True if two values are equal. False for arrays, whose comparison is no truth value."""
+    try:
+        return bool(a == b)
+    except (RuntimeError, TypeError, ValueError):
+        return False
 
 
 def is_as_built(module: nn.Module, input_sizes: Sizes) -> bool:
-    """True if a module has the class, methods, attributes (but for the FREE ones) and input sizes that it was built for."""
+    """True if a module has the class, methods, attributes and input sizes of its build. RECOMPILED_ATTRIBUTES may differ."""
     kind, built = type(module), module.__dict__.get(AS_BUILT)
     if built is None or built.kind is not kind or (built.input and built.input.extents != input_sizes.extents):
         return False
@@ -119,8 +164,8 @@ def is_as_built(module: nn.Module, input_sizes: Sizes) -> bool:
         return True
     if kind.forward is not FORWARDS[kind]:
         return False
-    now = Attributes.of(module)
-    if any(name not in built.attributes.values and hasattr(kind, name) for name in now.values):  # a method of the instance
+    now = _compiled_from(module)
+    if now.values.keys() - built.attributes.values.keys():  # a method of the instance
         return False
     return now.agree_with(built.attributes)
 
@@ -129,9 +174,9 @@ class Snapshot:
     """What a tree was compiled from, to find out whether it was edited since."""
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
-        self._count = counter.value  # first: an edit by another thread while this runs is seen at the next run
+        self._last_edit = last_edit.mark  # first: an edit by another thread while this runs is seen at the next run
         known = [module for module in modules if type(module) in FORWARDS]
-        self._state = [(type(module), Attributes.of(module)) for module in known]
+        self._state = [(type(module), _compiled_from(module)) for module in known]
         kinds: dict[type[nn.Module], None] = dict.fromkeys(type(module) for module in known)
         self._forwards = [(kind, kind.forward) for kind in kinds]
         self._torch_attributes = [item for module in known if type(module) not in _OBSERVED for item in _items(module)]
@@ -139,9 +184,9 @@ class Snapshot:
 
     def is_current(self) -> bool:
         """True if nothing was edited. Takes 0.5 us. False also after an edit elsewhere."""
-        if counter.value != self._count:
+        if last_edit.mark is not self._last_edit:
             return False
-        for state, name, value in self._torch_attributes:  # assignments to modules of torch are not counted
+        for state, name, value in self._torch_attributes:  # assignments to modules of torch are not marked
             if state.get(name) is not value:
                 return False
         for kind, forward in self._forwards:  # noqa: SIM110 (all() takes longer)
@@ -151,26 +196,26 @@ class Snapshot:
 
     def describes(self, other: "Snapshot") -> bool:
         """True if both are of the same tree with the same attributes."""
-        return self._state == other._state and self._forwards == other._forwards
+        return _equal(self._state, other._state) and self._forwards == other._forwards
 
-    def watch(self) -> bool:
+    def watch(self) -> None:
         """Reads the attributes that the programs were compiled from, and the children, so that torch.compile guards on them."""
         for i, module in enumerate(self._watched):
             children = self._expected_children(i)
+            # All values are as expected, since `guards_hold` ran before. Each comparison makes dynamo install a guard.
             if module.forward is None or len(module._modules) != len(children):
-                return False
+                return
             for name, value in self._expected(i):
                 if getattr(module, name) != value:
-                    return False
+                    return
             for name, kind in children:
                 if type(module._modules[name]) is not kind:
-                    return False
-        return True
+                    return
 
     @assume_constant_result
     def _expected(self, index: int) -> tuple[tuple[str, Any], ...]:
         """The attributes of a watched module. Dynamo takes them as constants, without guards."""
-        return _constants(Attributes.of(self._watched[index]))
+        return _constants(_compiled_from(self._watched[index]))
 
     @assume_constant_result
     def _expected_children(self, index: int) -> tuple[tuple[str, type], ...]:
@@ -185,8 +230,9 @@ def _items(module: nn.Module) -> list[tuple[dict[str, Any], str, Any]]:
 
 
 def _constants(state: Attributes) -> tuple[tuple[str, Any], ...]:
-    """The attributes that dynamo can compare (numbers, words, None, and tuples of them), but for the DERIVED ones."""
-    return tuple((name, value) for name, value in state.values.items() if name not in DERIVED and _is_constant(value))
+    """The attributes that dynamo can compare (numbers, strings, None, and tuples of them), but for UNGUARDED_ATTRIBUTES."""
+    guarded = ((name, value) for name, value in state.values.items() if name not in UNGUARDED_ATTRIBUTES)
+    return tuple((name, value) for name, value in guarded if _is_constant(value))
 
 
 def _is_constant(value: Any) -> bool:

@@ -37,7 +37,7 @@ class BatchNorm(nn.BatchNorm2d):
     It has torch's class, so that tools which look for batch norms find it: update_bn, recipes that freeze norms or leave
     them without weight decay. The attributes of torch's class mean what they mean there; `num_features` is the number of
     statistics. `is_synchronized`: statistics are those of all processes of `process_group` (None: of all processes).
-    `merged` is how x_BSCHW becomes the (N, C, H, W) of torch's norms (see `_merged_dims`).
+    `merged_dims` is how x_BSCHW becomes the (N, C, H, W) of torch's norms (see `_merged_dims`).
     Raises SingleValue in training if a statistic has a single value.
     """
 
@@ -52,7 +52,7 @@ class BatchNorm(nn.BatchNorm2d):
         self.each, self.start, self.shape = each, start, shape
         self.is_synchronized = False
         self.process_group: ProcessGroup = None
-        self.merged = _merged_dims(sizes, each)
+        self.merged_dims = _merged_dims(sizes, each)
         # The `each` axes move to the place of their first one; those before it are flattened into the batch.
         each_dims = sizes.dims(each)
         self.batch_dims = first = min(each_dims)
@@ -83,7 +83,7 @@ class BatchNorm(nn.BatchNorm2d):
             raise batch_norm_error(error, self, x_NC) from None
 
     def update_rate(self) -> float:
-        """The weight of the batch in the running statistics: `momentum`; 1 / batches for None, the plain average."""
+        """The weight of the current batch in the running statistics: `momentum`, or 1 / (number of batches) if it is None."""
         if self.momentum is not None:
             return self.momentum
         counts = self.training and self.track_running_stats
@@ -109,9 +109,9 @@ def batch_norm(sizes: Sizes, each: Axes = "C", start: Real = 1, momentum: Fracti
 
 
 def _merged_dims(sizes: Sizes, each: str) -> tuple[int, tuple[int, int]] | None:
-    """The first of two dimensions of x_BSCHW which, merged, leave the axis `each` as dimension 1, and the sizes to split them.
+    """Returns (dim, sizes). Flattening dimensions dim and dim + 1 of x_BSCHW makes the axis `each` dimension 1.
 
-    None where the norm has other axes, or where the feature map has another rank.
+    unflatten(dim, sizes) undoes it. None where the norm has other axes, or where the feature map has another rank.
     """
     if sizes.axes != "SCHW" or each not in ("S", "C"):
         return None

@@ -25,11 +25,11 @@ def fit_to_place(former: nn.Module | None, new: nn.Module | None) -> nn.Module |
         if isinstance(new, nn.SyncBatchNorm):
             former.is_synchronized, former.process_group = True, new.process_group
             return former
-        if former.merged is None:
+        if former.merged_dims is None:
             kind, cure = type(new).__name__, "convert the network before sf.insert"
             fault = f"{kind} normalises dimension 1 of (N, C, H, W), and not the axes {former.each} of the block; {cure}"
             raise ConfigError([("batch_norm", fault)])
-        return _with_layout(new, *former.merged)
+        return _with_layout(new, *former.merged_dims)
     merged = None if former is new else _merged_of(former)
     return new if merged is None else _with_layout(new, *merged)
 

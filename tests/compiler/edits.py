@@ -57,6 +57,15 @@ def set_attribute(block: sf.Block, path: str, name: str, value: Any) -> None:
     setattr(module_at(block, path), name, copy.deepcopy(value))
 
 
+def register(block: sf.Block, path: str, name: str, value: Tensor | None) -> None:
+    """Registers a parameter or a buffer of this name, in the place of the one that it has."""
+    module, copied = module_at(block, path), copy.deepcopy(value)
+    if name in module._parameters:
+        module.register_parameter(name, copied if copied is None else nn.Parameter(copied))
+    else:
+        module.register_buffer(name, copied)
+
+
 def add_bias(block: sf.Block, path: str) -> None:
     module = module_at(block, path)
     weight: Tensor = module.weight
@@ -108,6 +117,8 @@ def edits_of(block: sf.Block, draw: random.Random) -> Iterator[tuple[str, Edit]]
             yield f"{place}.{name}", partial(set_attribute, path=path, name=name, value=new_value(value, draw))
             if name in tensors:
                 yield f"{place}.{name} = None", partial(set_attribute, path=path, name=name, value=None)
+                yield f"{place} registers {name}", partial(register, path=path, name=name, value=new_value(value, draw))
+                yield f"{place} registers None as {name}", partial(register, path=path, name=name, value=None)
         if getattr(module, "bias", 0) is None:
             yield f"{place}.bias = Parameter", partial(add_bias, path=path)
         yield f"{place} in place", partial(change_in_place, path=path)
