@@ -3,35 +3,36 @@
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
 from .norm import BatchNorm
+from .traced_shapes import unflatten
 
 
-def fit_to_place(former: nn.Module | None, new: nn.Module | None) -> nn.Module | None:
-    """Returns what stands in the place of `former` if a tool replaces it by `new`.
+def fit_to_place(original: nn.Module | None, new: nn.Module | None) -> nn.Module | None:
+    """Returns what stands in the place of `original` if a tool replaces it by `new` with `add_module`.
 
-    - torch's SyncBatchNorm for a batch norm of this package: that norm, synchronised for its own axes.
+    - What torch's converter made of a batch norm of this package: that norm, synchronised for its own axes.
     - Another batch norm of torch or timm (split, frozen): that one, which gets the map as (N, C, H, W).
     - Anything else: `new` as it is.
 
+    A module that is assigned by `setattr` gets x_BSCHW, since torch does not call `add_module` there.
     Raises ConfigError for a norm whose statistics are not those of dimension 1 in (N, C, H, W).
     """
-    if new is None or former is None or isinstance(new, BatchNorm) or not hasattr(new, "running_mean"):
+    if new is None or original is None or isinstance(new, BatchNorm) or not hasattr(new, "running_mean"):
         return new
-    if isinstance(former, BatchNorm):
-        if isinstance(new, nn.SyncBatchNorm):
-            former.is_synchronized, former.process_group = True, new.process_group
-            return former
-        if former.merged_dims is None:
+    if isinstance(original, BatchNorm):
+        if isinstance(new, nn.SyncBatchNorm) and new.weight is original.weight:
+            original.is_synchronized, original.process_group = True, new.process_group
+            return original
+        if original.merged_dims is None:
             kind, cure = type(new).__name__, "convert the network before sf.insert"
-            fault = f"{kind} normalises dimension 1 of (N, C, H, W), and not the axes {former.each} of the block; {cure}"
+            fault = f"{kind} normalises dimension 1 of (N, C, H, W), and not the axes {original.each} of the block; {cure}"
             raise ConfigError([("batch_norm", fault)])
-        return _with_layout(new, *former.merged_dims)
-    merged = None if former is new else _merged_of(former)
-    return new if merged is None else _with_layout(new, *merged)
+        return _with_layout(new, *original.merged_dims)
+    dims = None if original is new else _dims_of(original)
+    return new if dims is None else _with_layout(new, *dims)
 
 
 def _with_layout(norm: nn.Module, dim: int, sizes: tuple[int, int]) -> nn.Module:
@@ -46,10 +47,10 @@ def _merge(dim: int, norm: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor,
 
 
 def _split(dim: int, sizes: tuple[int, int], norm: nn.Module, args: tuple[Tensor, ...], y: Tensor) -> Tensor:
-    return torch.unflatten(y, dim, sizes)
+    return unflatten(y, dim, sizes)
 
 
-def _merged_of(norm: nn.Module) -> tuple[int, tuple[int, int]] | None:
+def _dims_of(norm: nn.Module) -> tuple[int, tuple[int, int]] | None:
     """The dimension and sizes of the hooks of a norm; None for a norm without them."""
     hooks: list[Any] = list(norm._forward_hooks.values())
     return next((hook.args for hook in hooks if getattr(hook, "func", None) is _split), None)

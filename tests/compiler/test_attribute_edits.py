@@ -16,7 +16,8 @@ from sefactory.config import registry
 from sefactory.operators.elementwise import Affine
 from sefactory.operators.norm import BatchNorm
 from sefactory.shapes import Sizes
-from tests.compiler.test_edits import assert_same, built, tree_of
+from tests.compiler.comparison import built, tree_of
+from tests.compiler.test_edits import assert_same
 
 
 def test_a_bias_that_is_registered_is_used() -> None:

@@ -1,13 +1,11 @@
 """Tools and recipes that look for torch's batch norms act on those of a block, or say why they cannot."""
 
 import copy
-import pickle
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 import torch
-from timm import layers
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
@@ -158,29 +156,6 @@ def test_reset_parameters_gives_the_initial_state(each: str) -> None:
     assert all(torch.equal(tensor, before[key]) for key, tensor in block.state_dict().items())
 
 
-@pytest.mark.parametrize("name", [*BLOCKS, "danet"])
-def test_the_converter_of_torch_makes_synchronised_norms(name: str) -> None:
-    block = build(name).train()
-    before, expected = list(block.state_dict()), build(name).train()(maps())
-    converted = nn.SyncBatchNorm.convert_sync_batchnorm(block)
-    again = nn.SyncBatchNorm.convert_sync_batchnorm(converted)
-    for found in (again, copy.deepcopy(again), pickle.loads(pickle.dumps(again))):
-        assert norms(found) and all(norm.is_synchronized and type(norm) is not nn.SyncBatchNorm for norm in norms(found))
-        assert list(found.state_dict()) == before
-    torch.testing.assert_close(again(maps()), expected)  # one process: as before
-
-
-def test_the_converters_of_torch_and_timm_act_on_inserted_blocks() -> None:
-    for convert in (nn.SyncBatchNorm.convert_sync_batchnorm, layers.convert_sync_batchnorm):
-        model = nn.Sequential(nn.Conv2d(3, 32, 1), nn.BatchNorm2d(32), nn.ReLU()).double()
-        sf.insert(model, "coordatt", at="1", input_size=(3, 8, 8))
-        before, x = model(maps()[:, :3]), maps()[:, :3]
-        converted = convert(model)
-        kinds = [type(norm).__name__ for norm in norms(converted)]
-        assert kinds == ["SyncBatchNorm", "BatchNorm"] and norms(converted)[1].is_synchronized
-        torch.testing.assert_close(converted(x), before)
-
-
 @EACH_FORM
 def test_recipes_of_initial_values_act(lower: bool) -> None:
     block = build("triplet", lower).eval()
@@ -191,38 +166,6 @@ def test_recipes_of_initial_values_act(lower: bool) -> None:
             nn.init.constant_(module.bias, 100)
     torch.testing.assert_close(block(maps()), maps())  # all gates are 1
     assert not torch.allclose(before, maps())
-
-
-@pytest.mark.parametrize("name", BLOCKS)
-def test_the_norms_of_timm_get_the_layout_that_they_expect(name: str) -> None:
-    block = build(name).train()
-    block(maps())
-    expected, in_training = copy.deepcopy(block).eval()(maps()), copy.deepcopy(block)(maps())
-    frozen = layers.freeze_batch_norm_2d(copy.deepcopy(block))
-    assert not norms(frozen)
-    torch.testing.assert_close(frozen.train()(maps()), expected)
-    torch.testing.assert_close(layers.unfreeze_batch_norm_2d(copy.deepcopy(frozen)).train().double()(maps()), in_training)
-    split = layers.convert_splitbn_model(copy.deepcopy(block), num_splits=2).train().double()
-    torch.testing.assert_close(split(torch.cat([maps(), maps()])), torch.cat([in_training, in_training]))
-
-
-def test_a_norm_with_other_axes_is_not_replaced() -> None:
-    block = sf.build([{"batch_norm": {"each": "CH"}}], 32, height=8, width=8)
-    with pytest.raises(sf.ConfigError) as caught:
-        block.add_module("0", nn.BatchNorm2d(32))
-    assert str(caught.value) == (
-        "batch_norm: BatchNorm2d normalises dimension 1 of (N, C, H, W), and not the axes CH of the block;"
-        " convert the network before sf.insert"
-    )
-    nn.SyncBatchNorm.convert_sync_batchnorm(block)
-    assert norms(block)[0].is_synchronized
-
-
-def test_other_modules_are_added_as_they_are() -> None:
-    shared = build("coordatt").get_submodule("excite.0.shared")
-    for new in (nn.Identity(), nn.Sequential(), None):
-        shared.add_module("1", new)
-        assert shared._modules["1"] is new
 
 
 CURE = "use a batch of at least 2, block.eval(), or a config without batch_norm"
