@@ -117,19 +117,22 @@ def _expand_axes(make: Callable[P, Module], names: list[str]) -> Callable[P, Mod
     if not names:
         return make
     signature = inspect.signature(make)
+    first, *others = signature.parameters.values()
+    defaults = {p.name: p.default for p in others if p.default is not p.empty}
 
     @wraps(make)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Module:
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        sizes: Sizes = next(iter(bound.arguments.values()))
+        # the builder passes parameters by name; binding a signature takes longer than building a small layer
+        given = {first.name: args[0], **kwargs} if len(args) == 1 else signature.bind(*args, **kwargs).arguments
+        arguments: dict[str, Any] = {**defaults, **given}
+        sizes: Sizes = arguments[first.name]
         for name in names:
-            if bound.arguments[name] is not None:
+            if arguments.get(name) is not None:
                 try:
-                    bound.arguments[name] = sizes.expand_axes(bound.arguments[name])
+                    arguments[name] = sizes.expand_axes(arguments[name])
                 except InvalidValue as error:
                     raise InvalidValue(f"{name} is {error}") from None
-        return make(*bound.args, **bound.kwargs)
+        return make(**arguments)  # type: ignore[call-arg]
 
     return wrapper
 

@@ -96,8 +96,8 @@ def match_module(child: nn.Module, original: nn.Module, model: nn.Module, dtype:
 
     Device and dtype of a module without parameters are those of the network.
     """
-    tensor = next((p for module in (original, model) for p in module.parameters()), None)
-    if tensor is not None:
+    tensor, own = next((p for module in (original, model) for p in module.parameters()), None), next(child.parameters(), None)
+    if tensor is not None and own is not None and (own.device, own.dtype) != (tensor.device, dtype or tensor.dtype):
         child.to(tensor.device, dtype or tensor.dtype)
     child.train(original.training)
 

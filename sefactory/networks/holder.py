@@ -172,14 +172,18 @@ def named_places(model: nn.Module, *, remove_duplicate: bool = True) -> Iterator
 
     The module itself is left out; its children have the paths that they have without the holder.
     """
-    modules = list(model.named_modules(remove_duplicate=remove_duplicate))
-    holders = {f"{path}.{ORIGINAL}" if path else ORIGINAL for path, module in modules if isinstance(module, Holder)}
-    for path, module in modules:
-        if path not in holders:
-            yield (public_path(path, holders) if holders else path), module
+    return _walk(model, "", set() if remove_duplicate else None)
 
 
-def public_path(path: str, originals: set[str]) -> str:
-    """The path without the names of the children that hold the modules of holders; `originals` are their full paths."""
-    names = path.split(".")
-    return ".".join(name for i, name in enumerate(names) if ".".join(names[: i + 1]) not in originals)
+def _walk(module: nn.Module, path: str, seen: set[nn.Module] | None) -> Iterator[tuple[str, nn.Module]]:
+    """The module at a path and those inside; those in `seen` are left out."""
+    if seen is not None and module in seen:
+        return
+    inner = unwrap(module)
+    if seen is not None:
+        seen |= {module, inner}
+    yield path, module
+    inserted = [(CHILD, module._modules[CHILD])] if isinstance(module, Holder) else []
+    for name, child in [*inner._modules.items(), *inserted]:
+        if child is not None:
+            yield from _walk(child, f"{path}.{name}" if path else name, seen)

@@ -106,8 +106,8 @@ def insert_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Exampl
         before = model.state_dict(keep_vars=True)
         for child, place in prepared:
             attach_block(model, child, InsertionPoint(place.path, place.where, place.layout))
+        after = model.state_dict(keep_vars=True)
         note_recipe(model)
-    after = model.state_dict(keep_vars=True)
     kept = tuple(key for key, tensor in before.items() if after.get(key) is tensor)
     new = tuple(key for key, tensor in after.items() if before.get(key) is not tensor)
     missing = tuple(key for key, tensor in before.items() if after.get(key) is not tensor)

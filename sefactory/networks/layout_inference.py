@@ -1,6 +1,7 @@
 """Finds the layout of a place: which axis holds the channels, and the grid of tokens."""
 
 from collections.abc import Iterator
+from itertools import chain
 from math import prod
 
 from torch import nn
@@ -45,17 +46,24 @@ def evidence(model: nn.Module, path: str, shape: Shape, calls: CallRecords) -> t
     The place itself is asked first, then the modules inside of it, then those called before it, the nearest first: each
     that has an output of the same shape.
     """
-    order = list(calls)
-    inside = [other for other in reversed(order) if other.startswith(f"{path}.")]
-    before = [other for other in reversed(order[: order.index(path)]) if other not in inside] if path in calls else []
-    found = []
-    for other in filter(None, [path, *inside, *before]):
-        if any(call.output_shape == shape for call in calls.get(other, ())):
-            axis = channel_axis(unwrap(model.get_submodule(other)), shape)
-            found += [(axis, other)] if axis is not None else []
-    if found and found[0][1] != path and shape[1] == shape[-1] and len({axis for axis, _ in found}) > 1:
+    found = _all_evidence(model, path, shape, calls)
+    first = next(found, None)
+    if first and first[1] != path and shape[1] == shape[-1] and any(axis != first[0] for axis, _ in found):
         return None  # a permutation in between does not change this shape
-    return found[0] if found else None
+    return first
+
+
+def _all_evidence(model: nn.Module, path: str, shape: Shape, calls: CallRecords) -> Iterator[tuple[int, str]]:
+    """(axis, path) for each module that tells the axis of the channels, in the order in which they are asked."""
+    names = list(calls)
+    before = reversed(names[: names.index(path)] if path in calls else [])
+    inside = (name for name in reversed(names) if name.startswith(f"{path}."))
+    outside = (name for name in before if not name.startswith(f"{path}."))
+    for name in filter(None, chain([path], inside, outside)):
+        if any(call.output_shape == shape for call in calls.get(name, ())):
+            axis = channel_axis(unwrap(model.get_submodule(name)), shape)
+            if axis is not None:
+                yield axis, name
 
 
 def find_layout(
