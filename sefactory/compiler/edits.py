@@ -57,9 +57,9 @@ class Attributes(NamedTuple):
 
         A bias may come or go, but not that of a norm with running statistics.
         """
-        free = RECOMPILED_ATTRIBUTES - {"bias"} if "running_mean" in built.shapes else RECOMPILED_ATTRIBUTES
-        numbers = {name for name in free & self.values.keys() if not isinstance(self.values[name], Tensor)}
-        if any(name not in numbers and not _equal(self.values.get(name, ...), value) for name, value in built.values.items()):
+        numbers = {name for name, value in self.values.items() if not isinstance(value, Tensor)}
+        free = (RECOMPILED_ATTRIBUTES & numbers) | (set() if "running_mean" in built.shapes else {"bias"})
+        if any(name not in free and not _equal(self.values.get(name, ...), value) for name, value in built.values.items()):
             return False
         return not any(name not in free and self.shapes.get(name, ...) != shape for name, shape in built.shapes.items())
 
