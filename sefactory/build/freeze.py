@@ -71,8 +71,9 @@ def _scale_outputs(layer: Conv, norm: BatchNorm) -> None:
     gain, _, _, variance = read_norm_params(norm)()
     scale = gain * torch.rsqrt(variance + norm.eps)
     outputs = layer.weight.shape[: len(layer.each) + 1]
-    weight = layer.weight * scale.reshape(*outputs, *[1] * (layer.weight.dim() - len(outputs)))
-    _set_parameters(layer, weight, None if layer.bias is None else layer.bias * scale.reshape(outputs))
+    weight = (layer.weight * scale.reshape(*outputs, *[1] * (layer.weight.dim() - len(outputs)))).to(layer.weight.dtype)
+    bias = None if layer.bias is None else (layer.bias * scale.reshape(outputs)).to(weight.dtype)
+    _set_parameters(layer, weight, bias)
 
 
 def _fold_gain(block: Block, linear: Linear, gain: Gain, first_row: int) -> None:

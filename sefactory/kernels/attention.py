@@ -166,4 +166,4 @@ _attend_channels: Callable[..., Tensor] = _AttendChannels.apply
 def _add_identity(a_NCC: Tensor, gain: Tensor | None, identity: float) -> Tensor:
     """gain a + identity I."""
     a_NCC = a_NCC if gain is None else flush_subnormals(a_NCC * gain)
-    return a_NCC + identity * torch.eye(a_NCC.shape[-1], dtype=a_NCC.dtype)
+    return a_NCC + identity * torch.eye(a_NCC.shape[-1], dtype=a_NCC.dtype, device=a_NCC.device)

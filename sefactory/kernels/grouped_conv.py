@@ -1,13 +1,14 @@
 """Convolutions in groups: merged groups that fill the registers, and gradients without dilation."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from math import gcd
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from .constants import cached_constants
 
 MAX_MERGED_CHANNELS = 32  # channels of merged groups up to which the products with zeros pay
 
@@ -48,11 +49,10 @@ def split_merged_gradient(gradient: Tensor, shape: Sequence[int], groups: int, m
     return (blocks * _same_group(merged, gradient.dtype)).sum(3).reshape(tuple(shape))
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)  # cached, and used with autograd later
+@cached_constants(16)
 def _same_group(merged: int, dtype: torch.dtype) -> Tensor:
     """1 where two of the merged groups are the same, else 0: (merged, 1, merged, 1)."""
-    return torch.eye(merged, dtype=dtype, device="cpu").view(merged, 1, merged, 1)
+    return torch.eye(merged, dtype=dtype).view(merged, 1, merged, 1)
 
 
 def decomposed_weight_gradients(g: Tensor, x: Tensor, weight: Tensor, arguments: ConvArguments, needed: Mask) -> Gradients:

@@ -5,18 +5,19 @@ row and column not finite, since 0 times it is not 0.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache, reduce
+from functools import reduce
 from math import prod
 
 import torch
 from torch import Tensor
 
+from .constants import cached_constants
+
 CACHE_SIZE = 256  # matrices, of some kilobytes each
 MAX_MATRIX_VALUES = 1 << 13  # values up to which one matrix for all axes is faster than one for each
 
 
-@lru_cache(CACHE_SIZE)
-@torch.inference_mode(False)  # cached, and used with autograd later
+@cached_constants(CACHE_SIZE)
 def mean_matrix(n: int, kernel: int, stride: int, borders: bool, dtype: torch.dtype) -> Tensor:
     """(ceil(n / stride), n): the mean over a centred window. With `borders` zeros outside are counted as well.
 
@@ -40,8 +41,7 @@ def tap_counts(n: int, kernel: int, stride: int, padding: int, dilation: int, dt
     return (positions[:, :, None] == torch.arange(n)).sum(1).to(dtype), outputs
 
 
-@lru_cache(CACHE_SIZE)
-@torch.inference_mode(False)
+@cached_constants(CACHE_SIZE)
 def tap_matrices(
     sides: tuple[int, ...],
     kernel: tuple[int, ...],
@@ -63,8 +63,7 @@ def tap_matrices(
     return (reduce(torch.kron, matrices),), outputs
 
 
-@lru_cache(CACHE_SIZE)
-@torch.inference_mode(False)
+@cached_constants(CACHE_SIZE)
 def nearest_index(n: int, m: int) -> tuple[Tensor, int]:
     """Returns (the index in n that F.interpolate takes for each of m, m / n if each is taken that often, else 0).
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import sefactory as sf
+from tests.compiler.comparison import tree_of
 
 HALF = [torch.float16, torch.bfloat16]
 CLOSE = {torch.float16: 2e-3, torch.bfloat16: 1.5e-2}  # of the mean, some roundings of the type
@@ -95,3 +96,25 @@ def test_the_range_is_that_of_torch(by: str) -> None:
     x = (1000 * torch.randn(2, 4, 6, 6, generator=torch.Generator().manual_seed(0))).half()
     found, wanted = sf.build({"pool": {"by": by, "eps": 1e-30}}, 4)(x), getattr(torch, by)(x, (2, 3), keepdim=True)
     torch.testing.assert_close(found, wanted, rtol=2e-3, atol=0)  # the variance is infinite in both
+
+
+CONV3, CONV5 = ({"conv": {"kernel": kernel, "bias": True}} for kernel in (3, 5))
+SUM: list[Any] = [{"parallel": {"a": CONV3, "b": CONV5}, "fuse": "sum"}, "batch_norm"]
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("config", ["sknet", SUM, [{"linear": {"out": 16}}, "batch_norm"]], ids=["sknet", "sum", "linear"])
+@pytest.mark.parametrize("side", [8, 96])  # norms are folded into the weights where maps are large
+def test_norms_that_stay_in_float32(config: Any, side: int, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    block, x = sf.build(config, 32).eval(), torch.randn(1, 32, side, side)
+    with torch.no_grad():
+        exact = block(x)
+        block.to(dtype)
+        for module in block.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.float()
+        for form in (block, tree_of(block), sf.freeze(block), tree_of(sf.freeze(block))):
+            y = form(x.to(dtype))
+            assert y.dtype == dtype
+            check(y, exact, dtype)

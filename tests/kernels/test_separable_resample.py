@@ -1,12 +1,17 @@
 """Maps between positions as matrices: what torch's own operations say, in float64."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses import FakeTensorMode
 from torch.nn import functional as F
 
+from sefactory.compiler.codegen import params
 from sefactory.kernels import grouped_conv
 from sefactory.kernels import separable_resample as bands
 
@@ -69,14 +74,16 @@ def test_a_matrix_is_made_once_for_a_grid() -> None:
     assert bands.mean_matrix(14, 3, 2, False, torch.float32) is bands.mean_matrix(14, 3, 2, False, torch.float32)
 
 
-def test_what_is_cached_in_inference_mode_serves_autograd_later() -> None:
-    for function in (bands.mean_matrix, bands.tap_matrices, bands.nearest_index, grouped_conv._same_group):
+@pytest.mark.parametrize("mode", [torch.inference_mode, FakeTensorMode, lambda: torch.device("meta")])
+def test_what_is_cached_in_a_mode_serves_every_call(mode: Callable[[], AbstractContextManager[Any]]) -> None:
+    for function in (bands.mean_matrix, bands.tap_matrices, bands.nearest_index, grouped_conv._same_group, params._zeros):
         function.cache_clear()
-    with torch.inference_mode():
+    with mode():
         cached = [
             bands.mean_matrix(9, 3, 2, False, torch.float64),
             bands.tap_matrices((4,), (3,), 1, (1,), 1, True, torch.float64)[0][0],
             bands.nearest_index(2, 4)[0],
             grouped_conv._same_group(2, torch.float64),
+            params._zeros(2, torch.float64, torch.device("cpu")),
         ]
-    assert not any(matrix.is_inference() for matrix in cached)
+    assert all(type(matrix) is Tensor and matrix.is_cpu and not matrix.is_inference() for matrix in cached)

@@ -1,12 +1,12 @@
 """Weights of layers and norms, read at every run, so that loaded, moved, replaced or parametrized weights are seen."""
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...kernels.constants import cached_constants
 from ...kernels.dispatch import is_eager
 from ...operators.conv import Conv
 from ...operators.norm import BatchNorm
@@ -69,7 +69,10 @@ def _padding_to(weight: Tensor, smaller: Tensor, dims: int) -> list[int]:
 
 
 def fold_norm(params: ReadParams, norm: BatchNorm) -> ReadParams:
-    """s W and s b + t, where the norm is s y + t: s = w / sqrt(var + eps), t = b - s mean; W: (out, ...)."""
+    """s W and s b + t, where the norm is s y + t: s = w / sqrt(var + eps), t = b - s mean; W: (out, ...).
+
+    Both have the dtype of W: the norms of a half-precision block may be float32.
+    """
     norm_params, eps = read_norm_params(norm), norm.eps
 
     def folded_params() -> tuple[Tensor, Tensor | None]:
@@ -79,16 +82,16 @@ def fold_norm(params: ReadParams, norm: BatchNorm) -> ReadParams:
             zero = _zeros(len(gain), gain.dtype, gain.device)
             scaled = torch.batch_norm(weight[None], gain, None, zero, var, False, 0.0, eps, True)[0]
             shifted = torch.batch_norm((zero if bias is None else bias)[None], gain, shift, mean, var, False, 0.0, eps, True)[0]
-            return scaled, shifted
+            return scaled.to(weight.dtype), shifted.to(weight.dtype)
         scale = gain * torch.rsqrt(var + eps)
         term = shift - mean * scale
-        return weight * scale.view(-1, *[1] * (weight.dim() - 1)), term if bias is None else term + bias * scale
+        scaled = weight * scale.view(-1, *[1] * (weight.dim() - 1))
+        return scaled.to(weight.dtype), (term if bias is None else term + bias * scale).to(weight.dtype)
 
     return folded_params
 
 
-@lru_cache(maxsize=256)
-@torch.inference_mode(False)
+@cached_constants(256)
 def _zeros(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Zeros as a constant, so that no launch writes them again."""
     return torch.zeros(n, dtype=dtype, device=device)
