@@ -56,6 +56,15 @@ def test_fake_tensors_pass(name: str) -> None:
         assert isinstance(y, Tensor) and y.shape == x.shape
 
 
+def test_fake_tensors_do_not_stay_in_a_frozen_block() -> None:
+    """Its positions are resized and cached for the grid of the input."""
+    block, x = sf.freeze(sf.build("seaformer", 64)), torch.randn(2, 64, GRID, GRID)
+    for _ in range(2):
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            assert block(x).shape == x.shape
+        torch.testing.assert_close(block(x), tree_of(block)(x))
+
+
 @pytest.mark.parametrize("name", SEVEN_PAPERS)
 def test_the_profiler_of_torch_counts_a_block(name: str) -> None:
     """It records the operations of the program, so its counts are those of what runs."""

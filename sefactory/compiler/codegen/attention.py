@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.compiler import is_compiling
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from ...kernels import custom_ops
 from ...kernels.attention import MIN_TOKENS, attend_channels, softmax
@@ -24,7 +25,7 @@ from .linear import is_worth_folding
 from .params import read_params
 
 MIN_NUMEL = 2**15
-"""Values of a map from which its attention has a backward of its own."""
+"""Values of a map above which its attention has a backward of its own."""
 MAX_GRIDS = 8
 """Grids for which a frozen block keeps its resized positions."""
 Resize = Callable[[Tensor, list[int]], Tensor]
@@ -105,12 +106,14 @@ def _attend(module: Attention, x_BCT: Tensor, size: list[int], resize: Resize, r
     batch, width, tokens = v.shape
     if heads > 1:
         q, k, v = (t.reshape(batch * heads, t.shape[1] // heads, tokens) for t in (q, k, v))
-    if under_inductor() or cpu_fast_path(x_BCT, MIN_NUMEL):
-        attend = custom_ops.attention if under_inductor() else attend_tokens
-        y = attend(q[:, None], k[:, None], v[:, None], scale) if tokens >= MIN_TOKENS else None
-        if y is not None:
-            y = y.view(batch, width, tokens)
-            return y if residual_BCT is None else y + residual_BCT
+    y: Tensor | None = None
+    if under_inductor():
+        y = custom_ops.attention(q[:, None], k[:, None], v[:, None], scale)
+    elif cpu_fast_path(x_BCT, MIN_NUMEL) and tokens >= MIN_TOKENS:
+        y = attend_tokens(q[:, None], k[:, None], v[:, None], scale)
+    if y is not None:
+        y = y.view(batch, width, tokens)
+        return y if residual_BCT is None else y + residual_BCT
     a = _weights(q.transpose(1, 2), k, scale).transpose(1, 2)
     if residual_BCT is None:
         return torch.bmm(v, a).view(batch, width, tokens)
@@ -171,15 +174,16 @@ def resize_to(position: Tensor, size: list[int]) -> Tensor:
 class PositionCache:
     """Resized positions of a frozen block on a CPU, for the grids used last. They are resized again if the weight changed.
 
-    The weight is compared by its values: an edit of `.data` or another storage changes nothing else that can be read. On
-    other devices this would wait for the device, so that nothing is kept there.
+    The weight is compared by value, because an edit through `.data` leaves no other trace. On other devices the comparison
+    would synchronise, so nothing is cached there. In a mode such as FakeTensorMode nothing is cached either.
     """
 
     def __init__(self) -> None:
         self._kept: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
 
     def __call__(self, position: Tensor, size: list[int]) -> Tensor:
-        if not (is_eager(position) and position.is_cpu) or list(position.shape[2:]) == size:
+        is_ordinary = is_eager(position) and position.is_cpu and not is_in_torch_dispatch_mode()
+        if not is_ordinary or list(position.shape[2:]) == size:
             return resize_to(position, size)
         key = tuple(size)
         kept = self._kept.pop(key, None)
