@@ -19,7 +19,7 @@ from .dispatch import under_inductor, use_custom_op
 from .grouped_conv import ConvArguments
 from .im2col import MAX_CHANNELS
 
-MIN_NUMEL = 2**15  # values of a map from which an operator is faster
+MIN_NUMEL = 2**15  # values of a map above which an operator is faster
 MIN_NUMEL_FEW_CHANNELS = 2**12  # the same for convolutions of few channels
 MIN_NUMEL_VALUES = 2**13  # the same for the values of attention
 MAX_WIDTH = 5  # kernel size up to which a convolution in groups is faster

@@ -19,7 +19,7 @@ from .layout import strip_unit_axes
 from .params import ReadParams, fold_norm, read_norm_params, read_params, scale_bias
 
 FOLD_MIN_ELEMENTS = 2**16
-"""Values of a map on the CPU from which folding a norm into weights costs less than a pass over the map."""
+"""Values of a map on the CPU above which folding a norm into weights costs less than a pass over the map."""
 FOLD_MIN_ELEMENTS_ELSEWHERE = 2**20
 """The same on other devices, where folding is one kernel launch more than the norm."""
 
