@@ -5,14 +5,13 @@ import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 import torch
 from torch.utils.benchmark import Timer
 
 from ..errors import first_line
+from .versions import package_version
 
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")}
 COPY_BYTES = 2**28  # much larger than any last-level cache
@@ -97,15 +96,6 @@ def environment(options: Options) -> dict[str, str | int | float]:
         **asdict(options),
         "device": torch.cuda.get_device_name(options.device) if is_cuda else options.device,
     }
-
-
-@cache
-def package_version(distribution: str) -> str:
-    """The installed version of a package; "unknown" if it runs from a folder that is not installed."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _cpu_name() -> str:

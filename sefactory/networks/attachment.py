@@ -96,9 +96,12 @@ def match_module(child: nn.Module, original: nn.Module, model: nn.Module, dtype:
 
     Device and dtype of a module without parameters are those of the network.
     """
-    tensor, own = next((p for module in (original, model) for p in module.parameters()), None), next(child.parameters(), None)
-    if tensor is not None and own is not None and (own.device, own.dtype) != (tensor.device, dtype or tensor.dtype):
-        child.to(tensor.device, dtype or tensor.dtype)
+    tensor = next((p for module in (original, model) for p in module.parameters()), None)
+    if tensor is not None:
+        device, dtype = tensor.device, dtype or tensor.dtype
+        own = [*child.parameters(), *child.buffers()]
+        if any(t.device != device or (t.is_floating_point() and t.dtype != dtype) for t in own):  # `to` takes longer
+            child.to(device, dtype)
     child.train(original.training)
 
 

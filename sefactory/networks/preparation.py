@@ -61,7 +61,7 @@ def prepare(
         block, is_parallel = plan.build(), spec.where == "replace"
         _check_output(path, block, shape, output_shape)
         is_adapted = spec.start == "identity" and (is_parallel or not plans.is_identity(spec, block))
-    child = ResidualAdapter(reinit_zero_weights(block), is_parallel) if is_adapted else block
+        child = ResidualAdapter(reinit_zero_weights(block), is_parallel) if is_adapted else block
     match_module(child, original, model, _map_dtype(records, spec))
     if spec.carry is not None:
         transfer_weights(path, block, original, spec.carry)

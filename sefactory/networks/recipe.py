@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from ..bench.machine import package_version
+from ..bench.versions import package_version
 from ..block import Block
 from ..build.api import build
 from ..errors import ConfigError

@@ -8,6 +8,7 @@ import torch
 
 from sefactory.bench import machine
 from sefactory.bench.machine import MachineRates, Options
+from sefactory.bench.versions import package_version
 
 
 def test_rates_count_both_directions_and_both_operations(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,7 +38,7 @@ def test_environment_names_what_results_depend_on(monkeypatch: pytest.MonkeyPatc
     assert facts["torch"] == torch.__version__ and facts["threads"] == 2 and facts["dtype"] == "float64"
     assert facts["device"] == "cpu" and facts["cores"] >= 1 and str(facts["date"]).endswith("+00:00")  # type: ignore[operator]
     assert "MALLOC_TRIM_THRESHOLD_=77" in str(facts["allocator"]) and facts["cpu"]
-    assert machine.package_version("no-such-distribution") == "unknown"
+    assert package_version("no-such-distribution") == "unknown"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import sefactory as sf
-from sefactory.bench import machine
+from sefactory.bench import versions
 from tests.networks.attributes import attributes, changes
 from tests.networks.models import build_network, images, max_difference, outputs, set_alpha, step
 from tests.networks.small_net import SIZE, net
@@ -349,9 +349,9 @@ def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
     def missing(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    machine.package_version.cache_clear()
-    monkeypatch.setattr(machine.metadata, "version", missing)
+    versions.package_version.cache_clear()
+    monkeypatch.setattr(versions.metadata, "version", missing)
     model = net()
     sf.insert(model, "senet", "0", input_size=SIZE)
     assert sf.recipe(model.state_dict())["made_with"] == {"recipe": 1, "sefactory": "unknown"}
-    machine.package_version.cache_clear()
+    versions.package_version.cache_clear()
