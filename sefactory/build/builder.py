@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from torch import nn
 
 from ..block import NodeInfo
-from ..compiler.edits import record_as_built
+from ..compiler.edits import record_all_as_built, record_as_built
 from ..config.expressions import MAX_NUMBER, UnresolvedName, Value, evaluate
 from ..config.scope import LetError, resolve_let, size_variables
 from ..config.syntax_tree import Node, OpNode, ParallelNode, ReferenceNode, SequenceNode, SourceLocation, UnitNode
@@ -64,6 +64,7 @@ class ModuleBuilder:
     def build_root(self, node: Node, sizes: Sizes) -> Built:
         """Builds a whole config; its output must be one map on the grid of the input."""
         module, out = self.build_node(node, sizes, size_variables(sizes))
+        record_all_as_built(module)
         if out["S"] != 1:
             text = f"leaves {out['S']} maps on S, and a block returns one: join them, for example by pool: {{over: S, by: sum}}"
             self.faults.append((out.stacked_at or str(node.location), text))

@@ -127,16 +127,19 @@ def _is_edit(module: nn.Module, name: str, value: Any) -> bool:
     return current is None or current.shape != value.shape
 
 
-def record_as_built(root: nn.Module, input_sizes: Sizes | None = None, only_known: bool = False) -> None:
-    """Records how a module and those inside were built; a record that exists is kept. `input_sizes` are those of `root`.
-
-    `only_known`: records only the modules that the compiler knows.
-    """
-    for module in root.modules():
+def record_as_built(module: nn.Module, input_sizes: Sizes | None = None) -> None:
+    """Records how a module was built; a record that exists is kept."""
+    if AS_BUILT not in module.__dict__:
         is_known = type(module) in FORWARDS
-        if AS_BUILT not in module.__dict__ and (is_known or not only_known):
-            attributes = Attributes.of(module) if is_known else Attributes({}, {})  # may be what cannot be copied
-            module.__dict__[AS_BUILT] = AsBuilt(type(module), attributes, input_sizes if module is root else None)
+        attributes = Attributes.of(module) if is_known else Attributes({}, {})  # may be what cannot be copied
+        module.__dict__[AS_BUILT] = AsBuilt(type(module), attributes, input_sizes)
+
+
+def record_all_as_built(root: nn.Module) -> None:
+    """Records how the modules that the compiler knows were built, where there is no record yet."""
+    for module in root.modules():
+        if type(module) in FORWARDS:
+            record_as_built(module)
 
 
 def _compiled_from(module: nn.Module) -> Attributes:

@@ -14,7 +14,7 @@ from ..operators.norm import BatchNorm
 from ..shapes import Sizes
 from .codegen.emitter import Program
 from .codegen.generate import generate
-from .edits import Snapshot, record_as_built
+from .edits import Snapshot, record_all_as_built
 from .graph import Node, topological_order, user_counts
 from .passes import ANY_MODE, EVAL_MODE, ON_ACCELERATORS
 from .passes.rewrite import Rewrite, Rules
@@ -89,7 +89,7 @@ class CompiledBlock:
 
     def __init__(self, node: nn.Module, sizes: Sizes, frozen: bool = False) -> None:
         self._node, self._sizes, self._frozen = node, sizes, frozen
-        record_as_built(node, only_known=True)
+        record_all_as_built(node)
         self._guard = Guard.of(node)
         self._snapshot = Snapshot(())
         self._program: Program | None = None
