@@ -86,10 +86,18 @@ def test_a_huge_block_is_refused_before_anything_is_allocated() -> None:
         sf.build([{"linear": {"out": 25_000}}, {"linear": {"out": 25_000}}, {"linear": {"out": 25_000}}], 4)
 
 
-@pytest.mark.parametrize("config", [[{"linear": 0}], {"mlp": "C/64"}, ["mlp", "nothing"], [{"linear": 2}, {"softmax": "S"}]])
-def test_a_refusal_leaves_the_generator_and_the_defaults_alone(config: Any) -> None:
+REFUSED = [
+    ([{"linear": 0}], "out is 0"),
+    ({"mlp": "C/64"}, "rounds down to 0"),
+    ([{"mlp": 2}, "nothing"], "no operator or config named 'nothing'"),
+    ([{"linear": 2}, {"softmax": "S"}], "over S of size 1"),
+]
+
+
+@pytest.mark.parametrize(("config", "message"), REFUSED)
+def test_a_refusal_leaves_the_generator_and_the_defaults_alone(config: Any, message: str) -> None:
     before = torch.get_rng_state(), torch.get_default_dtype(), torch.get_default_device()
-    with pytest.raises(sf.ConfigError):
+    with pytest.raises(sf.ConfigError, match=message):
         sf.build(config, 8)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert (torch.get_default_dtype(), torch.get_default_device()) == before[1:]
