@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from torch.utils.benchmark import Timer
 
 from ..errors import first_line
 from .versions import package_version
@@ -73,6 +72,8 @@ def measure_machine(options: Options) -> MachineRates:
 
 
 def _fastest(function: Callable[[], object], threads: int) -> float:
+    from torch.utils.benchmark import Timer  # here, since the import is slow and most users need no Timer
+
     timer = Timer("function()", globals={"function": function}, num_threads=threads)
     return min(timer.blocked_autorange(min_run_time=0.3).times)
 
