@@ -1,8 +1,6 @@
 """report.html: complete, escaped, and without references to other files."""
 
 import re
-import subprocess
-import sys
 from dataclasses import replace
 
 from sefactory.bench import report
@@ -50,9 +48,3 @@ def test_no_ratio_columns_without_a_baseline() -> None:
     rows = [replace(row("a"), forward_ratio=None, train_ratio=None)]
     assert "×base" not in "".join(printed(rows, 120)) and "×bound" in "".join(printed(rows, 120))
     assert "× baseline" not in Reader(report.render_html(rows, ENVIRONMENT)).texts
-
-
-def test_drawing_libraries_are_loaded_only_to_draw() -> None:
-    code = "import sys, sefactory.bench.report; print(sorted({'matplotlib', 'rich', 'jinja2'} & set(sys.modules)))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout == "[]\n"

@@ -3,8 +3,6 @@
 import copy
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -220,17 +218,6 @@ def test_hydra_is_left_alone() -> None:
         before = GlobalHydra.instance().hydra
         sf.build("cbam", 64, overrides=["let.r=8"])
         assert GlobalHydra.instance().hydra is before
-
-
-def test_slow_libraries_are_imported_where_they_are_used() -> None:
-    code = (
-        "import sys, sefactory as sf; sf.build('cbam', 64); sf.load('danet'); "
-        "slow = ('hydra', 'omegaconf', 'matplotlib', 'rich', 'torch.utils.benchmark', 'torch.utils.flop_counter'); "
-        "print([name for name in slow if name in sys.modules]); "
-        "sf.load('cbam', overrides=['let.r=8']); print('hydra' in sys.modules)"
-    )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said.splitlines() == ["[]", "True"]
 
 
 def test_an_edited_file_is_read_again(tmp_path: Path) -> None:
