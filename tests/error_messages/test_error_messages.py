@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import sefactory as sf
+from sefactory.cli.main import run
 from sefactory.errors import MAX_FAULTS, MAX_LISTED, closest_match, join_words, short_repr
 from tests.error_messages.table import INTERNAL, Row, rows
 
@@ -25,17 +26,19 @@ def test_message(row: Row, tmp_path: Path) -> None:
 
 
 def test_the_messages_are_the_same_without_assertions() -> None:
-    run = [sys.executable, "-O", "-W", "error", "-m", "tests.error_messages.table"]
-    message = json.loads(subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    command = [sys.executable, "-O", "-W", "error", "-m", "tests.error_messages.table"]
+    message = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
     assert message == {"optimized": 1, "messages": MESSAGES}
 
 
-def test_an_unquoted_function_on_the_command_line() -> None:
-    code = "from sefactory.cli.main import run; raise SystemExit(run(['show', 'block=cbam', 'block.let.r=max(C/4,8)']))"
+def test_an_unquoted_function_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["show", "block=cbam", "block.let.r=max(C/4,8)"]
     message = "override block.let.r=max(C/4,8): is not key=value; quote a value with parentheses or commas"
-    for flags in ([], ["-O"]):
-        done = subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True)
-        assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{message}: 'block.let.r=\"max(C/4,8)\"'\n")
+    expected = (2, "", f"{message}: 'block.let.r=\"max(C/4,8)\"'\n")
+    assert (run(arguments), *capsys.readouterr()) == expected
+    code = f"from sefactory.cli.main import run; raise SystemExit(run({arguments}))"
+    done = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == expected
 
 
 def test_the_table_is_large_and_has_no_row_twice() -> None:
