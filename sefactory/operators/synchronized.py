@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 from torch.autograd import Function
+from torch.nn.functional import pad
 
-from .precision import HALF
+from .precision import without_half
 
 ProcessGroup = Any
 """A torch.distributed.ProcessGroup, or None for all processes. Builds of torch without torch.distributed lack the class."""
@@ -35,18 +36,21 @@ class _Sum(Function):
 def batch_statistics(x_NC: Tensor, group: ProcessGroup) -> tuple[Tensor, Tensor, Tensor]:
     """Returns (mean, biased variance, number of values) of each channel over the processes of a group, in one reduction.
 
-    Each process sums the squares around its own mean, so that the variance stays precise where a mean is far from 0. The
-    sums are float64 where the device has it.
+    Each process sums the squares around its own mean. The parts are joined around the common mean (Chan's parallel
+    algorithm), so that the variance stays precise where the means are far from 0. They are float64 where the device has it.
     """
-    dims, count = [0, *range(2, x_NC.dim())], x_NC.numel() // max(x_NC.shape[1], 1)
+    channels, dims = x_NC.shape[1], [0, *range(2, x_NC.dim())]
+    count = x_NC.numel() // max(channels, 1)
     wide = torch.float32 if x_NC.device.type == "mps" else torch.float64
     own_mean = x_NC.sum(dims) / max(count, 1)
-    own_squares = (x_NC - own_mean.view(-1, *[1] * (x_NC.dim() - 2))).square().sum(dims).to(wide)
-    own_mean = own_mean.to(wide)
-    sums = [own_mean * count, own_squares + count * own_mean.square(), own_mean.new_tensor([count])]
-    total, squares, n = _Sum.apply(torch.cat(sums), group).split([x_NC.shape[1], x_NC.shape[1], 1])  # type: ignore[no-untyped-call]
-    mean = total / n
-    return mean, (squares / n - mean.square()).clamp(min=0), n
+    own_squares = (x_NC - own_mean.view(-1, *[1] * (x_NC.dim() - 2))).square().sum(dims)
+    own = torch.cat([own_mean.to(wide), own_squares.to(wide), own_mean.new_full((1,), count, dtype=wide)])
+    rank = distributed.get_rank(group)
+    row = pad(own[None], (0, 0, rank, process_count(group) - rank - 1))  # the sum has one row for each process
+    means, squares, counts = _Sum.apply(row, group).split([channels, channels, 1], 1)  # type: ignore[no-untyped-call]
+    n = counts.sum(0)
+    mean = (counts * means).sum(0) / n
+    return mean, (squares + counts * (means - mean).square()).sum(0) / n, n
 
 
 def synchronized_batch_norm(
@@ -61,7 +65,7 @@ def synchronized_batch_norm(
 
     x_NC: (N, C, ...). Updates the `running` mean and variance by `rate`; `affine` are the weight and the bias.
     """
-    x = x_NC.float() if x_NC.dtype in HALF else x_NC
+    x = without_half(x_NC)
     mean, var, n = batch_statistics(x, group)
     with torch.no_grad():
         unbiased = var * n / (n - 1)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import sefactory as sf
-from sefactory.operators.synchronized import synchronized_batch_norm
+from sefactory.operators.synchronized import batch_statistics, synchronized_batch_norm
 from tests.operators.two_processes import Case, images, in_two_processes, network, train
 
 WIDE = {"excite": [{"conv": {"groups": "C"}}, {"batch_norm": {"each": "CS"}}], "gate": ["sigmoid"]}
@@ -72,6 +72,13 @@ def test_it_is_the_batch_norm_of_torch(dtype: torch.dtype, offset: int) -> None:
     torch.testing.assert_close(ours.running_mean, theirs.running_mean)
     torch.testing.assert_close(ours.running_var, theirs.running_var)
     torch.testing.assert_close(ours.weight.grad, theirs.weight.grad, atol=10 * close, rtol=close)
+
+
+@pytest.mark.usefixtures("one_process")
+def test_the_variance_is_precise_where_the_mean_is_far_from_0() -> None:
+    x = torch.randn(4, 5, 4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 1e8
+    _, found, _ = batch_statistics(x, None)
+    torch.testing.assert_close(found, x.var((0, 2, 3), correction=0), rtol=1e-6, atol=0)
 
 
 def test_a_synchronised_block_in_one_process_is_as_before() -> None:
