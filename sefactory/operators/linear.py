@@ -59,10 +59,11 @@ class Linear(nn.Module):
     def _matmul(self, x_BSCHW: Tensor) -> Tensor:
         """The same as a matrix product. On a CPU inductor puts channels last in all maps if it sees a convolution."""
         x_NCT = x_BSCHW.flatten(0, 1).flatten(2)
+        # with gradients matmul would copy x to move its batch into the columns, if the weight had no batch
         weight = self.weight.expand(x_NCT.shape[0], -1, -1) if torch.is_grad_enabled() else self.weight
         y_NCT = weight @ x_NCT
         y_NCT = y_NCT if self.bias is None else y_NCT + self.bias[:, None]
-        return y_NCT.reshape(*x_BSCHW.shape[:2], -1, *x_BSCHW.shape[3:])
+        return y_NCT.reshape(*x_BSCHW.shape[:2], self.weight.shape[0], *x_BSCHW.shape[3:])
 
     def _einsum(self, x_BSCHW: Tensor) -> Tensor:
         """The general case without the bias, as one einsum: g are the groups, o the outputs."""

@@ -82,7 +82,7 @@ def test_a_compiler_sees_a_linear_layer_over_channels_as_a_product(name: str, pr
     assert sum("matmul" in call or "linear" in call for call in calls) == products
 
 
-@pytest.mark.parametrize("shape", [(3, 2, 6, 4, 5), (3, 2, 6, 2, 4, 5)])
+@pytest.mark.parametrize("shape", [(3, 2, 6, 4, 5), (3, 2, 6, 2, 4, 5), (0, 2, 6, 4, 5)])
 @pytest.mark.parametrize("bias", [False, True])
 def test_the_product_gives_the_values_and_gradients_of_the_convolution(shape: tuple[int, ...], bias: bool) -> None:
     torch.manual_seed(0)
