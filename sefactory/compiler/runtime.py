@@ -21,6 +21,8 @@ from .passes.rewrite import Rewrite, Rules
 from .tracer import CannotCompile, trace
 
 MAX_PASSES = 20
+SEQUENCES = (Sequential, nn.Sequential)
+"""Containers whose children may be added later: without children they are the identity."""
 GLOBAL_HOOKS: list[dict[int, object]] = [
     getattr(torch_module, f"_global_{kind}_hooks") for kind in ("forward", "forward_pre", "backward", "backward_pre")
 ]
@@ -66,7 +68,7 @@ class Guard(NamedTuple):
     def of(cls, node: nn.Module) -> "Guard":
         """The guard for the tree as it is now."""
         modules = list(node.modules())
-        children = [module._modules for module in modules if module._modules or isinstance(module, Sequential)]
+        children = [module._modules for module in modules if module._modules or isinstance(module, SEQUENCES)]
         hooks = [hooks for module in modules for hooks in _hooks(module)]
         return cls(children, list(map(dict, children)), hooks + GLOBAL_HOOKS)
 
@@ -156,7 +158,7 @@ class CompiledBlock:
 
     @property
     def rewrites(self) -> tuple[Rewrite, ...]:
-        """The rewrites in their order: those for any mode, then those for eval mode. None if the tree cannot be compiled."""
+        """The rewrites in their order: those for any mode, then those for eval mode. Empty if the tree cannot be compiled."""
         with suppress(CannotCompile):
             return tuple(self._rewrite(ANY_MODE, EVAL_MODE)[1])
         return ()

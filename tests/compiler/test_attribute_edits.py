@@ -123,3 +123,14 @@ def test_a_module_of_a_user_is_copied_as_it_says(monkeypatch: pytest.MonkeyPatch
     block, x = sf.build(["locked", "relu6"], 4), torch.randn(2, 4, 5, 6)
     for twin in (copy.deepcopy(block), pickle.loads(pickle.dumps(block)), sf.freeze(block)):
         torch.testing.assert_close(twin(x), block(x))
+
+
+def test_a_child_that_is_added_to_an_empty_sequence_runs() -> None:
+    block, x = built("senet")
+    sequence = nn.Sequential()
+    setattr(block.get_submodule("gate"), "0", sequence)
+    block.eval().lower()
+    torch.testing.assert_close(tree_of(block)(x), block(x))  # the program looks at its modules again after a copy
+    sequence.add_module("0", nn.Tanh())
+    y = block(x)
+    torch.testing.assert_close(y, tree_of(block)(x))
