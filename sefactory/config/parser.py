@@ -48,7 +48,9 @@ class Parser:
         if self._count > MAX_NODES or len(self.faults) > MAX_FAULTS:
             raise ConfigError(dict.fromkeys(self.faults))
         if context.location.depth > MAX_DEPTH:
-            return self._fault(context, f"nested deeper than {MAX_DEPTH} levels, with those of the configs that use this one")
+            return self._fault(
+                context, f"nested deeper than {MAX_DEPTH} levels, including the levels of the configs that use this one"
+            )
         match data:
             case str():
                 return self._name(data, None, {}, context)

@@ -151,7 +151,10 @@ def _release(released: list[int]) -> Step:
 
 
 def call_step(run: TensorFunction, o: int, inputs: Sequence[int]) -> Step:
-    """The step registers[o] = run(registers[i], ...). One and two inputs are read without a list: small maps are faster so."""
+    """The step registers[o] = run(registers[i], ...). One or two inputs are read without building a list.
+
+    That is faster for small maps.
+    """
     i, j = inputs[0], inputs[-1]
 
     def call_one(registers: Registers) -> None:
