@@ -9,11 +9,9 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-import sefactory as sf
-from sefactory.networks.attachment import INSERTED_PATHS
 from tests.networks import staged
-from tests.networks.attributes import attributes, changes
 from tests.networks.caching import Caching
+from tests.networks.untouched import check_untouched, run
 from tests.networks.yolo_like import yolo_like
 from tests.sampling import sampled
 
@@ -58,11 +56,6 @@ def suppression_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torchvision.ops.boxes, "batched_nms", best)
 
 
-def run(model: nn.Module, example: Any) -> None:
-    with torch.no_grad():
-        model(*(example if isinstance(example, tuple) else (example,)))
-
-
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 @pytest.mark.parametrize("name", sampled(CASES, SAMPLE))
 def test_a_network_is_untouched(name: str) -> None:
@@ -71,16 +64,4 @@ def test_a_network_is_untouched(name: str) -> None:
     model = make().eval()
     if name in SAMPLE:
         run(model, example)  # its caches are full
-    before, state = attributes(model), torch.get_rng_state()
-    reasons = {"nowhere": "has no module of this path", "stage:77": r"has (\d|no) stages", at: "rounds down to 0"}
-    for selector, reason in reasons.items():
-        with pytest.raises(sf.ConfigError, match=reason):
-            sf.insert(model, "cbam", selector, example=example, overrides=["let.r=9999"])
-    assert changes(model, before) == [] and torch.equal(torch.get_rng_state(), state)
-    (place,) = sf.insert(model, "cbam", at, example=example).places
-    name_of_place = place.path.split(".")[-1]
-    changed = [path.replace("'", "").replace("[", ".").replace("]", "").split(".") for path in changes(model, before)]
-    assert changed and all(name_of_place in names or names[1] in (INSERTED_PATHS, "_state_dict_hooks") for names in changed)
-    sf.remove(model, place.path)
-    assert changes(model, before) == []
-    run(model, example)
+    check_untouched(model, example, at)
