@@ -12,8 +12,8 @@ bench: setup
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses=8
 
-# With the tests that are marked exhaustive (tests/README.md).
-test-all: setup
+# With the tests that are marked exhaustive (tests/README.md). Some of them need other libraries (the extra routes).
+test-all: .venv/.routes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses=8 -m ""
 
 lint: setup
@@ -26,4 +26,8 @@ setup: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+.venv/.routes: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,routes]'
 	touch $@

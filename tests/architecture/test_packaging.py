@@ -40,6 +40,13 @@ def test_the_requirements_are_the_ones_that_install() -> None:
     assert not any(name.startswith(("torchvision", "timm")) for name in project["dependencies"])
 
 
+def test_the_libraries_of_exhaustive_tests_are_pinned() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    pinned = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
+    assert {requirement.split(">=")[0] for requirement in extras["routes"]} <= pinned
+    assert "test-all: .venv/.routes\n" in (ROOT / "Makefile").read_text()
+
+
 def test_every_install_of_the_makefile_is_constrained() -> None:
     installs = [line for line in (ROOT / "Makefile").read_text().splitlines() if "pip install" in line]
     assert installs and all("-c constraints.txt" in line for line in installs)
