@@ -28,7 +28,9 @@ def scramble(model):
     torch.manual_seed(1)
     with torch.no_grad():
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-            if "inserted" in name and tensor.is_floating_point():
+            if "inserted" in name and tensor.dim() > 1:
+                tensor.normal_(std=tensor[0].numel() ** -0.5)  # larger ones saturate the gates
+            elif "inserted" in name and tensor.is_floating_point():
                 tensor.uniform_(0.1, 0.5)
     return model.eval()
 """

@@ -40,13 +40,17 @@ if {package!r} in ("torchvision", "pytorchcv"):
 model = {make}
 """
 SAVE = """
-sf.insert(model, {block!r}, {at!r}, example=x)
+for norm in (module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+    norm.momentum = 1.0  # with initial statistics the maps of some networks vanish
+    norm.weight.data.fill_(1.0)
 with torch.no_grad():
-    before = list(tensors_in(model.eval()(x)))
+    model.train()(torch.rand(4, *x.shape[1:]))
+    sf.insert(model.eval(), {block!r}, {at!r}, example=x)
+    before = list(tensors_in(model(x)))
     y = list(tensors_in(scramble(model)(x)))
 torch.save(y, folder + "/y.pt")
 sf.save(model, folder)
-print(json.dumps(sum(float((a - b).abs().max()) > 1e-4 * float(b.abs().max()) for a, b in zip(y, before, strict=True))))
+print(max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(y, before, strict=True)))
 """
 AGAIN = """
 sf.restore(folder, model).eval()
@@ -59,5 +63,6 @@ print(json.dumps(len(y) > 0 and all(torch.equal(a, b) for a, b in zip(y, saved, 
 @pytest.mark.parametrize(("package", "make", "block", "at"), TWELVE)
 def test_a_network_is_restored_in_a_new_process(package: str, make: str, block: str, at: str, tmp_path: Path) -> None:
     values = {"package": package, "make": make, "block": block, "at": at}
-    assert run(tmp_path, SCRAMBLE + (RESTORE + SAVE).format(**values)) > 0, "the blocks change nothing"
+    effect = run(tmp_path, SCRAMBLE + (RESTORE + SAVE).format(**values))
+    assert effect > 0.05
     assert run(tmp_path, (RESTORE + AGAIN).format(**values))
