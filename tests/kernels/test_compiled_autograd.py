@@ -43,7 +43,7 @@ IGNORED = "ignore:The .grad attribute of a Tensor that is not a leaf"  # warned 
 
 
 @pytest.mark.filterwarnings(IGNORED)
-@pytest.mark.parametrize("name", sampled(sf.configs(), {"cbam", "sknet", "seaformer"}))
+@pytest.mark.parametrize("name", sampled(sf.configs(), {"cbam", "sknet", "pam"}))
 def test_gradients_are_those_of_the_module_tree(name: str) -> None:
     assert_compiled_autograd_agrees(name, torch.float64, 1e-6)
 
