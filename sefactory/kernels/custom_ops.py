@@ -22,6 +22,7 @@ from .im2col import MAX_CHANNELS
 MIN_NUMEL = 2**15  # values of a map above which an operator is faster
 MIN_NUMEL_FEW_CHANNELS = 2**12  # the same for convolutions of few channels
 MIN_NUMEL_VALUES = 2**13  # the same for the values of attention
+MIN_TOKENS_MANY_FEATURES = 64  # tokens of attention from which an operator is faster, if there are no fewer features
 MAX_WIDTH = 5  # kernel size up to which a convolution in groups is faster
 
 
@@ -101,9 +102,11 @@ _convolve.register_autograd(_convolution_gradients, setup_context=_save_convolut
 def attention(q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, scale: float) -> Tensor | None:
     """y = v softmax_j(scale q^T k)^T by the package's operator; None for few tokens, and outside torch.compile.
 
-    The operator never stores all T x T weights.
+    The operator never stores all T x T weights, and flushes subnormal ones, which are common with more features than tokens.
     """
-    if not use_custom_op(v_NHET, MIN_NUMEL_VALUES) or q_NHDT.shape[3] < MIN_TOKENS:
+    features, tokens = q_NHDT.shape[2:]
+    is_large = tokens >= MIN_TOKENS or MIN_TOKENS_MANY_FEATURES <= tokens <= features
+    if not is_large or not use_custom_op(v_NHET, MIN_NUMEL_VALUES):
         return None
     y_NHET: Tensor = _attend(q_NHDT, k_NHDT, v_NHET, scale)
     return y_NHET
