@@ -16,6 +16,7 @@ ACTIVATIONS: frozenset[Callable[..., Any]] = frozenset(
 ARITHMETIC: frozenset[Callable[..., Any]] = frozenset(
     (torch.add, torch.sub, torch.mul, Tensor.add, Tensor.sub, Tensor.mul, Tensor.add_, Tensor.sub_, Tensor.mul_)
 )
+MEANS: frozenset[Callable[..., Any]] = frozenset((torch.mean, Tensor.mean))
 RECURRENT: frozenset[Callable[..., Any]] = frozenset((torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu))
 """They take (x, state, weights, has_biases, layers, dropout, training, bidirectional, batch_first)."""
 
@@ -35,6 +36,8 @@ class MetaShapes(TorchFunctionMode):
                 if func is functional.layer_norm and not x.is_contiguous():
                     return torch.empty(x.shape, dtype=x.dtype, device="meta")  # as in torch
                 return x if kwargs.get("inplace") else x.detach()
+            if func in MEANS and (shape := _mean_shape(x, *args[1:], **kwargs)) is not None:
+                return torch.empty(shape, dtype=x.dtype, device="meta")
             if func in ARITHMETIC and len(args) == 2 and not kwargs:
                 if _fits(args[1], x):
                     return x.detach()
@@ -43,6 +46,20 @@ class MetaShapes(TorchFunctionMode):
             if func in RECURRENT and isinstance(args[2], list):  # a packed sequence has other arguments
                 return _recurrent(x, args[1], is_bidirectional=args[7])
         return func(*args, **kwargs)
+
+
+def _mean_shape(x: Tensor, dim: Any = None, keepdim: bool = False, **others: Any) -> list[int] | None:
+    """The shape of a mean over some dimensions; None for other arguments.
+
+    torch's own mean of meta tensors imports its compiler, which takes a second.
+    """
+    dims = [dim] if isinstance(dim, int) else list(dim) if isinstance(dim, list | tuple) else list(range(x.dim()))
+    if others or not dims or not all(isinstance(d, int) and -x.dim() <= d < x.dim() for d in dims):
+        return None
+    over = {d % x.dim() for d in dims}
+    if len(over) < len(dims):
+        return None
+    return [1 if d in over else n for d, n in enumerate(x.shape) if keepdim or d not in over]
 
 
 def _recurrent(x: Tensor, state: Tensor | tuple[Tensor, Tensor], is_bidirectional: bool) -> tuple[Tensor, ...]:

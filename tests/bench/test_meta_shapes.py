@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sefactory.bench.meta_shapes import ACTIVATIONS, ARITHMETIC, MetaShapes
+from sefactory.bench.meta_shapes import ACTIVATIONS, ARITHMETIC, MEANS, MetaShapes
 from tests.op_recorder import OpRecorder
 
 INPUTS = {
@@ -63,6 +63,20 @@ def test_arithmetic(function: Callable[..., Any], name: str) -> None:
     for operand in OPERANDS:
         for args in ((INPUTS[name], operand), (operand, INPUTS[name])):
             assert described(function, args, True) == described(function, args, False)
+
+
+@pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.parametrize("keepdim", [True, False])
+@pytest.mark.parametrize("function", sorted(MEANS, key=qualified_name), ids=qualified_name)
+def test_means(function: Callable[..., Any], keepdim: bool, name: str) -> None:
+    for dim in ((2, 3), [-1], 1, (0, 1), (1, 1), (-1, 3), 4, [], None, "C"):
+        for args, options in (((dim, keepdim), {}), ((), {"dim": dim, "keepdim": keepdim})):
+            results = [described(function, (INPUTS[name], *args), short, **options) for short in (True, False)]
+            assert results[0] == results[1], (dim, args)
+    doubled = [described(function, (INPUTS[name], 1), short, dtype=torch.float64) for short in (True, False)]
+    assert doubled[0] == doubled[1] and described(function, (INPUTS[name],), True) == described(
+        function, (INPUTS[name],), False
+    )
 
 
 @pytest.mark.parametrize("name", INPUTS)
