@@ -20,8 +20,8 @@ from .zoos import create_network
 
 HOST_KEYS = ("paper", "host", "input", "place")
 PLACE_KEYS = ("at", "block", "where", "start", "overrides", "carry", "grid", "layout", "tokens", "skip")
-RECIPE_KEYS = ("made_with", "channels", "size", "token_grid")
-"""Keys that only a recipe has. `place` infers what they say."""
+RECIPE_KEYS = ("made_with", "name", "channels", "size", "token_grid")
+"""Keys that only a recipe has. `place` infers what they say, but for the name of the block."""
 
 
 def host_config(source: Any, search: Sequence[str | Path] = ()) -> tuple[dict[str, Any], str]:
@@ -83,7 +83,10 @@ def place(
     try:
         specs = [
             InsertionSpec(
-                entry["block"], search=search, **{key: entry[key] for key in entry if key not in ("block", *RECIPE_KEYS)}
+                entry["block"],
+                search=search,
+                name=entry.get("name", ""),
+                **{key: entry[key] for key in entry if key not in ("block", *RECIPE_KEYS)},
             )
             for entry in data["place"]
         ]

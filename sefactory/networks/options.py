@@ -42,6 +42,8 @@ class InsertionSpec:
     tokens: int | None = None
     skip: Skip | None = None
     search: Sequence[str | Path] = ()
+    name: str = ""
+    """The name of the block in reports; by default the name of its config."""
 
     def __post_init__(self) -> None:
         if faults := option_faults(vars(self)):
@@ -66,6 +68,8 @@ def option_faults(options: Mapping[str, Any]) -> list[tuple[str, str]]:
     if carry and (where := given.get("where", "after")) != "replace":
         cure = f"set where to 'replace' instead of {short_repr(where)}"
         faults.append(("carry", f"{short_repr(carry)}; it needs a replaced module; {cure}"))
+    if not isinstance(given.get("name", ""), str):
+        faults.append(("name", f"{short_repr(given['name'])}; allowed: a text"))
     if type(tokens) is not int or tokens < 0:
         faults.append(("tokens", f"{short_repr(tokens)}; allowed: the number of class and register tokens, such as 1"))
     return faults

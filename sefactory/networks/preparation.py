@@ -59,6 +59,7 @@ def prepare(
     with torch.device("cpu"):  # `is_identity` runs the block, also if the network is on the meta device
         plan = plans.find(spec, original, path, shape)
         block, is_parallel = plan.build(), spec.where == "replace"
+        block.label = spec.name or block.label
         _check_output(path, block, shape, output_shape)
         is_adapted = spec.start == "identity" and (is_parallel or not plans.is_identity(spec, block))
         child = ResidualAdapter(reinit_zero_weights(block), is_parallel) if is_adapted else block

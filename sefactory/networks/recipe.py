@@ -14,7 +14,7 @@ from ..block import Block
 from ..build.api import build
 from ..errors import ConfigError
 from .adapter import ResidualAdapter
-from .attachment import INSERTED_PATHS, Child, block_of, inserted_block, insertion_of
+from .attachment import INSERTED_PATHS, Child, block_name, block_of, inserted_block, insertion_of
 from .holder import named_places
 from .layouts import CHANNELS_FIRST, Layout
 from .zoos import ORIGIN
@@ -30,9 +30,9 @@ def recipe(model: nn.Module | Mapping[str, Any]) -> dict[str, Any]:
 
     Instead of a network it takes its state dict, whose metadata has the recipe, also after torch.save and torch.load.
 
-    An entry of `place` holds `block` (the resolved config), `at` (its paths), `where`, `start`, `channels`, `grid`, and `size`
-    if the block needs a fixed grid. `host` names the network if `sefactory.host` created it. `made_with` has the version of
-    the form and of the package.
+    An entry of `place` holds `block` (the resolved config), its `name`, `at` (its paths), `where`, `start`, `channels`, `grid`,
+    and `size` if the block needs a fixed grid. `host` names the network if `sefactory.host` created it. `made_with` has the
+    version of the form and of the package.
 
     Raises ConfigError for a frozen block, whose weights are folded, and for a state dict without a recipe.
 
@@ -40,7 +40,7 @@ def recipe(model: nn.Module | Mapping[str, Any]) -> dict[str, Any]:
     >>> net = nn.Sequential(nn.Conv2d(3, 32, 1), nn.Conv2d(32, 32, 1))
     >>> report = sf.insert(net, "senet", "*", input_size=(3, 8, 8))
     >>> {key: value for key, value in recipe(net)["place"][0].items() if key != "block"}
-    {'at': ['0', '1'], 'where': 'after', 'start': 'identity', 'channels': 32, 'grid': 'HW'}
+    {'at': ['0', '1'], 'name': 'senet', 'where': 'after', 'start': 'identity', 'channels': 32, 'grid': 'HW'}
     """
     if not isinstance(model, nn.Module):
         return _noted_recipe(model)
@@ -102,6 +102,7 @@ def _entry(path: str, child: Child) -> dict[str, Any]:
     entry = {
         "at": [path],
         "block": copy.deepcopy(block.config),
+        "name": block_name(block),
         "where": place.where,
         "start": "identity" if isinstance(child, ResidualAdapter) else "own",
         "channels": sizes.number("C"),
@@ -137,4 +138,5 @@ def child_of(entry: Mapping[str, Any], search: Sequence[str | Path]) -> Child:
         width=size.get("width"),
         search=search,
     )
+    block.label = entry.get("name", block.label)
     return ResidualAdapter(block, entry["where"] == "replace") if entry["start"] == "identity" else block

@@ -118,3 +118,10 @@ def test_a_block_that_does_not_run() -> None:
     message = r"^input_size: the network does not run on \(1, 3, 28, 28\): block: expected an input \(B, 32, 14, 14\)"
     with pytest.raises(sf.ConfigError, match=message):
         sf.check(model, input_size=(3, 28, 28))
+
+
+def test_a_block_of_a_recipe_has_its_name() -> None:
+    model, again = net().float(), net().float()
+    sf.insert(model, "cbam", "0", input_size=SIZE)
+    sf.place(again, sf.recipe(model), input_size=SIZE)
+    assert [status.block for status in sf.check(again, input_size=SIZE)] == ["cbam"]

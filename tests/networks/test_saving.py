@@ -196,6 +196,7 @@ def test_a_place_that_the_network_lacks(saved: Path) -> None:
         ({"size": 7}, "size is 7; allowed: positive whole numbers"),
         ({"at": "0"}, "at is '0'; allowed: a list of paths"),
         ({"grid": "HD"}, "grid is 'HD'; allowed: one of W, HW, DHW"),
+        ({"name": 3}, "name is 3; allowed: a text"),
     ],
 )
 def test_entries_of_a_wrong_form(saved: Path, entries: dict[str, Any], message: str) -> None:
