@@ -8,7 +8,6 @@ own process (a fork), so that a crash or an endless loop is a failure of that ch
 """
 
 import logging
-import multiprocessing
 import os
 import platform
 import sys
@@ -17,7 +16,6 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # a fork cannot use a pool of workers
@@ -27,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 import onnxscript  # noqa: E402, F401  (imported here, so that the forks need not)
 import torch  # noqa: E402
 import torch._inductor.compile_fx  # noqa: E402, F401
+from forks import ForkError, run_in_fork  # noqa: E402
 from markdown_table import markdown_table  # noqa: E402
 
 import sefactory as sf  # noqa: E402
@@ -37,7 +36,6 @@ from tests.sampling import SEVEN_PAPERS  # noqa: E402
 PAGE = ROOT / "docs" / "deployment.md"
 CHECKS = {**checks.CHECKS, **export_checks.CHECKS}
 CHANNELS, TIMEOUT_S = 64, 600
-FORK = multiprocessing.get_context("fork")
 Outcomes = dict[tuple[str, str], str | None]
 """(config, check) to the reason of a failure; None if it passes."""
 KNOWN_FAILURES: dict[tuple[str, str], str] = {}
@@ -57,28 +55,17 @@ CONDITIONS = """\
 
 def run_check(check: Callable[[checks.CaseFactory], None], make: checks.CaseFactory) -> str | None:
     """Runs a check in a process of its own. Returns the reason of a failure in one line; None if it passes."""
-    receiver, sender = FORK.Pipe(duplex=False)
-    process = FORK.Process(target=send_outcome, args=(sender, check, make), daemon=True)
-    process.start()
-    sender.close()
     try:
-        return str(receiver.recv()) or None if receiver.poll(TIMEOUT_S) else f"no result after {TIMEOUT_S} s"
-    except EOFError:
-        process.join()
-        return f"the process ended with exit code {process.exitcode}"
-    finally:
-        process.kill()
-        process.join()
+        run_in_fork(check_strictly, (check, make), TIMEOUT_S)
+    except ForkError as error:
+        return str(error)
+    return None
 
 
-def send_outcome(sender: Connection, check: Callable[[checks.CaseFactory], None], make: checks.CaseFactory) -> None:
-    """Sends the reason of a failure, or an empty text. Warnings are errors."""
+def check_strictly(check: Callable[[checks.CaseFactory], None], make: checks.CaseFactory) -> None:
+    """Runs a check. Warnings are errors."""
     warnings.simplefilter("error")
-    try:
-        check(make)
-        sender.send("")
-    except Exception as error:
-        sender.send(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    check(make)
 
 
 def run_checks(names: list[str]) -> Outcomes:
