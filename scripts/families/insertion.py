@@ -3,19 +3,21 @@
 import copy
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 import sefactory as sf
+from sefactory.networks.adapter import ResidualAdapter
+from sefactory.networks.attachment import inserted_block
 from sefactory.networks.tracing import tensors_in, trace
 
 from .zoo import Sample
 
 KINDS = ("stage", "class", "pattern")
-BLOCKS = ("cbam", "senet")
+BLOCK = "cbam"
 SHARE = 0.3
 """The modules of the class of a place have at least this share of the parameters of the network."""
 MAX_TRIES = 6
@@ -24,17 +26,21 @@ MAX_TRIES = 6
 
 @dataclass(frozen=True)
 class Outcome:
-    """The block that a kind of place took and the value of `at`; or the reason why it took none."""
+    """The value of `at` that took a block, or the reason why none did."""
 
-    block: str
     at: str
     reason: str = ""
     is_fault: bool = False
     """True if the reason is no ConfigError."""
 
+    @property
+    def is_taken(self) -> bool:
+        """True if the place takes a block."""
+        return not self.reason
+
     def cell(self) -> str:
         """The cell of the table."""
-        return f"{self.block}: `{self.at}`" if self.block else "refused"
+        return f"`{self.at}`" if self.is_taken else "refused"
 
 
 class NoGradientError(Exception):
@@ -58,27 +64,26 @@ def _first_outcome(sample: Sample, before: list[Tensor], patterns: list[str]) ->
     """The outcome of the first pattern that takes a block; that of the first pattern if none does."""
     outcomes = []
     for at in patterns:
-        for block in BLOCKS:
-            outcomes.append(try_insertion(sample, before, block, at))
-            if outcomes[-1].block or outcomes[-1].is_fault:
-                return outcomes[-1]
-    return outcomes[0] if outcomes else Outcome("", "", "the network has no repeated class", is_fault=True)
+        outcomes.append(try_insertion(sample, before, at))
+        if outcomes[-1].is_taken or outcomes[-1].is_fault:
+            return outcomes[-1]
+    return outcomes[0] if outcomes else Outcome("", "the network has no repeated class", is_fault=True)
 
 
-def try_insertion(sample: Sample, before: list[Tensor], block: str, at: str) -> Outcome:
-    """The outcome of one block at one pattern."""
+def try_insertion(sample: Sample, before: list[Tensor], at: str) -> Outcome:
+    """The outcome of the block at one pattern."""
     network = copy.deepcopy(sample.network)
     try:
-        report = sf.insert(network, block, at, example=sample.example)
-        check_insertion(sample, before, network, list(report.new))
+        report = sf.insert(network, BLOCK, at, example=sample.example)
+        check_insertion(sample, before, network, [place.path for place in report.places])
     except (sf.ConfigError, NoGradientError) as error:
-        return Outcome("", at, f"`{at}`: {' '.join(str(error).splitlines()[0].split())}")
+        return Outcome(at, f"`{at}`: {' '.join(str(error).splitlines()[0].split())}")
     except Exception as error:
-        return Outcome("", at, f"{block} at {at}: {type(error).__name__}: {' '.join(str(error).split())[:300]}", is_fault=True)
-    return Outcome(block, at)
+        return Outcome(at, f"`{at}`: {type(error).__name__}: {' '.join(str(error).split())[:300]}", is_fault=True)
+    return Outcome(at)
 
 
-def check_insertion(sample: Sample, before: list[Tensor], network: nn.Module, new: list[str]) -> None:
+def check_insertion(sample: Sample, before: list[Tensor], network: nn.Module, paths: Sequence[str]) -> None:
     """Raises AssertionError if the output differs, a checkpoint without blocks does not load, or gradients are missing."""
     with torch.no_grad():
         after = list(tensors_in(sample.run(network)))
@@ -86,29 +91,52 @@ def check_insertion(sample: Sample, before: list[Tensor], network: nn.Module, ne
     for former, now in zip(before, after, strict=True):
         assert torch.equal(former.nan_to_num(), now.nan_to_num()), f"the output differs by {float((former - now).abs().max())}"
     network.load_state_dict(sample.network.state_dict(), strict=True)
-    keys = dict(network.named_parameters())
-    learned = {key: p for key, p in keys.items() if any(key.replace("original.", "") == name for name in new)}
-    mixes = {key: p for key, p in learned.items() if key.endswith(".mix")}
-    _check_gradients(sample, network, mixes)
+    blocks = {path: _adapter(network, path) for path in paths}
+    _check_gradients(sample, network, {path: {"mix": block.mix} for path, block in blocks.items()})
     with torch.no_grad():
-        for mix in mixes.values():
-            mix.fill_(0.5)
-    _check_gradients(sample, network, learned)
+        for block in blocks.values():
+            block.mix.fill_(0.5)
+    _check_gradients(sample, network, {path: dict(block.named_parameters()) for path, block in blocks.items()})
 
 
-def _check_gradients(sample: Sample, network: nn.Module, parameters: Mapping[str, nn.Parameter]) -> None:
-    """Raises AssertionError if a parameter has no finite gradient, and NoGradientError if all gradients are 0.
+def _adapter(network: nn.Module, path: str) -> ResidualAdapter:
+    """The block that was inserted at a path, with its mixing coefficient."""
+    block = inserted_block(network.get_submodule(path))
+    assert isinstance(block, ResidualAdapter), f"{path} has no block"
+    return block
 
-    That of a single block may be 0: the head of many transformers reads only the class token, and nothing the last block.
+
+def _check_gradients(sample: Sample, network: nn.Module, blocks: dict[str, dict[str, nn.Parameter]]) -> None:
+    """Raises AssertionError if a parameter has no finite gradient, and NoGradientError if all those of a block are 0.
+
+    Those of the last of several blocks may be 0: the head of many transformers reads only the class token, and no other
+    token of the last layer.
     """
     generator = torch.Generator().manual_seed(1)
-    results = [y for y in tensors_in(sample.run(network)) if y.requires_grad]
-    loss = torch.stack([(y * torch.randn(y.shape, generator=generator)).sum() for y in results]).sum()
-    gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-    for key, gradient in zip(parameters, gradients, strict=True):
-        assert gradient is not None and gradient.isfinite().all(), f"{key} has no finite gradient"
-    if not any(gradient.any() for gradient in gradients):
-        raise NoGradientError("the result of the network does not depend on the map at this place; choose one before it")
+    last, results = _run_and_find_last(sample, network, list(blocks))
+    loss = torch.stack([(y * torch.randn(y.shape, generator=generator)).sum() for y in results if y.requires_grad]).sum()
+    parameters = [(path, name, parameter) for path, own in blocks.items() for name, parameter in own.items()]
+    gradients = torch.autograd.grad(loss, [parameter for _, _, parameter in parameters], allow_unused=True)
+    learning = set()
+    for (path, name, _), gradient in zip(parameters, gradients, strict=True):
+        assert gradient is not None and gradient.isfinite().all(), f"{name} of {path} has no finite gradient"
+        if gradient.any():
+            learning.add(path)
+    unread = blocks.keys() - learning - ({last} if len(blocks) > 1 else set())
+    if unread:
+        raise NoGradientError(
+            f"the result of the network does not depend on the map at {min(unread)}; choose a place before it"
+        )
+
+
+def _run_and_find_last(sample: Sample, network: nn.Module, paths: Sequence[str]) -> tuple[str, list[Tensor]]:
+    """The path of the block that is called last, and the results of the network."""
+    called: list[str] = []
+    hooks = [_adapter(network, path).register_forward_hook(lambda *_, path=path: called.append(path)) for path in paths]
+    results = list(tensors_in(sample.run(network)))
+    for hook in hooks:
+        hook.remove()
+    return called[-1], results
 
 
 def repeated_classes(sample: Sample) -> Iterator[str]:
