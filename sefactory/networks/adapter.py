@@ -71,8 +71,8 @@ def reinit_zero_weights(block: Block) -> Block:
     With alpha = 0 and weights of 0 in a row, the gradients of both are 0, and neither is ever trained.
     """
     for module in block.node.modules():
-        weight = getattr(module, "weight", None)
-        if not isinstance(weight, nn.Parameter) or weight.any():
+        weight = module._parameters.get("weight")
+        if weight is None or weight.any():
             continue
         with torch.no_grad():
             if isinstance(module, NORMS_AND_GAINS):

@@ -102,7 +102,8 @@ def match_module(child: nn.Module, original: nn.Module, model: nn.Module, dtype:
         own = [*child.parameters(), *child.buffers()]
         if any(t.device != device or (t.is_floating_point() and t.dtype != dtype) for t in own):  # `to` takes longer
             child.to(device, dtype)
-    child.train(original.training)
+    if child.training != original.training:
+        child.train(original.training)
 
 
 def inserted_block(module: nn.Module) -> Child | None:
