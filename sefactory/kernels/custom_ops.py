@@ -22,7 +22,7 @@ from .im2col import MAX_CHANNELS
 MIN_NUMEL = 2**15  # values of a map above which an operator is faster
 MIN_NUMEL_FEW_CHANNELS = 2**12  # the same for convolutions of few channels
 MIN_NUMEL_VALUES = 2**13  # the same for the values of attention
-MIN_TOKENS_MANY_FEATURES = 64  # tokens of attention from which an operator is faster, if there are no fewer features
+MIN_TOKENS_MANY_FEATURES = 64  # smallest number of tokens for an operator where there are at least as many features
 MAX_WIDTH = 5  # kernel size up to which a convolution in groups is faster
 
 
@@ -102,26 +102,16 @@ _convolve.register_autograd(_convolution_gradients, setup_context=_save_convolut
 def attention(q_NHDT: Tensor, k_NHDT: Tensor, v_NHET: Tensor, scale: float) -> Tensor | None:
     """y = v softmax_j(scale q^T k)^T by the package's operator; None for few tokens, and outside torch.compile.
 
-    The operator never stores all T x T weights, and flushes subnormal ones, which are common with more features than tokens.
+    From 384 tokens on, the operator stores the weights of one chunk at a time. It sets subnormal weights to 0, which are common
+    where there are more features than tokens.
     """
+    if not use_custom_op(v_NHET, MIN_NUMEL_VALUES):  # first: other tracers must not see sizes compared
+        return None
     features, tokens = q_NHDT.shape[2:]
-    is_large = tokens >= MIN_TOKENS or MIN_TOKENS_MANY_FEATURES <= tokens <= features
-    if not is_large or not use_custom_op(v_NHET, MIN_NUMEL_VALUES):
+    if tokens < MIN_TOKENS and not MIN_TOKENS_MANY_FEATURES <= tokens <= features:
         return None
     y_NHET: Tensor = _attend(q_NHDT, k_NHDT, v_NHET, scale)
     return y_NHET
-
-
-def channel_attention(x_NCT: Tensor, scale: float) -> Tensor | None:
-    """y = softmax(scale x x^T) x among the channels, (N, C, T) -> (N, C, T); None as in `attention`. For inference only.
-
-    The operator flushes subnormal weights. Its backward has two products more than that of plain torch.
-    """
-    if not use_custom_op(x_NCT, MIN_NUMEL) or x_NCT.shape[2] <= x_NCT.shape[1]:
-        return None
-    x_N1TC = x_NCT.transpose(1, 2)[:, None]
-    y_N1TC: Tensor = _attend(x_N1TC, x_N1TC, x_N1TC, scale)
-    return y_N1TC.squeeze(1).transpose(1, 2)
 
 
 @custom_op("sefactory::attend", mutates_args=())

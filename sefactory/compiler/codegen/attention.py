@@ -215,8 +215,10 @@ def _channel_attention(op: ops.AttentionOp, layout: str, sizes: Sizes) -> Callab
 
 def _among_channels(x_BCN: Tensor, weight: Tensor | None, scale: float, identity: float, product: Product) -> Tensor:
     """(weight A + identity) x in torch's own operations."""
-    y_BCN = custom_ops.channel_attention(x_BCN, scale)
-    if y_BCN is not None:
+    x_B1NC = x_BCN.transpose(1, 2)[:, None]
+    y_B1NC = custom_ops.attention(x_B1NC, x_B1NC, x_B1NC, scale)
+    if y_B1NC is not None:
+        y_BCN = y_B1NC.squeeze(1).transpose(1, 2)
         y_BCN = y_BCN if weight is None else y_BCN * weight
     else:
         a_BCC, v_BCN = _weights(x_BCN, x_BCN.transpose(1, 2), scale, product), x_BCN
