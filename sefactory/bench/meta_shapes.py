@@ -53,7 +53,7 @@ def _mean_shape(x: Tensor, dim: Any = None, keepdim: bool = False, **others: Any
 
     torch's own mean of meta tensors imports its compiler, which takes a second.
     """
-    dims = [dim] if isinstance(dim, int) else list(dim) if isinstance(dim, list | tuple) else list(range(x.dim()))
+    dims = list(range(x.dim())) if dim is None else list(dim) if isinstance(dim, list | tuple) else [dim]
     if others or not dims or not all(isinstance(d, int) and -x.dim() <= d < x.dim() for d in dims):
         return None
     over = {d % x.dim() for d in dims}

@@ -125,14 +125,14 @@ def _expand_axes(make: Callable[P, Module], names: list[str]) -> Callable[P, Mod
         # the builder passes parameters by name; binding a signature takes longer than building a small layer
         given = {first.name: args[0], **kwargs} if len(args) == 1 else signature.bind(*args, **kwargs).arguments
         arguments: dict[str, Any] = {**defaults, **given}
-        sizes: Sizes = arguments[first.name]
+        sizes: Sizes = arguments.pop(first.name)
         for name in names:
             if arguments.get(name) is not None:
                 try:
                     arguments[name] = sizes.expand_axes(arguments[name])
                 except InvalidValue as error:
                     raise InvalidValue(f"{name} is {error}") from None
-        return make(**arguments)  # type: ignore[call-arg]
+        return make(sizes, **arguments)  # type: ignore[arg-type]
 
     return wrapper
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import torch
 from torch import nn
 
 from ..block import Block
@@ -78,6 +77,7 @@ def _put_back(model: nn.Module, path: str, original: nn.Module, child: nn.Module
     if child is not None and INSERTION in child.__dict__:
         insertion: Insertion = child.__dict__[INSERTION]
         insertion.record.pop(insertion.place.path, None)
+    model.__dict__.get(INSERTED_PATHS, {}).pop(path, None)  # the other record is a copy if the block was copied by itself
     if not model.__dict__.get(INSERTED_PATHS, True):
         del model.__dict__[INSERTED_PATHS]
 
@@ -91,14 +91,14 @@ def _parent(model: nn.Module, path: str) -> tuple[nn.Module, str, nn.Module]:
     return parent, name, module
 
 
-def match_module(child: nn.Module, original: nn.Module, model: nn.Module, dtype: torch.dtype | None = None) -> None:
-    """Gives a new block the device and the mode of the module at its place, and a dtype, by default that of the module.
+def match_module(child: nn.Module, original: nn.Module, model: nn.Module) -> None:
+    """Gives a new block the device, dtype and mode of the module at its place.
 
     Device and dtype of a module without parameters are those of the network.
     """
     tensor = next((p for module in (original, model) for p in module.parameters()), None)
     if tensor is not None:
-        device, dtype = tensor.device, dtype or tensor.dtype
+        device, dtype = tensor.device, tensor.dtype
         own = [*child.parameters(), *child.buffers()]
         if any(t.device != device or (t.is_floating_point() and t.dtype != dtype) for t in own):  # `to` takes longer
             child.to(device, dtype)
@@ -112,8 +112,15 @@ def inserted_block(module: nn.Module) -> Child | None:
         return module
     if isinstance(module, Holder) or is_plain_sequential(module):
         child = module._modules.get(CHILD)
-        return child if isinstance(child, Child) else None
+        is_inserted = isinstance(module, Holder) or (child is not None and INSERTION in child.__dict__)
+        return child if is_inserted and isinstance(child, Child) else None
     return None
+
+
+def place_of(module: nn.Module, child: Child) -> InsertionPoint:
+    """Where a block was inserted, given the module at the place. A block that was exchanged in a holder has its place."""
+    place: InsertionPoint = module.sefactory_place if isinstance(module, Holder) else insertion_of(child).place
+    return place
 
 
 def is_plain_sequential(module: nn.Module) -> bool:
@@ -177,7 +184,8 @@ def fold(model: nn.Module) -> list[tuple[str, str]]:
             except ConfigError as error:
                 remaining.append((path, error.faults[0][1]))
                 continue
-            folded.__dict__[INSERTION] = insertion_of(child)
+            if INSERTION in child.__dict__:
+                folded.__dict__[INSERTION] = insertion_of(child)
             nn.Module.register_load_state_dict_pre_hook(folded, _complete)
             module._modules[CHILD] = folded
     return remaining

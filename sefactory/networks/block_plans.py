@@ -62,17 +62,22 @@ class BlockPlans:
     def _find_plan(self, spec: InsertionSpec, shape: Shape, overrides: Sequence[str]) -> BlockPlan:
         """The plan for feature maps of this shape; with a fixed spatial size only if there is none without."""
         grid, channels, spatial = GRID_OF[len(shape)], shape[1], shape[2:]
-        parsed, key = self._parse(spec, grid, overrides), (id(spec), channels, spatial, *overrides)
-        if key not in self._plans:
+        key: tuple[object, ...] = (id(spec), grid, channels, *overrides)
+        if key in self._plans:
+            return self._plans[key]
+        parsed = self._parse(spec, grid, overrides)
+        try:
+            plan = BlockPlan.of(parsed, input_sizes(channels, grid, {}))
+        except ConfigError as error:
+            key = (*key, spatial)
+            if key in self._plans:
+                return self._plans[key]
             try:
-                self._plans[key] = BlockPlan.of(parsed, input_sizes(channels, grid, {}))
-            except ConfigError as error:
-                fixed = input_sizes(channels, grid, dict(zip(grid, spatial, strict=True)))
-                try:
-                    self._plans[key] = BlockPlan.of(parsed, fixed)
-                except ConfigError:
-                    raise error from None
-        return self._plans[key]
+                plan = BlockPlan.of(parsed, input_sizes(channels, grid, dict(zip(grid, spatial, strict=True))))
+            except ConfigError:
+                raise error from None
+        self._plans[key] = plan
+        return plan
 
     def _parse(self, spec: InsertionSpec, grid: str, overrides: Sequence[str]) -> ParsedConfig:
         key = (id(spec), grid, *overrides)

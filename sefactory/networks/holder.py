@@ -29,7 +29,7 @@ class InsertionPoint(NamedTuple):
 
 
 class Holder(nn.Module):
-    """CallRecords a module of the network, `original`, and the block `inserted` after it, before it, or in parallel to it.
+    """Calls a module of the network, `original`, and the block `inserted` after it, before it, or in parallel to it.
 
     It stands where the module stood, so that whatever calls the place runs the block. Tools that rebuild modules recurse
     into it; tools that fuse or fold the module meet a type that they do not know, and fail.
@@ -130,9 +130,12 @@ def release_original(holder: Holder) -> nn.Module:
     original.__dict__.pop(REGISTER, None)
     for name in (*HOOKS, *OTHER_HOOKS):
         hooks, own = holder.__dict__[name], original.__dict__[name]
-        if hooks or (name in HOOKS and holder.sefactory_place.where != "before"):  # then it is the dict that the module had
+        is_exchanged = name in HOOKS and holder.sefactory_place.where != "before"  # then it is the dict that the module had
+        if is_exchanged or (hooks and not own):
             hooks.update(own)
             original.__dict__[name], holder.__dict__[name] = hooks, OrderedDict()
+        else:
+            own.update(hooks)  # the handles of those that the module had keep working
     if holder._is_full_backward_hook is not None:
         original._is_full_backward_hook = holder._is_full_backward_hook
     return original

@@ -1,6 +1,6 @@
 """Inserts blocks into a network that is already built; its weights and state-dict keys stay as they are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +12,16 @@ from torch import nn
 from ..block import Block
 from ..errors import ConfigError
 from .adapter import ResidualAdapter
-from .attachment import attach_block, inserted_block
+from .attachment import attach_block, inserted_block, is_plain_sequential
 from .block_plans import BlockPlans, NarrowPlace
 from .holder import CHILD, ORIGINAL, InsertionPoint, Where
-from .layouts import LayoutName
+from .layouts import CHANNELS_FIRST, LayoutName
 from .options import InsertionSpec, Skip, Start
 from .preparation import Placement, prepare
 from .recipe import note_recipe
 from .selectors import STAGE, select
 from .tracing import Example, example_input, tensor_shape, trace
-from .verification import trace_places
+from .verification import trace_modules, trace_places
 
 Prepared = tuple[Block | ResidualAdapter, Placement]
 
@@ -104,14 +104,36 @@ def insert_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Exampl
     with _random_state_restored_on_error():
         prepared, skipped = _prepare_all(model, specs, example)
         before = model.state_dict(keep_vars=True)
-        for child, place in prepared:
-            attach_block(model, child, InsertionPoint(place.path, place.where, place.layout))
+        _attach_all(model, prepared, example)
         after = model.state_dict(keep_vars=True)
         note_recipe(model)
     kept = tuple(key for key, tensor in before.items() if after.get(key) is tensor)
     new = tuple(key for key, tensor in after.items() if before.get(key) is not tensor)
     missing = tuple(key for key, tensor in before.items() if after.get(key) is not tensor)
     return Report(tuple(place for _, place in prepared), kept, new, missing, skipped)
+
+
+def _attach_all(model: nn.Module, prepared: Sequence[Prepared], example: Example) -> None:
+    """Attaches all blocks, or none. Raises ConfigError if the network does not run with them or bypasses one."""
+    undo: list[Callable[[], None]] = []
+    needs_trace = any(_differs_from_probe(model, place) for _, place in prepared)
+    try:
+        for child, place in prepared:
+            undo.append(attach_block(model, child, InsertionPoint(place.path, place.where, place.layout)))
+        if needs_trace:
+            blocks, paths = [child for child, _ in prepared], [place.path for _, place in prepared]
+            if (fault := trace_modules(model, blocks, paths, example).fault) is not None:
+                raise fault
+    except BaseException:
+        for detach in reversed(undo):
+            detach()
+        raise
+
+
+def _differs_from_probe(model: nn.Module, place: Placement) -> bool:
+    """True if the block stands in another way than its probe did: for a module that is gone, or in a holder."""
+    is_step = is_plain_sequential(model.get_submodule(place.path)) and place.layout != CHANNELS_FIRST
+    return is_step or (place.where == "replace" and place.start == "own")
 
 
 @contextmanager
@@ -142,6 +164,8 @@ def _prepare_all(
             if spec.skip is None or len(targets) == len(skipped) + 1:
                 raise ConfigError([(where, text + cure) for where, text in narrow.error.faults]) from None
             skipped.append((path, narrow.error.faults[0][1]))
+    if fault is not None and skipped:  # it may be that of a place that is left out
+        fault = trace_places(model, [InsertionPoint(place.path, place.where) for _, place in prepared], example).fault
     if fault is not None:
         raise fault
     return prepared, tuple(skipped)
@@ -153,6 +177,10 @@ def _select_all(model: nn.Module, specs: Sequence[InsertionSpec], example: Examp
     calls = trace(model, example) if any(STAGE.fullmatch(pattern) for pattern, _ in patterns) else {}
     targets = [(path, spec) for pattern, spec in patterns for path in select(model, pattern, calls)]
     check_targets(model, [path for path, _ in targets])
+    gone = [path for path, spec in targets if spec.where == "replace" and spec.start == "own"]
+    inside = [(path, outer) for path, _ in targets for outer in gone if path.startswith(f"{outer}.")]
+    if inside:
+        raise ConfigError([(path, f"is inside {outer}, which a block replaces; select one of them") for path, outer in inside])
     return targets
 
 
@@ -169,6 +197,8 @@ def check_targets(model: nn.Module, paths: Sequence[str]) -> None:
             faults.append((path, f"has a block already; {cure}"))
         elif any(isinstance(module, Block | ResidualAdapter) for module in modules):
             faults.append((path, "is part of a block"))
+        elif any(isinstance(module, torch.jit.ScriptModule) for module in modules[:-1]):
+            faults.append((path, "is part of a scripted module, which cannot be changed; insert the block at that module"))
         elif taken := [name for name in (CHILD, ORIGINAL) if hasattr(modules[-1], name)]:
             cure = f"insert the block at the module that contains {path}"
             faults.append((path, f"has an attribute {taken[0]!r} of its own, which is a name of inserted blocks; {cure}"))

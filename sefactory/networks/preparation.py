@@ -9,6 +9,7 @@ from torch import nn
 
 from ..bench.summary import parameters, summarize
 from ..block import Block
+from ..build.api import BlockPlan
 from ..errors import ConfigError
 from ..shapes import Shape
 from .adapter import ResidualAdapter, reinit_zero_weights
@@ -35,12 +36,17 @@ class Placement:
     calls: int
     """How often one forward pass calls the block."""
     layout: Layout = CHANNELS_FIRST
-    _block: Block | None = field(default=None, repr=False, compare=False)
+    block_plan: BlockPlan | None = field(default=None, repr=False, compare=False)
+    """From which the block was built."""
 
     @cached_property
     def macs(self) -> int:
         """Multiply-adds that the block adds to one forward pass. They are counted when they are read first."""
-        return self.calls * summarize(self._block, *self.shape[2:], batch=self.shape[0]).macs if self._block else 0
+        if self.block_plan is None:
+            return 0
+        with torch.device("meta"):
+            block = self.block_plan.build(lower=False)
+        return self.calls * summarize(block, *self.shape[2:], batch=self.shape[0]).macs
 
 
 def prepare(
@@ -63,18 +69,21 @@ def prepare(
         _check_output(path, block, shape, output_shape)
         is_adapted = spec.start == "identity" and (is_parallel or not plans.is_identity(spec, block))
         child = ResidualAdapter(reinit_zero_weights(block), is_parallel) if is_adapted else block
-    match_module(child, original, model, _map_dtype(records, spec))
+    match_module(child, original, model)
+    _check_dtypes(path, block, shape, records, spec)
     if spec.carry is not None:
         transfer_weights(path, block, original, spec.carry)
-    place = Placement(path, spec.where, block_name(block), shape, spec.start, parameters(child), len(records), layout, block)
+    place = Placement(path, spec.where, block_name(block), shape, spec.start, parameters(child), len(records), layout, plan)
     return child, place
 
 
-def _map_dtype(calls: Sequence[CallRecord], spec: InsertionSpec) -> torch.dtype | None:
-    """The dtype of the block's input, which may be another than that of the parameters; None if it is no real number."""
-    dtypes = {call.output_dtype if spec.where == "after" else call.input_dtype for call in calls}
-    dtype = dtypes.pop() if len(dtypes) == 1 else None
-    return dtype if dtype is not None and dtype.is_floating_point else None
+def _check_dtypes(path: str, block: Block, shape: Shape, calls: Sequence[CallRecord], spec: InsertionSpec) -> None:
+    """Raises ConfigError for maps of another dtype than that of the block."""
+    for dtype in {call.output_dtype if spec.where == "after" else call.input_dtype for call in calls} - {None}:
+        try:
+            block.dry_forward(torch.empty(shape, dtype=dtype, device="meta"))
+        except ConfigError as error:
+            raise ConfigError([(path, f"with the block here, {text}") for _, text in error.faults]) from None
 
 
 def _block_shapes(path: str, calls: Sequence[CallRecord], spec: InsertionSpec) -> tuple[Shape, Shape]:

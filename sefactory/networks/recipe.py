@@ -14,8 +14,8 @@ from ..block import Block
 from ..build.api import build
 from ..errors import ConfigError
 from .adapter import ResidualAdapter
-from .attachment import INSERTED_PATHS, Child, block_name, block_of, inserted_block, insertion_of
-from .holder import named_places
+from .attachment import INSERTED_PATHS, Child, block_name, block_of, inserted_block, place_of
+from .holder import InsertionPoint, named_places
 from .layouts import CHANNELS_FIRST, Layout
 from .zoos import ORIGIN
 
@@ -47,7 +47,7 @@ def recipe(model: nn.Module | Mapping[str, Any]) -> dict[str, Any]:
     entries: dict[str, dict[str, Any]] = {}
     for path, module in named_places(model):
         if (child := inserted_block(module)) is not None:
-            entry = _entry(path, child)
+            entry = _entry(path, child, place_of(module, child))
             same = entries.setdefault(json.dumps({**entry, "at": []}), entry)  # the order of a series counts
             same["at"] += [path] if same is not entry else []
     host = {"host": model.__dict__[ORIGIN]} if ORIGIN in model.__dict__ else {}
@@ -92,9 +92,9 @@ def _noted_recipe(state: Mapping[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _entry(path: str, child: Child) -> dict[str, Any]:
+def _entry(path: str, child: Child, place: InsertionPoint) -> dict[str, Any]:
     """The entry of `place` for one block."""
-    block, place = block_of(child), insertion_of(child).place
+    block = block_of(child)
     if block.frozen:
         raise ConfigError([(path, "its block is frozen, so its weights are folded; take the recipe before sefactory.freeze")])
     sizes = block.sizes[0]

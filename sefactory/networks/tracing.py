@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 from ..bench.dry_run import dry_run, first_dry_run
 from ..block import Block
 from ..errors import ConfigError, first_line, join_words, short_repr
+from ..operators.precision import is_autocast_enabled
 from ..shapes import Shape
 from .adapter import ResidualAdapter
 from .holder import named_places
@@ -23,6 +24,8 @@ EXAMPLE = "a tensor, a tuple of positional arguments, or a dict of keyword argum
 
 class CallRecord(NamedTuple):
     """One call of a module in a forward pass. A shape and a dtype are None if the value is not a tensor.
+
+    A dtype is None under autocast as well, where a block takes any.
 
     `results` are the shapes of all tensors of the output, also in lists, tuples and dicts; `order` counts the calls of the
     whole network in the order in which they return.
@@ -87,7 +90,9 @@ def _check_initialised(model: nn.Module) -> None:
 
 
 def _shape_and_dtype(value: Any) -> tuple[Shape | None, torch.dtype | None]:
-    return (tuple(value.shape), value.dtype) if isinstance(value, Tensor) else (None, None)
+    if not isinstance(value, Tensor):
+        return None, None
+    return tuple(value.shape), None if is_autocast_enabled(value) else value.dtype
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

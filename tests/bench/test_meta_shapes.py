@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -69,7 +70,7 @@ def test_arithmetic(function: Callable[..., Any], name: str) -> None:
 @pytest.mark.parametrize("keepdim", [True, False])
 @pytest.mark.parametrize("function", sorted(MEANS, key=qualified_name), ids=qualified_name)
 def test_means(function: Callable[..., Any], keepdim: bool, name: str) -> None:
-    for dim in ((2, 3), [-1], 1, (0, 1), (1, 1), (-1, 3), 4, [], None, "C"):
+    for dim in ((2, 3), [-1], 1, (0, 1), (1, 1), (-1, 3), 4, [], None, "C", np.int64(1)):
         for args, options in (((dim, keepdim), {}), ((), {"dim": dim, "keepdim": keepdim})):
             results = [described(function, (INPUTS[name], *args), short, **options) for short in (True, False)]
             assert results[0] == results[1], (dim, args)
@@ -131,6 +132,7 @@ MAP = torch.empty(2, 8, 5, 7, device="meta")
 CALLS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     *((function, (MAP,)) for function in sorted(ACTIVATIONS, key=qualified_name)),
     *((function, (MAP, MAP[:1, :, :1, :1])) for function in sorted(ARITHMETIC, key=qualified_name)),
+    *((function, (MAP, (2, 3), True)) for function in sorted(MEANS, key=qualified_name)),
     (functional.layer_norm, (MAP, [7])),
     (nn.BatchNorm2d(8, device="meta").eval(), (MAP,)),
     *((layer(8, 6, device="meta", **options), (MAP[0].transpose(0, 2),)) for layer, options in RECURRENT),

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import sefactory as sf
 from sefactory.config import registry
 from sefactory.config.repository import ConfigRepository, load_config
+from sefactory.config.schema import Axes
 from sefactory.errors import ConfigError
 from sefactory.shapes import Sizes
 
@@ -161,6 +162,20 @@ def test_registered_operators_are_noticed(monkeypatch: pytest.MonkeyPatch) -> No
         assert "Tanh" in build_text(["doubled", "relu"])
     with pytest.raises(ConfigError, match="no operator or config named 'doubled'"):
         build_text(["doubled", "relu"])
+
+
+def test_a_factory_function_with_positional_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_OPERATORS", dict(registry._OPERATORS))
+
+    @sf.operator("recorded")
+    def recorded(sizes: Sizes, /, over: Axes = "grid", count: int = 2) -> nn.Module:
+        return nn.Sequential(*(nn.Identity() for _ in range(count * len(over))))
+
+    assert len(sf.build(["recorded"], 8).get_submodule("0")) == 4
+    sizes = Sizes.of_map(8, {}, "HW")
+    assert [len(module) for module in (recorded(sizes), recorded(sizes, "W"), recorded(sizes, "grid", 3))] == [4, 2, 6]
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        recorded(sizes, "W", 1, 2)
 
 
 def test_parameters_of_operators_are_positional_and_annotated() -> None:

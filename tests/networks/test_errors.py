@@ -366,3 +366,30 @@ def test_several_narrow_places_that_are_left_out_leave_none() -> None:
     model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1))
     message = refusal(model, lambda: sf.insert(model, "senet", ["0", "1"], skip="narrow", input_size=SIZE))
     assert message == f"senet.yaml excite.0 (for 1, C = 8): {NARROW}"
+
+
+class Cast(nn.Module):
+    """Reads the weight of its stem, which is too narrow for a block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.body = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 32, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.body(self.stem(x.to(self.stem.weight.dtype)))
+        return y
+
+
+def test_a_place_that_is_left_out_refuses_no_others() -> None:
+    report = sf.insert(Cast(), "senet", ["stem", "body"], skip="narrow", input_size=SIZE)
+    assert [place.path for place in report.places] == ["body"] and [path for path, _ in report.skipped] == ["stem"]
+
+
+def test_a_map_that_no_block_takes() -> None:
+    class Spectrum(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.fft.rfft2(x)
+
+    model = nn.Sequential(nn.Conv2d(3, 32, 1), Spectrum())
+    message = refusal(model, lambda: sf.insert(model, "senet", "1", input_size=SIZE))
+    assert message == "1: with the block here, expected an input (B, 32, H, W) of float32, got complex64"

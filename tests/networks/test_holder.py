@@ -3,6 +3,7 @@
 import copy
 import pickle
 import sys
+import warnings
 from types import ModuleType
 from typing import Any
 
@@ -364,10 +365,126 @@ class HalfOutput(nn.Module):
         return y
 
 
-@pytest.mark.parametrize("where", ["after", "before"])
-def test_a_block_has_the_dtype_of_its_map(where: Any) -> None:
+def test_a_map_of_another_dtype_than_the_module() -> None:
     model = nn.Sequential(nn.Conv2d(3, 32, 1).bfloat16(), HalfOutput()).eval()
-    x = images().bfloat16()
+    before = attributes(model)
+    with pytest.raises(sf.ConfigError) as caught:
+        sf.insert(model, "senet", "1", input_size=SIZE)
+    assert str(caught.value) == "1: with the block here, expected an input (B, 32, H, W) of float32, got bfloat16"
+    assert changes(model, before) == []
+
+
+class Autocast(nn.Module):
+    """Computes in bfloat16 by autocast."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 32, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16):
+            y: Tensor = self.conv(x)
+        return y.float()
+
+
+def test_a_network_with_autocast_gets_blocks_in_float32() -> None:
+    model, x = Autocast().eval(), images().float()
     before = model(x)
-    sf.insert(model, "senet", "1", where=where, input_size=SIZE)
-    assert torch.equal(model(x), before)
+    sf.insert(model, "senet", "conv", input_size=SIZE)
+    assert {p.dtype for p in model.parameters()} == {torch.float32} and torch.equal(model(x), before)
+
+
+class Reads(nn.Module):
+    """Reads an attribute of a convolution, steps of a stage, and a module that returns nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.stage, self.aux = nn.Conv2d(3, 3, 1), nn.Sequential(nn.ReLU(), nn.ReLU()), Nothing()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x) * self.conv.stride[0]
+        y: Tensor = self.stage(x) * (1 - self.stage[-1].inplace)
+        return y if self.aux(x) is None else -y
+
+
+class Nothing(nn.Module):
+    """Returns None."""
+
+    def forward(self, x: Tensor) -> None:
+        return None
+
+
+REFUSED = [
+    (
+        {"at": "conv", "where": "replace", "start": "own"},
+        "conv: with the block here, the network does not run on (1, 3, 14, 14): 'Block' object has no attribute 'stride'",
+    ),
+    (
+        {"at": "stage"},
+        "stage: the network reads 'inplace' of the last step of this module, which would be the block; "
+        "insert the block at the module that contains stage",
+    ),
+    ({"at": "aux", "where": "replace"}, "aux: its output is not a single tensor; choose another module, such as one inside"),
+    (
+        {"at": ["stage", "stage.0"], "where": "replace", "start": "own"},
+        "stage.0: is inside stage, which a block replaces; select one of them",
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED)
+def test_places_of_which_the_network_reads_something(options: dict[str, Any], message: str) -> None:
+    model = Reads()
+    before = attributes(model)
+    with pytest.raises(sf.ConfigError) as caught:
+        sf.insert(model, {"gate": ["sigmoid"]}, input_size=SIZE, **options)
+    assert str(caught.value) == message and changes(model, before) == []
+
+
+def test_a_scripted_module_is_not_changed() -> None:
+    with warnings.catch_warnings(action="ignore"):
+        model = nn.Sequential(nn.Conv2d(3, 32, 1), torch.jit.script(nn.Sequential(nn.Conv2d(32, 32, 1))))
+    before = attributes(model)
+    message = "^1.0: is part of a scripted module, which cannot be changed; insert the block at that module$"
+    with pytest.raises(sf.ConfigError, match=message):
+        sf.insert(model, "senet", "1.0", input_size=SIZE)
+    assert changes(model, before) == []
+    sf.insert(model, "senet", "1", input_size=SIZE)
+    assert [status.fault for status in sf.check(model, input_size=SIZE)] == [""]
+
+
+def test_handles_of_hooks_of_the_module_and_of_the_place() -> None:
+    model, calls = net(), list[str]()
+    inner = model[0].register_forward_pre_hook(lambda *_: calls.append("module"))
+    sf.insert(model, "senet", "0", input_size=SIZE)
+    model[0].register_forward_pre_hook(lambda *_: calls.append("place"))
+    sf.remove(model)
+    model(images())
+    assert calls == ["module", "place"]
+    inner.remove()
+    model(images())
+    assert calls == ["module", "place", "place"]
+
+
+@pytest.mark.parametrize("change", [lambda child: child.block, lambda child: sf.build("senet", 32).double()])
+def test_a_block_that_was_exchanged(change: Any) -> None:
+    model = net()
+    sf.insert(model, "senet", "0", input_size=SIZE)
+    model[0].inserted = change(model[0].inserted)
+    assert "0.inserted.excite.0.0.weight" in model.state_dict() and sf.recipe(model)["place"][0]["where"] == "after"
+    assert [status.fault for status in sf.check(model, input_size=SIZE)] == [""] and sf.remove(model) == ("0",)
+
+
+def test_a_frozen_block_is_removed() -> None:
+    model = net().float()
+    sf.insert(model, "senet", "0", input_size=SIZE, start="own")
+    model[0].inserted = sf.freeze(model[0].inserted)
+    sf.remove(model)
+    assert sf.check(model, input_size=SIZE) == ()
+
+
+def test_a_step_of_the_users_own_that_is_named_as_a_block() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 32, 1), nn.Sequential())
+    model[1].add_module("inserted", sf.build("senet", 32))
+    sf.insert(model, "senet", "0", input_size=SIZE)
+    assert [entry["at"] for entry in sf.recipe(model.state_dict())["place"]] == [["0"]]

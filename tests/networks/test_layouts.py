@@ -246,3 +246,21 @@ def test_fewer_tokens_than_extra_ones() -> None:
     layout = Layout("BNC", 5, (4, 6))
     with pytest.raises(sf.ConfigError, match="^tokens: -2 tokens do not fit a grid with the sides 4x6 of the traced"):
         layout.to_map(torch.zeros(1, 3, 8))
+
+
+class Branching(nn.Module):
+    """Skips a stage that is no Sequential."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.stage = nn.Conv2d(3, 32, 2, 2), nn.Sequential(nn.LayerNorm(32), nn.Linear(32, 32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x).permute(0, 2, 3, 1)
+        y: Tensor = self.stage(x) if isinstance(self.stage, nn.Sequential) else x
+        return y
+
+
+def test_a_sequential_that_becomes_a_holder_is_traced_again() -> None:
+    with pytest.raises(sf.ConfigError, match="^stage: the network calls this module by another reference"):
+        sf.insert(Branching(), "ecanet", "stage", input_size=(3, 16, 24))
