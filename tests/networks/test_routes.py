@@ -79,6 +79,30 @@ def test_the_code_for_transformers_runs(tmp_path: Path) -> None:
     assert run(tmp_path, SCRAMBLE + code + "\nprint(json.dumps(torch.equal(model.eval()(x).logits, y)))")
 
 
+FROM_PRETRAINED = """
+from transformers import ResNetConfig, ResNetForImageClassification
+
+x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+"""
+MODEL_WITH_BLOCKS = """
+model = ResNetForImageClassification(ResNetConfig(hidden_sizes=[64, 64, 128, 128], depths=[1, 1, 1, 1])).eval()
+before = model(x).logits
+sf.insert(model, "cbam", at="ResNetStage", example={"pixel_values": x})
+y = scramble(model)(x).logits
+torch.save(y, folder + "/y.pt")
+"""
+
+
+def test_transformers_load_a_class_that_inserts_its_blocks(tmp_path: Path) -> None:
+    code = FROM_PRETRAINED + snippet("**`from_pretrained` with blocks.**", {})
+    start, load = code.index("model.config.blocks"), code.index("model = ResNetWithBlocks.")
+    moved = "print(json.dumps(bool((y - before).abs().max() > 1e-3)))"
+    assert run(tmp_path, SCRAMBLE + code[:start] + MODEL_WITH_BLOCKS + code[start:load] + moved)
+    count = "sum(len(entry['at']) for entry in sf.recipe(model)['place'])"
+    equal = f"print(json.dumps([torch.equal(model.eval()(x).logits, torch.load(folder + '/y.pt')), {count}]))"
+    assert run(tmp_path, code[:start] + code[load:] + equal) == [True, 4]
+
+
 def test_a_detector_of_transformers_is_untouched(tmp_path: Path) -> None:
     check = """
 from tests.networks.untouched import check_untouched
