@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_dynamo_compiling
 from torch.fx import Proxy, Tracer
 
 from .compiler.edits import mark_edits
@@ -99,10 +100,12 @@ class Block(nn.Module):
 
     def _run(self, x_BCHW: Tensor, lowered: CompiledBlock | None) -> Tensor:
         """The output of `lowered` where its guards hold, else of the module tree; it has the memory format of the input."""
-        if lowered is not None and not prefers_module_tree(x_BCHW) and lowered.guards_hold():
-            y_BCHW = lowered(x_BCHW)
-        else:
+        if lowered is None or prefers_module_tree(x_BCHW) or not lowered.guards_hold():
             y_BCHW = self._run_tree(x_BCHW)
+        elif is_dynamo_compiling() and not lowered.watch():
+            y_BCHW = self._run_tree(x_BCHW)
+        else:
+            y_BCHW = lowered(x_BCHW)
         return y_BCHW if x_BCHW.is_contiguous() else _match_layout(y_BCHW, x_BCHW)
 
     def _run_tree(self, x_BCHW: Tensor) -> Tensor:

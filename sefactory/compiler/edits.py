@@ -201,19 +201,22 @@ class Snapshot:
         """True if both are of the same tree with the same attributes."""
         return _equal(self._state, other._state) and self._forwards == other._forwards
 
-    def watch(self) -> None:
-        """Reads the attributes that the programs were compiled from, and the children, so that torch.compile guards on them."""
+    def watch(self) -> bool:
+        """True if dynamo finds the attributes and children that the programs were compiled from. It guards on each of them.
+
+        They differ after an edit in the function that dynamo compiles: it assigns them only when that function runs.
+        """
         for i, module in enumerate(self._watched):
             children = self._expected_children(i)
-            # All values are as expected, since `guards_hold` ran before. Each comparison makes dynamo install a guard.
             if module.forward is None or len(module._modules) != len(children):
-                return
+                return False
             for name, value in self._expected(i):
                 if getattr(module, name) != value:
-                    return
+                    return False
             for name, kind in children:
                 if type(module._modules[name]) is not kind:
-                    return
+                    return False
+        return True
 
     @assume_constant_result
     def _expected(self, index: int) -> tuple[tuple[str, Any], ...]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.compiler import is_compiling, is_dynamo_compiling
+from torch.compiler import is_compiling
 from torch.nn.modules import module as torch_module
 
 from ..kernels.dispatch import assume_constant_result
@@ -112,6 +112,10 @@ class CompiledBlock:
             self._update()
         return self._program is not None
 
+    def watch(self) -> bool:
+        """True under dynamo if no edit is pending (see `Snapshot.watch`). Dynamo traces this method, and not `guards_hold`."""
+        return self._snapshot.watch()
+
     def prepare_eval(self) -> None:
         """Asks for the program for eval mode. Until then the program for any mode runs."""
         if not self._wants_eval_program:
@@ -171,10 +175,8 @@ class CompiledBlock:
         return None
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(B, C, ...) -> (B, C', ...). Call it only after `guards_hold` returned True."""
+        """(B, C, ...) -> (B, C', ...). Call it only after `guards_hold` returned True, and under dynamo `watch` as well."""
         assert self._program is not None
-        if is_dynamo_compiling():
-            self._snapshot.watch()
         if not (x.is_cpu or is_compiling()):
             return self._run_on_accelerator(x)
         if self._eval_program is None or any(norm.training for norm in self._norms):

@@ -16,7 +16,7 @@ from sefactory.config import registry
 from sefactory.operators.elementwise import Affine
 from sefactory.operators.norm import BatchNorm
 from sefactory.shapes import Sizes
-from tests.compiler.comparison import built, tree_of
+from tests.compiler.comparison import built, pair, tree_of
 from tests.compiler.test_edits import assert_same
 
 
@@ -62,22 +62,25 @@ def test_an_edit_while_another_thread_compiles_is_seen() -> None:
     torch.testing.assert_close(y, tree(x))
 
 
-def test_an_edit_in_a_compiled_function_is_seen_in_it_and_after_it() -> None:
+@pytest.mark.parametrize("grad", [False, True])
+def test_an_edit_in_a_compiled_function_is_seen_in_it_and_after_it(grad: bool) -> None:
+    """Of a large map in inference, where the program would be traced, and in training, where the module tree is."""
     torch._dynamo.reset()
-    block, x = built("cbam")
-    norm = block.eval().get_submodule("series.spatial.excite.1")
+    block, x = pair("cbam", 32)[0].eval(), torch.randn(2, 32, 32, 40, dtype=torch.float64)
+    norm = block.get_submodule("series.spatial.excite.1")
 
     @torch.compile(backend="eager", fullgraph=True)
     def edit(x: Tensor, eps: float) -> Tensor:
         norm.eps = eps
         return block(x)
 
-    block(x)
-    for eps in (0.5, 2.0, 0.5):
-        inside, after = edit(x, eps), block(x)
-        wanted = tree_of(block)(x)
-        torch.testing.assert_close(inside, wanted)
-        torch.testing.assert_close(after, wanted)
+    with torch.set_grad_enabled(grad):
+        block(x)
+        for eps in (0.5, 2.0, 0.5):
+            inside, after = edit(x, eps), block(x)
+            wanted = tree_of(block)(x)
+            torch.testing.assert_close(inside, wanted)
+            torch.testing.assert_close(after, wanted)
 
 
 @pytest.mark.parametrize("array", [torch.zeros(3), np.zeros(3)])
