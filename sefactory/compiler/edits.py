@@ -208,8 +208,8 @@ class Snapshot:
         """
         for i, module in enumerate(self._watched):
             children = self._expected_children(i)
-            if module.forward is None or len(module._modules) != len(children):
-                return False
+            if module.forward is None or "forward" in module.__dict__ or len(module._modules) != len(children):
+                return False  # dynamo guards on the comparison with None, and not on the lookup
             for name, value in self._expected(i):
                 if getattr(module, name) != value:
                     return False

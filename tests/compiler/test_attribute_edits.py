@@ -83,6 +83,21 @@ def test_an_edit_in_a_compiled_function_is_seen_in_it_and_after_it(grad: bool) -
             torch.testing.assert_close(after, wanted)
 
 
+def test_a_forward_that_a_compiled_function_patches_is_called_in_it() -> None:
+    torch._dynamo.reset()
+    block, x = pair("senet", 32)[0].eval(), torch.randn(2, 32, 32, 40, dtype=torch.float64)
+
+    @torch.compile(backend="eager", fullgraph=True)
+    def patch(x: Tensor) -> Tensor:
+        block.get_submodule("gate.0").forward = torch.tanh  # type: ignore[method-assign]
+        return block(x)
+
+    with torch.no_grad():
+        block(x)
+        inside = patch(x)
+        torch.testing.assert_close(inside, tree_of(block)(x))
+
+
 @pytest.mark.parametrize("array", [torch.zeros(3), np.zeros(3)])
 def test_an_array_that_is_kept_at_a_module_is_no_edit(array: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     block, x = built("cbam")
