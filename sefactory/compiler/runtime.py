@@ -81,6 +81,20 @@ def _hooks(module: nn.Module) -> tuple[dict[int, object], ...]:
     return module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks  # type: ignore[return-value]
 
 
+class Programs(NamedTuple):
+    """The programs of a tree. They are assigned at once: threads never pair them with the snapshot of another edit."""
+
+    snapshot: Snapshot
+    any_mode: Program | None
+    """None if the tree cannot be compiled."""
+    eval_mode: Program | None
+    with_eval_mode: bool
+    """True if the program for eval mode was asked for before they were compiled."""
+    norms: list[BatchNorm]
+    on_accelerators: dict[bool, Program]
+    """The programs for other devices, by whether norms are constants. Each is added at its first run."""
+
+
 class CompiledBlock:
     """A block as programs: one for any mode, and from the first time in eval mode on one in which norms are constants.
 
@@ -93,12 +107,8 @@ class CompiledBlock:
         self._node, self._sizes, self._frozen = node, sizes, frozen
         record_all_as_built(node)
         self._guard = Guard.of(node)
-        self._snapshot = Snapshot(())
-        self._program: Program | None = None
-        self._eval_program: Program | None = None
-        self._norms: list[BatchNorm] = []
-        self._accelerator_programs: dict[bool, Program] = {}
-        self._wants_eval_program, self._stale = False, True
+        self._wants_eval_program = False
+        self._programs: Programs | None = None
 
     @assume_constant_result
     def guards_hold(self) -> bool:
@@ -108,46 +118,41 @@ class CompiledBlock:
         """
         if not self._guard.holds():
             return False
-        if self._stale or not self._snapshot.is_current():
-            self._update()
-        return self._program is not None
+        programs = self._programs
+        if programs is None or programs.with_eval_mode is not self._wants_eval_program or not programs.snapshot.is_current():
+            programs = self._programs = self._updated(programs)
+        return programs.any_mode is not None
 
     def watch(self) -> bool:
         """True under dynamo if no edit is pending (see `Snapshot.watch`). Dynamo traces this method, and not `guards_hold`."""
-        return self._snapshot.watch()
+        return self._programs is not None and self._programs.snapshot.watch()
 
     def prepare_eval(self) -> None:
         """Asks for the program for eval mode. Until then the program for any mode runs."""
-        if not self._wants_eval_program:
-            self._wants_eval_program = self._stale = True
+        self._wants_eval_program = True
 
-    def _update(self) -> None:
-        """Compiles the tree as it is now, unless the edit was made to another tree."""
-        snapshot = Snapshot(self._node.modules())
-        if self._stale or not snapshot.describes(self._snapshot):
-            self._compile()
-        self._snapshot = snapshot
-
-    def _compile(self) -> None:
-        """Compiles the programs. Threads that do so at once compile the same, and assign each program as a whole."""
-        wants_eval_program = self._wants_eval_program
-        self._norms = [module for module in self._node.modules() if isinstance(module, BatchNorm)]
-        self._accelerator_programs = {}
+    def _updated(self, programs: Programs | None) -> Programs:
+        """The programs of the tree as it is now: the former ones if the edit was made to another tree."""
+        snapshot, wants_eval_program = Snapshot(self._node.modules()), self._wants_eval_program
+        if programs and programs.with_eval_mode is wants_eval_program and snapshot.describes(programs.snapshot):
+            return programs._replace(snapshot=snapshot)
+        norms = [module for module in self._node.modules() if isinstance(module, BatchNorm)]
         program = eval_program = None
         with suppress(CannotCompile):
             program = self._generate(ANY_MODE)
-            if wants_eval_program and self._norms:
+            if wants_eval_program and norms:
                 eval_program = self._generate(ANY_MODE, EVAL_MODE)
-        self._program, self._eval_program = program, eval_program
-        self._stale = wants_eval_program != self._wants_eval_program
+        return Programs(snapshot, program, eval_program, wants_eval_program, norms, {})
 
     def _run_on_accelerator(self, x: Tensor) -> Tensor:
         """Runs the program for other devices: norms are constants if there are no gradients and all are in eval mode."""
-        constant_norms = not torch.is_grad_enabled() and not any(norm.training for norm in self._norms)
-        if constant_norms not in self._accelerator_programs:
+        programs = self._programs
+        assert programs is not None
+        constant_norms = not torch.is_grad_enabled() and not any(norm.training for norm in programs.norms)
+        if constant_norms not in programs.on_accelerators:
             rules = (ON_ACCELERATORS, EVAL_MODE) if constant_norms else (ON_ACCELERATORS,)
-            self._accelerator_programs[constant_norms] = self._generate(*rules)
-        return self._accelerator_programs[constant_norms](x)
+            programs.on_accelerators[constant_norms] = self._generate(*rules)
+        return programs.on_accelerators[constant_norms](x)
 
     def _generate(self, *stages: Rules) -> Program:
         """The program of the tree after all rules of each stage."""
@@ -176,9 +181,10 @@ class CompiledBlock:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, ...) -> (B, C', ...). Call it only after `guards_hold` returned True, and under dynamo `watch` as well."""
-        assert self._program is not None
+        programs = self._programs
+        assert programs is not None and programs.any_mode is not None
         if not (x.is_cpu or is_compiling()):
             return self._run_on_accelerator(x)
-        if self._eval_program is None or any(norm.training for norm in self._norms):
-            return self._program(x)
-        return self._eval_program(x)
+        if programs.eval_mode is None or any(norm.training for norm in programs.norms):
+            return programs.any_mode(x)
+        return programs.eval_mode(x)

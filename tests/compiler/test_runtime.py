@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Event, Thread, current_thread
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from sefactory.compiler.codegen.emitter import Program
 from sefactory.compiler.codegen.generate import generate
 from sefactory.compiler.graph import Node
 from sefactory.kernels.dispatch import SMALL
+from tests.compiler.comparison import tree_of
 from tests.sampling import sampled
 
 NAMES = ["cbam", "danet_head", "seaformer", "sknet"]
@@ -159,6 +161,41 @@ def test_threads_may_run_it_for_the_first_time_at_once() -> None:
         with ThreadPoolExecutor(8) as pool:
             for found in pool.map(lambda _, block=block, x=x: block(x), range(8)):  # type: ignore[misc]
                 torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("step", range(5))
+def test_threads_do_not_mix_the_programs_of_two_edits(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first compiles before the edit, and ends after so many assignments of the second, which compiles after the edit."""
+    block, x = sf.build("cbam", 32), x_of()
+    compiled, may_end, assigned = Event(), Event(), list[str]()
+
+    def generate_slowly(root: Node, frozen: bool = False) -> Program:
+        program = generate(root, frozen)
+        if current_thread() is first:
+            compiled.set()
+            assert may_end.wait(60)
+        return program
+
+    def assign(self: lower.CompiledBlock, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+        if current_thread() is not first:
+            assigned.append(name)
+            if len(assigned) == step + 1:
+                may_end.set()
+                first.join()
+
+    first = Thread(target=block, args=(x,))
+    monkeypatch.setattr(lower, "generate", generate_slowly)
+    monkeypatch.setattr(lower.CompiledBlock, "__setattr__", assign, raising=False)
+    first.start()
+    assert compiled.wait(60)
+    block.get_submodule("series.spatial.excite.1").eps = 0.5
+    block(x)
+    may_end.set()
+    first.join()
+    monkeypatch.undo()
+    y = block(x)  # before a copy is made, whose modules are edits
+    torch.testing.assert_close(y, tree_of(block)(x))
 
 
 def test_a_module_exchanged_before_the_first_run_runs(written: list[Node]) -> None:
