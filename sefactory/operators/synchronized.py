@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 from torch.autograd import Function
-from torch.nn.functional import pad
 
 from .precision import without_half
 
@@ -33,24 +32,21 @@ class _Sum(Function):
         return _Sum.apply(g, ctx.group), None  # type: ignore[no-untyped-call]
 
 
-def batch_statistics(x_NC: Tensor, group: ProcessGroup) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns (mean, biased variance, number of values) of each channel over the processes of a group, in one reduction.
+def batch_statistics(x_NC: Tensor, group: ProcessGroup) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Returns (x - mean, mean, biased variance, number of values) of each channel over the processes of a group.
 
-    Each process sums the squares around its own mean. The parts are joined around the common mean (Chan's parallel
-    algorithm), so that the variance stays precise where the means are far from 0. They are float64 where the device has it.
+    The first reduction gives the common mean, and the second one the squares around it, so that the variance stays precise
+    where the mean is far from 0. Sums over processes are float64 where the device has it.
     """
     channels, dims = x_NC.shape[1], [0, *range(2, x_NC.dim())]
-    count = x_NC.numel() // max(channels, 1)
     wide = torch.float32 if x_NC.device.type == "mps" else torch.float64
-    own_mean = x_NC.sum(dims) / max(count, 1)
-    own_squares = (x_NC - own_mean.view(-1, *[1] * (x_NC.dim() - 2))).square().sum(dims)
-    own = torch.cat([own_mean.to(wide), own_squares.to(wide), own_mean.new_full((1,), count, dtype=wide)])
-    rank = distributed.get_rank(group)
-    row = pad(own[None], (0, 0, rank, process_count(group) - rank - 1))  # the sum has one row for each process
-    means, squares, counts = _Sum.apply(row, group).split([channels, channels, 1], 1)  # type: ignore[no-untyped-call]
-    n = counts.sum(0)
-    mean = (counts * means).sum(0) / n
-    return mean, (squares + counts * (means - mean).square()).sum(0) / n, n
+    sums = x_NC.sum(dims).to(wide)
+    count = sums.new_full((1,), x_NC.numel() // max(channels, 1))
+    sums, n = _Sum.apply(torch.cat([sums, count]), group).split([channels, 1])  # type: ignore[no-untyped-call]
+    mean = sums / n
+    centred_NC = x_NC - mean.to(x_NC.dtype).view(-1, *[1] * (x_NC.dim() - 2))
+    squares = _Sum.apply(centred_NC.square().sum(dims).to(wide), group)  # type: ignore[no-untyped-call]
+    return centred_NC, mean, squares / n, n
 
 
 def synchronized_batch_norm(
@@ -65,8 +61,7 @@ def synchronized_batch_norm(
 
     x_NC: (N, C, ...). Updates the `running` mean and variance by `rate`; `affine` are the weight and the bias.
     """
-    x = without_half(x_NC)
-    mean, var, n = batch_statistics(x, group)
+    centred_NC, mean, var, n = batch_statistics(without_half(x_NC), group)
     with torch.no_grad():
         unbiased = var * n / (n - 1)
         for tensor, value in zip(running, (mean, unbiased), strict=True):
@@ -74,6 +69,6 @@ def synchronized_batch_norm(
                 tensor.lerp_(value.to(tensor.dtype), rate)
     weight, bias = affine
     scale = (var + eps).rsqrt() if weight is None else weight * (var + eps).rsqrt()
-    shape = (-1, *[1] * (x.dim() - 2))
-    y = (x - mean.to(x.dtype).view(shape)) * scale.to(x.dtype).view(shape)
-    return (y if bias is None else y + bias.to(x.dtype).view(shape)).to(x_NC.dtype)
+    dtype, shape = centred_NC.dtype, (-1, *[1] * (x_NC.dim() - 2))
+    y = centred_NC * scale.to(dtype).view(shape)
+    return (y if bias is None else y + bias.to(dtype).view(shape)).to(x_NC.dtype)

@@ -77,8 +77,20 @@ def test_it_is_the_batch_norm_of_torch(dtype: torch.dtype, offset: int) -> None:
 @pytest.mark.usefixtures("one_process")
 def test_the_variance_is_precise_where_the_mean_is_far_from_0() -> None:
     x = torch.randn(4, 5, 4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 1e8
-    _, found, _ = batch_statistics(x, None)
+    _, _, found, _ = batch_statistics(x, None)
     torch.testing.assert_close(found, x.var((0, 2, 3), correction=0), rtol=1e-6, atol=0)
+
+
+@pytest.mark.usefixtures("one_process")
+def test_few_numbers_are_reduced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many processes there are: sums and the number of values, then squares; in the backward pass their gradients."""
+    reduced, reduce = list[int](), torch.distributed.all_reduce
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda x, group: reduced.append(len(x)) or reduce(x, group=group))
+    x = torch.randn(3, 5, 4, 6, requires_grad=True)
+    y = synchronized_batch_norm(x, (None, None), (None, None), 0.1, 1e-5, None)
+    assert reduced == [6, 5]
+    y.square().sum().backward()
+    assert reduced == [6, 5, 5, 6]
 
 
 def test_a_synchronised_block_in_one_process_is_as_before() -> None:
