@@ -103,8 +103,7 @@ class Sequential(nn.Module):
         self._modules.update(steps)
 
     def forward(self, x_BSCHW: Tensor) -> Tensor:
-        for step in self._modules.values():
-            assert step is not None
+        for step in children_by_name(self).values():
             x_BSCHW = step(x_BSCHW)
         return x_BSCHW
 

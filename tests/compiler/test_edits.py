@@ -220,6 +220,15 @@ def test_a_module_of_a_user_is_called_with_its_current_attributes(monkeypatch: p
     torch.testing.assert_close(block(x), wanted)
 
 
+def test_a_child_that_is_none_is_skipped() -> None:
+    block, x = built("senet")
+    block.get_submodule("gate").add_module("0", None)
+    y = block(x)
+    torch.testing.assert_close(y, tree_of(block)(x))
+    block.lower()
+    torch.testing.assert_close(block(x), y)
+
+
 def test_an_unknown_module_in_the_place_of_another_runs_in_the_tree() -> None:
     """Its output sizes are unknown. What it is replaced by is compiled again where the compiler knows it."""
     block, x = built("senet")
