@@ -150,6 +150,18 @@ def test_a_number_that_leaves_the_sizes_is_compiled_again() -> None:
     assert block.lowered is not None and block.lowered.guards_hold()
 
 
+def test_a_norm_that_is_used_twice_is_counted_once_in_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device may add to all counters of a call at the same time."""
+    block, x = sf.build(["batch_norm", "batch_norm", "batch_norm"], 4), torch.randn(2, 4, 5, 6)
+    block.add_module("2", block.get_submodule("0"))
+    block.lower()
+    calls, add = list[int](), torch._foreach_add_
+    monkeypatch.setattr(torch, "_foreach_add_", lambda x, y: calls.append(len({*map(id, x)}) - len(x)) or add(x, y))
+    block(x)
+    assert calls == [0]
+    assert [int(block.get_submodule(name).num_batches_tracked) for name in ("0", "1")] == [2, 1]
+
+
 def test_an_edit_of_one_block_does_not_compile_another(monkeypatch: pytest.MonkeyPatch) -> None:
     edited, other = (sf.build("cbam", 32) for _ in range(2))
     x = torch.randn(2, 32, 6, 7)

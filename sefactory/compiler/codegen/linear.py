@@ -1,5 +1,6 @@
 """Emitters of linear layers and batch norms."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -89,16 +90,20 @@ def emit_norm(op: ops.Norm, node: Node, emitter: Emitter) -> None:
 
 
 def count_batches(norms: Sequence[BatchNorm]) -> Callable[[Any], None]:
-    """The step that adds one to the batch counters of all norms in training mode, in one call."""
+    """The step that adds the uses of each norm in training mode to its batch counter, in one call.
+
+    A counter is in that call once, since a device may add to all counters at the same time.
+    """
+    uses = [*Counter(norms).items()]
 
     def step(registers: Any) -> None:
-        counters = [norm.num_batches_tracked for norm in norms if norm.training]
-        seen = [n for n in counters if n is not None]
-        if len(seen) > 1 and all(is_eager(n) for n in seen):
-            torch._foreach_add_(seen, 1)
+        trained = [(norm.num_batches_tracked, count) for norm, count in uses if norm.training]
+        counted = [(n, count) for n, count in trained if n is not None]
+        if len(counted) > 1 and all(is_eager(n) for n, _ in counted):
+            torch._foreach_add_([n for n, _ in counted], [count for _, count in counted])
         else:
-            for n in seen:
-                n.add_(1)
+            for n, count in counted:
+                n.add_(count)
 
     return step
 
