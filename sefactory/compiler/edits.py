@@ -53,12 +53,12 @@ class Attributes(NamedTuple):
         return cls(values, {name: None if t is None else tuple(t.shape) for name, t in tensors.items()})
 
     def agree_with(self, built: "Attributes") -> bool:
-        """True if only RECOMPILED_ATTRIBUTES differ, and none of them is a tensor now.
+        """True if only RECOMPILED_ATTRIBUTES differ, and none of them is a tensor or an array now.
 
         A bias may come or go, but not that of a norm with running statistics.
         """
-        numbers = {name for name, value in self.values.items() if not isinstance(value, Tensor)}
-        free = (RECOMPILED_ATTRIBUTES & numbers) | (set() if "running_mean" in built.shapes else {"bias"})
+        compilable = {name for name, value in self.values.items() if _is_constant(value) or name == "process_group"}
+        free = (RECOMPILED_ATTRIBUTES & compilable) | (set() if "running_mean" in built.shapes else {"bias"})
         if any(name not in free and not _equal(self.values.get(name, ...), value) for name, value in built.values.items()):
             return False
         return not any(name not in free and self.shapes.get(name, ...) != shape for name, shape in built.shapes.items())

@@ -112,6 +112,10 @@ def test_an_array_that_is_kept_at_a_module_is_no_edit(array: Any, monkeypatch: p
 def test_an_array_in_the_place_of_a_number_is_used() -> None:
     block, x = built("simam")
     affine = next(module for module in block.modules() if isinstance(module, Affine))
+    for array in (np.array([2.0]), np.full(8, 2.0)):
+        affine.scale = array
+        assert_same(block, tree_of(block), x, "scale")
+        assert block.lowered is not None and not block.lowered.guards_hold()
     for value in (torch.rand(6, 8, dtype=torch.float64), nn.Parameter(torch.tensor(2.0, dtype=torch.float64))):
         for factor in (1, 3):
             affine.__dict__.pop("scale", None)
