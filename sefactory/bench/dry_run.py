@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 from torch.nn.modules import module as torch_module
-from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from ..block import Block
+from ..kernels.dispatch import is_in_dispatch_mode
 from .meta_shapes import MetaShapes
 from .replicas import Replicas, clone_replica, meta_replica, replicas_of
 
@@ -56,7 +56,7 @@ def dry_run(
             if isinstance(part, opaque):
                 part.__dict__["forward"] = part.dry_forward
             part.__dict__["_compiled_call_impl"] = partial(_call_and_record, part, recorder) if recorder else None
-        with nullcontext() if not is_meta or is_in_torch_dispatch_mode() else MetaShapes():  # a mode counts all operations
+        with nullcontext() if not is_meta or is_in_dispatch_mode() else MetaShapes():  # a mode counts all operations
             return module(*args, **kwargs)
 
 

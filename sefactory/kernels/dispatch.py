@@ -55,6 +55,11 @@ def _is_plain_tensor(x: Tensor) -> bool:
     return (type(x) is Tensor or type(x) is Parameter) and not is_compiling() and is_jit_tracing() is None
 
 
+def is_in_dispatch_mode() -> bool:
+    """True inside a mode such as FakeTensorMode. torch's `is_in_torch_dispatch_mode` is changed by other threads as well."""
+    return torch._C._len_torch_dispatch_stack() > 0
+
+
 @contextmanager
 def jit_tracing_paused() -> Iterator[None]:
     """torch.jit.trace records nothing inside, and sizes are numbers instead of tensors."""

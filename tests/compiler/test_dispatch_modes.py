@@ -1,6 +1,7 @@
 """Modes of torch that observe operations: counts of FlopCounterMode are those of `macs`; others see what runs."""
 
 from collections.abc import Callable
+from threading import Event, Thread
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import sefactory as sf
 from sefactory.bench.summary import summarize
+from sefactory.compiler.codegen import attention
 from tests.compiler.comparison import tree_of
 from tests.op_recorder import OpRecorder
 from tests.sampling import SEVEN_PAPERS, sampled
@@ -63,6 +65,27 @@ def test_fake_tensors_do_not_stay_in_a_frozen_block() -> None:
         with FakeTensorMode(allow_non_fake_inputs=True):
             assert block(x).shape == x.shape
         torch.testing.assert_close(block(x), tree_of(block)(x))
+
+
+def test_a_mode_of_another_thread_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resized positions are cached."""
+    entered, may_leave, resized = Event(), Event(), list[Tensor]()
+    block, x = sf.freeze(sf.build("seaformer", 64)), torch.randn(2, 64, GRID, GRID)
+    resize = attention.resize_to
+    monkeypatch.setattr(attention, "resize_to", lambda position, size: resized.append(position) or resize(position, size))
+
+    def enter_and_leave() -> None:
+        with FakeTensorMode():
+            entered.set()
+            may_leave.wait(60)
+
+    thread = Thread(target=enter_and_leave)
+    thread.start()
+    assert entered.wait(60)
+    block(x), block(x)
+    may_leave.set()
+    thread.join()
+    assert len(resized) == 2  # of rows and of columns
 
 
 @pytest.mark.parametrize("name", SEVEN_PAPERS)

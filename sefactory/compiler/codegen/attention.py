@@ -5,13 +5,19 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.compiler import is_compiling
-from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from ...kernels import custom_ops
 from ...kernels.attention import MIN_TOKENS, attend_channels, softmax
 from ...kernels.attention import attend as attend_tokens
 from ...kernels.convolution import CONVOLUTIONS
-from ...kernels.dispatch import contiguous_fast_path, cpu_fast_path, is_eager, is_exporting, under_inductor
+from ...kernels.dispatch import (
+    contiguous_fast_path,
+    cpu_fast_path,
+    is_eager,
+    is_exporting,
+    is_in_dispatch_mode,
+    under_inductor,
+)
 from ...operators.attention import Attention, resize_positions
 from ...operators.elementwise import Gain
 from ...operators.linear import Linear
@@ -182,7 +188,7 @@ class PositionCache:
         self._kept: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
 
     def __call__(self, position: Tensor, size: list[int]) -> Tensor:
-        is_ordinary = is_eager(position) and position.is_cpu and not is_in_torch_dispatch_mode()
+        is_ordinary = is_eager(position) and position.is_cpu and not is_in_dispatch_mode()
         if not is_ordinary or list(position.shape[2:]) == size:
             return resize_to(position, size)
         key = tuple(size)
