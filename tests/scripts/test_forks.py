@@ -14,7 +14,15 @@ from forks import ForkError, run_in_fork
 
 def test_the_result_comes_back() -> None:
     assert run_in_fork(divmod, (7, 2), 60) == (3, 1)
-    assert run_in_fork(torch.get_num_threads, (), 60) == 1
+
+
+def test_the_function_runs_on_one_thread() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert run_in_fork(torch.get_num_threads, (), 60) == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def _no_result(what: str) -> None:
