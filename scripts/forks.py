@@ -23,7 +23,8 @@ def run_in_fork(function: Callable[..., Value], args: tuple[Any, ...], limit_s: 
     """
     receiver, sender = FORK.Pipe(duplex=False)
     process = FORK.Process(target=_send, args=(sender, function, args), daemon=True)
-    with warnings.catch_warnings():  # from Python 3.12 on, for any thread of this process; the fork uses none of them
+    with warnings.catch_warnings():
+        # From Python 3.12 on, a fork warns if this process has threads. The child uses none of them.
         warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
         process.start()
     sender.close()

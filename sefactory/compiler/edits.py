@@ -28,7 +28,10 @@ _OBSERVED: set[type[nn.Module]] = set()
 
 
 class _LastEdit:
-    """`mark` is a new list after each edit of a module of an observed class. Dynamo can make a list, but no object()."""
+    """`mark` is a new list after each edit of a module of an observed class.
+
+    It is a list because dynamo can create a list, but not an `object()`.
+    """
 
     __slots__ = ("mark",)
 
@@ -112,7 +115,7 @@ def mark_edits(kind: type[nn.Module]) -> None:
 
 
 def _mark(is_edit: bool) -> None:
-    """Called after the edit: a snapshot that another thread takes between both is compared again."""
+    """Call it after the edit. A snapshot that another thread took before the edit is then out of date."""
     if is_edit:
         last_edit.mark = []
 

@@ -13,8 +13,8 @@ Constants = TypeVar("Constants")
 def cached_constants(size: int) -> Callable[[Callable[..., Constants]], "_lru_cache_wrapper[Constants]"]:
     """Makes a function keep the tensors of its last `size` calls. They are on the CPU, unless it names another device.
 
-    They serve every later call, so they are computed outside of the modes of the first one: inference mode, fake tensors,
-    another default device.
+    They are computed outside inference mode, dispatch modes such as FakeTensorMode, and default devices, because later calls
+    may run without these.
     """
 
     def decorate(function: Callable[..., Constants]) -> "_lru_cache_wrapper[Constants]":
