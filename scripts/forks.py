@@ -50,4 +50,9 @@ def _send(sender: Connection, function: Callable[..., Any], args: tuple[Any, ...
     try:
         sender.send(("", function(*args)))
     except Exception as error:
-        sender.send((f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", None))
+        sender.send((one_line(error), None))
+
+
+def one_line(error: Exception) -> str:
+    """The type of an error and its message in one line, of which at most 300 characters."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

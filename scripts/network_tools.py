@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from written_pages import replace_section, write_or_check
 
 import sefactory as sf
+from sefactory.errors import first_line
 
 PAGE = Path(__file__).parent.parent / "docs" / "networks.md"
 START, END = "<!-- tools: written by scripts/network_tools.py -->", "<!-- end of tools -->"
@@ -59,7 +60,7 @@ def outcome(tool: str, place: str) -> tuple[str, str]:
             changed = TOOLS[tool](network(place))
             y = changed(x)
         except Exception as error:
-            reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+            reason = f"{type(error).__name__}: {first_line(error)}"
             return ("refused" if re.match(REFUSALS.get(tool, REFUSAL), reason) else "failed"), reason
         faults = faults_in(changed)
     distance, difference = float((y - expected).norm()), float((without - expected).norm())

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from forks import one_line
 from torch import Tensor, nn
 
 import sefactory as sf
+from sefactory.errors import first_line
 from sefactory.networks.adapter import ResidualAdapter
 from sefactory.networks.attachment import inserted_block
 from sefactory.networks.tracing import tensors_in, trace
@@ -77,9 +79,9 @@ def try_insertion(sample: Sample, before: list[Tensor], at: str) -> Outcome:
         report = sf.insert(network, BLOCK, at, example=sample.example)
         check_insertion(sample, before, network, [place.path for place in report.places])
     except (sf.ConfigError, NoGradientError) as error:
-        return Outcome(at, f"`{at}`: {' '.join(str(error).splitlines()[0].split())}")
+        return Outcome(at, f"`{at}`: {first_line(error)}")
     except Exception as error:
-        return Outcome(at, f"`{at}`: {type(error).__name__}: {' '.join(str(error).split())[:300]}", is_fault=True)
+        return Outcome(at, f"`{at}`: {one_line(error)}", is_fault=True)
     return Outcome(at)
 
 

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ..config.overrides import apply_overrides, quoting
 from ..config.registry import KEYWORDS
 from ..config.repository import SHIPPED, ConfigRepository, load_config
-from ..errors import ConfigError, did_you_mean, join_words
+from ..errors import ConfigError, did_you_mean, first_line, join_words
 from .config_scan import config_dirs
 
 GROUPS = ("block", "squeeze", "excite", "gate", "input", "host")
@@ -58,7 +58,7 @@ def _missing_config(error: MissingConfigException, arguments: Sequence[str]) -> 
     """The fault for a name that its config group does not have."""
     group, _, name = (error.missing_cfg_file or "").partition("/")
     if group not in GROUPS or not name:
-        return "command line", str(error).splitlines()[0]
+        return "command line", first_line(error)
     repository = ConfigRepository(config_dirs(arguments))
     if path := repository.find(name, group):
         cure = f"move it into a folder named {group}, where the command line looks"

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import ConfigError, short_repr
+from ..errors import ConfigError, first_line, short_repr
 from .expressions import MAX_NUMBER
 from .syntax_tree import SourceLocation
 
@@ -97,7 +97,7 @@ def parse_yaml(text: str, label: str) -> Any:
     except yaml.MarkedYAMLError as error:
         raise ConfigError([(label, f"malformed YAML: {_problem(error)}")]) from None
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError([(label, f"malformed YAML: {str(error).splitlines()[0]}")]) from None
+        raise ConfigError([(label, f"malformed YAML: {first_line(error)}")]) from None
     except RecursionError:
         raise ConfigError([(label, f"nested deeper than {MAX_DEPTH}")]) from None
     return to_plain(data, label)

@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hydra.errors import MissingConfigException
 
+from sefactory.cli.hydra_errors import as_config_errors
+from sefactory.errors import ConfigError
 from tests.cli.command_line import SMALL, Run
 
 MISTAKES = [
@@ -93,3 +96,9 @@ def test_a_file_outside_the_block_folder_is_reported(run: Run, tmp_path: Path) -
         2,
         f"block=mine: {path} is not in a folder block; move it into a folder named block, where the command line looks\n",
     )
+
+
+def test_an_error_of_hydra_without_a_message_is_named_by_its_type() -> None:
+    with pytest.raises(ConfigError) as caught, as_config_errors("show", []):
+        raise MissingConfigException("")
+    assert str(caught.value) == "command line: MissingConfigException"
