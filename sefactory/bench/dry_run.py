@@ -87,7 +87,8 @@ def _eval_mode(modules: Sequence[nn.Module]) -> Iterator[None]:
 
 def _call_and_record(module: nn.Module, recorder: Recorder, *args: Any, **kwargs: Any) -> Any:
     output = module._call_impl(*args, **kwargs)
-    recorder(module, args, kwargs, output)
+    with torch._C.DisableTorchFunction():  # every size that is read would pass through `MetaShapes`
+        recorder(module, args, kwargs, output)
     return output
 
 

@@ -1,6 +1,5 @@
 """build and load: from what a user names to a block."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -16,6 +15,7 @@ from ..config.merge import remove_nulls
 from ..config.parser import Parser
 from ..config.repository import ConfigRepository, load_config
 from ..config.syntax_tree import Config, Node
+from ..config.yaml_reader import copy_plain
 from ..errors import ConfigError, choice_message, short_repr
 from ..shapes import GRIDS, Sizes
 from .builder import build_tree
@@ -88,7 +88,7 @@ class BlockPlan:
     def build(self, lower: bool = True) -> Block:
         """A new block with its initial weights."""
         tree = build_tree(self.root, self.sizes)
-        config, label = copy.deepcopy(self.config.data), self.config.label or "block"
+        config, label = copy_plain(self.config.data), self.config.label or "block"
         sizes = self.sizes, tree.output
         return Block(tree.root, config=config, label=label, sizes=sizes, parts=tree.nodes, let=tree.let, lower=lower)
 
@@ -101,7 +101,7 @@ def load(config: Any, overrides: Sequence[str] = (), search: Sequence[str | Path
     >>> load("ecanet")["gate"]
     ['sigmoid']
     """
-    return copy.deepcopy(_resolve(config, overrides, ConfigRepository(search)).data)
+    return copy_plain(_resolve(config, overrides, ConfigRepository(search)).data)
 
 
 def _resolve(source: Any, overrides: Sequence[str], repository: ConfigRepository) -> Config:

@@ -3,7 +3,6 @@
 The network comes from the registry of an installed library: a name in a config cannot run any other code.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from ..config.repository import ConfigRepository
-from ..config.yaml_reader import to_plain
+from ..config.yaml_reader import copy_plain, to_plain
 from ..errors import ConfigError, did_you_mean, join_words, short_repr
 from .insertion import Report, insert_all
 from .options import InsertionSpec, option_faults
@@ -38,7 +37,7 @@ def host_config(source: Any, search: Sequence[str | Path] = ()) -> tuple[dict[st
         if path is None:
             hint = did_you_mean(str(source), repository.list_names("host"))
             raise ConfigError([(short_repr(source), f"no host of this name{hint}")])
-        data, label = copy.deepcopy(repository.read(path).data), path.name
+        data, label = copy_plain(repository.read(path).data), path.name
     _check_config(data, label)
     return data, label
 

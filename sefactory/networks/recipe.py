@@ -1,6 +1,5 @@
 """The recipe of a network: its inserted blocks as a host's config, from which they can be inserted again without a trace."""
 
-import copy
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,6 +11,7 @@ from torch import nn
 from ..bench.versions import package_version
 from ..block import Block
 from ..build.api import build
+from ..config.yaml_reader import copy_plain
 from ..errors import ConfigError
 from .adapter import ResidualAdapter
 from .attachment import INSERTED_PATHS, Child, block_name, block_of, inserted_block, place_of
@@ -85,7 +85,7 @@ def _noted_recipe(state: Mapping[str, Any]) -> dict[str, Any]:
     if not notes:
         cure = "take the state dict of a network with inserted blocks as torch.load returns it, not a copy of its items"
         raise ConfigError([("state dict", f"its metadata has no recipe; {cure}")])
-    data: dict[str, Any] = copy.deepcopy(next(iter(outermost.values())))
+    data: dict[str, Any] = copy_plain(next(iter(outermost.values())))
     if len(outermost) > 1:  # of several parts of the network: their paths get the paths of the parts
         places = [(prefix, entry) for prefix, note in outermost.items() for entry in note["place"]]
         data["place"] = [{**entry, "at": [prefix + path for path in entry["at"]]} for prefix, entry in places]
@@ -101,7 +101,7 @@ def _entry(path: str, child: Child, place: InsertionPoint) -> dict[str, Any]:
     fixed = [sizes[axis] for axis in sizes.grid]
     entry = {
         "at": [path],
-        "block": copy.deepcopy(block.config),
+        "block": copy_plain(block.config),
         "name": block_name(block),
         "where": place.where,
         "start": "identity" if isinstance(child, ResidualAdapter) else "own",

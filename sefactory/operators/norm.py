@@ -47,8 +47,9 @@ class BatchNorm(nn.BatchNorm2d):
         super().__init__(math.prod(shape), eps, momentum, affine=False, track_running_stats=False)
         self.affine = self.track_running_stats = True
         self.weight, self.bias = weight, bias
-        self.running_mean, self.running_var = torch.zeros(shape), torch.ones(shape)
-        self.num_batches_tracked = torch.tensor(0)
+        self.register_buffer("running_mean", torch.zeros(shape))
+        self.register_buffer("running_var", torch.ones(shape))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
         self.each, self.start, self.shape = each, start, shape
         self.is_synchronized = False
         self.process_group: ProcessGroup = None

@@ -21,6 +21,7 @@ TEXT = network_families.PAGE.read_text(encoding="utf-8")
 SERVED, REFUSED = Outcome("stage:-1"), Outcome("Block", "`Block`: needs a map; give a path")
 
 
+@pytest.mark.filterwarnings("ignore:The default weight initialization of:FutureWarning")  # googlenet, inception_v3
 @pytest.mark.parametrize("family", sampled(FAMILIES, SMALL))
 def test_a_family_takes_blocks_at_the_places_of_the_page(family: str) -> None:
     row = network_families.run_family(family)
