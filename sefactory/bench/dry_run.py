@@ -61,9 +61,10 @@ def dry_run(
 
 
 def first_dry_run(module: nn.Module, run: Callable[[bool, bool], Result]) -> Result:
-    """run(is_meta, with_own_hooks) for the first of the four ways in which it raises no error. Raises that of the last one.
+    """Returns run(is_meta, with_own_hooks) of the first call that raises no error; raises the error of the last one.
 
-    A module that creates tensors itself, or reads values, does not run on the meta device. Some run only with their hooks.
+    The meta device comes first, then copies of the tensors: a module that creates tensors itself, or reads values, needs
+    these. On each, the second call is with the module's own hooks, if it has any.
     """
     ways = list(product((True, False), (False, True) if _has_hooks(module) else (False,)))
     for way in ways[:-1]:

@@ -17,7 +17,7 @@ from .attachment import block_name, match_module
 from .block_plans import BlockPlans
 from .holder import Where
 from .layout_inference import find_layout
-from .layouts import CHANNELS_FIRST, Layout
+from .layouts import Layout
 from .official_weights import transfer_weights
 from .options import InsertionSpec, Start
 from .tracing import CallRecord, CallRecords, common_shape
@@ -35,15 +35,13 @@ class Placement:
     parameters: int
     calls: int
     """How often one forward pass calls the block."""
-    layout: Layout = CHANNELS_FIRST
-    block_plan: BlockPlan | None = field(default=None, repr=False, compare=False)
+    layout: Layout
+    block_plan: BlockPlan = field(repr=False, compare=False)
     """From which the block was built."""
 
     @cached_property
     def macs(self) -> int:
         """Multiply-adds that the block adds to one forward pass. They are counted when they are read first."""
-        if self.block_plan is None:
-            return 0
         with torch.device("meta"):
             block = self.block_plan.build(lower=False)
         return self.calls * summarize(block, *self.shape[2:], batch=self.shape[0]).macs
