@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .. import operators  # noqa: F401 (registers the operators of the package)
+import sefactory.operators  # noqa: F401 (registers the operators of the package)
+
 from ..block import Block
 from ..config.expressions import GRID_ARGUMENTS
 from ..config.merge import remove_nulls
