@@ -1,6 +1,7 @@
 """The rows of a benchmark, and their files results.json and results.csv.
 
-results.json is {"schema": 1, "environment": {...}, "rows": [{...}, ...]}, strict JSON (null for what was not measured):
+results.json is {"schema": 2, "environment": {...}, "interrupted": "", "configs": {...}, "rows": [{...}, ...]}, strict JSON
+(null for what was not measured):
 
     block, shape                             name, and "BxCxHxW" or the axes that the input has
     batch, channels, depth, height, width    sizes of the input; null for an axis that it lacks
@@ -10,31 +11,45 @@ results.json is {"schema": 1, "environment": {...}, "rows": [{...}, ...]}, stric
     saved_bytes                              bytes that autograd saves for backward, the input included
     peak_bytes                               peak memory of one forward and backward, in bytes
     forward_s, forward_iqr_s                 seconds of a forward in eval mode without gradients: median, interquartile range
-    train_s, train_iqr_s                     the same of a forward and backward in train mode
+    forward_interval_s                       half the width of the confidence interval of the median; null for few rounds
+    forward_rounds_s                         the time of each round
+    train_s, train_iqr_s, train_interval_s, train_rounds_s
+                                             the same of a forward and backward in train mode
     rounds                                   number of timings behind forward_s
-    forward_ratio, train_ratio               time / time of the baseline at the same shape
+    baseline                                 name of the block that the ratios are to, or null
+    baseline_forward_s, baseline_train_s     its times, from the same rounds as this row
+    forward_ratio, train_ratio               time / time of the baseline: the median over the rounds
+    forward_ratio_interval, train_ratio_interval
+                                             half the width of the confidence interval of the ratio
     forward_floor_s, train_floor_s           roofline bound in seconds
     forward_over_floor, train_over_floor     time / roofline bound
+    load_before, load_after                  mean number of runnable processes of the last minute
+    mhz_before, mhz_after                    clock rate of the processor, null where it cannot be read
+    waiting                                  share of the time of the timings in which this process did not run
+    marks                                    why the times cannot be trusted; empty if nothing was noticed
     split                                    operator name to seconds of one forward
+    nodes                                    path of a node to seconds of one forward, "" for the root
     refused                                  why the block could not be built, or null
     error                                    the error that the block raised ("forward: ...", "training: ..."), or null
 
-`environment` holds versions, processor, load, allocator and options. results.csv has the same columns; `split` is JSON.
+`environment` holds versions, processor, allocator, options and the command line. `configs` holds the YAML of each block,
+`interrupted` says where the benchmark was cut off, "" if it was not. results.csv has the columns of the rows; what is a list
+or a mapping there is JSON.
 """
 
 import csv
 import io
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from ..shapes import Shape
+from ..store.files import replace_file
 
-SCHEMA = 1
+SCHEMA = 2
 Environment = Mapping[str, str | int | float]
 
 
@@ -61,16 +76,32 @@ class Row:
     peak_bytes: int | None = None
     forward_s: float | None = None
     forward_iqr_s: float | None = None
+    forward_interval_s: float | None = None
+    forward_rounds_s: list[float] = field(default_factory=list)
     train_s: float | None = None
     train_iqr_s: float | None = None
+    train_interval_s: float | None = None
+    train_rounds_s: list[float] = field(default_factory=list)
     rounds: int = 0
+    baseline: str | None = None
+    baseline_forward_s: float | None = None
+    baseline_train_s: float | None = None
     forward_ratio: float | None = None
     train_ratio: float | None = None
+    forward_ratio_interval: float | None = None
+    train_ratio_interval: float | None = None
     forward_floor_s: float | None = None
     train_floor_s: float | None = None
     forward_over_floor: float | None = None
     train_over_floor: float | None = None
+    load_before: float | None = None
+    load_after: float | None = None
+    mhz_before: float | None = None
+    mhz_after: float | None = None
+    waiting: float | None = None
+    marks: list[str] = field(default_factory=list)
     split: dict[str, float] = field(default_factory=dict)
+    nodes: dict[str, float] = field(default_factory=dict)
     refused: str | None = None
     error: str | None = None
 
@@ -78,6 +109,16 @@ class Row:
     def problem(self) -> str:
         """Why values are missing in this row; "" if none are."""
         return f"refused: {self.refused}" if self.refused else self.error or ""
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a benchmark knows: its rows, what they depend on, the YAML of each block, and where it was cut off."""
+
+    rows: Sequence[Row]
+    environment: Environment
+    configs: Mapping[str, str] = field(default_factory=dict)
+    interrupted: str = ""
 
 
 def refused_row(block: str, shape: Shape, reason: str) -> Row:
@@ -112,36 +153,33 @@ def group_by_shape(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return groups
 
 
-def write_results(rows: Sequence[Row], environment: Environment, folder: Path) -> None:
+def write_results(results: Results, folder: Path) -> None:
     """Writes results.json and results.csv into a folder, which is made if it does not exist."""
     folder.mkdir(parents=True, exist_ok=True)
-    records = [{key: _drop_non_finite(value) for key, value in asdict(row).items()} for row in rows]
-    facts = {key: _drop_non_finite(value) for key, value in environment.items()}
-    document = {"schema": SCHEMA, "environment": facts, "rows": records}
+    document = as_document(results)
     replace_file(folder / "results.json", json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
-    replace_file(folder / "results.csv", _csv(records))
+    replace_file(folder / "results.csv", _csv(document["rows"]))
 
 
-def read_results(folder: Path) -> tuple[list[Row], dict[str, str | int | float]]:
-    """The rows and the environment of a folder's results.json. ValueError if the file is not one of `write_results`."""
+def as_document(results: Results) -> dict[str, Any]:
+    """The content of results.json."""
+    rows = [{key: _drop_non_finite(value) for key, value in asdict(row).items()} for row in results.rows]
+    facts = {key: _drop_non_finite(value) for key, value in results.environment.items()}
+    settings = {"environment": facts, "interrupted": results.interrupted, "configs": dict(results.configs)}
+    return {"schema": SCHEMA, **settings, "rows": rows}
+
+
+def read_results(folder: Path) -> Results:
+    """The results in a folder's results.json. ValueError if the file is not one of `write_results`."""
     file = folder / "results.json"
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
         if document["schema"] != SCHEMA:
             raise ValueError(f"schema {document['schema']!r} is not {SCHEMA}")
-        return [Row(**record) for record in document["rows"]], dict(document["environment"])
+        rows = [Row(**record) for record in document["rows"]]
+        return Results(rows, document["environment"], document["configs"], document["interrupted"])
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{file} holds no results that can be read: {error}") from error
-
-
-def replace_file(file: Path, text: str) -> None:
-    """Writes a file atomically: an interruption leaves the old version."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}")  # a rename is atomic only within one file system
-    try:
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, file)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _drop_non_finite(value: Any) -> Any:
@@ -155,5 +193,9 @@ def _csv(records: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**record, "split": json.dumps(record["split"], ensure_ascii=False)} for record in records)
+    writer.writerows({name: _csv_value(value) for name, value in record.items()} for record in records)
     return text.getvalue()
+
+
+def _csv_value(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..bench.benchmark import Case, Comparison
 from ..bench.machine import Options, environment, measure_machine
 from ..bench.report import write_report
-from ..bench.results import Row, format_shape, read_results, refused_row, write_results
+from ..bench.results import Results, Row, format_shape, read_results, refused_row, write_results
 from ..bench.table import print_table
 from ..errors import ConfigError
 from ..shapes import Shape
@@ -48,7 +48,7 @@ class Job:
         self.rows: list[Row] = []
         self.folder, self.sweep_folder = Path(HydraConfig.get().runtime.output_dir), Path(HydraConfig.get().sweep.dir)
         has_earlier = is_sweep() and HydraConfig.get().job.num and _has_results(self.sweep_folder)
-        self.earlier_rows = read_results(self.sweep_folder)[0] if has_earlier else []
+        self.earlier_rows = read_results(self.sweep_folder).rows if has_earlier else []
 
     def run(self, shapes: Sequence[Shape]) -> None:
         """Measures at all shapes, writes after each and prints at the end. After Ctrl-C the finished timings are written."""
@@ -83,12 +83,12 @@ class Job:
     def write(self) -> None:
         """Writes all files of a single job, or the data of this job and all files of the sweep so far."""
         if not is_sweep():
-            write_report(self.rows, self.environment, self.folder)
+            write_report(Results(self.rows, self.environment), self.folder)
             return
-        write_results(self.rows, self.environment, self.folder)
+        write_results(Results(self.rows, self.environment), self.folder)
         measured = {(row.block, row.shape) for row in self.earlier_rows}
         added = [row for row in self.rows if row.block != self.baseline or (row.block, row.shape) not in measured]
-        write_report([*self.earlier_rows, *added], self.environment, self.sweep_folder)
+        write_report(Results([*self.earlier_rows, *added], self.environment), self.sweep_folder)
 
     def print(self) -> None:
         """Prints the table of a single job, or one line for each row of a job of a sweep."""
@@ -103,7 +103,7 @@ class Job:
 def print_sweep(folder: Path) -> None:
     """Prints the combined table of a sweep, if a job has written any results."""
     if _has_results(folder):
-        _print_results(read_results(folder)[0], folder)
+        _print_results(read_results(folder).rows, folder)
 
 
 def _has_results(folder: Path) -> bool:

@@ -21,7 +21,20 @@ def dotted(path: Path) -> str:
 
 
 MODULES = {dotted(path): path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"}
-ROOMS = ["errors", "shapes", "config", "kernels", "operators", "compiler", "block", "build", "bench", "networks", "cli"]
+ROOMS = [
+    "errors",
+    "shapes",
+    "store",
+    "config",
+    "kernels",
+    "operators",
+    "compiler",
+    "block",
+    "build",
+    "bench",
+    "networks",
+    "cli",
+]
 """The folders and files at the root of the package, along the path of the data."""
 
 

@@ -4,13 +4,13 @@ import re
 from dataclasses import replace
 
 from sefactory.bench import report
-from sefactory.bench.results import refused_row
+from sefactory.bench.results import Results, refused_row
 from tests.bench.output import Reader, printed
 from tests.bench.rows import ENVIRONMENT, NAMES, NASTY, SHAPES, row, seven
 
 
 def test_the_page_needs_nothing_else() -> None:
-    page = report.render_html(seven(), ENVIRONMENT)
+    page = report.render_html(Results(seven(), ENVIRONMENT))
     assert not re.search(r"https?://", re.sub(r'xmlns(:\w+)?="[^"]*"', "", page))
     assert not re.search(r"@import|@font-face", page)
     reader = Reader(page)
@@ -20,7 +20,7 @@ def test_the_page_needs_nothing_else() -> None:
 
 def test_the_page_escapes_names_everywhere() -> None:
     bad = replace(row(NASTY), split={NASTY: 0.005}, error=NASTY)
-    page = report.render_html([bad, refused_row("b", SHAPES[0], NASTY)], {**ENVIRONMENT, "device": NASTY})
+    page = report.render_html(Results([bad, refused_row("b", SHAPES[0], NASTY)], {**ENVIRONMENT, "device": NASTY}))
     reader = Reader(page)
     assert "script" not in reader.tags
     # table, environment, its own error, the refusal of b; then plot label, bar and legend, where only long names are cut
@@ -30,7 +30,7 @@ def test_the_page_escapes_names_everywhere() -> None:
 
 
 def test_the_page_holds_every_row_sorted_by_time() -> None:
-    reader = Reader(report.render_html(seven(), ENVIRONMENT))
+    reader = Reader(report.render_html(Results(seven(), ENVIRONMENT)))
     cells = [text for text in reader.texts if text in NAMES]
     assert cells[:7] == list(reversed(NAMES))  # the last is the fastest
     assert len(cells) == 7 * 4 * 3  # in the table, beside its marker, beside its bar
@@ -39,12 +39,12 @@ def test_the_page_holds_every_row_sorted_by_time() -> None:
 
 
 def test_a_report_without_times_has_no_plots() -> None:
-    reader = Reader(report.render_html([refused_row("a", SHAPES[0], "because")], ENVIRONMENT))
+    reader = Reader(report.render_html(Results([refused_row("a", SHAPES[0], "because")], ENVIRONMENT)))
     assert "svg" not in reader.tags and "refused: because" in reader.texts
-    assert "svg" not in Reader(report.render_html([], {})).tags
+    assert "svg" not in Reader(report.render_html(Results([], {}))).tags
 
 
 def test_no_ratio_columns_without_a_baseline() -> None:
     rows = [replace(row("a"), forward_ratio=None, train_ratio=None)]
     assert "×base" not in "".join(printed(rows, 120)) and "×bound" in "".join(printed(rows, 120))
-    assert "× baseline" not in Reader(report.render_html(rows, ENVIRONMENT)).texts
+    assert "× baseline" not in Reader(report.render_html(Results(rows, ENVIRONMENT))).texts
