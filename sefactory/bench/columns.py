@@ -12,11 +12,13 @@ PREFIXES = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e
 class Column:
     """One column: `heading` on the terminal, `title` in report.html, `text` of a row ("" for what was not measured).
 
-    A narrow terminal drops columns in the order of `drop_order`; columns without one always stay.
+    `key` is the field of the row that the column shows. A narrow terminal drops columns in the order of `drop_order`;
+    columns without one always stay.
     """
 
     heading: str
     title: str
+    key: str
     text: Callable[[Row], str]
     drop_order: int | None = None
 
@@ -64,20 +66,20 @@ def _decimal_prefix(value: float) -> tuple[str, float]:
     return next(((prefix, factor) for prefix, factor in PREFIXES if abs(value) >= 0.9995 * factor), ("n", 1e-9))
 
 
-NAME = Column("block", "block", lambda row: row.block)
+NAME = Column("block", "block", "block", lambda row: row.block)
 COLUMNS = (
     NAME,
-    Column("params", "parameters", lambda row: format_quantity(row.parameters), 5),
-    Column("MACs", "MACs", lambda row: format_quantity(row.macs), 2),
-    Column("elem-ops", "elementwise ops", lambda row: format_quantity(row.elements), 0),
-    Column("saved", "saved for backward", lambda row: format_quantity(row.saved_bytes, "B"), 3),
-    Column("peak", "peak memory", lambda row: format_quantity(row.peak_bytes, "B"), 1),
-    Column("forward", "forward", lambda row: format_time(row.forward_s, row.forward_iqr_s)),
-    Column("×base", "× baseline", lambda row: format_figures(row.forward_ratio), 8),
-    Column("×bound", "× roofline bound", lambda row: format_figures(row.forward_over_floor), 6),
-    Column("train", "training", lambda row: format_time(row.train_s, row.train_iqr_s)),
-    Column("×base", "× baseline", lambda row: format_figures(row.train_ratio), 7),
-    Column("×bound", "× roofline bound", lambda row: format_figures(row.train_over_floor), 4),
+    Column("params", "parameters", "parameters", lambda row: format_quantity(row.parameters), 5),
+    Column("MACs", "MACs", "macs", lambda row: format_quantity(row.macs), 2),
+    Column("elem-ops", "elementwise ops", "elements", lambda row: format_quantity(row.elements), 0),
+    Column("saved", "saved for backward", "saved_bytes", lambda row: format_quantity(row.saved_bytes, "B"), 3),
+    Column("peak", "peak memory", "peak_bytes", lambda row: format_quantity(row.peak_bytes, "B"), 1),
+    Column("forward", "forward", "forward_s", lambda row: format_time(row.forward_s, row.forward_iqr_s)),
+    Column("×base", "× baseline", "forward_ratio", lambda row: format_figures(row.forward_ratio), 8),
+    Column("×bound", "× roofline bound", "forward_over_floor", lambda row: format_figures(row.forward_over_floor), 6),
+    Column("train", "training", "train_s", lambda row: format_time(row.train_s, row.train_iqr_s)),
+    Column("×base", "× baseline", "train_ratio", lambda row: format_figures(row.train_ratio), 7),
+    Column("×bound", "× roofline bound", "train_over_floor", lambda row: format_figures(row.train_over_floor), 4),
 )
 
 

@@ -1,11 +1,11 @@
 """The table on the terminal, and numbers as text."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
-from sefactory.bench.columns import format_quantity
-from sefactory.bench.results import refused_row
+from sefactory.bench.columns import COLUMNS, format_quantity
+from sefactory.bench.results import Row, refused_row
 from tests.bench.output import printed
 from tests.bench.rows import NAMES, SHAPES, row, seven
 
@@ -60,3 +60,8 @@ def test_an_empty_table() -> None:
 )
 def test_numbers_as_people_read_them(value: float, unit: str, text: str) -> None:
     assert format_quantity(value, unit) == text
+
+
+def test_every_column_names_a_field_of_a_row() -> None:
+    names = [column.key for column in COLUMNS]
+    assert set(names) <= {field.name for field in fields(Row)} and len(set(names)) == len(names)
