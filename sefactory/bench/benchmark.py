@@ -5,7 +5,8 @@ A `Comparison` holds several `Case`s at one input shape. Its caller decides how 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from statistics import median
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,14 @@ from .workload import Workload, clear_gradients, operator_seconds, prepare_workl
 
 Mode = Literal["forward", "training"]
 MODES: tuple[Mode, Mode] = ("forward", "training")
+
+
+class Step(NamedTuple):
+    """One timing of a comparison: the name of the case, the mode, and the round, counted from 1."""
+
+    case: str
+    mode: Mode
+    round: int
 
 
 @dataclass(frozen=True)
@@ -65,26 +74,44 @@ class Comparison:
         x = random_input(shape, options)
         self._runs = [_CaseRun(case, x, options, rates) for case in cases]
 
-    def run(self) -> Iterator[str]:
-        """Yields the name of a case after each of its timings, `total` times in all, also if the case has failed.
+    def run(self) -> Iterator[Step]:
+        """Yields what is timed next, `total` times in all, also if the case has failed. The timing follows the yield.
 
         A case is prepared within its first timing of a mode: compiled, its memory measured, its calls per timing chosen.
         """
-        for _ in range(self._rounds):
+        for number in range(1, self._rounds + 1):
             for mode in MODES:
                 for run in self._runs:
+                    yield Step(run.case.name, mode, number)
                     run.measure(mode)
-                    yield run.case.name
 
     def rows(self) -> list[Row]:
         """One row for each case, in the order given, from the timings so far."""
         rows = [run.row() for run in self._runs]
         baseline = next((row for row in rows if row.block == self._baseline), None)
-        forward_s, train_s = (baseline.forward_s, baseline.train_s) if baseline else (None, None)
-        return [
-            replace(row, forward_ratio=_ratio(row.forward_s, forward_s), train_ratio=_ratio(row.train_s, train_s))
-            for row in rows
-        ]
+        return [_with_ratios(row, baseline) for row in rows] if baseline else rows
+
+
+def _with_ratios(row: Row, baseline: Row) -> Row:
+    """The row with its ratios to a baseline, from the rounds that both have."""
+    forward_s, forward_ratio = _compare(row.forward_rounds_s, baseline.forward_rounds_s)
+    train_s, train_ratio = _compare(row.train_rounds_s, baseline.train_rounds_s)
+    return replace(
+        row,
+        baseline=baseline.block,
+        baseline_forward_s=forward_s,
+        baseline_train_s=train_s,
+        forward_ratio=forward_ratio,
+        train_ratio=train_ratio,
+    )
+
+
+def _compare(rounds_s: Sequence[float], baseline_rounds_s: Sequence[float]) -> tuple[float | None, float | None]:
+    """The median time of the baseline in the rounds of a row, and the median over the rounds of the ratio of the two times."""
+    pairs = list(zip(rounds_s, baseline_rounds_s, strict=False))  # an interrupted round has a time of one of them only
+    if not pairs:
+        return None, None
+    return median(reference for _, reference in pairs), median(seconds / reference for seconds, reference in pairs)
 
 
 class _CaseRun:
@@ -119,10 +146,7 @@ class _CaseRun:
 
     def row(self) -> Row:
         """The results so far, without the ratios to a baseline."""
-        forward_s, forward_iqr_s = self._median_and_iqr("forward")
-        train_s, train_iqr_s = self._median_and_iqr("training")
-        forward_bound_s, train_bound_s = (self._bounds.get(mode) for mode in MODES)
-        return Row(
+        row = Row(
             self.case.name,
             format_shape(self._x.shape),
             *axis_sizes(self._x.shape),
@@ -131,17 +155,29 @@ class _CaseRun:
             elements=self.case.elementwise_ops,
             saved_bytes=self._saved_bytes,
             peak_bytes=self._peak_bytes,
+            split=dict(self._split),
+            error="; ".join(f"{mode}: {message}" for mode, message in self._errors.items()) or None,
+        )
+        return self._with_times(row)
+
+    def _with_times(self, row: Row) -> Row:
+        """The row with the times of both modes and their ratios to the roofline bound."""
+        forward_s, forward_iqr_s = self._median_and_iqr("forward")
+        train_s, train_iqr_s = self._median_and_iqr("training")
+        forward_bound_s, train_bound_s = (self._bounds.get(mode) for mode in MODES)
+        return replace(
+            row,
             forward_s=forward_s,
             forward_iqr_s=forward_iqr_s,
+            forward_rounds_s=[timing.median for timing in self._timings["forward"]],
             train_s=train_s,
             train_iqr_s=train_iqr_s,
+            train_rounds_s=[timing.median for timing in self._timings["training"]],
             rounds=len(self._timings["forward"]),
             forward_floor_s=forward_bound_s,
             train_floor_s=train_bound_s,
             forward_over_floor=_ratio(forward_s, forward_bound_s),
             train_over_floor=_ratio(train_s, train_bound_s),
-            split=dict(self._split),
-            error="; ".join(f"{mode}: {message}" for mode, message in self._errors.items()) or None,
         )
 
     def _median_and_iqr(self, mode: Mode) -> tuple[float | None, float | None]:

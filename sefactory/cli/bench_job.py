@@ -59,8 +59,8 @@ class Job:
                     comparison, refused = self.compare(shape)
                     task = progress.add_task(format_shape(shape), total=comparison.total)
                     try:
-                        for _ in comparison.run():
-                            progress.advance(task)
+                        for done, _ in enumerate(comparison.run()):
+                            progress.update(task, completed=done)
                     finally:
                         self.rows += [*comparison.rows(), *refused]
                     self.write()

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sefactory.bench.benchmark import Case, Comparison
+from sefactory.bench.benchmark import MODES, Case, Comparison, Step
 from sefactory.bench.machine import MachineRates, Options
 from sefactory.bench.results import Row
 
@@ -41,5 +41,6 @@ def case(name: str, module: nn.Module, operators: dict[str, str] | None = None) 
 
 def measured(*cases: Case, options: Options = QUICK, baseline: str | None = None, shape: Any = SHAPE) -> list[Row]:
     comparison = Comparison(cases, shape, options, RATES, baseline)
-    assert len(list(comparison.run())) == comparison.total == 2 * options.rounds * len(cases)
+    steps = [Step(case.name, mode, number) for number in range(1, options.rounds + 1) for mode in MODES for case in cases]
+    assert list(comparison.run()) == steps and comparison.total == len(steps)
     return comparison.rows()

@@ -10,7 +10,7 @@ from torch.utils.benchmark import Measurement
 from torch.utils.benchmark.utils.common import TaskSpec
 
 from sefactory.bench import benchmark, workload
-from sefactory.bench.benchmark import Case, Comparison, roofline_bound
+from sefactory.bench.benchmark import Case, Comparison, Step, roofline_bound
 from sefactory.bench.machine import MachineRates, Options
 from sefactory.bench.results import refused_row
 from tests.bench.modules import QUICK, RATES, SHAPE, Gate, Watched, case, measured
@@ -88,6 +88,29 @@ def test_ratios_to_the_baseline_and_to_the_roofline_bound(monkeypatch: pytest.Mo
     assert rows[1].train_over_floor == pytest.approx(6e-3 / (2.5 * least))
 
 
+def test_ratios_are_of_the_same_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "Timer", Scripted)
+    # one timing of a round can be disturbed: the ratio of the medians would be 3
+    slow = scripted([8.0, 2.0, 6.0, 10.0], [8.0, 4.0, 4.0, 4.0])
+    base = scripted([4.0, 1.0, 3.0, 2.0], [4.0, 4.0, 4.0, 2.0])
+    rows = measured(case("slow", slow), case("base", base), options=Options(rounds=3, seconds=1.0), baseline="base")
+    assert rows[0].forward_rounds_s == [2.0, 6.0, 10.0] and rows[0].train_rounds_s == [4.0, 4.0, 4.0]
+    assert (rows[0].baseline, rows[0].baseline_forward_s, rows[0].baseline_train_s) == ("base", 2.0, 4.0)
+    assert (rows[0].forward_ratio, rows[0].train_ratio) == (2.0, 1.0)
+
+
+def test_each_job_has_its_own_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block that takes 1.5 times as long as the baseline of its own job, while another job was twice as slow."""
+    monkeypatch.setattr(benchmark, "Timer", Scripted)
+    jobs = {"quiet": (4.0, 2.0), "busy": (6.0, 4.0)}
+    rows = []
+    for name, (seconds, reference) in jobs.items():
+        cases = [case(name, scripted([seconds] * 4, [seconds] * 4)), case("base", scripted([reference] * 4, [reference] * 4))]
+        rows += measured(*cases, options=Options(rounds=3, seconds=1.0), baseline="base")[:1]
+    assert [(row.baseline_forward_s, row.forward_ratio) for row in rows] == [(2.0, 2.0), (4.0, 1.5)]
+    assert all(row.forward_s == row.baseline_forward_s * row.forward_ratio for row in rows)  # type: ignore[operator]
+
+
 def test_no_ratio_without_a_baseline() -> None:
     for baseline in (None, "elsewhere"):
         (row,) = measured(case("a", Gate()), baseline=baseline)
@@ -142,6 +165,7 @@ def test_rows_of_an_interrupted_run() -> None:
     run = comparison.run()
     for _ in range(3):  # a forward, b forward, a training
         next(run)
+    assert next(run) == Step("b", "training", 1)  # which is next
     run.close()
     a, b = comparison.rows()
     assert a.forward_s and a.train_s and a.forward_ratio == a.train_ratio == 1.0

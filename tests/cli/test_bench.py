@@ -56,15 +56,15 @@ def test_jobs_with_other_measurements_keep_their_rows(run: Run, tmp_path: Path) 
 
 
 def _interrupting(after: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C after so many timings."""
+    """Ctrl-C during a timing, after so many."""
     original, seen = Comparison.run, []
 
     def run(self: Comparison):  # type: ignore[no-untyped-def]
-        for name in original(self):
-            seen.append(name)
-            yield name
+        for step in original(self):
+            yield step
             if len(seen) >= after:
                 raise KeyboardInterrupt
+            seen.append(step)
 
     monkeypatch.setattr(Comparison, "run", run)
 
