@@ -1,10 +1,10 @@
 """The console script `sefactory COMMAND key=value ...`."""
 
-import os
 import sys
 from collections.abc import Sequence
 
 from ..errors import ConfigError, did_you_mean, join_words
+from .streams import guard_streams
 
 USAGE = """\
 usage: sefactory COMMAND [key=value ...]
@@ -43,7 +43,7 @@ SCRIPTS = {"bash": BASH, "zsh": f"autoload -U +X bashcompinit && bashcompinit\n{
 
 def main() -> None:
     """Runs the command line and exits; a mistake of the user is a message on stderr and exit code 2."""
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(guard_streams(lambda: run(sys.argv[1:])))
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -75,8 +75,6 @@ def _run_hydra(command: str, arguments: Sequence[str]) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader of a pipe has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
