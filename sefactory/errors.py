@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 MAX_FAULTS = 20
 MAX_LISTED = 40
@@ -70,6 +69,8 @@ def closest_match(word: str, allowed: Iterable[str]) -> str | None:
     lower = word[:MAX_SHOWN].lower()
     if SYNONYMS.get(lower) in options:
         return SYNONYMS[lower]
+    from difflib import get_close_matches  # only messages need it
+
     matches = get_close_matches(word[:MAX_SHOWN], options, n=1) or get_close_matches(lower, options, n=1)
     return matches[0] if matches else None
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_type_hints
 
 from ..errors import InvalidValue, closest_match, did_you_mean, join_words, short_repr
 from ..shapes import Sizes
-from .schema import Schema
 
 SLOTS = ("squeeze", "excite", "gate")
 HEADER_KEYS = ("paper", "let", "official", "defaults")
@@ -27,6 +26,8 @@ FUSE_MODES = ("sum", "mean", "product", "max", "min", "difference", "stack", "co
 if TYPE_CHECKING:
     from torch import nn
 
+    from .schema import Schema
+
 P = ParamSpec("P")
 Module = TypeVar("Module", bound="nn.Module")
 
@@ -37,10 +38,10 @@ class Operator:
 
     name: str
     make: "Callable[..., nn.Module]"
-    parameters: tuple[Schema, ...]
+    parameters: "tuple[Schema, ...]"
 
     @cached_property
-    def schemas(self) -> dict[str, Schema]:
+    def schemas(self) -> "dict[str, Schema]":
         """The parameters by name."""
         return {schema.name: schema for schema in self.parameters}
 
@@ -137,8 +138,10 @@ def _expand_axes(make: Callable[P, Module], names: list[str]) -> Callable[P, Mod
     return wrapper
 
 
-def _parameters(name: str, make: "Callable[..., nn.Module]") -> tuple[Schema, ...]:
+def _parameters(name: str, make: "Callable[..., nn.Module]") -> "tuple[Schema, ...]":
     """Returns the schemas of the parameters after `sizes`; raises ValueError for a signature that is not allowed."""
+    from .schema import Schema  # imports pydantic, which the command line does not need to find configs
+
     signature = list(inspect.signature(make).parameters.values())
     hints = get_type_hints(make, include_extras=True)
     if not signature or hints.get(signature[0].name) is not Sizes:
