@@ -8,14 +8,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from ..config.repository import SHIPPED
+from ..config.repository import SHIPPED, is_file_name
 from ..config.yaml_reader import to_plain
 from ..errors import ConfigError, choice_message, short_repr
 from ..shapes import GRIDS
+from .choices import FORMATS
 
 GRID_OF = {len(grid): grid for grid in GRIDS}
 """Number of spatial sizes -> spatial axes."""
-FORMATS = ("table", "json", "rewrites")
 
 
 def is_sweep() -> bool:
@@ -46,9 +46,9 @@ def plain_containers(config: Any, label: str) -> Any:
 
 
 def output_format(config: DictConfig) -> str:
-    """`format=`, one of FORMATS."""
-    if config.format not in FORMATS:
-        raise ConfigError([("format", choice_message(config.format, FORMATS))])
+    """`format=` of show."""
+    if config.format not in FORMATS["show"]:
+        raise ConfigError([("format", choice_message(config.format, FORMATS["show"]))])
     return str(config.format)
 
 
@@ -80,7 +80,7 @@ def source_list(name: str, value: Any) -> list[tuple[str, Any]]:
         allowed = f"a list of names, YAML files and mappings, for example {name}=[my.yaml]"
         raise ConfigError([(name, f"{short_repr(items)}; allowed: {allowed}")])
     labels = [item if isinstance(item, str) else f"{name}.{i}" for i, item in enumerate(items)]
-    sources = [Path(item) if isinstance(item, str) and item.endswith((".yaml", ".yml")) else item for item in items]
+    sources = [Path(item) if isinstance(item, str) and is_file_name(item) else item for item in items]
     return list(zip(labels, sources, strict=True))
 
 

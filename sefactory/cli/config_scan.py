@@ -8,7 +8,6 @@ from typing import Any
 from ..config.yaml_reader import parse_yaml, read_text
 from ..errors import ConfigError
 
-FLAGS = ("--config-dir", "-cd", "--config-path", "-cp")
 MAX_FILES = 5_000
 NO_HYDRA = "a config folder cannot configure Hydra; write such settings on the command line"
 PACKAGE_DIRECTIVE = re.compile(r"^\s*#\s*@package\s+(\S+)", re.MULTILINE)
@@ -16,24 +15,10 @@ ALLOWED_PACKAGE = re.compile(r"(_group_|block|input|host)([.][A-Za-z0-9_.]+)?")
 ALLOWED_DEFAULT = re.compile(r"(_self_|[a-z0-9_]+(/[a-z0-9_]+)*)")
 
 
-def config_dirs(arguments: Sequence[str]) -> list[Path]:
-    """The config folders that a command line names.
-
-    >>> config_dirs(["block=cbam", "--config-dir", "my", "-cd=more"])
-    [PosixPath('my'), PosixPath('more')]
-    """
-    folders = []
-    for i, argument in enumerate(arguments):
-        flag, equals, value = argument.partition("=")
-        if flag in FLAGS:
-            folders.append(value if equals else arguments[i + 1] if i + 1 < len(arguments) else "")
-    return [Path(folder) for folder in folders]
-
-
-def check_config_dirs(arguments: Sequence[str]) -> None:
+def check_config_dirs(folders: Sequence[Path]) -> None:
     """Raises ConfigError for a folder that does not exist, and for every file in one that configures Hydra."""
     faults: list[tuple[str, str]] = []
-    for folder in config_dirs(arguments):
+    for folder in folders:
         if not folder.is_dir():
             raise ConfigError([(f"--config-dir {folder}", "no such folder")])
         for count, file in enumerate(sorted(folder.rglob("*.yaml"))):

@@ -4,6 +4,9 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import ConfigError, did_you_mean, join_words
+from .checks import check_command_line
+from .command_line import read_command_line
+from .help import command_help
 from .streams import guard_streams
 
 USAGE = """\
@@ -53,9 +56,7 @@ def run(arguments: Sequence[str]) -> int:
         return 0 if arguments else 2
     command, *rest = arguments
     if command == "--version":
-        from importlib.metadata import version
-
-        print(version("sefactory"))
+        _print_version()
         return 0
     if command == "completion":
         return _print_completion(rest)
@@ -63,15 +64,22 @@ def run(arguments: Sequence[str]) -> int:
         hint = did_you_mean(command, COMMANDS)
         print(f"sefactory: no command {command!r}; the commands are {join_words(COMMANDS)}{hint}", file=sys.stderr)
         return 2
-    return _run_hydra(command, rest)
+    return _run_command(command, rest)
 
 
-def _run_hydra(command: str, arguments: Sequence[str]) -> int:
-    """Runs `show` or `bench` and returns the exit code."""
+def _run_command(command: str, words: Sequence[str]) -> int:
+    """Runs `show` or `bench`, returns the exit code. Only a command line without mistakes imports Hydra and torch."""
     try:
-        from .hydra_app import run_application  # takes a second to import, in which Ctrl-C is possible too
+        line = read_command_line(command, words)
+        if "--help" in line.flags:
+            print(command_help(command, line.folders))
+        elif "--version" in line.flags:
+            _print_version()
+        else:
+            check_command_line(line)
+            from .hydra_app import run_application  # takes a second to import, in which Ctrl-C is possible too
 
-        run_application(command, arguments)
+            run_application(line)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
@@ -79,6 +87,12 @@ def _run_hydra(command: str, arguments: Sequence[str]) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _print_version() -> None:
+    from importlib.metadata import version
+
+    print(version("sefactory"))
 
 
 def _print_completion(arguments: Sequence[str]) -> int:

@@ -28,7 +28,19 @@ SHIPPED = _PACKAGE / "configs" if (_PACKAGE / "configs").is_dir() else _PACKAGE.
 
 def configs() -> list[str]:
     """Returns the names of the shipped blocks, sorted."""
-    return _names_in(SHIPPED / "block")
+    return names_in(SHIPPED / "block")
+
+
+def names_in(folder: Path) -> list[str]:
+    """Returns the names of the configs in a folder and below it, sorted."""
+    walk = islice(os.walk(folder), MAX_FOLDERS)
+    paths = (Path(parent, file).relative_to(folder) for parent, _, files in walk for file in files if file.endswith(".yaml"))
+    return sorted(filter(NAME.fullmatch, (path.with_suffix("").as_posix() for path in paths)))
+
+
+def is_file_name(text: str) -> bool:
+    """True for the path of a YAML file, by its suffix."""
+    return text.endswith((".yaml", ".yml"))
 
 
 class ConfigRepository:
@@ -55,7 +67,7 @@ class ConfigRepository:
 
     def list_names(self, group: str = "block", beside: Path | None = None) -> list[str]:
         """Returns all names of a group, sorted."""
-        return sorted({name for folder in self.folders(group, beside) for name in _names_in(folder)})
+        return sorted({name for folder in self.folders(group, beside) for name in names_in(folder)})
 
     def get(self, name: str, beside: Path | None) -> Config | None:
         """Returns the block config of a name, merged and without nulls, or None if no file has this name."""
@@ -146,7 +158,7 @@ def _load_name(name: str, repository: ConfigRepository) -> Config:
     if find_operator(name):
         return Config(name, "")
     if not NAME.fullmatch(name):
-        hint = f"; pass Path({name!r}) for a file" if name.endswith((".yaml", ".yml")) and "://" not in name else ""
+        hint = f"; pass Path({name!r}) for a file" if is_file_name(name) and "://" not in name else ""
         text = f"is not a config name; allowed: lowercase letters, digits, _ and / for folders{hint}"
         raise ConfigError([(short_repr(name), text)])
     known = [*repository.list_names(), *operators()]
@@ -168,10 +180,3 @@ def _check_folders(search: Any) -> list[Path]:
 
 def _shorten(text: str) -> str:
     return text if text.isprintable() and len(text) <= MAX_NAME_LENGTH else short_repr(text)
-
-
-def _names_in(folder: Path) -> list[str]:
-    """Returns the names of the configs in a folder and below it, sorted."""
-    walk = islice(os.walk(folder), MAX_FOLDERS)
-    paths = (Path(parent, file).relative_to(folder) for parent, _, files in walk for file in files if file.endswith(".yaml"))
-    return sorted(filter(NAME.fullmatch, (path.with_suffix("").as_posix() for path in paths)))

@@ -1,10 +1,11 @@
-"""Mistakes on the command line: every message literally."""
+"""Mistakes on the command line, whoever finds them: every message literally."""
 
 from pathlib import Path
 
 import pytest
 from hydra.errors import MissingConfigException
 
+from sefactory.cli.command_line import CommandLine
 from sefactory.cli.hydra_errors import as_config_errors
 from sefactory.errors import ConfigError
 from tests.cli.command_line import SMALL, Run
@@ -40,7 +41,8 @@ MISTAKES = [
         "'block.let.r=\"max(C/4,8)\"'",
     ),
     (["show", "cbam"], "override cbam: is not key=value; write block=cbam"),
-    (["show", "cbm"], "override cbm: is not key=value; write path=value, +path=value or ~path"),
+    (["show", "cbm"], "override cbm: is not key=value; did you mean block=cbam?"),
+    (["show", "+"], "override +: is not key=value; write path=value, +path=value or ~path"),
     (["show", "block.let.x=3"], "override block.let.x=3: there is no 'x' at let; there are r"),
     (["bench", "block.let.r=3"], "override block.let.r=3: there is no block to change; select one with block=NAME"),
     (["bench", "squeeze=mean"], "block: squeeze= without a block; add block=NAME, for example block=unit"),
@@ -50,7 +52,7 @@ MISTAKES = [
     ),
     (
         ["bench", "blocks=senet"],
-        "blocks: 'senet'; allowed: a list of names, YAML files and mappings, for example blocks=[my.yaml]",
+        "blocks: 'senet'; allowed: a list of names, YAML files and mappings; write 'blocks=[senet]'",
     ),
     (["bench", "blocks=[senet,senet]"], "blocks: senet is listed twice; remove one"),
     (["bench", "blocks=[3]"], "blocks.0: 3; allowed: a name, a YAML file or a mapping"),
@@ -60,7 +62,10 @@ MISTAKES = [
         ["bench", "input.shapes=[[1]]"],
         "input.shapes.0: [1]; allowed: [channels, height, width], [channels, width] or [channels, depth, height, width]",
     ),
-    (["bench", "dtype=float8"], "bench: dtype: 'float8' is none of float32, float64, bfloat16, float16"),
+    (
+        ["bench", "dtype=float8"],
+        "dtype: 'float8'; allowed: one of float32, float64, bfloat16, float16; did you mean 'float64'?",
+    ),
     (["bench", "batch=x"], "batch: 'x'; allowed: a positive integer"),
     (["show", "--config-dir", "nope"], "--config-dir nope: no such folder"),
 ]
@@ -99,6 +104,6 @@ def test_a_file_outside_the_block_folder_is_reported(run: Run, tmp_path: Path) -
 
 
 def test_an_error_of_hydra_without_a_message_is_named_by_its_type() -> None:
-    with pytest.raises(ConfigError) as caught, as_config_errors("show", []):
+    with pytest.raises(ConfigError) as caught, as_config_errors(CommandLine("show", {}, ())):
         raise MissingConfigException("")
     assert str(caught.value) == "command line: MissingConfigException"

@@ -71,10 +71,10 @@ MISTAKES = [
     ),
     (
         ["bench", "hosts=small"],
-        "hosts: 'small'; allowed: a list of names, YAML files and mappings, for example hosts=[my.yaml]",
+        "hosts: 'small'; allowed: a list of names, YAML files and mappings; write 'hosts=[small]'",
     ),
     (["bench", "hosts=[3]"], "3: no host of this name"),
-    (["bench", "hosts=[smal]"], "'smal': no host of this name; did you mean 'small'?"),
+    (["bench", "hosts=[smal]"], "hosts: no host named 'smal'; did you mean 'small'?"),
     (
         ["bench", "hosts=[small]", "host=small"],
         "hosts: hosts= and host= cannot be used together; give a list of hosts, or one host with overrides",

@@ -65,7 +65,3 @@ def test_one_override_changes_each_of_the_seven(run: Run) -> None:
             for extra in ([], [f"block.{change}"])
         )
         assert plain != changed, block
-
-
-def test_hosts_is_a_key_of_bench_alone(run: Run) -> None:
-    assert run("show", "block=senet", "+hosts=[cbam_resnet50]") == run("show", "block=senet")

@@ -1,0 +1,27 @@
+"""The values that keys of the command line accept, known without torch."""
+
+from .primary_config import Key
+
+BOOLEANS = ("true", "false")
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+FORMATS = {"show": ("table", "json", "rewrites")}
+"""`format=` of each command."""
+DEVICES = ("cpu", "cuda", "mps")
+"""Devices that completion offers; others can be given."""
+GROUP_OF_LIST = {"blocks": "block", "hosts": "host"}
+"""The keys that hold a list of configs, and the group of their names."""
+OPERATORS = tuple(
+    "abs affine attention batch_norm clamp cluster conv dropout exp gain gelu group_norm hard_sigmoid hard_swish "
+    "identity layer_norm linear log mlp multiscale pool relu relu6 resize sigmoid silu slice softmax softplus "
+    "spectrum sqrt square stack standardize tanh unfold unstack window".split()
+)
+"""The names of the operators, which are blocks as well."""
+
+
+def allowed_choices(command: str, key: Key) -> tuple[str, ...]:
+    """The words that a key accepts; empty if it accepts other values."""
+    if key.name == "format":
+        return FORMATS[command]
+    if key.name == "dtype":
+        return DTYPES
+    return BOOLEANS if key.is_boolean else ()
