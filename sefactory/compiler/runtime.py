@@ -1,6 +1,7 @@
 """Compiling a block: its module tree is traced to a graph, the rewrite rules change the graph, and a program runs it."""
 
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from ..kernels.dispatch import assume_constant_result
 from ..operators.containers import Sequential
 from ..operators.norm import BatchNorm
 from ..shapes import Sizes
-from .codegen.emitter import Program
+from .codegen.emitter import Lap, Program
 from .codegen.generate import generate
 from .edits import Snapshot, record_all_as_built
 from .graph import Node, topological_order, user_counts
@@ -94,6 +95,12 @@ class Programs(NamedTuple):
     on_accelerators: dict[bool, Program]
     """The programs for other devices, by whether norms are constants. Each is added at its first run."""
 
+    def timed(self, now: Callable[[], float], laps: list[Lap]) -> "Programs":
+        """The same programs, which add readings of a clock to `laps`."""
+        any_mode, eval_mode = (program and program.timed(now, laps) for program in (self.any_mode, self.eval_mode))
+        on_accelerators = {key: program.timed(now, laps) for key, program in self.on_accelerators.items()}
+        return self._replace(any_mode=any_mode, eval_mode=eval_mode, on_accelerators=on_accelerators)
+
 
 class CompiledBlock:
     """A block as programs: one for any mode, and from the first time in eval mode on one in which norms are constants.
@@ -164,6 +171,20 @@ class CompiledBlock:
         for rules in stages:
             graph = rewrite(graph, rules, log)
         return graph, log
+
+    @contextmanager
+    def timed(self, now: Callable[[], float]) -> Iterator[list[Lap]]:
+        """The readings of a clock around the steps of every run inside. A program for another device has to have run before.
+
+        There are none where the module tree runs, because the guards do not hold.
+        """
+        self.guards_hold()  # compiles the programs
+        programs, laps = self._programs, list[Lap]()
+        self._programs = programs and programs.timed(now, laps)
+        try:
+            yield laps
+        finally:
+            self._programs = programs
 
     @property
     def rewrites(self) -> tuple[Rewrite, ...]:

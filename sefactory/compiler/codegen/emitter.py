@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -13,6 +13,8 @@ from .layout import conversion, strip_unit_axes
 
 Registers = list[Any]
 Step = Callable[[Registers], None]
+Lap = tuple[tuple[str, ...], float]
+"""A reading of a clock, and the paths of the nodes to which the time since the reading before belongs."""
 TensorFunction = Callable[..., Tensor]
 
 
@@ -23,11 +25,13 @@ MAY_BE_VIEWS: tuple[type[Op], ...] = (Source, OpaqueCall, Slice, ChannelSplit, C
 class Program:
     """Steps that compute the output of a block from its input.
 
-    Large feature maps are released after their last use.
+    Large feature maps are released after their last use. `paths` has one entry for each step: the source paths of the nodes
+    that the step was emitted for, of which there is one or, where one step does the work of several nodes, more.
     """
 
-    def __init__(self, steps: Sequence[Step], registers: int, result: int) -> None:
+    def __init__(self, steps: Sequence[Step], paths: Sequence[tuple[str, ...]], registers: int, result: int) -> None:
         self._steps, self._empty, self._result = tuple(steps), [None] * (registers - 1), result
+        self.paths = tuple(paths)
 
     def __call__(self, x: Tensor) -> Tensor:
         registers: Registers = [x, *self._empty]
@@ -36,17 +40,41 @@ class Program:
         y: Tensor = registers[self._result]
         return y
 
+    def timed(self, now: Callable[[], float], laps: list[Lap]) -> "Program":
+        """The same program, which adds a reading of the clock to `laps` before its first step and after each."""
+        steps = [_timed_step(step, paths, now, laps) for step, paths in zip(self._steps, self.paths, strict=True)]
+        start = _timed_step(lambda registers: None, (), now, laps)
+        return Program([start, *steps], [(), *self.paths], 1 + len(self._empty), self._result)
+
+
+def _timed_step(step: Step, paths: tuple[str, ...], now: Callable[[], float], laps: list[Lap]) -> Step:
+    def run(registers: Registers) -> None:
+        step(registers)
+        laps.append((paths, now()))
+
+    return run
+
+
+class EmittedStep(NamedTuple):
+    """A step, the registers that it reads, and the source paths of its nodes."""
+
+    run: Step
+    read: tuple[int, ...]
+    paths: tuple[str, ...]
+
 
 class Emitter:
     """Collects the steps of a graph. A register is the number of a tensor at run time.
 
     `register(node)` and `register(node, layout)` return the register that holds the tensor of a node. `frozen` says that there
-    are no gradients, and that weights are constants.
+    are no gradients, and that weights are constants. Steps belong to the node at `source_path`, for which the emitter of an
+    operation was called; the conversions of its inputs belong to it as well.
     """
 
     def __init__(self, root: Node, frozen: bool = False) -> None:
         self.frozen = frozen
-        self.steps: list[tuple[Step, tuple[int, ...]]] = []
+        self.source_path = ""
+        self.steps: list[EmittedStep] = []
         self.layouts: dict[int, str] = {}
         self.split_registers: dict[int, list[int]] = {}
         self.contexts: dict[int, int | None] = {}
@@ -90,9 +118,9 @@ class Emitter:
         self._map_registers.add(register := self.new_register())
         return register
 
-    def emit(self, step: Step, *read: int) -> None:
-        """Adds a step, and the registers that it reads."""
-        self.steps.append((step, read))
+    def emit(self, step: Step, *read: int, nodes: Sequence[Node] = ()) -> None:
+        """Adds a step, and the registers that it reads. `nodes` are those whose work it does, if they are several."""
+        self.steps.append(EmittedStep(step, read, tuple(node.source_path for node in nodes) or (self.source_path,)))
 
     def apply(self, run: TensorFunction, *inputs: int) -> int:
         """Emits registers[o] = run(registers[i], ...) and returns o."""
@@ -131,15 +159,15 @@ class Emitter:
 
     def program(self, result: int) -> Program:
         """The program. Feature maps are released after the last step that reads them."""
-        last = {register: i for i, (_, read) in enumerate(self.steps) for register in read}
+        last = {register: i for i, step in enumerate(self.steps) for register in step.read}
         released: dict[int, list[int]] = {}
         for register in (self._map_registers & last.keys()) - {result}:
             released.setdefault(last[register], []).append(register)
         released.pop(len(self.steps) - 1, None)
-        steps: list[Step] = []
-        for i, (step, _) in enumerate(self.steps):
-            steps += [step, _release(released[i])] if i in released else [step]
-        return Program(steps, self._next, result)
+        steps: list[EmittedStep] = []
+        for i, step in enumerate(self.steps):
+            steps += [step, EmittedStep(_release(released[i]), (), step.paths)] if i in released else [step]
+        return Program([step.run for step in steps], [step.paths for step in steps], self._next, result)
 
 
 def _release(released: list[int]) -> Step:

@@ -123,7 +123,7 @@ def _reduce_map(x: Node, statistics: list[Node], emitter: Emitter) -> int:
             y = y.squeeze(dims)
             registers[o] = y if finish is None else finish(y, x.numel() // max(y.numel(), 1))
 
-    emitter.emit(step, source)
+    emitter.emit(step, source, nodes=statistics)
     for node, o in zip(statistics, outputs, strict=True):
         emitter.record(node, o, _kept_axes(_statistic(node), layout))
     return context

@@ -15,7 +15,7 @@ from .activations import FUNCTIONS, GRADIENT_FROM_RESULT, IN_PLACE, PAIRS
 from .attention import emit_attention
 from .channel_attention import emit_channel_attention
 from .convolution import emit_conv
-from .emitter import Emitter, Program, TensorFunction
+from .emitter import EmittedStep, Emitter, Program, TensorFunction
 from .gated_reduction import emit_gate, emit_reduction, emit_select
 from .layout import broadcast_layout, non_unit_axes
 from .linear import count_batches, emit_linear, emit_norm
@@ -29,10 +29,12 @@ def generate(root: Node, frozen: bool = False) -> Program:
     """The program of a graph, (B, C, ...) -> (B, C', ...). `frozen`: weights are constants and there are no gradients."""
     emitter = Emitter(root, frozen)
     for node in emitter.nodes:
+        emitter.source_path = node.source_path
         if id(node) not in emitter.layouts:
             EMITTERS[type(node.op)](node.op, node, emitter)
     if emitter.norms:
-        emitter.steps.insert(0, (count_batches(emitter.norms), ()))
+        counted = [node.source_path for node in emitter.nodes if isinstance(node.op, ops.Norm) and node.op.norm in emitter.norms]
+        emitter.steps.insert(0, EmittedStep(count_batches(emitter.norms), (), tuple(counted)))
     return emitter.program(emitter.register(root, f"C{root.sizes.grid}"))
 
 

@@ -56,7 +56,8 @@ def merge_convs(node: Node, users: UserCounts) -> Node | None:
     (x,) = node.inputs[0].inputs
     if not all(_is_centred_in(conv, first) for conv in rest) or not conv_layout(ops.ConvOp(first), x.sizes):
         return None
-    return Node(ops.ConvOp(first, others=tuple(rest)), (x,), node.sizes, node.source_path)
+    path = next(other.source_path for other in node.inputs if isinstance(other.op, ops.ConvOp) and other.op.conv is first)
+    return Node(ops.ConvOp(first, others=tuple(rest)), (x,), node.sizes, path)
 
 
 def _is_centred_in(conv: Conv, larger: Conv) -> bool:

@@ -64,8 +64,8 @@ def sum_gated_stack(node: Node, users: UserCounts) -> Node | None:
     if any(x.sizes["S"] != 1 for x in stack.inputs):
         return None
     one = weights.sizes.replace({"S": 1})
-    parts = [Node(ops.Slice("S", i, 1), (weights,), one, node.source_path) for i in range(len(stack.inputs))]
-    gated = [Node(gate.op, (x, part), x.sizes, node.source_path) for x, part in zip(stack.inputs, parts, strict=True)]
+    parts = [Node(ops.Slice("S", i, 1), (weights,), one, gate.source_path) for i in range(len(stack.inputs))]
+    gated = [Node(gate.op, (x, part), x.sizes, gate.source_path) for x, part in zip(stack.inputs, parts, strict=True)]
     return Node(ops.Elementwise("sum"), tuple(gated), node.sizes, node.source_path)
 
 
@@ -132,4 +132,4 @@ def mean_before_conv(node: Node, users: UserCounts) -> Node | None:
         return None
     if len(conv_layout(window.op, window.inputs[0].sizes)) != 1 + len(along):
         return None
-    return Node(ops.ConvMean(window.op, op.by), window.inputs, node.sizes, node.source_path)
+    return Node(ops.ConvMean(window.op, op.by), window.inputs, node.sizes, window.source_path)
