@@ -14,10 +14,11 @@ from torch.utils.benchmark import Measurement, Timer, set_torch_threads
 
 from ..errors import first_line
 from ..shapes import Shape
+from .attribution import node_shares, sum_by_operator
 from .machine import MachineRates, Options
 from .memory import peak_memory_bytes, saved_for_backward_bytes
 from .results import Row, axis_sizes, format_shape
-from .workload import Workload, clear_gradients, operator_seconds, prepare_workload, random_input
+from .workload import Workload, clear_gradients, prepare_workload, random_input
 
 Mode = Literal["forward", "training"]
 MODES: tuple[Mode, Mode] = ("forward", "training")
@@ -36,7 +37,7 @@ class Case:
     """One module to measure, and what is known without running it.
 
     `macs` and `elementwise_ops` are the multiply-adds and the elementwise operations of one forward at the measured
-    shape. `operators` maps the path of each leaf operator within the module ("" is the module) to its name.
+    shape. `operators` maps the path of each node within the module ("" is the module) to the name of its operator.
     """
 
     name: str
@@ -122,7 +123,7 @@ class _CaseRun:
         self._timings: dict[Mode, list[Measurement]] = {mode: [] for mode in MODES}
         self._bounds: dict[Mode, float] = {}
         self._errors: dict[Mode, str] = {}
-        self._split: dict[str, float] = {}
+        self._shares: dict[str, float] = {}
         self._saved_bytes: int | None = None
         self._peak_bytes: int | None = None
         self._x, self._options, self._rates = x, options, rates
@@ -155,10 +156,9 @@ class _CaseRun:
             elements=self.case.elementwise_ops,
             saved_bytes=self._saved_bytes,
             peak_bytes=self._peak_bytes,
-            split=dict(self._split),
             error="; ".join(f"{mode}: {message}" for mode, message in self._errors.items()) or None,
         )
-        return self._with_times(row)
+        return self._with_nodes(self._with_times(row))
 
     def _with_times(self, row: Row) -> Row:
         """The row with the times of both modes and their ratios to the roofline bound."""
@@ -180,6 +180,11 @@ class _CaseRun:
             train_over_floor=_ratio(train_s, train_bound_s),
         )
 
+    def _with_nodes(self, row: Row) -> Row:
+        """The row with its forward time divided among the nodes and operators."""
+        nodes = {path: share * (row.forward_s or 0.0) for path, share in self._shares.items()}
+        return replace(row, nodes=nodes, split=sum_by_operator(nodes, self.case.operators))
+
     def _median_and_iqr(self, mode: Mode) -> tuple[float | None, float | None]:
         if not self._timings[mode]:
             return None, None
@@ -196,7 +201,7 @@ class _CaseRun:
         self._timings[mode].append(timer.timeit(calls))
 
     def _prepare(self, mode: Mode, workload: Workload) -> tuple[Timer, int]:
-        """The timer of a mode and its calls per timing; also measures the memory and the split by operator."""
+        """The timer of a mode and its calls per timing; also measures the memory and the shares of the nodes."""
         training = mode == "training"
         self._bounds[mode] = roofline_bound(self.case, workload.x, workload.grad_output, self._rates, training)
         step = workload.training_step if training else workload.forward
@@ -205,7 +210,7 @@ class _CaseRun:
         if training:
             self._measure_memory(workload)
         else:
-            self._split = operator_seconds(workload.module, workload.x, self.case.operators)
+            self._shares = node_shares(workload.module, workload.x, self.case.operators)
         return timer, calls
 
     def _measure_memory(self, workload: Workload) -> None:

@@ -27,8 +27,9 @@ results.json is {"schema": 2, "environment": {...}, "interrupted": "", "configs"
     mhz_before, mhz_after                    clock rate of the processor, null where it cannot be read
     waiting                                  share of the time of the timings in which this process did not run
     marks                                    why the times cannot be trusted; empty if nothing was noticed
-    split                                    operator name to seconds of one forward
-    nodes                                    path of a node to seconds of one forward, "" for the root
+    nodes                                    path of a node to seconds of forward_s, "" for the root
+    split                                    the same by the name of the operator; "apply multiply" is the work of units, and
+                                             "fuse sum" that of parallels, apart from the nodes inside them
     refused                                  why the block could not be built, or null
     error                                    the error that the block raised ("forward: ...", "training: ..."), or null
 
@@ -59,7 +60,7 @@ class Row:
 
     The field names are the keys of results.json and results.csv; the docstring of this module describes them.
     `train_s` has as many timings as `forward_s`, or one fewer after an interruption.
-    `split` is always measured on the uncompiled module in eval mode.
+    `nodes` and `split` are shares of `forward_s` that are always measured on the module without torch.compile, in eval mode.
     """
 
     block: str

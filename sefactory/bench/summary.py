@@ -19,6 +19,8 @@ from .dry_run import dry_run
 
 FREE = (Sequential, nn.Identity, Slice, Stack, Unstack)
 """Modules that compute nothing themselves."""
+WORK_OF = {"unit": "apply", "parallel": "fuse"}
+"""What a node does itself, apart from the nodes inside it."""
 
 
 class Work(NamedTuple):
@@ -90,22 +92,24 @@ def _node_costs(block: Block, works: Mapping[str, Work]) -> dict[str, list[int]]
     """Parameters, multiply-adds and elementwise operations of each node itself, by path."""
     costs = {part.path: [0, 0, 0] for part in block.parts}
     for name, parameter in block.node.named_parameters():
-        costs[_node_path(name, costs)][0] += parameter.numel()
+        costs[enclosing_node(name, costs)][0] += parameter.numel()
     for name, work in works.items():
-        cost = costs[_node_path(name, costs)]
+        cost = costs[enclosing_node(name, costs)]
         cost[1] += work.macs
         cost[2] += work.elementwise_ops
     return costs
 
 
-def leaf_operators(block: Block) -> dict[str, str]:
-    """Module path to operator name, for the nodes without nodes below them."""
-    paths = {part.path for part in block.parts}
-    parents = {_node_path(path.rpartition(".")[0], paths) for path in paths if path}
-    return {part.path: part.operator for part in block.parts if part.path not in parents}
+def node_names(block: Block) -> dict[str, str]:
+    """Path to operator name of each node. A unit is named by what it does itself, "apply multiply", a parallel "fuse sum"."""
+    names = {}
+    for part in block.parts:
+        kind, _, mode = part.operator.partition(", ")
+        names[part.path] = f"{WORK_OF[kind]} {mode}" if mode else kind
+    return names
 
 
-def _node_path(name: str, paths: Container[str]) -> str:
+def enclosing_node(name: str, paths: Container[str]) -> str:
     """The path of the innermost node that contains a module or parameter."""
     while name not in paths and name:
         name = name.rpartition(".")[0]

@@ -1,24 +1,19 @@
-"""One module with one input on its device, ready to run forward and backward, and the forward time of its operators."""
+"""One module with one input on its device, ready to run forward and backward."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
 from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.benchmark import timer as now  # waits for the accelerator first
-from torch.utils.hooks import RemovableHandle
 
 from ..shapes import Shape
 from .machine import DTYPES, Options
 
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 """Memory format by number of dimensions."""
-OPERATOR_RUNS = 7
 
 
 @dataclass(frozen=True)
@@ -80,33 +75,3 @@ def clear_gradients(leaves: Sequence[Tensor]) -> None:
     """Sets the gradients of these tensors to None."""
     for leaf in leaves:
         leaf.grad = None
-
-
-def operator_seconds(module: nn.Module, x: Tensor, operators: Mapping[str, str]) -> dict[str, float]:
-    """Seconds of one forward by operator name, the median of 7 runs; modules of one name are summed.
-
-    `operators` maps a path within `module` to the name of the operator there.
-    """
-    timings: dict[str, list[float]] = {name: [] for name in operators.values()}
-    with ExitStack() as hooks:
-        for path, name in operators.items():
-            for hook in _add_hooks(module.get_submodule(path), timings[name]):
-                hooks.enter_context(hook)
-        for _ in range(1 + OPERATOR_RUNS):  # the first run warms up
-            for seconds in timings.values():
-                seconds.append(0.0)
-            module(x)
-    return {name: median(seconds[1:]) for name, seconds in timings.items()}
-
-
-def _add_hooks(module: nn.Module, timings: list[float]) -> tuple[RemovableHandle, RemovableHandle]:
-    """Hooks that add the time of each call of the module to the last entry of `timings`."""
-    starts: list[float] = []
-
-    def before(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        starts.append(now())
-
-    def after(module: nn.Module, args: tuple[Tensor, ...], result: object) -> None:
-        timings[-1] += now() - starts.pop()
-
-    return module.register_forward_pre_hook(before), module.register_forward_hook(after)

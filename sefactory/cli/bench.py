@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from ..bench.benchmark import Case
 from ..bench.macs import macs
-from ..bench.summary import leaf_operators, parameters, summarize
+from ..bench.summary import node_names, parameters, summarize
 from ..config.repository import ConfigRepository, load_config
 from ..errors import ConfigError, short_repr
 from ..networks.host import host_config, place
@@ -40,7 +40,7 @@ def _block_case(name: str, source: Any, shape: Shape) -> Case:
     torch.manual_seed(0)
     block = build_block(source, channels, size)
     summary = summarize(block, *size, batch=batch)
-    return Case(name, block, summary.parameters, summary.macs, summary.elements, leaf_operators(block))
+    return Case(name, block, summary.parameters, summary.macs, summary.elements, node_names(block))
 
 
 def _input_shapes(config: DictConfig) -> list[Shape]:

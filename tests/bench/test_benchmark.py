@@ -226,22 +226,6 @@ def test_the_modules_of_the_caller_are_not_touched() -> None:
     assert not module.training and all(p.grad is None for p in module.parameters())
 
 
-def test_the_split_sums_over_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = iter(range(10**6))
-    monkeypatch.setattr(workload, "now", lambda: float(next(ticks)))  # every call of a module takes one second
-    module = nn.Sequential(nn.ReLU(), nn.Sequential(nn.Sigmoid(), nn.ReLU()), nn.Tanh())
-    operators = {"0": "relu", "1.0": "sigmoid", "1.1": "relu"}
-    (row,) = measured(case("a", module, operators))
-    assert row.split == {"relu": 2.0, "sigmoid": 1.0}
-    assert workload.operator_seconds(nn.ReLU(), torch.ones(3), {"": "all"}) == {"all": 1.0}
-
-
-def test_hooks_do_not_outlive_the_split() -> None:
-    module = nn.Sequential(nn.ReLU())
-    workload.operator_seconds(module, torch.ones(3), {"0": "relu"})
-    assert not module[0]._forward_hooks and not module[0]._forward_pre_hooks
-
-
 def test_every_case_is_compiled_in_both_modes(monkeypatch: pytest.MonkeyPatch) -> None:
     graphs: list[object] = []
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import sefactory as sf
-from sefactory.bench.summary import leaf_operators, summarize
+from sefactory.bench.summary import node_names, summarize
 
 C, H, W = 256, 40, 56
 N = H * W
@@ -107,11 +107,15 @@ def test_a_root_operator_is_its_own_line() -> None:
     block = sf.build({"linear": {"out": 3}}, 4)
     found = summarize(block, 5, 5)
     assert [(line.path, line.operator, line.parameters, line.macs) for line in found.lines] == [("", "linear", 12, 300)]
-    assert leaf_operators(block) == {"": "linear"}
+    assert node_names(block) == {"": "linear"}
 
 
-def test_leaf_operators_have_no_nodes_below() -> None:
-    assert leaf_operators(sf.build("senet", 64)) == {"squeeze.0": "pool", "excite.0": "mlp", "gate.0": "sigmoid"}
+def test_nodes_are_named_by_their_work() -> None:
+    names = {"": "apply multiply", "squeeze.0": "pool", "excite.0": "mlp", "gate.0": "sigmoid"}
+    assert node_names(sf.build("senet", 64)) == names
+    config = {"series": {"a": {"parallel": {"b": "relu", "c": ["tanh"]}, "fuse": "sum"}}}
+    branches = {"series.a.parallel.b": "relu", "series.a.parallel.c": "series", "series.a.parallel.c.0": "tanh"}
+    assert node_names(sf.build(config, 4)) == {"": "series", "series.a": "fuse sum", **branches}
 
 
 def test_describing_changes_nothing() -> None:

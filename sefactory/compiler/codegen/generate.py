@@ -33,7 +33,7 @@ def generate(root: Node, frozen: bool = False) -> Program:
         if id(node) not in emitter.layouts:
             EMITTERS[type(node.op)](node.op, node, emitter)
     if emitter.norms:
-        counted = [node.source_path for node in emitter.nodes if isinstance(node.op, ops.Norm) and node.op.norm in emitter.norms]
+        counted = [node.source_path for node in emitter.nodes if isinstance(node.op, ops.Norm)]
         emitter.steps.insert(0, EmittedStep(count_batches(emitter.norms), (), tuple(counted)))
     return emitter.program(emitter.register(root, f"C{root.sizes.grid}"))
 
