@@ -1,7 +1,8 @@
 """Scans the folders of `--config-dir` before Hydra reads them: a config file may not configure Hydra, which could run code."""
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def check_config_dirs(folders: Sequence[Path]) -> None:
     for folder in folders:
         if not folder.is_dir():
             raise ConfigError([(f"--config-dir {folder}", "no such folder")])
-        for count, file in enumerate(sorted(folder.rglob("*.yaml"))):
+        for count, file in enumerate(_yaml_files(folder)):
             if count >= MAX_FILES:
                 raise ConfigError([(str(folder), f"has more than {MAX_FILES:,} YAML files")])
             faults += [(str(file), text) for text in _file_faults(file, file.relative_to(folder))]
@@ -29,10 +30,45 @@ def check_config_dirs(folders: Sequence[Path]) -> None:
         raise ConfigError(faults)
 
 
+def _yaml_files(folder: Path) -> Iterator[Path]:
+    """Yields the YAML files of a folder and below it. Links to folders are followed, as Hydra does, and each folder once.
+
+    The folder `hydra` comes first: it may be a link to another one. Raises ConfigError for a folder that cannot be listed.
+    """
+    seen: set[str] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=_refuse_unlisted):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort(key=lambda name: (name != "hydra", name))
+        yield from (Path(parent, file) for file in sorted(files) if file.endswith(".yaml"))
+
+
+def _refuse_unlisted(error: OSError) -> None:
+    """Raises ConfigError for a folder whose files cannot be listed, but can be opened by name."""
+    if os.access(error.filename, os.X_OK):
+        raise ConfigError([(str(error.filename), f"the folder cannot be listed: {error.strerror}")])
+
+
+def _is_readable(file: Path) -> bool:
+    """True if Hydra can read a file: it is no dangling link, no pipe, and can be opened."""
+    if not file.is_file():
+        return False
+    try:
+        file.open("rb").close()
+    except OSError:
+        return False
+    return True
+
+
 def _file_faults(file: Path, relative: Path) -> list[str]:
-    """What in a file, at a path relative to its config folder, would configure Hydra."""
+    """What in a file, at a path relative to its config folder, would configure Hydra. A file that cannot be read cannot."""
     if relative.parts[0] == "hydra":
         return [NO_HYDRA]
+    if not _is_readable(file):
+        return []
     text = read_text(file, str(file))
     data, packages = parse_yaml(text, str(file)), PACKAGE_DIRECTIVE.findall(text)
     refused = [package for package in packages if not ALLOWED_PACKAGE.fullmatch(package)]

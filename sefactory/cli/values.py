@@ -41,30 +41,34 @@ def value_faults(line: CommandLine, argument: Argument, key: Key, value: str) ->
 def name_fault(group: str, name: str, repository: ConfigRepository) -> str:
     """The message for a name that a config group does not have, or whose file Hydra does not find or cannot read."""
     path = repository.find(name, group)
-    if path is None:
-        return _unknown_name(group, name, repository)
-    if path.parent not in [(folder / group / name).parent for folder in (*repository.search, SHIPPED)]:
+    if path is not None and path.parent not in [(folder / group / name).parent for folder in (*repository.search, SHIPPED)]:
         cure = f"move it into a folder named {group}, where the command line looks"
         return f"{path} is not in a folder {group}; {cure}"
-    try:
-        read_text(path, str(path))
-    except ConfigError as error:
-        return ": ".join(error.faults[0])
-    return ""
-
-
-def _unknown_name(group: str, name: str, repository: ConfigRepository) -> str:
-    """The message for a name that no folder has: the names that there are, or why the file of this name is not used."""
-    file = next((path for folder in repository.folders(group) if os.path.lexists(path := folder / f"{name}.yaml")), None)
-    if file and not NAME.fullmatch(name):
-        return f"{file} has a name that is not allowed; rename it: lowercase letters, digits and _"
-    if file:
-        return f"{file} is {'a link to a file that does not exist' if file.is_symlink() else 'not a file'}"
+    if fault := _file_fault(group, name, repository):
+        return fault
+    if path is not None:
+        return ""
     if group in FILE_GROUPS and os.path.isfile(f"{name}.yaml"):
         return f"no {group} named {name!r}; for the file write {group}={name}.yaml"
     known = group_names(group, repository.search)
     noun = f"{group} word" if group in SLOTS else group
     return f"no {noun} named {name!r}; there are {join_words(known)}{did_you_mean(name, known)}"
+
+
+def _file_fault(group: str, name: str, repository: ConfigRepository) -> str:
+    """Why the file of a name cannot be used, or an empty text; a file that does not exist has no fault."""
+    file = next((path for folder in repository.folders(group) if os.path.lexists(path := folder / f"{name}.yaml")), None)
+    if file is None:
+        return ""
+    if not NAME.fullmatch(name):
+        return f"{file} has a name that is not allowed; rename it: lowercase letters, digits and _"
+    if not file.exists():
+        return f"{file} is a link to a file that does not exist"
+    try:
+        read_text(file, str(file))
+    except ConfigError as error:
+        return ": ".join(error.faults[0])
+    return ""
 
 
 def _selection_faults(command: str, argument: Argument, value: str, repository: ConfigRepository) -> Iterator[Fault]:
@@ -108,7 +112,9 @@ def _item_faults(name: str, group: str, item: str, repository: ConfigRepository)
         yield from _file_faults(item, group, repository)
     elif LITERAL.fullmatch(item) and not INTEGER.fullmatch(item) and item != "null":
         known = [*repository.list_names(group), *(OPERATORS if group == "block" else ())]
-        if item not in known:
+        if fault := _file_fault(group, item, repository):
+            yield name, fault
+        elif item not in known:
             yield name, f"no {group} named {item!r}{did_you_mean(item, known)}"
 
 

@@ -33,9 +33,10 @@ def configs() -> list[str]:
 
 def names_in(folder: Path) -> list[str]:
     """Returns the names of the configs in a folder and below it, sorted."""
-    walk = islice(os.walk(folder), MAX_FOLDERS)
-    paths = (Path(parent, file).relative_to(folder) for parent, _, files in walk for file in files if file.endswith(".yaml"))
-    return sorted(filter(NAME.fullmatch, (path.with_suffix("").as_posix() for path in paths)))
+    walk = islice(os.walk(folder, followlinks=True), MAX_FOLDERS)
+    paths = (Path(parent, file) for parent, _, files in walk for file in files if file.endswith(".yaml"))
+    names = (path.relative_to(folder).with_suffix("").as_posix() for path in paths if path.is_file())
+    return sorted(filter(NAME.fullmatch, names))
 
 
 def is_file_name(text: str) -> bool:

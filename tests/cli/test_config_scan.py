@@ -1,6 +1,8 @@
 """Folders of `--config-dir`: they add blocks and slot words, and cannot configure Hydra."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,3 +49,93 @@ def test_a_config_dir_cannot_configure_hydra(run: Run, tmp_path: Path, file: str
     for flag in (["--config-dir", "my"], ["--config-dir=my"], ["-cd", "my"]):
         code, out, err = run("show", *flag, "block=senet")
         assert (code, out) == (2, "") and err.startswith(f"my/{file}") and reason in err and "Traceback" not in err
+
+
+SIGMOID = "gate: [sigmoid]\n"
+
+
+@pytest.fixture
+def folder(run: Run, tmp_path: Path) -> Path:
+    """A folder of configs with a block, a dangling link, a folder with the suffix of a file, a pipe and an unreadable file."""
+    block = tmp_path / "my" / "block"
+    (block / "folder.yaml").mkdir(parents=True)
+    (block / "folder.yaml" / "inner.yaml").write_text(SIGMOID)
+    (block / "good.yaml").write_text(SIGMOID)
+    (block / "locked.yaml").write_text(SIGMOID)
+    (block / "dangling.yaml").symlink_to(tmp_path / "nowhere.yaml")
+    os.mkfifo(block / "pipe.yaml")
+    return block
+
+
+@pytest.fixture
+def locked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file locked.yaml cannot be opened, also by root."""
+    original = Path.open
+
+    def open_unlocked(self: Path, *args: Any, **options: Any) -> Any:
+        if self.name == "locked.yaml":
+            raise PermissionError(13, "Permission denied", str(self))
+        return original(self, *args, **options)
+
+    monkeypatch.setattr(Path, "open", open_unlocked)
+
+
+def test_files_that_hydra_cannot_read_refuse_no_other_block(run: Run, locked: None) -> None:
+    for command in (("show", "block=good"), ("show", "block=cbam", "channels=32")):
+        code, _, err = run(*command, "--config-dir", "my", "size=4")
+        assert (code, err) == (0, "")
+
+
+BROKEN = {
+    "dangling": "my/block/dangling.yaml is a link to a file that does not exist",
+    "locked": "my/block/locked.yaml: cannot be read: Permission denied",
+    "pipe": "my/block/pipe.yaml: is not a regular file",
+    "folder": "my/block/folder.yaml: is a folder, not a YAML file",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_file_that_cannot_be_read_is_one_line(run: Run, locked: None, name: str) -> None:
+    assert run("show", "--config-dir", "my", f"block={name}") == (2, "", f"block={name}: {BROKEN[name]}\n")
+    assert run("bench", "--config-dir", "my", f"blocks=[good,{name}]") == (2, "", f"blocks: {BROKEN[name]}\n")
+
+
+def test_a_file_that_cannot_be_read_is_not_suggested(run: Run, folder: Path) -> None:
+    code, _, err = run("show", "--config-dir", "my", "block=danglin")
+    assert code == 2 and "no block named 'danglin'" in err and "dangling" not in err.replace("'danglin'", "")
+
+
+@pytest.mark.parametrize("link", ["block/sub", "block", "hydra", "deep"])
+def test_a_link_to_a_folder_is_scanned(run: Run, tmp_path: Path, link: str) -> None:
+    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil" / "evil.yaml").write_text(HOSTILE["block/b.yaml"][0])
+    (tmp_path / "my" / link).parent.mkdir(parents=True)
+    (tmp_path / "my" / link).symlink_to(tmp_path / "evil")
+    code, _, err = run("show", "--config-dir", "my", "block=senet")
+    reason = "cannot configure Hydra" if link == "hydra" else "'_global_' is refused"
+    assert code == 2 and err.startswith(f"my/{link}/evil.yaml: ") and reason in err and err.count("\n") == 1
+
+
+def test_a_folder_named_hydra_that_links_to_blocks_is_refused(run: Run, folder: Path) -> None:
+    (folder.parent / "hydra").symlink_to(folder)
+    (folder.parent / "a").symlink_to(folder)
+    code, _, err = run("show", "--config-dir", "my", "block=senet")
+    assert code == 2 and "my/hydra/good.yaml: a config folder cannot configure Hydra" in err and "my/a/" not in err
+
+
+def test_a_link_to_the_folder_itself_ends(run: Run, folder: Path) -> None:
+    (folder / "again").symlink_to(folder.parent)
+    assert run("show", "--config-dir", "my", "block=good", "size=4")[0] == 0
+
+
+def test_a_folder_that_cannot_be_listed_is_refused(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = os.scandir
+
+    def scandir(path: Any = ".") -> Any:
+        if str(path).endswith("block"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return original(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    code, _, err = run("show", "--config-dir", "my", "block=senet")
+    assert (code, err) == (2, "my/block: the folder cannot be listed: Permission denied\n")
