@@ -6,7 +6,7 @@ A `Comparison` holds several `Case`s at one input shape. Its caller decides how 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,8 @@ class Case:
     """One module to measure, and what is known without running it.
 
     `macs` and `elementwise_ops` are the multiply-adds and the elementwise operations of one forward at the measured
-    shape. `operators` maps the path of each node within the module ("" is the module) to the name of its operator.
+    shape. `operators` maps the path of each node within the module ("" is the module) to the name of its operator. `tree` is
+    what the module is built from as plain data, which tells equal modules from others, and `config` its YAML for a reader.
     """
 
     name: str
@@ -46,6 +47,8 @@ class Case:
     macs: int
     elementwise_ops: int
     operators: Mapping[str, str]
+    tree: Any = None
+    config: str = ""
 
 
 def roofline_bound(case: Case, x: Tensor, y: Tensor, rates: MachineRates, training: bool) -> float:
@@ -71,7 +74,7 @@ class Comparison:
     ) -> None:
         _check(cases)
         self.total = options.rounds * len(MODES) * len(cases)
-        self._rounds, self._baseline = options.rounds, baseline
+        self.rounds, self._baseline = options.rounds, baseline
         x = random_input(shape, options)
         self._runs = [_CaseRun(case, x, options, rates) for case in cases]
 
@@ -80,7 +83,7 @@ class Comparison:
 
         A case is prepared within its first timing of a mode: compiled, its memory measured, its calls per timing chosen.
         """
-        for number in range(1, self._rounds + 1):
+        for number in range(1, self.rounds + 1):
             for mode in MODES:
                 for run in self._runs:
                     yield Step(run.case.name, mode, number)

@@ -170,16 +170,23 @@ def as_document(results: Results) -> dict[str, Any]:
     return {"schema": SCHEMA, **settings, "rows": rows}
 
 
+def from_document(document: Mapping[str, Any]) -> Results:
+    """The results of a document of `as_document`. ValueError for anything else."""
+    try:
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"it was written by another version of sefactory (form {document['schema']!r}, here {SCHEMA})")
+        rows = [Row(**record) for record in document["rows"]]
+        return Results(rows, document["environment"], document["configs"], document["interrupted"])
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"it is not complete: {error}") from error
+
+
 def read_results(folder: Path) -> Results:
     """The results in a folder's results.json. ValueError if the file is not one of `write_results`."""
     file = folder / "results.json"
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-        if document["schema"] != SCHEMA:
-            raise ValueError(f"schema {document['schema']!r} is not {SCHEMA}")
-        rows = [Row(**record) for record in document["rows"]]
-        return Results(rows, document["environment"], document["configs"], document["interrupted"])
-    except (ValueError, TypeError, KeyError) as error:
+        return from_document(json.loads(file.read_text(encoding="utf-8")))
+    except ValueError as error:
         raise ValueError(f"{file} holds no results that can be read: {error}") from error
 
 

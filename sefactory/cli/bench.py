@@ -10,37 +10,51 @@ from omegaconf import DictConfig
 from ..bench.benchmark import Case
 from ..bench.macs import macs
 from ..bench.summary import node_names, parameters, summarize
+from ..config.description import describe
 from ..config.repository import ConfigRepository, load_config
 from ..errors import ConfigError, short_repr
 from ..networks.host import host_config, place
 from ..shapes import Shape
 from .arguments import GRID_OF, is_given, plain_containers, positive_int, search_folders, source_list, spatial_size
-from .bench_job import Job, read_options
-from .selection import block_label, build_block, build_network, host_label, input_shape, selected_block, selected_host
+from .bench_job import JobSpec, read_options
+from .selection import (
+    block_label,
+    build_network,
+    host_label,
+    input_shape,
+    plan_block,
+    selected_block,
+    selected_host,
+    to_yaml,
+    with_settings,
+)
 
 SEVEN = ("senet", "sknet", "cbam", "coordatt", "triplet", "danet", "seaformer")
 
 
-def bench_blocks(config: DictConfig) -> None:
-    """Measures `block=NAME`, `blocks=[...]` or the seven papers at every input shape, and the baseline with them.
+def bench_blocks(config: DictConfig) -> JobSpec:
+    """`block=NAME`, `blocks=[...]` or the seven papers at every input shape, and the baseline with them.
 
     A block that cannot be built at a shape is a row with the reason. Raises ConfigError for settings that concern all rows.
     """
     options, shapes, sources = read_options(config), _input_shapes(config), _block_sources(config)
-    baseline = None if config.baseline is None else str(config.baseline)
-    if baseline is not None and baseline not in sources:
-        load_config(baseline, ConfigRepository(search_folders()))  # an unknown name is an error at once
-        sources[baseline] = baseline
+    asked, baseline = tuple(sources), None
+    if config.baseline is not None:
+        load_config(str(config.baseline), ConfigRepository(search_folders()))  # an unknown name is an error at once
+        baseline = str(config.baseline) if str(config.baseline) in sources else with_settings(str(config.baseline))
+        sources.setdefault(baseline, str(config.baseline))
     builders = {name: partial(_block_case, name, source) for name, source in sources.items()}
-    Job(builders, options, baseline).run(shapes)
+    return JobSpec(builders, shapes, options, baseline, asked)
 
 
 def _block_case(name: str, source: Any, shape: Shape) -> Case:
     batch, channels, *size = shape
     torch.manual_seed(0)
-    block = build_block(source, channels, size)
+    plan = plan_block(source, channels, size)
+    block = plan.build()
     summary = summarize(block, *size, batch=batch)
-    return Case(name, block, summary.parameters, summary.macs, summary.elements, node_names(block))
+    costs, tree, config = (summary.parameters, summary.macs, summary.elements), describe(plan.root), to_yaml(block.config)
+    return Case(name, block, *costs, node_names(block), tree, config)
 
 
 def _input_shapes(config: DictConfig) -> list[Shape]:
@@ -74,8 +88,8 @@ def _block_sources(config: DictConfig) -> dict[str, Any]:
     return sources
 
 
-def bench_networks(config: DictConfig) -> None:
-    """Measures every network of `host=NAME` or `hosts=[...]` with its blocks and without, which is the default baseline."""
+def bench_networks(config: DictConfig) -> JobSpec:
+    """Every network of `host=NAME` or `hosts=[...]` with its blocks and without, which is the default baseline."""
     options, hosts, batch = read_options(config), _host_configs(config), positive_int("batch", config.batch)
     with torch.device("meta"):
         shapes = list(dict.fromkeys(input_shape(build_network(host), host, batch) for host in hosts.values()))
@@ -83,7 +97,7 @@ def bench_networks(config: DictConfig) -> None:
     builders = {name: partial(_network_case, name, host, has_blocks=False) for name, host in originals.items()}
     builders |= {name: partial(_network_case, name, host, has_blocks=True) for name, host in hosts.items()}
     baseline = str(config.baseline) if str(config.baseline) in builders else next(iter(originals))
-    Job(builders, options, baseline).run(shapes)
+    return JobSpec(builders, shapes, options, baseline, tuple(hosts))
 
 
 def _host_configs(config: DictConfig) -> dict[str, dict[str, Any]]:
@@ -96,11 +110,14 @@ def _host_configs(config: DictConfig) -> dict[str, dict[str, Any]]:
 
 
 def _network_case(name: str, host: dict[str, Any], shape: Shape, has_blocks: bool) -> Case:
-    model = build_network(host)
+    model, blocks = build_network(host), {}
     if has_blocks:
-        place(model, {**host, "input": list(shape[1:])}, search=search_folders())
+        report = place(model, {**host, "input": list(shape[1:])}, search=search_folders())
+        blocks = {p.path: describe(p.block_plan.root) for p in report.places}
     operators = {path: type(module).__name__ for path, module in model.named_children()}
-    return Case(name, model, parameters(model), macs(model, torch.zeros(shape)), 0, operators)
+    counts = parameters(model), macs(model, torch.zeros(shape)), 0
+    tree, config = {**host, "blocks": blocks}, to_yaml(host) if has_blocks else ""
+    return Case(name, model, *counts, operators, tree, config)
 
 
 def _check_one_of(config: DictConfig, one: str, many: str) -> None:

@@ -1,27 +1,28 @@
-"""Measures the cases of one job shape by shape, writes the results after every shape, and prints them."""
+"""One job of `sefactory bench`: measures its cases shape by shape, and takes what a store has already."""
 
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..bench.benchmark import Case, Comparison
-from ..bench.machine import Options, environment, measure_machine
-from ..bench.report import write_report
-from ..bench.results import Results, Row, format_shape, read_results, refused_row, write_results
-from ..bench.table import print_table
+from ..bench.benchmark import Case, Comparison, Step
+from ..bench.machine import MachineRates, Options, environment, measure_machine
+from ..bench.results import Environment, Results, Row, format_shape, refused_row
+from ..bench.stored import measurement_key, store_results, stored_results
 from ..errors import ConfigError
 from ..shapes import Shape
-from .arguments import is_sweep
+from ..store.store import Store
+from .arguments import task_overrides
+from .interrupts import interrupts_deferred
 
 OPTIONS = ("device", "dtype", "threads", "compile", "channels_last", "rounds", "seconds")
 CaseBuilder = Callable[[Shape], Case]
 measure_machine_once = lru_cache(maxsize=4)(measure_machine)
-"""The rates of the machine, measured once for all jobs of a sweep."""
+"""The rates of the machine, measured once for all jobs of a sweep in one process."""
 
 
 def read_options(config: DictConfig) -> Options:
@@ -32,95 +33,103 @@ def read_options(config: DictConfig) -> Options:
         raise ConfigError([("bench", str(error))]) from None
 
 
-class Job:
-    """Measures cases and writes their rows to Hydra's output folder. A job of a sweep adds them to those of the sweep too.
+@dataclass(frozen=True)
+class JobSpec:
+    """What a job measures: the function that builds each case, by name, at each of the shapes.
 
-    `builders` holds the function that builds each case, by name; `baseline` is the name of one of them.
+    `asked` are the names of those that the user asked for. The others are there to compare with: `baseline` is one of all.
     """
 
-    def __init__(self, builders: Mapping[str, CaseBuilder], options: Options, baseline: str | None) -> None:
-        self.builders, self.options, self.baseline = builders, options, baseline
-        self.rates = measure_machine_once(options)
-        self.environment = environment(options) | {
-            "copy_GB_per_s": round(self.rates.bytes_per_second / 1e9, 2),
-            "matmul_GFLOP_per_s": round(self.rates.flops_per_second / 1e9, 1),
-        }
-        self.rows: list[Row] = []
-        self.folder, self.sweep_folder = Path(HydraConfig.get().runtime.output_dir), Path(HydraConfig.get().sweep.dir)
-        has_earlier = is_sweep() and HydraConfig.get().job.num and _has_results(self.sweep_folder)
-        self.earlier_rows = read_results(self.sweep_folder).rows if has_earlier else []
+    builders: Mapping[str, CaseBuilder]
+    shapes: Sequence[Shape]
+    options: Options
+    baseline: str | None
+    asked: tuple[str, ...]
 
-    def run(self, shapes: Sequence[Shape]) -> None:
-        """Measures at all shapes, writes after each and prints at the end. After Ctrl-C the finished timings are written."""
-        columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        try:
-            with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-                for shape in shapes:
-                    comparison, refused = self.compare(shape)
-                    task = progress.add_task(format_shape(shape), total=comparison.total)
-                    try:
-                        for done, _ in enumerate(comparison.run()):
-                            progress.update(task, completed=done)
-                    finally:
-                        self.rows += [*comparison.rows(), *refused]
-                    self.write()
-        except KeyboardInterrupt:
-            self.write()
-            _print_line(f"interrupted; the finished measurements are in {self.folder}")
-            raise
-        self.print()
 
-    def compare(self, shape: Shape) -> tuple[Comparison, list[Row]]:
-        """The comparison of the cases that can be built at a shape, and a row with the reason for each of the others."""
-        cases, refused = [], []
-        for name, build_case in self.builders.items():
+class Job:
+    """Measures a JobSpec. `parts` has the results of each shape so far, also after an interruption.
+
+    With a store, a comparison that it holds is not measured again, and each that is measured is written to it at once;
+    `keys` are their digests. `faults` says why that failed.
+    """
+
+    def __init__(self, spec: JobSpec, store: Store | None, is_fresh: bool) -> None:
+        self.spec, self.store, self.is_fresh = spec, store, is_fresh
+        self.parts: list[Results] = []
+        self.refused: list[Row] = []
+        self.keys: list[str] = []
+        self.faults: list[tuple[str, str]] = []
+
+    def run(self) -> None:
+        """Measures at all shapes."""
+        facts = environment(self.spec.options) | {"command": shlex.join(["sefactory", "bench", *task_overrides()])}
+        for shape in self.spec.shapes:
+            cases = self._build(shape)
+            if not any(case.name in self.spec.asked for case in cases):
+                continue
+            key = measurement_key(cases, self.spec.baseline, shape, self.spec.options, facts)
+            self.keys.append(key)
+            found = stored_results(self.store, key, self.spec.options.rounds) if self.store and not self.is_fresh else None
+            if found:
+                self.parts.append(found)
+            else:
+                self._measure(cases, shape, key, facts)
+
+    def _build(self, shape: Shape) -> list[Case]:
+        """The cases that can be built at a shape; the others become rows with the reason."""
+        cases = []
+        for name, build_case in self.spec.builders.items():
             try:
                 cases.append(build_case(shape))
             except ConfigError as error:
-                refused.append(refused_row(name, shape, str(error)))
-        return Comparison(cases, shape, self.options, self.rates, self.baseline), refused
+                self.refused.append(refused_row(name, shape, str(error)))
+        return cases
 
-    def write(self) -> None:
-        """Writes all files of a single job, or the data of this job and all files of the sweep so far."""
-        if not is_sweep():
-            write_report(Results(self.rows, self.environment), self.folder)
-            return
-        write_results(Results(self.rows, self.environment), self.folder)
-        measured = {(row.block, row.shape) for row in self.earlier_rows}
-        added = [row for row in self.rows if row.block != self.baseline or (row.block, row.shape) not in measured]
-        write_report(Results([*self.earlier_rows, *added], self.environment), self.sweep_folder)
+    def _measure(self, cases: Sequence[Case], shape: Shape, key: str, facts: Environment) -> None:
+        """Measures the cases at a shape. After Ctrl-C the timings so far are kept, and noted as cut off."""
+        rates = measure_machine_once(self.spec.options)
+        comparison = Comparison(cases, shape, self.spec.options, rates, self.spec.baseline)
+        started, cut = 0, f"cut off at {format_shape(shape)} after "
+        try:
+            for _ in _with_progress(comparison, format_shape(shape)):
+                started += 1  # a step is yielded before it is timed
+            cut = ""
+        finally:
+            cut = cut and f"{cut}{max(0, started - 1)} of {comparison.total} timings"
+            configs = {case.name: case.config for case in cases if case.config}
+            with interrupts_deferred():
+                self.parts.append(Results(comparison.rows(), {**facts, **_rounded(rates)}, configs, cut))
+                self._store(key)
 
-    def print(self) -> None:
-        """Prints the table of a single job, or one line for each row of a job of a sweep."""
-        if not is_sweep():
-            _print_results(self.rows, self.folder)
-            return
-        for row in self.rows:
-            if row.block != self.baseline:
-                _print_line(_summarize_row(row))
-
-
-def print_sweep(folder: Path) -> None:
-    """Prints the combined table of a sweep, if a job has written any results."""
-    if _has_results(folder):
-        _print_results(read_results(folder).rows, folder)
+    def _store(self, key: str) -> None:
+        try:
+            if self.store:
+                store_results(self.store, key, self.parts[-1])
+        except OSError as error:
+            self.faults.append(write_fault(error, str(self.store.folder if self.store else "")))
 
 
-def _has_results(folder: Path) -> bool:
-    return (folder / "results.json").is_file()
+def _rounded(rates: MachineRates) -> Environment:
+    """The rates of the machine for a reader."""
+    return {
+        "copy_GB_per_s": round(rates.bytes_per_second / 1e9, 2),
+        "matmul_GFLOP_per_s": round(rates.flops_per_second / 1e9, 1),
+    }
 
 
-def _print_results(rows: Sequence[Row], folder: Path) -> None:
-    print_table(rows, Console())
-    _print_line(f"\nresults.json, results.csv and report.html are in {folder}")
+def _with_progress(comparison: Comparison, shape: str) -> Iterator[Step]:
+    """The steps of a comparison, each before it is timed, with a progress bar on a terminal that names it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(shape, total=comparison.total)
+        for done, step in enumerate(comparison.run()):
+            text = f"{shape}  {step.case}  {step.mode}, round {step.round} of {comparison.rounds}"
+            progress.update(task, completed=done, description=text)
+            yield step
 
 
-def _print_line(text: str) -> None:
-    Console().print(text, highlight=False, soft_wrap=True, markup=False)
-
-
-def _summarize_row(row: Row) -> str:
-    if reason := row.problem:
-        return f"{row.block}  {row.shape}  {reason}"
-    ratio = "" if row.forward_ratio is None else f"  x{row.forward_ratio:.2f} of the baseline"
-    return f"{row.block}  {row.shape}  {(row.forward_s or 0) * 1e6:,.0f} us{ratio}"
+def write_fault(error: OSError, folder: str) -> tuple[str, str]:
+    """The fault for results that cannot be written."""
+    return folder, f"cannot be written: {error.strerror or error}; what was measured is in the table"

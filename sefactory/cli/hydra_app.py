@@ -1,58 +1,91 @@
 """Runs `show` and `bench`: each is a Hydra application with its own primary config, configs/COMMAND.yaml."""
 
 import os
+import shlex
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from ..config.repository import SHIPPED
-from ..errors import ConfigError
+from ..errors import ConfigError, first_line
 from .arguments import is_given, is_sweep
 from .command_line import CommandLine
 from .hydra_errors import as_config_errors
+from .sweep import SweepStart, has_basic_sweeper, new_note, sweep_folder, write_note
 
-
-def _select_task(command: str, config: DictConfig) -> Callable[[DictConfig], None]:
-    """What a command does with blocks, or with networks. Imports torch, which a mistake on the command line does not need."""
-    from .bench import bench_blocks, bench_networks
-    from .show import show_block, show_network
-
-    tasks = {"show": (show_block, show_network), "bench": (bench_blocks, bench_networks)}
-    has_hosts = is_given(config, "host") or (command == "bench" and is_given(config, "hosts"))
-    return tasks[command][has_hosts]
+Faults = dict[tuple[str, str], None]
 
 
 def run_application(line: CommandLine) -> None:
-    """Runs a command for one job, or for each job of a sweep.
-
-    Raises ConfigError with the faults of all jobs: raised inside a job, Hydra would print lines of its own and end the sweep.
-    """
+    """Runs a command for one job, or for each job of a sweep. Raises ConfigError with the faults of all jobs."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach the caller instead of being printed
     sys.argv = [f"sefactory {line.command}", *line.hydra_arguments()]
-    faults: dict[tuple[str, str], None] = {}
-    sweep_folders: set[Path] = set()
-
-    def run_job(config: DictConfig) -> None:
-        if is_sweep():
-            sweep_folders.add(Path(HydraConfig.get().sweep.dir))
-        try:
-            _select_task(line.command, config)(config)
-        except ConfigError as error:
-            faults.update(dict.fromkeys(error.faults))
-
+    SweepStart.started.clear()
+    faults: Faults = {}
     application = hydra.main(version_base="1.3", config_path=str(SHIPPED.resolve()), config_name=line.command)
     try:
         with as_config_errors(line):
-            application(run_job)()
-    finally:
-        if line.command == "bench" and sweep_folders:
-            from .bench_job import print_sweep
-
-            for folder in sweep_folders:  # also after Ctrl-C
-                print_sweep(folder)
+            application(_job(line, faults))()
+    except OSError as error:
+        faults.update(dict.fromkeys([_file_fault(error, line)]))
+    finally:  # also after Ctrl-C
+        faults.update(dict.fromkeys(_finish_sweeps(line)))
     if faults:
         raise ConfigError(faults)
+
+
+def _job(line: CommandLine, faults: Faults) -> Callable[[DictConfig], float | None]:
+    """What Hydra runs for each job. Faults of the job are added to `faults`: Hydra would print them in lines of its own."""
+
+    def run_job(config: DictConfig) -> float | None:
+        try:
+            return _run_task(line.command, config)
+        except (ConfigError, OSError) as error:
+            found = error.faults if isinstance(error, ConfigError) else (_file_fault(error, line),)
+            faults.update(dict.fromkeys(found))
+            _report_fault(line.command, error, found)
+        return None
+
+    return run_job
+
+
+def _finish_sweeps(line: CommandLine) -> Iterator[tuple[str, str]]:
+    """Writes and prints the results of the sweep, if one was started. Yields its faults."""
+    for folder, layout in SweepStart.started:
+        from .bench_output import finish_sweep
+
+        yield from finish_sweep(folder, shlex.join(["sefactory", line.command, *line.hydra_arguments()]), layout)
+
+
+def _run_task(command: str, config: DictConfig) -> float | None:
+    """Does what the command does with blocks or, if a host is given, with networks."""
+    if command == "show":
+        from .show import show_block, show_network  # imports torch
+
+        (show_network if is_given(config, "host") else show_block)(config)
+        return None
+    from .bench import bench_blocks, bench_networks
+    from .bench_output import run_job
+
+    is_network = is_given(config, "host") or is_given(config, "hosts")
+    return run_job((bench_networks if is_network else bench_blocks)(config), config)
+
+
+def _report_fault(command: str, error: Exception, faults: Sequence[tuple[str, str]]) -> None:
+    """Tells the process that started a sweep of the faults of this job; a sweeper that needs a result gets the error."""
+    if not is_sweep():
+        return
+    if command == "bench":
+        with suppress(OSError):  # then this process alone knows of them
+            write_note(new_note(faults), sweep_folder())
+    if not has_basic_sweeper() or command == "show":
+        raise error
+
+
+def _file_fault(error: OSError, line: CommandLine) -> tuple[str, str]:
+    """The fault for a file or folder that cannot be read or written, and the key that chooses another."""
+    key = "hydra.sweep.dir" if line.is_sweep else "hydra.run.dir"
+    return str(error.filename or "files"), f"{error.strerror or first_line(error)}; choose another folder with {key}=DIR"

@@ -7,6 +7,7 @@ from ..errors import ConfigError, did_you_mean, join_words
 from .checks import check_command_line
 from .command_line import read_command_line
 from .help import command_help
+from .interrupts import Terminated, sigterm_as_interrupt
 from .streams import guard_streams
 
 USAGE = """\
@@ -79,12 +80,13 @@ def _run_command(command: str, words: Sequence[str]) -> int:
             check_command_line(line)
             from .hydra_app import run_application  # takes a second to import, in which Ctrl-C is possible too
 
-            run_application(line)
+            with sigterm_as_interrupt():
+                run_application(line)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print("terminated" if isinstance(interrupt, Terminated) else "interrupted", file=sys.stderr)
         return INTERRUPTED
     return 0
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import nn
 
-from ..block import Block
-from ..build.api import build
+from ..build.api import BlockPlan, input_sizes, parse
 from ..config.registry import SLOTS
 from ..config.repository import ConfigRepository
 from ..config.syntax_tree import Config
@@ -43,22 +43,26 @@ def selected_block(config: DictConfig) -> Config:
 def block_label() -> str:
     """The name in tables: the block and its changes, such as `cbam let.r=8` or `unit mean/mlp/sigmoid` for slot words.
 
-    In a sweep also the measurement settings, `cbam dtype=bfloat16`: two jobs may differ in them alone.
+    In a sweep also the measurement settings, `cbam dtype=bfloat16`: two jobs can differ in them alone.
     """
     choices, overrides = HydraConfig.get().runtime.choices, task_overrides()
     words = "/".join(str(choices[slot]) for slot in SLOTS if any(text.startswith(f"{slot}=") for text in overrides))
-    settings = [f"{key}=" for key in MEASUREMENT_KEYS] if is_sweep() else []
-    prefixes = ("block.", *(f"{slot}@" for slot in SLOTS), "~", *settings)
+    prefixes = ("block.", *(f"{slot}@" for slot in SLOTS), "~")
     changes = [text.replace("block.", "", 1) for text in overrides if text.startswith(prefixes)]
-    return " ".join([str(choices["block"]), *([words] if words else []), *changes])
+    return with_settings(" ".join([str(choices["block"]), *([words] if words else []), *changes]))
 
 
-def build_block(source: Any, channels: int, size: Sequence[int]) -> Block:
-    """The block for feature maps of this spatial size, whose length selects the spatial axes."""
+def with_settings(label: str) -> str:
+    """The label of a block and, in a sweep, of the measurement settings that were typed."""
+    keys = tuple(f"{key}=" for key in MEASUREMENT_KEYS)
+    return " ".join([label, *(text for text in task_overrides() if is_sweep() and text.startswith(keys))])
+
+
+def plan_block(source: Any, channels: int, size: Sequence[int]) -> BlockPlan:
+    """The plan of a block for feature maps of this spatial size, whose length selects the spatial axes."""
     grid = GRID_OF[len(size)]
-    sizes = dict(zip(grid, size, strict=True))
-    depth, height, width = (sizes.get(axis) for axis in "DHW")
-    return build(source, channels, grid=grid, depth=depth, height=height, width=width, search=search_folders())
+    sizes = input_sizes(channels, grid, dict(zip(grid, size, strict=True)))
+    return BlockPlan.of(parse(source, grid, (), search_folders()), sizes)
 
 
 def selected_host(config: DictConfig) -> dict[str, Any]:
@@ -86,3 +90,8 @@ def build_network(host: dict[str, Any]) -> nn.Module:
 def input_shape(model: nn.Module, host: dict[str, Any], batch: int = 1) -> Shape:
     """(batch, channels, ...): `input` of the host's config, or the size that timm notes on the model."""
     return (batch, *zeros_input(model, host.get("input")).shape[1:])
+
+
+def to_yaml(config: Any) -> str:
+    """A config as YAML text, its keys in their order, as people write it: short lists and mappings on one line."""
+    return yaml.safe_dump(config, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)

@@ -18,7 +18,7 @@ from ..errors import ConfigError
 from ..networks.host import place
 from ..networks.insertion import Report
 from .arguments import format_shape, is_given, output_format, positive_int, search_folders, spatial_size
-from .selection import build_block, build_network, input_shape, selected_block, selected_host
+from .selection import build_network, input_shape, plan_block, selected_block, selected_host
 
 PIPE_WIDTH = 160
 
@@ -30,7 +30,7 @@ def show_block(config: DictConfig) -> None:
         raise ConfigError([("block", "no block is selected; add block=NAME")])
     source = selected_block(config)
     channels, size = positive_int("channels", config.channels), spatial_size("size", config.size)
-    block = build_block(source, channels, size)
+    block = plan_block(source, channels, size).build()
     summary = summarize(block, *size)
     if layout == "json":
         print(json.dumps(asdict(summary), indent=1))

@@ -1,10 +1,14 @@
 """`sefactory bench` of blocks: results and sweeps, and that Ctrl-C keeps what was measured."""
 
+import json
+import signal
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from sefactory.bench.benchmark import Comparison
+from sefactory.bench.results import Results
 from sefactory.cli import main as cli
 from tests.cli.command_line import SMALL, Run, read_rows, results_folder
 
@@ -51,37 +55,100 @@ def test_overrides_are_a_sweep_too(run: Run, tmp_path: Path) -> None:
 def test_jobs_with_other_measurements_keep_their_rows(run: Run, tmp_path: Path) -> None:
     settings = [text for text in SMALL if not text.startswith("batch=")]
     code, _, _ = run("bench", "-m", "block=cbam", "batch=1,2", "dtype=float32,float64", *settings)
-    rows = {(row["block"], row["batch"]) for row in read_rows(results_folder(tmp_path, "multirun")) if row["block"] != "senet"}
-    assert code == 0 and rows == {(f"cbam dtype={dtype}", batch) for dtype in ("float32", "float64") for batch in (1, 2)}
+    rows = {(row["block"], row["batch"]) for row in read_rows(results_folder(tmp_path, "multirun"))}
+    labels = [f"{block} dtype={dtype}" for block in ("cbam", "senet") for dtype in ("float32", "float64")]
+    assert code == 0 and rows == set(product(labels, (1, 2)))
 
 
-def _interrupting(after: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C during a timing, after so many."""
+def _interrupting(after: int, monkeypatch: pytest.MonkeyPatch, number: int = signal.SIGINT) -> None:
+    """Ctrl-C, or another signal, during a timing, after so many."""
     original, seen = Comparison.run, []
 
     def run(self: Comparison):  # type: ignore[no-untyped-def]
         for step in original(self):
             yield step
             if len(seen) >= after:
-                raise KeyboardInterrupt
+                signal.raise_signal(number)
             seen.append(step)
 
     monkeypatch.setattr(Comparison, "run", run)
 
 
-def test_ctrl_c_keeps_what_was_measured(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _interrupting(5, monkeypatch)
+SIGNALS = [(signal.SIGINT, "interrupted\n"), (signal.SIGTERM, "terminated\n")]
+
+
+@pytest.mark.parametrize(("number", "message"), SIGNALS)
+def test_a_signal_keeps_what_was_measured(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
+) -> None:
+    _interrupting(5, monkeypatch, number)
     shapes = "input.shapes=[[32,7,7],[64,7,7]]"
     code, out, err = run("bench", "blocks=[senet,ecanet]", shapes, "batch=2", "rounds=1", "seconds=0.001")
-    rows = read_rows(results_folder(tmp_path))
-    assert code == cli.INTERRUPTED and "interrupted; the finished measurements are in" in out.replace("\n", " ")
-    done = {(row["block"], row["channels"]): row for row in rows}
+    folder = results_folder(tmp_path)
+    done = {(row["block"], row["channels"]): row for row in read_rows(folder)}
+    assert (code, err) == (cli.INTERRUPTED, message)
     assert done["senet", 32]["train_s"] and done["senet", 64]["forward_s"] and done["senet", 64]["train_s"] is None
+    assert json.loads((folder / "results.json").read_text())["interrupted"] == "cut off at 2x64x7x7 after 1 of 4 timings"
+    assert "ecanet" in out and (folder / "report.html").is_file()
 
 
-def test_ctrl_c_in_a_sweep_keeps_the_earlier_jobs(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _interrupting(5, monkeypatch)
-    code, out, _ = run("bench", "-m", "block=cbam,ecanet,scse", *SMALL)
-    rows = {row["block"]: row for row in read_rows(results_folder(tmp_path, "multirun"))}
-    assert code == cli.INTERRUPTED and rows["cbam"]["train_s"] and rows["ecanet"]["forward_s"] and "scse" not in rows
-    assert "cbam" in out
+@pytest.mark.parametrize(("number", "message"), SIGNALS)
+def test_a_signal_in_a_sweep_keeps_the_earlier_jobs(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
+) -> None:
+    _interrupting(5, monkeypatch, number)
+    code, out, err = run("bench", "-m", "block=cbam,ecanet,scse", *SMALL)
+    folder = results_folder(tmp_path, "multirun")
+    rows = {row["block"]: row for row in read_rows(folder)}
+    assert code == cli.INTERRUPTED and err.endswith(f"\n{message}") and err.count("interrupted") + err.count("terminated") == 1
+    assert rows["cbam"]["train_s"] and rows["ecanet"]["forward_s"] and "scse" not in rows
+    assert "cbam" in out and (folder / "report.html").is_file()
+
+
+def test_a_signal_while_files_are_written_waits(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sefactory.bench import report
+
+    original = report.render_html
+
+    def render(results: Results) -> str:  # Ctrl-C while matplotlib is imported
+        signal.raise_signal(signal.SIGINT)
+        return original(results)
+
+    monkeypatch.setattr(report, "render_html", render)
+    code, out, err = run("bench", "blocks=[senet]", *SMALL)
+    assert (code, err) == (cli.INTERRUPTED, "interrupted\n")
+    assert "senet" in out and (results_folder(tmp_path) / "report.html").is_file()
+
+
+# ---- Files that cannot be written ------------------------------------------------------------------------------------
+
+
+def _full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def replace(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sefactory.store.files.os.replace", replace)
+
+
+FULL = "cannot be written: No space left on device; what was measured is in the table"
+
+
+def test_a_full_disk_loses_no_table(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _full_disk(monkeypatch)
+    code, out, err = run("bench", "blocks=[senet]", "hydra.run.dir=out", *SMALL)
+    assert (code, err) == (2, f"{tmp_path / 'out'}: {FULL}\n") and "senet" in out and "results.json" not in out
+
+
+def test_a_full_disk_in_a_sweep_loses_no_table(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _full_disk(monkeypatch)
+    code, out, err = run("bench", "-m", "block=cbam,scse", "hydra.sweep.dir=out", "baseline=null", *SMALL)
+    assert code == 2 and err.splitlines()[-2:] == [f"{tmp_path / 'out' / 'store'}: {FULL}", f"{tmp_path / 'out'}: {FULL}"]
+    assert "cbam" in out and "scse" in out and "forward" in out
+
+
+@pytest.mark.parametrize("mode", [[], ["-m"]])
+def test_a_folder_that_cannot_be_made(run: Run, tmp_path: Path, mode: list[str]) -> None:
+    (tmp_path / "file").write_text("")
+    key = "hydra.sweep.dir" if mode else "hydra.run.dir"
+    code, _, err = run("bench", *mode, "block=senet", f"{key}=file/out", *SMALL)
+    assert code == 2 and err.splitlines()[-1].endswith(f"file/out: Not a directory; choose another folder with {key}=DIR")

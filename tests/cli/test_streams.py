@@ -1,4 +1,4 @@
-"""Standard output and standard error: closed pipes, full disks, closed streams and narrow encodings, in processes of their own."""
+"""Standard output and standard error, in other processes: closed pipes, full disks, closed streams, narrow encodings."""
 
 import os
 import subprocess

@@ -1,0 +1,242 @@
+"""Sweeps of `sefactory bench`: the same rows whoever runs the jobs, and nothing is measured twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from sefactory.bench.benchmark import Comparison
+from tests.cli.command_line import SMALL, Run, read_rows
+from tests.sampling import sampled
+
+QUICK = [*SMALL, "baseline=null"]
+SWEEP = ["bench", "-m", "hydra.sweep.dir=out", "block=unit", "squeeze=mean,channels", "excite=mlp", "gate=sigmoid,softmax"]
+MEASURED = {"unit mean/mlp/sigmoid", "unit mean/mlp/softmax", "unit channels/mlp/sigmoid"}
+REFUSED = "unit channels/mlp/softmax"
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the cases that are measured, once for each comparison."""
+    names: list[str] = []
+    original = Comparison.run
+
+    def run(self: Comparison) -> Iterator[object]:
+        names.extend(row.block for row in self.rows())
+        return original(self)
+
+    monkeypatch.setattr(Comparison, "run", run)
+    return names
+
+
+def store_files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "store").glob("*.json")}
+
+
+def test_the_same_sweep_in_the_same_folder_measures_nothing_again(run: Run, tmp_path: Path, measured: list[str]) -> None:
+    assert run(*SWEEP, *QUICK)[0] == 0 and set(measured) == MEASURED
+    before = store_files(tmp_path / "out")
+    measured.clear()
+    code, out, _ = run(*SWEEP, *QUICK)
+    assert code == 0 and measured == [] and store_files(tmp_path / "out") == before
+    assert {row["block"] for row in read_rows(tmp_path / "out")} == {*MEASURED, REFUSED} and REFUSED.split()[1] in out
+
+
+def test_fresh_measures_all(run: Run, tmp_path: Path, measured: list[str]) -> None:
+    run(*SWEEP, *QUICK)
+    measured.clear()
+    assert run(*SWEEP, *QUICK, "fresh=true")[0] == 0 and set(measured) == MEASURED
+
+
+def test_more_rounds_are_measured_and_fewer_are_not(run: Run, tmp_path: Path, measured: list[str]) -> None:
+    settings = [text for text in QUICK if not text.startswith("rounds=")]
+    run(*SWEEP, *settings, "rounds=2")
+    measured.clear()
+    run(*SWEEP, *settings, "rounds=1")
+    assert measured == []
+    run(*SWEEP, *settings, "rounds=3")
+    assert set(measured) == MEASURED and {row["rounds"] for row in read_rows(tmp_path / "out") if not row["refused"]} == {3}
+
+
+@pytest.mark.parametrize("change", ["batch=1", "dtype=float64", "channels_last=true", "baseline=senet", "input.size=6"])
+def test_what_is_measured_decides(run: Run, measured: list[str], change: str) -> None:
+    run(*SWEEP[:3], "block=cbam", *QUICK)
+    measured.clear()
+    settings = [text for text in QUICK if not text.startswith(change.partition("=")[0] + "=")]
+    run(*SWEEP[:3], "block=cbam", *settings, change)
+    assert measured
+
+
+def test_an_edited_config_is_measured_again(run: Run, tmp_path: Path, measured: list[str]) -> None:
+    (tmp_path / "my" / "block").mkdir(parents=True)
+    file = tmp_path / "my" / "block" / "mine.yaml"
+    arguments = ["bench", "--config-dir", "my", *SWEEP[1:3], "block=mine", *QUICK]
+    file.write_text("{squeeze: [{pool: HW}], gate: [sigmoid]}")
+    run(*arguments)
+    file.write_text("# a comment\nsqueeze: [{pool: HW}]\ngate: [sigmoid]\n")
+    run(*arguments)
+    assert measured == ["mine"]
+    file.write_text("{squeeze: [{pool: HW}], gate: [tanh]}")
+    run(*arguments)
+    assert measured == ["mine", "mine"]
+
+
+def test_two_sweeps_in_one_folder_are_one_table(run: Run, tmp_path: Path) -> None:
+    run(*SWEEP[:3], "block=cbam,scse", *QUICK)
+    code, _, _ = run(*SWEEP[:3], "block=ecanet", *QUICK)
+    assert code == 0 and {row["block"] for row in read_rows(tmp_path / "out")} == {"cbam", "scse", "ecanet"}
+
+
+def test_a_shared_store_serves_other_sweeps_and_single_runs(run: Run, tmp_path: Path, measured: list[str]) -> None:
+    run("bench", "-m", "store=mine", "hydra.sweep.dir=a", "block=cbam,scse", *QUICK)
+    measured.clear()
+    run("bench", "-m", "store=mine", "hydra.sweep.dir=b", "block=scse,ecanet", *QUICK)
+    assert measured == ["ecanet"] and {row["block"] for row in read_rows(tmp_path / "b")} == {"scse", "ecanet"}
+    run("bench", "store=mine", "hydra.run.dir=c", "block=ecanet", *QUICK)
+    assert measured == ["ecanet"] and [row["block"] for row in read_rows(tmp_path / "c")] == ["ecanet"]
+
+
+@pytest.mark.parametrize("content", ["", '{"schema": 2, "rows": [', "[]", '{"schema": 1}'])
+def test_half_a_result_is_measured_again(run: Run, tmp_path: Path, measured: list[str], content: str) -> None:
+    run(*SWEEP[:3], "block=cbam,scse", *QUICK)
+    (file, *_) = sorted((tmp_path / "out" / "store").glob("*.json"))
+    file.write_text(content)
+    measured.clear()
+    code, _, _ = run(*SWEEP[:3], "block=cbam,scse", *QUICK)
+    assert code == 0 and len(measured) == 1 and len(read_rows(tmp_path / "out")) == 2
+
+
+def test_each_job_has_its_own_baseline(run: Run, tmp_path: Path) -> None:
+    run(*SWEEP[:3], "block=cbam", "dtype=float32,float64", *SMALL)
+    rows = {str(row["block"]): row for row in read_rows(tmp_path / "out")}
+    assert set(rows) == {f"{block} dtype={dtype}" for block in ("cbam", "senet") for dtype in ("float32", "float64")}
+
+
+def test_a_fault_of_one_job_keeps_the_others(run: Run, tmp_path: Path) -> None:
+    code, out, err = run(*SWEEP[:3], "block=cbam", "dtype=float32,float33", *QUICK)
+    assert code == 2 and "cbam" in out
+    assert err.splitlines()[-1] == "bench: dtype: 'float33' is none of float32, float64, bfloat16, float16"
+    assert run(*SWEEP[:3], "block=cbam", "dtype=float32", *QUICK)[0] == 0  # the fault of the earlier run is not counted again
+
+
+# ---- Objectives -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["block=cbam", "objective=speed"], "objective: 'speed'; allowed: one of forward_s, train_s, parameters, macs"),
+        (
+            ["blocks=[cbam,senet]", "objective=macs"],
+            "objective: is a figure of one block, and there are 2; give block=NAME or host=NAME",
+        ),
+    ],
+)
+def test_objectives_that_cannot_be_returned(run: Run, arguments: list[str], message: str) -> None:
+    code, _, err = run("bench", *arguments, *QUICK)
+    assert (code, err) == (2, f"{message}\n")
+
+
+def test_a_refused_block_has_no_objective(run: Run) -> None:
+    arguments = ["block=senet", "input=single", "input.channels=8", "input.size=7", "objective=macs", *QUICK[3:]]
+    code, _, err = run("bench", *arguments)
+    assert code == 2 and err.startswith("objective: senet at 2x8x7x7 has no macs: refused: senet.yaml excite.0: mlp: ")
+
+
+# ---- Other processes ------------------------------------------------------------------------------------------------
+
+COMMAND = [sys.executable, "-c", "from sefactory.cli.main import main; main()"]
+
+
+def start(folder: Path, *arguments: str, start_new_session: bool = False) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    pipe = subprocess.PIPE
+    command = [*COMMAND, *arguments]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=start_new_session
+    )
+
+
+def finish(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    process = start(folder, *arguments)
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+LAUNCHERS = {
+    "basic": [],
+    "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+    "submitit": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],
+}
+TWELVE = ["block=unit", "squeeze=mean,max,channels", "excite=mlp,conv1d", "gate=sigmoid,softmax"]
+TWO = ["block=unit", "squeeze=channels", "excite=mlp", "gate=sigmoid,softmax"]
+"""One block that can be built, and one that cannot."""
+
+
+def outcome(folder: Path, launcher: str, *arguments: str) -> tuple[int, set[tuple[object, ...]]]:
+    """The exit status of a sweep and its rows, without their times."""
+    code, out, err = finish(folder, "bench", "-m", *LAUNCHERS[launcher], f"hydra.sweep.dir={launcher}", *arguments, *QUICK)
+    rows = read_rows(folder / launcher)
+    assert (
+        "Traceback" not in err and (folder / launcher / "report.html").is_file() and all(str(r["block"]) in out for r in rows)
+    )
+    return code, {(row["block"], row["shape"], row["refused"], bool(row["train_s"])) for row in rows}
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit"])
+@pytest.mark.parametrize("jobs", [TWO, pytest.param(TWELVE, marks=pytest.mark.exhaustive)])
+def test_launchers_agree(tmp_path: Path, launcher: str, jobs: list[str]) -> None:
+    basic = outcome(tmp_path, "basic", *jobs)
+    assert basic == outcome(tmp_path, launcher, *jobs)
+    assert basic[0] == 0 and len(basic[1]) == (2 if jobs is TWO else 12)
+
+
+@pytest.mark.parametrize("launcher", sampled([*LAUNCHERS], lambda launcher: launcher == "joblib"))
+def test_a_failed_job_is_a_failed_exit_status(tmp_path: Path, launcher: str) -> None:
+    arguments = ["bench", "-m", *LAUNCHERS[launcher], "hydra.sweep.dir=out", "block=cbam", "dtype=float32,float33", *QUICK]
+    code, out, err = finish(tmp_path, *arguments)
+    assert code == 2 and "cbam" in out and "Traceback" not in err
+    assert "bench: dtype: 'float33' is none of float32, float64, bfloat16, float16" in err.splitlines()
+
+
+FORTY = ["block=unit", "squeeze=mean,max,std,rows,columns", "excite=mlp,conv1d", "gate=sigmoid,tanh", "batch=1,2"]
+
+
+def measured_jobs(folder: Path) -> dict[str, tuple[str, list[object]]]:
+    """The finished comparisons of a sweep: when, and with which times."""
+    records = [json.loads(file.read_text()) for file in (folder / "store").glob("*.json")]
+    finished = [record for record in records if not record["interrupted"]]
+    return {
+        str(r["environment"]["command"]): (r["environment"]["date"], [row["forward_s"] for row in r["rows"]]) for r in finished
+    }
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_killed_sweep_goes_on(tmp_path: Path, launcher: str) -> None:
+    settings = [text for text in QUICK if not text.startswith("batch=")]
+    arguments = ["bench", "-m", *LAUNCHERS[launcher], "hydra.sweep.dir=out", *FORTY, *settings]
+    random, before = Random(launcher), {}
+    for _ in range(10):
+        process = start(tmp_path, *arguments, start_new_session=True)
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=random.uniform(3, 12))
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # and all its workers
+        process.communicate()
+        now = measured_jobs(tmp_path / "out")
+        assert now.items() >= before.items()
+        before = now
+    code, _, err = finish(tmp_path, *arguments)
+    after = measured_jobs(tmp_path / "out")
+    rows = read_rows(tmp_path / "out")
+    assert code == 0, err
+    assert len(rows) == len({(row["block"], row["shape"]) for row in rows}) == 40 == len(after)
+    assert after.items() >= before.items()  # no finished job was measured again
