@@ -39,18 +39,31 @@ def format_quantity(value: float | None, unit: str = "") -> str:
     return f"{format_figures(value / factor)} {prefix}{unit}".rstrip()
 
 
-def format_time(seconds: float | None, iqr: float | None) -> str:
-    """A time and half its interquartile range, in one unit; "" for None.
+def format_time(seconds: float | None, interval_s: float | None) -> str:
+    """A time and half the width of its interval, in one unit; "" for no time. An interval is not rounded to 0.
 
-    >>> format_time(0.00342, 0.0002)
-    '3.42 ±0.10 ms'
+    >>> format_time(0.00342, 0.0001), format_time(0.00342, 1e-9), format_time(0.00342, None)
+    ('3.42 ±0.10 ms', '3.42 ±0.01 ms', '3.42 ms')
     """
     if seconds is None:
         return ""
     prefix, factor = _decimal_prefix(seconds)
-    text = format_figures(seconds / factor)
+    return f"{_format_interval(seconds / factor, None if interval_s is None else interval_s / factor)} {prefix}s"
+
+
+def format_ratio(ratio: float | None, interval: float | None) -> str:
+    """A ratio and half the width of its interval; "" for no ratio.
+
+    >>> format_ratio(1.5512, 0.031), format_ratio(1.5512, None)
+    ('1.55 ±0.03', '1.55')
+    """
+    return "" if ratio is None else _format_interval(ratio, interval)
+
+
+def _format_interval(value: float, interval: float | None) -> str:
+    text = format_figures(value)
     decimals = len(text.partition(".")[2])
-    return f"{text} ±{(iqr or 0.0) / 2 / factor:.{decimals}f} {prefix}s"
+    return text if interval is None else f"{text} ±{max(interval, 10.0**-decimals):.{decimals}f}"
 
 
 def format_figures(value: float | None) -> str:
@@ -74,10 +87,10 @@ COLUMNS = (
     Column("elem-ops", "elementwise ops", "elements", lambda row: format_quantity(row.elements), 0),
     Column("saved", "saved for backward", "saved_bytes", lambda row: format_quantity(row.saved_bytes, "B"), 3),
     Column("peak", "peak memory", "peak_bytes", lambda row: format_quantity(row.peak_bytes, "B"), 1),
-    Column("forward", "forward", "forward_s", lambda row: format_time(row.forward_s, row.forward_iqr_s)),
+    Column("forward", "forward", "forward_s", lambda row: format_time(row.forward_s, row.forward_interval_s)),
     Column("×base", "× baseline", "forward_ratio", lambda row: format_figures(row.forward_ratio), 8),
     Column("×bound", "× roofline bound", "forward_over_floor", lambda row: format_figures(row.forward_over_floor), 6),
-    Column("train", "training", "train_s", lambda row: format_time(row.train_s, row.train_iqr_s)),
+    Column("train", "training", "train_s", lambda row: format_time(row.train_s, row.train_interval_s), 9),
     Column("×base", "× baseline", "train_ratio", lambda row: format_figures(row.train_ratio), 7),
     Column("×bound", "× roofline bound", "train_over_floor", lambda row: format_figures(row.train_over_floor), 4),
 )

@@ -38,8 +38,6 @@ results.json is {"schema": 2, "environment": {...}, "interrupted": "", "configs"
 or a mapping there is JSON.
 """
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -49,6 +47,7 @@ from typing import Any
 
 from ..shapes import Shape
 from ..store.files import replace_file
+from .text_tables import as_csv, as_json
 
 SCHEMA = 2
 Environment = Mapping[str, str | int | float]
@@ -157,9 +156,19 @@ def group_by_shape(rows: Iterable[Row]) -> dict[str, list[Row]]:
 def write_results(results: Results, folder: Path) -> None:
     """Writes results.json and results.csv into a folder, which is made if it does not exist."""
     folder.mkdir(parents=True, exist_ok=True)
-    document = as_document(results)
-    replace_file(folder / "results.json", json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
-    replace_file(folder / "results.csv", _csv(document["rows"]))
+    replace_file(folder / "results.json", results_as_json(results))
+    replace_file(folder / "results.csv", results_as_csv(results))
+
+
+def results_as_json(results: Results) -> str:
+    """The content of results.json."""
+    return as_json(as_document(results))
+
+
+def results_as_csv(results: Results) -> str:
+    """The content of results.csv: all fields of the rows."""
+    names = [field.name for field in fields(Row)]
+    return as_csv(names, [[record[name] for name in names] for record in as_document(results)["rows"]])
 
 
 def as_document(results: Results) -> dict[str, Any]:
@@ -195,15 +204,3 @@ def _drop_non_finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: entry for key, entry in value.items() if _drop_non_finite(entry) is not None}
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _csv(records: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _csv_value(value) for name, value in record.items()} for record in records)
-    return text.getvalue()
-
-
-def _csv_value(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value

@@ -1,68 +1,103 @@
 """The table of a benchmark on the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from .columns import NAME, Column, filled_columns, is_measured
-from .results import Row, group_by_shape
+from .columns import NAME, Column, filled_columns, format_quantity, is_measured
+from .layout import Layout, TextColumn, fit_columns, print_rows, print_text
+from .results import Results, Row, group_by_shape
 
-MIN_NAME_WIDTH, MAX_NAME_WIDTH = 10, 40
-MIN_ROOM_FOR_NAME = 14  # columns are dropped until a name has this width, or fits
-
-
-def print_table(rows: Sequence[Row], console: Console) -> None:
-    """Prints the rows of each shape, the fastest first, then why values are missing. Narrow terminals get fewer columns."""
-    widths, gap, dropped = _layout(rows, console.width)
-    for shape, group in group_by_shape(rows).items():
-        console.print(Text(shape, style="bold"))
-        console.print(_measurements(group, widths, gap))
-        console.print(_problems(group, widths[NAME]))
-        console.print()
-    if dropped:
-        headings = ", ".join(dict.fromkeys(column.heading for column in dropped))
-        console.print(Text(f"No room on this terminal for: {headings}.", style="dim"))
+MARK = "!"
+TIMES = ("forward_s", "train_s")
+BASELINE_TIMES = {"forward_ratio": "baseline_forward_s", "train_ratio": "baseline_train_s"}
+BOUND = "time / roofline bound: the larger of memory traffic / copy bandwidth and operations / matrix-multiply throughput"
+NOTES = {
+    "elements": "elementwise operations of one forward: values that pooling, norms, activations and gates read",
+    "saved_bytes": "memory that autograd keeps from the forward for the backward, the input included, parameters not",
+    "peak_bytes": "the most memory at one moment of a forward and backward: tensors and gradients, parameters not",
+    "forward_over_floor": BOUND,
+    "train_over_floor": BOUND,
+}
+"""What a heading means, by the field of the column."""
 
 
-def _layout(rows: Sequence[Row], terminal_width: int) -> tuple[dict[Column, int], int, list[Column]]:
-    """The width of each column that fits, the gap between two, and the columns that are dropped."""
+def print_table(results: Results, console: Console) -> None:
+    """Prints the rows of each shape, the fastest first, and what has to be said about them.
+
+    Narrow terminals get fewer columns.
+    """
+    groups = group_by_shape(results.rows)
+    rows = [row for group in groups.values() for row in group]
     columns = filled_columns(rows)
-    widths = {column: max(len(text) for text in (column.heading, *map(column.text, rows))) for column in columns}
-    droppable = sorted((c for c in columns if c.drop_order is not None), key=lambda c: c.drop_order or 0)
-    layouts = [
-        ([column for column in columns if column not in droppable[:count]], gap)
-        for count in range(len(droppable) + 1)
-        for gap in (2, 1)
-    ]
-
-    def name_room(kept: Sequence[Column], gap: int) -> int:
-        return terminal_width - sum(widths[column] + gap for column in kept[1:])
-
-    wanted = min(widths[NAME], MIN_ROOM_FOR_NAME)
-    kept, gap = next((layout for layout in layouts if name_room(*layout) >= wanted), layouts[-1])
-    widths[NAME] = max(MIN_NAME_WIDTH, min(widths[NAME], name_room(kept, gap), MAX_NAME_WIDTH))
-    return {column: widths[column] for column in kept}, gap, [column for column in columns if column not in kept]
-
-
-def _measurements(group: Sequence[Row], widths: Mapping[Column, int], gap: int) -> Table:
-    grid = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, gap - 1, 0, 0), show_edge=False)
-    for column, width in widths.items():
-        justify: Literal["left", "right"] = "left" if column is NAME else "right"
-        grid.add_column(column.heading, justify=justify, min_width=width, max_width=width, overflow="fold")
-    for row in filter(is_measured, group):
-        grid.add_row(*(Text(column.text(row)) for column in widths))
-    return grid
+    layout = fit_columns(text_columns(groups, columns), console.width, console.encoding)
+    start = 0
+    for shape, group in groups.items():
+        print_text(console, shape, "bold")
+        numbers = [start + i for i, row in enumerate(group) if is_measured(row)]
+        print_rows(console, layout, numbers)
+        for line in mark_lines(group):
+            print_text(console, line, "yellow")
+        for row in group:
+            if row.problem:
+                print_text(console, f"{row.block}  {row.problem}", "yellow" if row.refused else "red")
+        console.print()
+        start += len(group)
+    for line in _last_lines(results, columns, layout):
+        print_text(console, line, "dim")
 
 
-def _problems(group: Sequence[Row], name_width: int) -> Table:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(min_width=name_width, max_width=name_width, overflow="fold")
-    grid.add_column(overflow="fold")
+def text_columns(groups: dict[str, list[Row]], columns: Sequence[Column]) -> list[TextColumn]:
+    """The cells of all rows, group by group: times with the sign of marked rows, ratios with the time of their baseline."""
+    has_marks = any(row.marks for group in groups.values() for row in group)
+    found = []
+    for column in columns:
+        texts = [text for group in groups.values() for text in _column_texts(group, column, has_marks)]
+        align: Literal["left", "right"] = "left" if column is NAME else "right"
+        is_repeated = [other.heading for other in columns].count(column.heading) > 1
+        name = f"{column.heading} of {column.key.partition('_')[0]}" if is_repeated else column.heading
+        found.append(TextColumn(column.heading, texts, column.drop_order, align, name))
+    return found
+
+
+def _column_texts(group: Sequence[Row], column: Column, has_marks: bool) -> Iterator[str]:
+    """Yields the cells of a column in the rows of one shape."""
+    baseline_field = BASELINE_TIMES.get(column.key, "")
+    has_several_baselines = len({getattr(row, baseline_field, None) for row in group} - {None}) > 1
     for row in group:
-        if row.problem:
-            grid.add_row(Text(row.block), Text(row.problem, style="yellow" if row.refused else "red"))
-    return grid
+        text = column.text(row)
+        if text and has_several_baselines:
+            text += f" of {format_quantity(getattr(row, baseline_field), 's')}"
+        if has_marks and column.key in TIMES:
+            text += f" {MARK if row.marks and text else ' '}"
+        yield text
+
+
+def mark_lines(group: Sequence[Row]) -> Iterator[str]:
+    """Yields the reasons for which rows are marked, each with the names of its rows."""
+    names: dict[str, list[str]] = {}
+    for row in group:
+        for reason in row.marks:
+            names.setdefault(reason, []).append(row.block)
+    for reason, blocks in names.items():
+        yield f"{MARK} {', '.join(blocks)}: {reason}"
+
+
+def _last_lines(results: Results, columns: Sequence[Column], layout: Layout) -> Iterator[str]:
+    """Yields where the benchmark was interrupted, what is not shown, and what the headings mean."""
+    if results.interrupted:
+        yield interrupted_line(results)
+    if layout.dropped:
+        yield layout.dropped_line
+    shown = {column.heading for column in layout.columns}
+    for heading, note in dict.fromkeys((column.heading, NOTES.get(column.key, "")) for column in columns):
+        if note and heading in shown:
+            yield f"{heading}: {note}"
+    if any(row.forward_interval_s is not None for row in results.rows):
+        yield "±: half the width of the 95 % confidence interval of the median"
+
+
+def interrupted_line(results: Results) -> str:
+    """Where the benchmark was cut off."""
+    return f"Interrupted: {results.interrupted}. The rows have what was measured until then."

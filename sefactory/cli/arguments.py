@@ -45,10 +45,10 @@ def plain_containers(config: Any, label: str) -> Any:
     return to_plain(OmegaConf.to_container(config, resolve=False) if OmegaConf.is_config(config) else config, label)
 
 
-def output_format(config: DictConfig) -> str:
-    """`format=` of show."""
-    if config.format not in FORMATS["show"]:
-        raise ConfigError([("format", choice_message(config.format, FORMATS["show"]))])
+def output_format(config: DictConfig, command: str) -> str:
+    """`format=` of a command, one of its FORMATS."""
+    if config.format not in FORMATS[command]:
+        raise ConfigError([("format", choice_message(config.format, FORMATS[command]))])
     return str(config.format)
 
 

@@ -1,6 +1,5 @@
 """What `sefactory bench` leaves: files and tables of a job and of a sweep, and what a job returns to its sweeper."""
 
-import sys
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,9 +12,10 @@ from ..bench.results import Results, Row, write_results
 from ..bench.stored import merge_results
 from ..errors import ConfigError, choice_message
 from ..store.store import Store
-from .arguments import is_sweep
+from .arguments import is_sweep, output_format
 from .bench_job import Job, JobSpec, write_fault
 from .interrupts import interrupts_deferred
+from .output import print_note, print_results
 from .sweep import JobNote, faults_of_run, has_basic_sweeper, new_note, read_notes, sweep_folder, sweep_results, write_note
 
 OBJECTIVES = ("forward_s", "train_s", "parameters", "macs")
@@ -28,6 +28,7 @@ def run_job(spec: JobSpec, config: DictConfig) -> float | None:
     not be written.
     """
     _check_objective(config, spec)
+    layout = output_format(config, "bench")
     job = Job(spec, _store_of(config), bool(config.fresh))
     try:
         job.run()
@@ -35,7 +36,7 @@ def run_job(spec: JobSpec, config: DictConfig) -> float | None:
         with interrupts_deferred():
             results = merge_results(job.parts, {})
             results = replace(results, rows=[*results.rows, *job.refused])
-            job.faults += _finish_sweep_job(job, results, "table") if is_sweep() else _finish_single_job(results, "table")
+            job.faults += _finish_sweep_job(job, results, layout) if is_sweep() else _finish_single_job(results, layout)
     if job.faults:
         raise ConfigError(job.faults)
     return objective(config.objective, results.rows, spec.asked)
@@ -59,7 +60,7 @@ def _finish_sweep_job(job: Job, results: Results, layout: str) -> list[tuple[str
     """Prints a line for each row; writes the files and the note of the job, and the data of the sweep so far."""
     for row in results.rows:
         if row.block in job.spec.asked:
-            print(_summarize_row(row), file=sys.stderr)
+            print_note(_summarize_row(row))
     try:
         write_results(results, Path(HydraConfig.get().runtime.output_dir))
         write_note(_note_of(job), sweep_folder())
@@ -94,17 +95,6 @@ def write_files(results: Results, folder: Path) -> list[tuple[str, str]]:
     except OSError as error:
         return [write_fault(error, str(folder))]
     return []
-
-
-def print_results(results: Results, layout: str, folder: Path | None) -> None:
-    """Prints the table, and where the files are."""
-    from rich.console import Console
-
-    from ..bench.table import print_table
-
-    print_table(results.rows, Console())
-    if folder:
-        print(f"\nresults.json, results.csv and report.html are in {folder}")
 
 
 def _summarize_row(row: Row) -> str:

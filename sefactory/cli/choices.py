@@ -1,10 +1,11 @@
 """The values that keys of the command line accept, known without torch."""
 
+from ..bench.text_tables import FORMATS as TABLE_FORMATS
 from .primary_config import Key
 
 BOOLEANS = ("true", "false")
 DTYPES = ("float32", "float64", "bfloat16", "float16")
-FORMATS = {"show": ("table", "json", "rewrites")}
+FORMATS = {"show": (*TABLE_FORMATS, "rewrites"), "bench": TABLE_FORMATS}
 """`format=` of each command."""
 DEVICES = ("cpu", "cuda", "mps")
 """Devices that completion offers; others can be given."""

@@ -5,16 +5,16 @@ from html.parser import HTMLParser
 
 from rich.console import Console
 
-from sefactory.bench.results import Row
+from sefactory.bench.results import Results, Row
 from sefactory.bench.table import print_table
 
 
-def printed(rows: list[Row], width: int) -> list[str]:
+def printed(rows: list[Row], width: int, interrupted: str = "", encoding: str = "utf-8") -> list[str]:
     """The lines of the table on a terminal of this width."""
-    console = Console(width=width, file=io.StringIO(), color_system=None)
-    print_table(rows, console)
-    assert isinstance(console.file, io.StringIO)
-    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+    stream = io.TextIOWrapper(io.BytesIO(), encoding)
+    print_table(Results(rows, {}, interrupted=interrupted), Console(width=width, file=stream, color_system=None))
+    stream.seek(0)
+    return [line.rstrip() for line in stream.read().splitlines()]
 
 
 class Reader(HTMLParser):

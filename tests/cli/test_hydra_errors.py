@@ -20,14 +20,15 @@ MISTAKES = [
     (
         ["bench", "round=1"],
         "override round=1: there is no key 'round'; there are input, block, squeeze, excite, gate, host, blocks, hosts, "
-        "baseline, batch, device, dtype, threads, compile, channels_last, rounds, seconds; did you mean 'rounds'?",
+        "baseline, batch, device, dtype, threads, compile, channels_last, rounds, seconds, store, fresh, objective, format; "
+        "did you mean 'rounds'?",
     ),
     (
         ["show", "block=cbam", "let.r=8"],
         "override let.r=8: there is no key 'let.r'; there are block, squeeze, excite, gate, host, channels, size, format; "
         "for a key of the block write block.let.r",
     ),
-    (["show", "format=xml"], "format: 'xml'; allowed: one of table, json, rewrites"),
+    (["show", "format=xml"], "format: 'xml'; allowed: one of table, csv, tsv, json, markdown, rewrites"),
     (["show", "channels=0"], "channels: 0; allowed: a positive integer"),
     (["show", "size=[1,2,3,4]"], "size: [1, 2, 3, 4]; allowed: a number, [height, width], [width] or [depth, height, width]"),
     (

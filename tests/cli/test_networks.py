@@ -33,9 +33,9 @@ def test_show_prints_where_the_blocks_went(folder: Path, capsys: pytest.CaptureF
     code, out, err = run(capsys, "show", "--config-dir", "my", "host=small")
     assert (code, err) == (0, "")
     lines = [line.split() for line in out.splitlines()]
-    assert ["layer4.0.bn2", "after", "cbam", "identity", "512", "x", "1", "x", "1"] == lines[2][:9]
-    assert ["blocks", "+132,426"] == lines[4][:2] and ["network", "before", "11,689,512"] == lines[5][:3]
-    assert lines[6] == "122 keys kept, 22 new, 0 missing".split()
+    assert ["layer4.0.bn2", "after", "cbam", "identity", "512", "x", "1", "x", "1"] == lines[3][:9]
+    assert ["blocks", "+132,426"] == lines[6][:2] and ["network", "before", "11,689,512"] == lines[7][:3]
+    assert lines[8] == "122 keys kept, 22 new, 0 missing".split()
 
 
 def test_show_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
