@@ -18,6 +18,8 @@ from tests.sampling import sampled
 
 QUICK = [*SMALL, "baseline=null"]
 SWEEP = ["bench", "-m", "hydra.sweep.dir=out", "block=unit", "squeeze=mean,channels", "excite=mlp", "gate=sigmoid,softmax"]
+FAULTY = [text if not text.startswith("input.size=") else "input.size=7,[7,7,7,7]" for text in QUICK]
+FAULT = "input.size: [7, 7, 7, 7]; allowed: a number, [height, width], [width] or [depth, height, width]"
 MEASURED = {"unit mean/mlp/sigmoid", "unit mean/mlp/softmax", "unit channels/mlp/sigmoid"}
 REFUSED = "unit channels/mlp/softmax"
 
@@ -120,10 +122,9 @@ def test_each_job_has_its_own_baseline(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_fault_of_one_job_keeps_the_others(run: Run, tmp_path: Path) -> None:
-    code, out, err = run(*SWEEP[:3], "block=cbam", "dtype=float32,float33", *QUICK)
-    assert code == 2 and "cbam" in out
-    assert err.splitlines()[-1] == "bench: dtype: 'float33' is none of float32, float64, bfloat16, float16"
-    assert run(*SWEEP[:3], "block=cbam", "dtype=float32", *QUICK)[0] == 0  # the fault of the earlier run is not counted again
+    code, out, err = run(*SWEEP[:3], "block=cbam", *FAULTY)
+    assert code == 2 and "cbam" in out and err.splitlines()[-1] == FAULT
+    assert run(*SWEEP[:3], "block=cbam", *QUICK)[0] == 0  # the fault of the earlier run is not counted again
 
 
 # ---- Objectives -----------------------------------------------------------------------------------------------------
@@ -184,9 +185,7 @@ def outcome(folder: Path, launcher: str, *arguments: str) -> tuple[int, set[tupl
     """The exit status of a sweep and its rows, without their times."""
     code, out, err = finish(folder, "bench", "-m", *LAUNCHERS[launcher], f"hydra.sweep.dir={launcher}", *arguments, *QUICK)
     rows = read_rows(folder / launcher)
-    assert (
-        "Traceback" not in err and (folder / launcher / "report.html").is_file() and all(str(r["block"]) in out for r in rows)
-    )
+    assert "Traceback" not in err and (folder / launcher / "report.html").is_file()
     return code, {(row["block"], row["shape"], row["refused"], bool(row["train_s"])) for row in rows}
 
 
@@ -200,10 +199,10 @@ def test_launchers_agree(tmp_path: Path, launcher: str, jobs: list[str]) -> None
 
 @pytest.mark.parametrize("launcher", sampled([*LAUNCHERS], lambda launcher: launcher == "joblib"))
 def test_a_failed_job_is_a_failed_exit_status(tmp_path: Path, launcher: str) -> None:
-    arguments = ["bench", "-m", *LAUNCHERS[launcher], "hydra.sweep.dir=out", "block=cbam", "dtype=float32,float33", *QUICK]
+    arguments = ["bench", "-m", *LAUNCHERS[launcher], "hydra.sweep.dir=out", "block=cbam", *FAULTY]
     code, out, err = finish(tmp_path, *arguments)
     assert code == 2 and "cbam" in out and "Traceback" not in err
-    assert "bench: dtype: 'float33' is none of float32, float64, bfloat16, float16" in err.splitlines()
+    assert FAULT in err.splitlines()
 
 
 FORTY = ["block=unit", "squeeze=mean,max,std,rows,columns", "excite=mlp,conv1d", "gate=sigmoid,tanh", "batch=1,2"]
