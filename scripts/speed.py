@@ -15,7 +15,6 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +33,9 @@ from timing.variants import variant_rows
 from torch.utils.benchmark import set_torch_threads
 
 import sefactory as sf
-from sefactory.bench.machine import MachineRates, Options, environment, measure_machine
+from sefactory.bench.machine import Options, environment, measure_machine
 
+RATES = ("bytes_per_second", "flops_per_second")
 TUNED_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
 
 
@@ -111,16 +111,17 @@ def fact_measurements(args: argparse.Namespace, plan: Plan) -> dict[str, Callabl
 def record_machine(results: Results, device: str, clock: str) -> None:
     """Measures the rates of the machine and sets the fact that the page shows."""
     options = Options(device=device)
-    rates, facts = vars(measure_machine(options)), environment(options)
+    measured, facts = measure_machine(options), environment(options)
+    rates = {rate: getattr(measured, rate) for rate in RATES}
     name = facts["device"] if torch.device(device).type == "cuda" else facts["cpu"]
     set_fastest_machine(results, f"machine {device}", {**facts, **rates, "name": name, "clock": clock})
 
 
 def set_fastest_machine(results: Results, key: str, fact: dict[str, Any]) -> None:
     """Sets the fact of a machine with the highest rates so far, because other processes only slow it down."""
-    previous, rates = results.facts.get(key, {}), [rate.name for rate in fields(MachineRates)]
+    previous = results.facts.get(key, {})
     if previous.get("name") == fact["name"]:
-        fact = {**fact, **{rate: max(fact[rate], previous[rate]) for rate in rates}}
+        fact = {**fact, **{rate: max(fact[rate], previous[rate]) for rate in RATES}}
     results.set_fact(key, fact)
 
 

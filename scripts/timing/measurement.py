@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from sefactory.bench.benchmark import Case, roofline_bound
+from sefactory.bench.case import Case, roofline_bound
 from sefactory.bench.machine import MachineRates, Options
 from sefactory.bench.memory import peak_memory_bytes, saved_for_backward_bytes
 from sefactory.bench.summary import summarize

@@ -25,6 +25,7 @@ results.json is {"schema": 2, "environment": {...}, "interrupted": "", "configs"
     forward_over_floor, train_over_floor     time / roofline bound
     load_before, load_after                  mean number of runnable processes of the last minute
     mhz_before, mhz_after                    clock rate of the processor, null where it cannot be read
+    runnable                                 mean number of threads that ran or waited for a core during the timings
     waiting                                  share of the time of the timings in which this process did not run
     marks                                    why the times cannot be trusted; empty if nothing was noticed
     nodes                                    path of a node to seconds of forward_s, "" for the root
@@ -98,6 +99,7 @@ class Row:
     load_after: float | None = None
     mhz_before: float | None = None
     mhz_after: float | None = None
+    runnable: float | None = None
     waiting: float | None = None
     marks: list[str] = field(default_factory=list)
     split: dict[str, float] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from ..shapes import Shape
 from ..store.store import Store, digest
-from .benchmark import Case
+from .case import Case
 from .machine import Options
 from .results import SCHEMA, Environment, Results, as_document, from_document
 

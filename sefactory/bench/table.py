@@ -95,7 +95,7 @@ def _last_lines(results: Results, columns: Sequence[Column], layout: Layout) -> 
         if note and heading in shown:
             yield f"{heading}: {note}"
     if any(row.forward_interval_s is not None for row in results.rows):
-        yield "±: half the width of the 95 % confidence interval of the median"
+        yield "±: half the width of the 99 % confidence interval of the median"
 
 
 def interrupted_line(results: Results) -> str:

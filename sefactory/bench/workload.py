@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FunctionType
 from typing import Any
 
@@ -52,6 +52,17 @@ def prepare_workload(module: nn.Module, x: Tensor, options: Options) -> Workload
         raise TypeError(f"returned {type(y).__name__}, not one tensor")
     random = torch.Generator(x.device).manual_seed(options.seed + 1)
     return Workload(module, function, x, torch.empty_like(y).normal_(generator=random), [x, *module.parameters()])
+
+
+def in_new_memory(workload: Workload) -> Workload:
+    """The workload with copies of its input and gradient elsewhere in memory.
+
+    The time of a call depends on the addresses of its tensors, by 20 % or more: pages can compete for the same lines of a
+    cache. With new addresses in each round, the rounds differ by as much as two measurements do.
+    """
+    x = workload.x.detach().clone().requires_grad_()
+    leaves = [x, *workload.module.parameters()]
+    return replace(workload, x=x, grad_output=workload.grad_output.clone(), leaves=leaves)
 
 
 def _compile(module: nn.Module) -> Callable[[Tensor], Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from ..bench.benchmark import Case
+from ..bench.case import Case
 from ..bench.macs import macs
 from ..bench.summary import node_names, parameters, summarize
 from ..config.description import describe

@@ -9,7 +9,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..bench.benchmark import Case, Comparison, Step
+from ..bench.benchmark import Comparison, Step
+from ..bench.case import Case
 from ..bench.machine import MachineRates, Options, environment, measure_machine
 from ..bench.results import Environment, Results, Row, format_shape, refused_row
 from ..bench.stored import measurement_key, store_results, stored_results

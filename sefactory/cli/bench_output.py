@@ -7,6 +7,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from ..bench.marks import strict_faults
 from ..bench.report import write_report
 from ..bench.results import Results, Row, write_results
 from ..bench.stored import merge_results
@@ -25,7 +26,7 @@ def run_job(spec: JobSpec, config: DictConfig) -> float | None:
     """Measures a job, writes its files, prints its table (a line for each row in a sweep), and returns its objective.
 
     All of this also happens with what was measured before Ctrl-C, which is raised again. Raises ConfigError with what could
-    not be written.
+    not be written, and with `strict=true` for rows that cannot be trusted.
     """
     _check_objective(config, spec)
     layout = output_format(config, "bench")
@@ -36,7 +37,11 @@ def run_job(spec: JobSpec, config: DictConfig) -> float | None:
         with interrupts_deferred():
             results = merge_results(job.parts, {})
             results = replace(results, rows=[*results.rows, *job.refused])
-            job.faults += _finish_sweep_job(job, results, layout) if is_sweep() else _finish_single_job(results, layout)
+            marked = strict_faults(results.rows) if config.strict else []
+            if is_sweep():
+                job.faults += _finish_sweep_job(job, results, layout, marked)
+            else:
+                job.faults += [*_finish_single_job(results, layout), *marked]
     if job.faults:
         raise ConfigError(job.faults)
     return objective(config.objective, results.rows, spec.asked)
@@ -56,14 +61,17 @@ def _finish_single_job(results: Results, layout: str) -> list[tuple[str, str]]:
     return faults
 
 
-def _finish_sweep_job(job: Job, results: Results, layout: str) -> list[tuple[str, str]]:
-    """Prints a line for each row; writes the files and the note of the job, and the data of the sweep so far."""
+def _finish_sweep_job(job: Job, results: Results, layout: str, marked: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Prints a line for each row; writes the files and the note of the job, and the data of the sweep so far.
+
+    The faults of marked rows go into the note. The sweep raises them at its end, with the rows in its table.
+    """
     for row in results.rows:
         if row.block in job.spec.asked:
             print_note(_summarize_row(row))
     try:
         write_results(results, Path(HydraConfig.get().runtime.output_dir))
-        write_note(_note_of(job), sweep_folder())
+        write_note(_note_of(job, marked), sweep_folder())
         write_results(sweep_results(read_notes(sweep_folder()), ""), sweep_folder())
     except OSError as error:
         print_results(results, layout, None)
@@ -71,9 +79,9 @@ def _finish_sweep_job(job: Job, results: Results, layout: str) -> list[tuple[str
     return []
 
 
-def _note_of(job: Job) -> JobNote:
+def _note_of(job: Job, marked: Sequence[tuple[str, str]]) -> JobNote:
     folder = str(job.store.folder) if job.store else ""
-    return replace(new_note(job.faults), store=folder, keys=job.keys, refused=[asdict(row) for row in job.refused])
+    return replace(new_note([*job.faults, *marked]), store=folder, keys=job.keys, refused=[asdict(row) for row in job.refused])
 
 
 def finish_sweep(folder: Path, command: str, layout: str) -> list[tuple[str, str]]:

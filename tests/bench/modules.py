@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sefactory.bench.benchmark import MODES, Case, Comparison, Step
+from sefactory.bench.benchmark import Comparison, Step
+from sefactory.bench.case import MODES, Case
 from sefactory.bench.machine import MachineRates, Options
 from sefactory.bench.results import Row
 

@@ -39,6 +39,8 @@ def row(name: str, shape: tuple[int, int, int, int] = SHAPES[0], order: int = 1)
         train_over_floor=151.2 * order,
         load_before=0.5,
         load_after=0.7,
+        runnable=1.1,
+        waiting=0.01,
         split={"conv": 0.004 * order, "batch_norm": 0.002 * order},
         nodes={"excite.0": 0.004 * order, "excite.1": 0.002 * order},
     )

@@ -1,18 +1,19 @@
 """The benchmark against modules whose cost is known by hand."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.benchmark import Measurement
-from torch.utils.benchmark.utils.common import TaskSpec
 
-from sefactory.bench import benchmark, workload
-from sefactory.bench.benchmark import Case, Comparison, Step, roofline_bound
+from sefactory.bench import case_run, timing, workload
+from sefactory.bench.benchmark import Comparison, Step
+from sefactory.bench.case import Case, roofline_bound
 from sefactory.bench.machine import MachineRates, Options
 from sefactory.bench.results import refused_row
+from sefactory.bench.timing import Timing
 from tests.bench.modules import QUICK, RATES, SHAPE, Gate, Watched, case, measured
 
 
@@ -27,19 +28,26 @@ class Pooled(nn.Module):
         return x * self.norm(x.mean((2, 3), keepdim=True))
 
 
-class Scripted:
-    """A Timer whose timings are the module's own `seconds`, in turn."""
+class Script:
+    """Stands in place of `time_calls`: the times of one call are the module's own `seconds`, in turn."""
 
-    numbers: list[int] = []
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+        self.left: dict[tuple[object, str], Iterator[float]] = {}
 
-    def __init__(self, stmt: str, globals: dict[str, Any], num_threads: int) -> None:
-        step = globals["step"]
-        self.seconds = iter(step.__self__.module.seconds[step.__name__])
-        self.spec = TaskSpec(stmt, "pass", num_threads=num_threads)
+    def time_calls(self, step: Any, calls: int) -> Timing:
+        module, name = step.__self__.module, step.__name__
+        seconds = next(self.left.setdefault((module, name), iter(module.seconds[name])))
+        self.numbers.append(calls)
+        return Timing(seconds, seconds * calls, seconds * calls)
 
-    def timeit(self, number: int) -> Measurement:
-        self.numbers.append(number)
-        return Measurement(number, [next(self.seconds) * number], self.spec)
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Script:
+    script = Script()
+    for module in (timing, case_run):
+        monkeypatch.setattr(module, "time_calls", script.time_calls)
+    return script
 
 
 def scripted(forward: list[float], train: list[float]) -> nn.Module:
@@ -60,25 +68,20 @@ def test_blocks_take_turns() -> None:
     assert [row.rounds for row in rows] == [3, 3, 3]
 
 
-def test_median_and_range_are_of_all_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "Timer", Scripted)
-    monkeypatch.setattr(Scripted, "numbers", [])
+def test_median_and_range_are_of_all_rounds(script: Script) -> None:
     module = scripted([4e-3, 1e-3, 5e-3, 2e-3, 3e-3, 9e-3], [7.0, 8.0, 8.0, 8.0, 8.0, 9.0])
     (row,) = measured(case("a", module), options=Options(rounds=5, seconds=0.02))
     assert (row.forward_s, row.forward_iqr_s) == (pytest.approx(3e-3), pytest.approx(3e-3))  # of 1 5 2 3 9 ms
     assert (row.train_s, row.train_iqr_s) == (pytest.approx(8.0), pytest.approx(0.0))
-    assert sorted(Scripted.numbers) == [1] * 7 + [5] * 5  # 20 ms / 4 ms forward; training takes 7 s, so one call
+    assert sorted(script.numbers) == [1] * 7 + [5] * 5  # 20 ms / 4 ms forward; training takes 7 s, so one call
 
 
-def test_a_fast_block_is_calibrated_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "Timer", Scripted)
-    monkeypatch.setattr(Scripted, "numbers", [])
+def test_a_fast_block_is_calibrated_twice(script: Script) -> None:
     measured(case("a", scripted([1e-4, 2e-4, 2e-4], [1e-3, 2e-3, 1e-3])), options=Options(rounds=1, seconds=0.02))
-    assert Scripted.numbers == [1, 20, 100, 1, 2, 10]  # a call, a tenth of what it suggests, the timing
+    assert script.numbers == [1, 20, 100, 1, 2, 10]  # a call, a tenth of what it suggests, the timing
 
 
-def test_ratios_to_the_baseline_and_to_the_roofline_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "Timer", Scripted)
+def test_ratios_to_the_baseline_and_to_the_roofline_bound(script: Script) -> None:
     slow, fast = scripted([4e-3] * 2, [8e-3] * 2), scripted([1e-3] * 2, [6e-3] * 2)
     rows = measured(case("slow", slow), case("fast", fast), options=Options(rounds=1, seconds=1e-3), baseline="slow")
     assert [(row.forward_ratio, row.train_ratio) for row in rows] == [(1.0, 1.0), (0.25, 0.75)]
@@ -88,8 +91,7 @@ def test_ratios_to_the_baseline_and_to_the_roofline_bound(monkeypatch: pytest.Mo
     assert rows[1].train_over_floor == pytest.approx(6e-3 / (2.5 * least))
 
 
-def test_ratios_are_of_the_same_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "Timer", Scripted)
+def test_ratios_are_of_the_same_rounds(script: Script) -> None:
     # one timing of a round can be disturbed: the ratio of the medians would be 3
     slow = scripted([8.0, 2.0, 6.0, 10.0], [8.0, 4.0, 4.0, 4.0])
     base = scripted([4.0, 1.0, 3.0, 2.0], [4.0, 4.0, 4.0, 2.0])
@@ -99,9 +101,8 @@ def test_ratios_are_of_the_same_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (rows[0].forward_ratio, rows[0].train_ratio) == (2.0, 1.0)
 
 
-def test_each_job_has_its_own_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_job_has_its_own_baseline(script: Script) -> None:
     """A block that takes 1.5 times as long as the baseline of its own job, while another job was twice as slow."""
-    monkeypatch.setattr(benchmark, "Timer", Scripted)
     jobs = {"quiet": (4.0, 2.0), "busy": (6.0, 4.0)}
     rows = []
     for name, (seconds, reference) in jobs.items():

@@ -24,6 +24,22 @@ def test_bench_writes_results_and_report(run: Run, tmp_path: Path) -> None:
     assert err.endswith(f"results.json, results.csv and report.html are in {folder}\n") and str(folder) not in out
 
 
+def test_strict_refuses_marked_rows_after_all_is_written(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("bench", "blocks=[senet]", "strict=true", *SMALL)
+    (row,) = read_rows(results_folder(tmp_path))
+    assert code == 2 and row["marks"] and row["forward_s"] and "senet" in out
+    line = next(line for line in err.splitlines() if line.startswith("senet 2x64x7x7: "))
+    assert line.startswith("senet 2x64x7x7: 1 round is too few for an interval; use rounds=8 or more")
+    assert line.endswith("; close other programs, or raise rounds=")
+
+
+def test_strict_refuses_the_marked_rows_of_a_sweep_at_its_end(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("bench", "-m", "block=senet,ecanet", "strict=true", *SMALL)
+    rows = {str(row["block"]) for row in read_rows(results_folder(tmp_path, "multirun"))}
+    assert code == 2 and rows == {"senet", "ecanet"} and "ecanet" in out
+    assert any(line.startswith("ecanet 2x64x7x7: 1 round is too few for an interval") for line in err.splitlines())
+
+
 def test_a_refused_block_is_a_row_and_the_rest_is_measured(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("bench", "blocks=[senet,ecanet]", "input=single", "input.channels=8", *SMALL[2:])
     rows = {row["block"]: row for row in read_rows(results_folder(tmp_path))}

@@ -1,0 +1,39 @@
+"""Times calls by the clock, and notes how long the calling thread ran meanwhile."""
+
+import timeit
+from collections.abc import Callable, Sequence
+from time import thread_time as thread_clock
+from typing import NamedTuple
+
+from torch.utils.benchmark import timer as wall_clock  # waits for the accelerator first
+
+
+class Timing(NamedTuple):
+    """`seconds` of one call; all calls together took `wall_s`, and the thread ran for `ran_s` of these."""
+
+    seconds: float
+    wall_s: float
+    ran_s: float
+
+
+def time_calls(step: Callable[[], object], calls: int) -> Timing:
+    """The mean time of so many calls. Several calls are preceded by one that is not timed, which fills the caches."""
+    if calls > 1:
+        step()
+    started = thread_clock()
+    wall_s = timeit.Timer(step, timer=wall_clock).timeit(calls)
+    return Timing(wall_s / calls, wall_s, thread_clock() - started)
+
+
+def calls_per_timing(step: Callable[[], object], seconds: float) -> int:
+    """The number of calls that take about `seconds`; at least one."""
+    step()  # the first call may compile and allocate
+    calls = max(1, round(seconds / time_calls(step, 1).seconds))
+    # the time of a single short call is inaccurate: measure again with a tenth of the calls
+    return calls if calls < 20 else max(1, round(seconds / time_calls(step, calls // 10).seconds))
+
+
+def waiting_share(timings: Sequence[Timing]) -> float | None:
+    """The share of the time in which the calling thread did not run; None without timings."""
+    wall_s = sum(timing.wall_s for timing in timings)
+    return max(0.0, 1 - sum(timing.ran_s for timing in timings) / wall_s) if wall_s else None
