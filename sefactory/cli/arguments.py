@@ -13,6 +13,8 @@ from ..config.yaml_reader import to_plain
 from ..errors import ConfigError, choice_message, short_repr
 from ..shapes import GRIDS
 from .choices import FORMATS
+from .given_configs import given_config
+from .values import yaml_path
 
 GRID_OF = {len(grid): grid for grid in GRIDS}
 """Number of spatial sizes -> spatial axes."""
@@ -29,10 +31,12 @@ def task_overrides() -> list[str]:
 
 
 def search_folders() -> list[Path]:
-    """The config folders of `--config-dir`, without the shipped one."""
+    """The config folders of `--config-dir`, without the shipped one, and the folder of a file that `host=` gives."""
     sources = HydraConfig.get().runtime.config_sources
     folders = [Path(source.path) for source in sources if source.schema == "file" and source.path]
-    return [folder for folder in folders if folder.resolve() != SHIPPED.resolve()]
+    host = given_config("host")
+    beside = [host.file.parent] if host and host.file else []
+    return [*(folder for folder in folders if folder.resolve() != SHIPPED.resolve()), *beside]
 
 
 def is_given(config: DictConfig, key: str) -> bool:
@@ -70,18 +74,23 @@ def spatial_size(name: str, value: Any) -> tuple[int, ...]:
     return tuple(positive_int(name, n) for n in size)
 
 
-def source_list(name: str, value: Any) -> list[tuple[str, Any]]:
-    """The name in tables and the source of each entry of `blocks=` or `hosts=`.
+def named_source(key: str, value: Any) -> tuple[str, Any]:
+    """The name in tables of a block or host, and its source: the path of a YAML file becomes a Path.
 
-    The path of a YAML file becomes a Path, other entries are returned unchanged: the caller checks that they are configs.
+    Other values are returned unchanged: the caller checks that they are configs.
     """
+    if not isinstance(value, str):
+        return key, value
+    return value, yaml_path(value) if is_file_name(value) else value
+
+
+def source_list(name: str, value: Any) -> list[tuple[str, Any]]:
+    """The name in tables and the source of each entry of `blocks=` or `hosts=`."""
     items = plain_containers(value, name)
     if not isinstance(items, list) or not items:
         allowed = f"a list of names, YAML files and mappings, for example {name}=[my.yaml]"
         raise ConfigError([(name, f"{short_repr(items)}; allowed: {allowed}")])
-    labels = [item if isinstance(item, str) else f"{name}.{i}" for i, item in enumerate(items)]
-    sources = [Path(item) if isinstance(item, str) and is_file_name(item) else item for item in items]
-    return list(zip(labels, sources, strict=True))
+    return [named_source(f"{name}.{i}", item) for i, item in enumerate(items)]
 
 
 def format_shape(shape: Sequence[int]) -> str:

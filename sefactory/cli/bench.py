@@ -15,7 +15,16 @@ from ..config.repository import ConfigRepository, load_config
 from ..errors import ConfigError, short_repr
 from ..networks.host import host_config, place
 from ..shapes import Shape
-from .arguments import GRID_OF, is_given, plain_containers, positive_int, search_folders, source_list, spatial_size
+from .arguments import (
+    GRID_OF,
+    is_given,
+    named_source,
+    plain_containers,
+    positive_int,
+    search_folders,
+    source_list,
+    spatial_size,
+)
 from .bench_job import JobSpec, read_options
 from .selection import (
     block_label,
@@ -40,9 +49,10 @@ def bench_blocks(config: DictConfig) -> JobSpec:
     options, shapes, sources = read_options(config), _input_shapes(config), _block_sources(config)
     asked, baseline = tuple(sources), None
     if config.baseline is not None:
-        load_config(str(config.baseline), ConfigRepository(search_folders()))  # an unknown name is an error at once
-        baseline = str(config.baseline) if str(config.baseline) in sources else with_settings(str(config.baseline))
-        sources.setdefault(baseline, str(config.baseline))
+        name, source = named_source("baseline", plain_containers(config.baseline, "baseline"))
+        load_config(source, ConfigRepository(search_folders()))  # an unknown name is an error at once
+        baseline = name if name in sources else with_settings(name)
+        sources.setdefault(baseline, source)
     builders = {name: partial(_block_case, name, source) for name, source in sources.items()}
     return JobSpec(builders, shapes, options, baseline, asked)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ConfigError, choice_message, did_you_mean, join_words
+from .primary_config import command_keys
 
 SWITCHES = {
     "--help": "-h",
@@ -85,7 +86,16 @@ class CommandLine(NamedTuple):
     def hydra_arguments(self) -> list[str]:
         """The arguments in an order that Hydra accepts: it does not find an argument after a flag behind another."""
         flags = [f"{flag}={value}" if value else flag for flag, value in self.flags.items()]
-        return [*flags, *(argument.text for argument in self.arguments)]
+        return [*flags, *(self._with_prefix(argument) for argument in self.arguments)]
+
+    def _with_prefix(self, argument: Argument) -> str:
+        """The argument with the `+` that Hydra wants: before a slot word further down, and not before a key of the command."""
+        if self.has_own_search:
+            return argument.text
+        text = argument.text.lstrip("+")
+        if argument.package is not None:
+            return text if argument.prefix == "~" else f"+{text}"
+        return text if argument.key in command_keys(self.command) else argument.text
 
 
 def read_command_line(command: str, words: Sequence[str]) -> CommandLine:

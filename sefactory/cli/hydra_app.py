@@ -13,6 +13,7 @@ from ..config.repository import SHIPPED
 from ..errors import ConfigError, first_line
 from .arguments import is_given, is_sweep
 from .command_line import CommandLine
+from .given_configs import store_given_configs
 from .hydra_errors import as_config_errors
 from .sweep import SweepStart, has_basic_sweeper, new_note, sweep_folder, write_note
 
@@ -22,7 +23,7 @@ Faults = dict[tuple[str, str], None]
 def run_application(line: CommandLine) -> None:
     """Runs a command for one job, or for each job of a sweep. Raises ConfigError with the faults of all jobs."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach the caller instead of being printed
-    sys.argv = [f"sefactory {line.command}", *line.hydra_arguments()]
+    sys.argv = [f"sefactory {line.command}", *store_given_configs(line).hydra_arguments()]
     SweepStart.started.clear()
     faults: Faults = {}
     application = hydra.main(version_base="1.3", config_path=str(SHIPPED.resolve()), config_name=line.command)

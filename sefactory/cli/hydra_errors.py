@@ -13,6 +13,7 @@ from ..config.repository import ConfigRepository, load_config
 from ..errors import ConfigError, first_line
 from .checks import unknown_key
 from .command_line import CommandLine, read_argument, split_values
+from .given_configs import given_source
 from .primary_config import command_keys
 from .values import name_fault
 
@@ -80,7 +81,7 @@ def _block_fault(text: str, line: CommandLine) -> str:
         return "there is no block to change; select one with block=NAME"
     repository = ConfigRepository(line.folders)
     try:
-        apply_overrides(load_config(name, repository), [text.replace("block.", "", 1)], repository)
+        apply_overrides(load_config(given_source("block", name), repository), [text.replace("block.", "", 1)], repository)
     except ConfigError as error:
         return error.faults[0][1]
     return "does not fit the block; write +block.PATH=... to add something that is not there"

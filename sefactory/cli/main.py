@@ -2,10 +2,11 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from ..errors import ConfigError, did_you_mean, join_words
 from .checks import check_command_line
-from .command_line import read_command_line
+from .command_line import CommandLine, read_argument, read_command_line
 from .help import command_help
 from .interrupts import Terminated, sigterm_as_interrupt
 from .streams import guard_streams
@@ -78,10 +79,8 @@ def _run_command(command: str, words: Sequence[str]) -> int:
             _print_version()
         else:
             check_command_line(line)
-            from .hydra_app import run_application  # takes a second to import, in which Ctrl-C is possible too
-
             with sigterm_as_interrupt():
-                run_application(line)
+                _run_application(line)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
@@ -89,6 +88,17 @@ def _run_command(command: str, words: Sequence[str]) -> int:
         print("terminated" if isinstance(interrupt, Terminated) else "interrupted", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _run_application(line: CommandLine) -> None:
+    """Runs a command line in Hydra. A sweep of show leaves no file: Hydra writes its config to a temporary folder."""
+    from tempfile import TemporaryDirectory
+
+    from .hydra_app import run_application  # takes a second to import, in which Ctrl-C is possible too
+
+    with TemporaryDirectory() if line.command == "show" and line.is_sweep else nullcontext() as folder:
+        own_folder = [read_argument(f"hydra.sweep.dir={folder}")] if folder else []
+        run_application(line._replace(arguments=(*own_folder, *line.arguments)))
 
 
 def _print_version() -> None:

@@ -19,6 +19,7 @@ from ..networks.tracing import zeros_input
 from ..networks.zoos import create_network
 from ..shapes import Shape
 from .arguments import GRID_OF, is_sweep, plain_containers, search_folders, task_overrides
+from .given_configs import given_config
 
 MEASUREMENT_KEYS = ("device", "dtype", "threads", "compile", "channels_last")
 
@@ -32,6 +33,9 @@ def selected_block(config: DictConfig) -> Config:
     if name is None:
         words = " ".join(f"{slot}=" for slot in SLOTS if slot in config.block) or "an override"
         raise ConfigError([("block", f"{words} without a block; add block=NAME, for example block=unit")])
+    if given := given_config("block"):
+        label, folder = (given.file.name, given.file.resolve().parent) if given.file else (given.label, None)
+        return Config(plain_containers(config.block, label), label, folder)
     data = plain_containers(config.block, f"{name}.yaml")
     repository = ConfigRepository(search_folders())
     file = repository.find(name)
@@ -49,7 +53,7 @@ def block_label() -> str:
     words = "/".join(str(choices[slot]) for slot in SLOTS if any(text.startswith(f"{slot}=") for text in overrides))
     prefixes = ("block.", *(f"{slot}@" for slot in SLOTS), "~")
     changes = [text.replace("block.", "", 1) for text in overrides if text.startswith(prefixes)]
-    return with_settings(" ".join([str(choices["block"]), *([words] if words else []), *changes]))
+    return with_settings(" ".join([_choice("block"), *([words] if words else []), *changes]))
 
 
 def with_settings(label: str) -> str:
@@ -76,7 +80,13 @@ def selected_host(config: DictConfig) -> dict[str, Any]:
 def host_label() -> str:
     """The name in tables: the host and its changes, such as `senet_resnet50 place.0.block=cbam`."""
     changes = [text.replace("host.", "", 1) for text in task_overrides() if text.startswith(("host.", "~host."))]
-    return " ".join([str(HydraConfig.get().runtime.choices["host"]), *changes])
+    return " ".join([_choice("host"), *changes])
+
+
+def _choice(group: str) -> str:
+    """What was selected for a group, as it was typed."""
+    given = given_config(group)
+    return given.label if given else str(HydraConfig.get().runtime.choices[group])
 
 
 def build_network(host: dict[str, Any]) -> nn.Module:

@@ -22,6 +22,11 @@ NUMBER = re.compile(r"[+-]?[0-9]([0-9_]*[0-9])?([.][0-9]*)?(e[+-]?[0-9]+)?", re.
 Fault = tuple[str, str]
 
 
+def yaml_path(value: str) -> Path:
+    """The path of a YAML file as it was typed, with `~` as the home folder."""
+    return Path(value).expanduser()
+
+
 def value_faults(line: CommandLine, argument: Argument, key: Key, value: str) -> Iterator[Fault]:
     """Yields the faults of one value of a key of the command."""
     repository = ConfigRepository(line.folders)
@@ -120,7 +125,7 @@ def _item_faults(name: str, group: str, item: str, repository: ConfigRepository)
 
 def _file_faults(value: str, group: str, repository: ConfigRepository) -> Iterator[Fault]:
     """Yields the fault of a YAML file that cannot be read."""
-    path = Path(value).expanduser()
+    path = yaml_path(value)
     try:
         read_text(path, value)
     except ConfigError as error:

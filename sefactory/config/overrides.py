@@ -47,6 +47,11 @@ def apply_overrides(config: Config, overrides: Sequence[str], repository: Config
     return Config(to_plain(data, config.label), config.label, config.folder)
 
 
+def parse_value(text: str) -> Any:
+    """Returns the value of an override such as `block={gate: [sigmoid]}`; raises InvalidValue if it is not in the syntax."""
+    return _parse(text).value()
+
+
 def _parse(text: str) -> Override:
     """Returns the parsed override; raises InvalidValue if it is not in the syntax."""
     if len(text) > MAX_LENGTH:
