@@ -15,11 +15,10 @@ from ..errors import ConfigError, choice_message
 from ..store.store import Store
 from .arguments import is_sweep, output_format
 from .bench_job import Job, JobSpec, write_fault
+from .choices import OBJECTIVES
 from .interrupts import interrupts_deferred
 from .output import print_note, print_results
 from .sweep import JobNote, faults_of_run, has_basic_sweeper, new_note, read_notes, sweep_folder, sweep_results, write_note
-
-OBJECTIVES = ("forward_s", "train_s", "parameters", "macs")
 
 
 def run_job(spec: JobSpec, config: DictConfig) -> float | None:

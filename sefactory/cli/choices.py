@@ -7,6 +7,8 @@ BOOLEANS = ("true", "false")
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 FORMATS = {"show": (*TABLE_FORMATS, "rewrites"), "bench": TABLE_FORMATS}
 """`format=` of each command."""
+OBJECTIVES = ("forward_s", "train_s", "parameters", "macs")
+"""`objective=`: the figures that a job can return to a sweeper."""
 DEVICES = ("cpu", "cuda", "mps")
 """Devices that completion offers; others can be given."""
 GROUP_OF_LIST = {"blocks": "block", "hosts": "host"}
@@ -23,6 +25,6 @@ def allowed_choices(command: str, key: Key) -> tuple[str, ...]:
     """The words that a key accepts; empty if it accepts other values."""
     if key.name == "format":
         return FORMATS[command]
-    if key.name == "dtype":
-        return DTYPES
+    if key.name in ("dtype", "objective"):
+        return DTYPES if key.name == "dtype" else OBJECTIVES
     return BOOLEANS if key.is_boolean else ()

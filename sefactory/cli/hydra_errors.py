@@ -17,7 +17,7 @@ from .given_configs import given_source
 from .primary_config import command_keys
 from .values import name_fault
 
-REJECTED_KEY = re.compile(r"Could not (?:override|append|delete)[^']*'([^']+)'")
+REJECTED_KEY = re.compile(r"Could not (?:override|append|delete)[^']*'(?P<key>[^']+)'|Error merging override (?P<text>.+)")
 MAX_LENGTH = 300
 """Characters of a message of Hydra that is passed on unchanged."""
 
@@ -61,15 +61,17 @@ def _missing_config(error: MissingConfigException, line: CommandLine) -> tuple[s
 
 
 def _rejected_key(error: Exception, line: CommandLine) -> tuple[str, str]:
-    """The fault for a key that the config does not have; other messages are passed on in one line."""
+    """The fault for an argument that does not fit the config; other messages are passed on in one line."""
     message = str(error)
     rejected = REJECTED_KEY.search(message)
-    key = rejected.group(1).partition("@")[0] if rejected else ""
+    key = read_argument(rejected["key"] or rejected["text"]).key if rejected else ""
     text = next((argument.text for argument in line.arguments if argument.key == key), "")
     if not text:
         return "command line", re.sub(r"\s*\n\s*", "; ", message.strip())[:MAX_LENGTH]
     if key.startswith("block."):
         return f"override {text}", _block_fault(text, line)
+    if rejected and rejected["text"]:
+        return f"override {text}", f"does not fit the config: {first_line(error.__cause__ or error)}"
     return f"override {text}", unknown_key(line.command, read_argument(text))
 
 

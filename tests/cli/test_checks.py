@@ -9,7 +9,6 @@ import pytest
 from sefactory.cli.command_line import read_command_line
 from tests.cli.command_line import Run
 
-BENCH_KEYS = "input, block, squeeze, excite, gate, host, blocks, hosts, baseline, batch, device, dtype, threads, compile, "
 MISTAKES = {
     "show block=[cbam,senet]": (
         "override block=[cbam,senet]: show takes one block; compare several: sefactory bench 'blocks=[cbam,senet]'"

@@ -7,6 +7,7 @@ from hydra.errors import MissingConfigException
 
 from sefactory.cli.command_line import CommandLine
 from sefactory.cli.hydra_errors import as_config_errors
+from sefactory.cli.primary_config import command_keys
 from sefactory.errors import ConfigError
 from tests.cli.command_line import SMALL, Run
 
@@ -19,9 +20,7 @@ MISTAKES = [
     ),
     (
         ["bench", "round=1"],
-        "override round=1: there is no key 'round'; there are input, block, squeeze, excite, gate, host, blocks, hosts, "
-        "baseline, batch, device, dtype, threads, compile, channels_last, rounds, seconds, store, fresh, objective, format; "
-        "did you mean 'rounds'?",
+        f"override round=1: there is no key 'round'; there are {', '.join(command_keys('bench'))}; did you mean 'rounds'?",
     ),
     (
         ["show", "block=cbam", "let.r=8"],
