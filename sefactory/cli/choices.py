@@ -23,8 +23,5 @@ OPERATORS = tuple(
 
 def allowed_choices(command: str, key: Key) -> tuple[str, ...]:
     """The words that a key accepts; empty if it accepts other values."""
-    if key.name == "format":
-        return FORMATS[command]
-    if key.name in ("dtype", "objective"):
-        return DTYPES if key.name == "dtype" else OBJECTIVES
-    return BOOLEANS if key.is_boolean else ()
+    words = {"format": FORMATS[command], "dtype": DTYPES, "objective": OBJECTIVES}
+    return words.get(key.name, BOOLEANS if key.is_boolean else ())
