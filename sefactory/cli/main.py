@@ -1,10 +1,11 @@
 """The console script `sefactory COMMAND key=value ...`."""
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-from ..errors import ConfigError, did_you_mean, join_words
+from ..errors import ConfigError, did_you_mean, first_line, join_words
 from .checks import check_command_line
 from .command_line import CommandLine, read_argument, read_command_line
 from .help import command_help
@@ -87,6 +88,12 @@ def _run_command(command: str, words: Sequence[str]) -> int:
     except KeyboardInterrupt as interrupt:
         print("terminated" if isinstance(interrupt, Terminated) else "interrupted", file=sys.stderr)
         return INTERRUPTED
+    except Exception as error:
+        if os.environ.get("SEFACTORY_TRACEBACK"):
+            raise
+        text = f"unexpected {type(error).__name__}: {first_line(error)}"
+        print(f"sefactory: {text}; set SEFACTORY_TRACEBACK=1 to see where", file=sys.stderr)
+        return 2
     return 0
 
 

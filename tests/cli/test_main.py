@@ -31,3 +31,16 @@ def test_ctrl_c_during_the_import_of_hydra(run: Run, monkeypatch: pytest.MonkeyP
     monkeypatch.delitem(sys.modules, "sefactory.cli.hydra_app", raising=False)
     monkeypatch.setattr(sys, "meta_path", [SimpleNamespace(find_spec=interrupt), *sys.meta_path])
     assert run("show") == (cli.INTERRUPTED, "", "interrupted\n")
+
+
+def test_an_unexpected_error_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("first\nsecond")
+
+    monkeypatch.setattr("sefactory.cli.show.show_block", fail)
+    message = "sefactory: unexpected RuntimeError: first; set SEFACTORY_TRACEBACK=1 to see where\n"
+    code, _, err = run("show", "block=senet")
+    assert code == 2 and err.endswith(message)
+    monkeypatch.setenv("SEFACTORY_TRACEBACK", "1")
+    with pytest.raises(RuntimeError, match="first"):
+        run("show", "block=senet")

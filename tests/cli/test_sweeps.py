@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+import yaml
 
 from sefactory.bench.benchmark import Comparison
 from tests.cli.command_line import SMALL, Run, read_rows
@@ -239,3 +240,39 @@ def test_a_killed_sweep_goes_on(tmp_path: Path, launcher: str) -> None:
     assert code == 0, err
     assert len(rows) == len({(row["block"], row["shape"]) for row in rows}) == 40 == len(after)
     assert after.items() >= before.items()  # no finished job was measured again
+
+
+# ---- A sweeper that needs an objective -------------------------------------------------------------------------------
+
+OPTUNA = ["bench", "-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=1", "hydra.sweep.dir=out"]
+
+
+@pytest.mark.exhaustive
+def test_optuna_minimises_an_objective(tmp_path: Path) -> None:
+    code, out, err = finish(tmp_path, *OPTUNA, "objective=macs", "block=cbam", "block.let.r=choice(2,4,8)", *QUICK)
+    best = yaml.safe_load((tmp_path / "out" / "optimization_results.yaml").read_text())
+    rows = {str(row["block"]): row["macs"] for row in read_rows(tmp_path / "out")}
+    assert code == 0, err
+    assert best["best_value"] == min(map(int, rows.values())) == rows[f"cbam let.r={best['best_params']['block.let.r']}"]
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["block=cbam", "block.let.r=choice(2,4)"],
+            "objective: OptunaSweeper chooses by what a job returns; "
+            "add objective= with one of forward_s, train_s, parameters, macs",
+        ),
+        (
+            ["block=senet", "block.let.r=choice(400,500)", "objective=macs"],
+            "objective: senet let.r=400 at 2x64x7x7 has no macs: refused: senet.yaml excite.0: mlp: hidden is C/r = 0.16, "
+            "which rounds down to 0 (C = 64, r = 400); set let.r to 64 or less, or use at least 400 channels",
+        ),
+    ],
+)
+def test_optuna_without_a_result(tmp_path: Path, arguments: list[str], message: str) -> None:
+    code, _, err = finish(tmp_path, *OPTUNA, *arguments, *QUICK)
+    lines = [line.replace("500", "400").replace("0.13", "0.16") for line in err.splitlines()]
+    assert code == 2 and message in lines and "Traceback" not in err
