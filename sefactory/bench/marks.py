@@ -67,7 +67,7 @@ def strict_faults(rows: Sequence[Row]) -> list[tuple[str, str]]:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return f"{100 * share:.{1 if share < 0.1 else 0}f} %"
 
 
 def _count(cores: int) -> str:

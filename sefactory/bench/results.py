@@ -11,7 +11,7 @@ results.json is {"schema": 2, "environment": {...}, "interrupted": "", "configs"
     saved_bytes                              bytes that autograd saves for backward, the input included
     peak_bytes                               peak memory of one forward and backward, in bytes
     forward_s, forward_iqr_s                 seconds of a forward in eval mode without gradients: median, interquartile range
-    forward_interval_s                       half the width of the confidence interval of the median; null for few rounds
+    forward_interval_s                       half the width of the 99 % confidence interval of the median; null below 8 rounds
     forward_rounds_s                         the time of each round
     train_s, train_iqr_s, train_interval_s, train_rounds_s
                                              the same of a forward and backward in train mode

@@ -44,7 +44,7 @@ def test_a_quiet_row_has_no_marks() -> None:
         ({"runnable": 5.04}, "5.0 processes wanted to run on 2 cores"),
         ({"waiting": None, "runnable": None, "load_before": 4.2, "load_after": 5.0}, "a load of 4.2 on 2 cores"),
         ({"forward_interval_s": 0.12 * 0.0112}, "the forward time varies: its interval is 12 % of it"),
-        ({"train_interval_s": 0.077 * 0.378}, "the training time varies: its interval is 8 % of it"),
+        ({"train_interval_s": 0.077 * 0.378}, "the training time varies: its interval is 7.7 % of it"),
         ({"mhz_after": 1500.0}, "the clock rate changed from 2000 to 1500 MHz"),
         (
             {"forward_over_floor": 0.26},
