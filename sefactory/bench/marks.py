@@ -20,19 +20,22 @@ def find_marks(row: Row, threads: int) -> list[str]:
     """
     if row.forward_s is None:
         return []
-    modes = (
-        ("forward", row.forward_s, row.forward_interval_s, row.forward_over_floor),
-        ("training", row.train_s, row.train_interval_s, row.train_over_floor),
-    )
-    marks = [*_few_rounds(row), *_disturbances(row, threads)]
-    for mode, seconds, interval_s, bound_ratio in modes:
-        if seconds and interval_s is not None and interval_s > MAX_INTERVAL * seconds:
-            marks.append(f"the {mode} time varies: its interval is {_percent(interval_s / seconds)} of it")
-        if bound_ratio is not None and bound_ratio < 1:
-            marks.append(
-                f"{mode} is faster than its roofline bound (x{bound_ratio:.2f}): the measured rates of the machine are too low"
-            )
-    return marks
+    bounds = (("forward", row.forward_over_floor), ("training", row.train_over_floor))
+    faster = [
+        f"{mode} is faster than its roofline bound (x{ratio:.2f}): the measured rates of the machine are too low"
+        for mode, ratio in bounds
+        if ratio is not None and ratio < 1
+    ]
+    return [*_few_rounds(row), *_disturbances(row, threads), *_variation(row), *faster]
+
+
+def _variation(row: Row) -> Iterator[str]:
+    """The modes whose interval is too wide."""
+    modes = (("forward", row.forward_s, row.forward_interval_s), ("training", row.train_s, row.train_interval_s))
+    shares = {mode: interval_s / seconds for mode, seconds, interval_s in modes if seconds and interval_s is not None}
+    wide = [f"{_percent(share)} of {mode}" for mode, share in shares.items() if share > MAX_INTERVAL]
+    if wide:
+        yield f"times vary: the interval is {' and '.join(wide)}"
 
 
 def _few_rounds(row: Row) -> Iterator[str]:

@@ -218,6 +218,29 @@ def test_forward_keeps_no_graph_and_training_fills_every_gradient() -> None:
     assert torch.allclose(loaded.leaves[1].grad, (x * loaded.grad_output).sum())
 
 
+def test_new_memory_has_the_same_values() -> None:
+    options = Options(channels_last=True)
+    x = workload.random_input(SHAPE, options)
+    first = workload.prepare_workload(Watched(lambda module, x: None), x, options)
+    second = workload.in_new_memory(first)
+    assert torch.equal(second.x, first.x) and torch.equal(second.grad_output, first.grad_output)
+    assert second.x.data_ptr() != first.x.data_ptr() and second.grad_output.data_ptr() != first.grad_output.data_ptr()
+    assert second.x.is_leaf and second.x.requires_grad and second.x.is_contiguous(memory_format=torch.channels_last)
+    second.training_step()
+    assert second.leaves[0] is second.x and torch.equal(second.x.grad, 2.0 * first.grad_output) and first.x.grad is None
+
+
+def test_every_timing_has_its_own_input() -> None:
+    addresses: list[int] = []
+
+    def see(module: Watched, x: Tensor) -> None:
+        if not addresses or addresses[-1] != x.data_ptr():
+            addresses.append(x.data_ptr())
+
+    measured(case("a", Watched(see)), options=Options(rounds=3, seconds=1e-4))
+    assert len(addresses) >= 6  # forward and training three times
+
+
 def test_the_modules_of_the_caller_are_not_touched() -> None:
     module = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)).eval()
     before = {key: value.clone() for key, value in module.state_dict().items()}
@@ -238,9 +261,14 @@ def test_every_case_is_compiled_in_both_modes(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch, "compile", compile_with)
     torch._dynamo.reset()
     cases = [case(f"k{kernel}", nn.Sequential(nn.Conv2d(4, 4, kernel, padding="same"))) for kernel in (1, 3, 5, 7, 9)]
-    rows = measured(*cases, options=Options(rounds=1, seconds=1e-4, compile=True))
+    comparison = Comparison(cases, SHAPE, Options(rounds=2, seconds=1e-4, compile=True), RATES, None)
+    counts: dict[int, int] = {}
+    for step in comparison.run():
+        counts.setdefault(step.round, len(graphs))
+    rows = comparison.rows()
     assert [row.error for row in rows] == [None] * 5 and all(row.train_s for row in rows)
     assert len(graphs) >= 10  # modules of one class share a code object, of which only eight variants are kept
+    assert counts[2] == len(graphs)  # an input in new memory is no reason to compile again
     assert all(row.peak_bytes is None and row.saved_bytes == 2 * 4 * 6 * 8 * 4 for row in rows)
 
 

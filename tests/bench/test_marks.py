@@ -43,8 +43,12 @@ def test_a_quiet_row_has_no_marks() -> None:
         ({"waiting": 0.58}, "this process waited 58 % of the time: other processes ran"),
         ({"runnable": 5.04}, "5.0 processes wanted to run on 2 cores"),
         ({"waiting": None, "runnable": None, "load_before": 4.2, "load_after": 5.0}, "a load of 4.2 on 2 cores"),
-        ({"forward_interval_s": 0.12 * 0.0112}, "the forward time varies: its interval is 12 % of it"),
-        ({"train_interval_s": 0.077 * 0.378}, "the training time varies: its interval is 7.7 % of it"),
+        ({"forward_interval_s": 0.12 * 0.0112}, "times vary: the interval is 12 % of forward"),
+        ({"train_interval_s": 0.077 * 0.378}, "times vary: the interval is 7.7 % of training"),
+        (
+            {"forward_interval_s": 0.051 * 0.0112, "train_interval_s": 0.3 * 0.378},
+            "times vary: the interval is 5.1 % of forward and 30 % of training",
+        ),
         ({"mhz_after": 1500.0}, "the clock rate changed from 2000 to 1500 MHz"),
         (
             {"forward_over_floor": 0.26},
@@ -160,7 +164,7 @@ def test_other_programs_are_noticed_where_they_take_no_time_of_this_one(simulate
 def test_times_that_vary_are_marked(simulated: Machine) -> None:
     generator = random.Random(0)
     simulated.jitter = iter(lambda: generator.uniform(1.0, 3.0), None)
-    assert any(mark.startswith("the forward time varies: its interval is ") for mark in measure(simulated).marks)
+    assert any(mark.startswith("times vary: the interval is ") for mark in measure(simulated).marks)
 
 
 def test_few_rounds_have_no_interval(simulated: Machine) -> None:
