@@ -29,8 +29,12 @@ def test_the_wheel_holds_the_configs_and_the_marker(wheel: list[str]) -> None:
 
 
 def test_every_module_and_template_is_in_the_wheel(wheel: list[str]) -> None:
-    files = {str(path.relative_to(ROOT)) for pattern in ("*.py", "*.j2") for path in (ROOT / "sefactory").rglob(pattern)}
-    assert files <= set(wheel) and "sefactory/bench/report.html.j2" in files
+    files = {
+        str(path.relative_to(ROOT))
+        for pattern in ("*.py", "*.j2", "*.css", "*.js")
+        for path in (ROOT / "sefactory").rglob(pattern)
+    }
+    assert files <= set(wheel) and "sefactory/bench/report/page.html.j2" in files
 
 
 def test_the_requirements_are_the_ones_that_install() -> None:

@@ -1,0 +1,70 @@
+"""What a report says besides its numbers: machine, versions and options, and what each column means."""
+
+from collections.abc import Sequence
+
+from ..columns import Column
+from ..results import Environment
+
+MACHINE = ("cpu", "cores", "load", "allocator", "copy_GB_per_s", "matmul_GFLOP_per_s", "platform")
+VERSIONS = ("sefactory", "torch", "python")
+LABELS = {
+    "load": "load at the start",
+    "copy_GB_per_s": "copy bandwidth, GB/s",
+    "matmul_GFLOP_per_s": "matrix multiply, GFLOP/s",
+}
+HEADER = ("command", "date")  # shown at the top of the page
+
+BOUND = (
+    "time / roofline bound. The roofline bound is the larger of memory traffic / measured copy bandwidth and operations / "
+    "measured matrix-multiply throughput of this machine. A ratio far below 1 cannot be right."
+)
+BASELINE = "time / time of the baseline, which is another block timed in the same rounds. Below 1 is faster than the baseline."
+COLUMNS = {
+    "parameters": "number of trained values.",
+    "macs": "multiply-adds of one forward in convolutions, linear layers and attention.",
+    "elements": (
+        "elementwise operations: values that pooling, norms, activations and gates read in one forward. "
+        "They cost memory traffic more than arithmetic."
+    ),
+    "saved_bytes": "bytes that autograd keeps from the forward until the backward, the input included, parameters not.",
+    "peak_bytes": (
+        "the most memory that is allocated at one moment of a forward and backward: input, output, intermediate tensors and "
+        "gradients, parameters not."
+    ),
+    "forward_s": "one forward in eval mode without gradients: the median over the rounds.",
+    "forward_ratio": BASELINE,
+    "forward_over_floor": BOUND,
+    "train_s": "one forward and backward in train mode: the median over the rounds.",
+    "train_ratio": BASELINE,
+    "train_over_floor": BOUND,
+}
+INTERVAL = "half the interquartile range of the times of the rounds, in which the blocks are timed in turn."
+MARK = "the time cannot be trusted, for the reason that the line below the row gives."
+SHARES = (
+    "the time of each node of the config as a share of the forward time, without torch.compile. A merged step of the compiled "
+    "program belongs to one of its nodes. Outside the nodes are checks of the input, guards and calls. The shares of a block "
+    "add up to 100 %."
+)
+
+
+def environment_groups(environment: Environment) -> dict[str, list[tuple[str, str]]]:
+    """Labels and values of the environment, under "Machine", "Versions" and "Options"; empty groups are left out."""
+    known = (*HEADER, *MACHINE, *VERSIONS)
+    keys = {"Machine": MACHINE, "Versions": VERSIONS, "Options": [key for key in environment if key not in known]}
+    groups = {
+        title: [(LABELS.get(key, key), str(environment[key])) for key in names if key in environment]
+        for title, names in keys.items()
+    }
+    return {title: facts for title, facts in groups.items() if facts}
+
+
+def explanations(columns: Sequence[Column], has_marks: bool, has_shares: bool) -> dict[str, str]:
+    """The meaning of each heading and sign that the report uses."""
+    texts = {column.title: COLUMNS[column.key] for column in columns if column.key in COLUMNS}
+    if {"forward_s", "train_s"} & {column.key for column in columns}:
+        texts["±"] = INTERVAL
+    if has_marks:
+        texts["!"] = MARK
+    if has_shares:
+        texts["forward time by node"] = SHARES
+    return texts
