@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from sefactory.bench import report, results
+from sefactory.bench import results
+from sefactory.bench.report import page, write_report
 from sefactory.bench.results import Results, Row, read_results, refused_row, write_results
 from tests.bench.rows import ENVIRONMENT, NASTY, SHAPES, row, seven
 
 
 def test_json_round_trip(tmp_path: Path) -> None:
     rows = [*seven(), refused_row(NASTY, SHAPES[0], "because")]
-    report.write_report(Results(rows, ENVIRONMENT), tmp_path / "new" / "folder")
+    write_report(Results(rows, ENVIRONMENT), tmp_path / "new" / "folder")
     assert read_results(tmp_path / "new" / "folder") == Results(rows, ENVIRONMENT)
     document = json.loads((tmp_path / "new" / "folder" / "results.json").read_text(encoding="utf-8"))
     assert document["schema"] == 2 and document["rows"][0] == asdict(rows[0])
@@ -24,7 +25,7 @@ def test_json_round_trip(tmp_path: Path) -> None:
 
 def test_csv_is_flat_and_complete(tmp_path: Path) -> None:
     rows = [row(NASTY), refused_row("b", SHAPES[1], "one, two\nthree")]
-    report.write_report(Results(rows, ENVIRONMENT), tmp_path)
+    write_report(Results(rows, ENVIRONMENT), tmp_path)
     with (tmp_path / "results.csv").open(encoding="utf-8", newline="") as file:
         read = list(csv.DictReader(file))
     assert list(read[0]) == [field.name for field in fields(Row)]
@@ -40,7 +41,7 @@ def test_every_field_is_documented() -> None:
 
 def test_json_is_strict(tmp_path: Path) -> None:
     odd = replace(row("a"), forward_ratio=float("nan"), train_s=float("inf"), split={"conv": float("nan"), "gain": 1e-3})
-    report.write_report(Results([odd], {"load": float("nan")}), tmp_path)
+    write_report(Results([odd], {"load": float("nan")}), tmp_path)
     text = (tmp_path / "results.json").read_text(encoding="utf-8")
     document = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     written = document["rows"][0]
@@ -50,7 +51,7 @@ def test_json_is_strict(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_write_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    report.write_report(Results([row("old")], ENVIRONMENT), tmp_path)
+    write_report(Results([row("old")], ENVIRONMENT), tmp_path)
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     assert set(before) == {"results.json", "results.csv", "report.html"}
 
@@ -60,7 +61,7 @@ def test_an_interrupted_write_loses_nothing(tmp_path: Path, monkeypatch: pytest.
     with monkeypatch.context() as patched:
         patched.setattr(os, "replace", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            report.write_report(Results([row("new")], ENVIRONMENT), tmp_path)
+            write_report(Results([row("new")], ENVIRONMENT), tmp_path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
@@ -68,9 +69,9 @@ def test_results_are_safe_before_anything_is_drawn(tmp_path: Path, monkeypatch: 
     def fail(results: object) -> str:
         raise RuntimeError("no font")
 
-    monkeypatch.setattr(report, "render_html", fail)
+    monkeypatch.setattr(page, "render_html", fail)
     with pytest.raises(RuntimeError, match="no font"):
-        report.write_report(Results([row("a")], ENVIRONMENT), tmp_path)
+        write_report(Results([row("a")], ENVIRONMENT), tmp_path)
     assert read_results(tmp_path) == Results([row("a")], ENVIRONMENT)
 
 

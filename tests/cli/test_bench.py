@@ -122,15 +122,15 @@ def test_a_signal_in_a_sweep_keeps_the_earlier_jobs(
 
 
 def test_a_signal_while_files_are_written_waits(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sefactory.bench import report
+    from sefactory.bench.report import page
 
-    original = report.render_html
+    original = page.render_html
 
     def render(results: Results) -> str:  # Ctrl-C while matplotlib is imported
         signal.raise_signal(signal.SIGINT)
         return original(results)
 
-    monkeypatch.setattr(report, "render_html", render)
+    monkeypatch.setattr(page, "render_html", render)
     code, out, err = run("bench", "blocks=[senet]", *SMALL)
     assert code == cli.INTERRUPTED and err.endswith("\ninterrupted\n") and err.count("interrupted") == 1
     assert "senet" in out and (results_folder(tmp_path) / "report.html").is_file()
