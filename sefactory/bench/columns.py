@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from .results import Row
 
 PREFIXES = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e-3), ("µ", 1e-6))
+TIMES = ("forward_s", "train_s")
+BASELINE_TIMES = {"forward_ratio": "baseline_forward_s", "train_ratio": "baseline_train_s"}
+"""The field with the time of the baseline, by that of the ratio."""
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,11 @@ from typing import Literal
 
 from rich.console import Console
 
-from .columns import NAME, Column, filled_columns, format_quantity, is_measured
+from .columns import BASELINE_TIMES, NAME, TIMES, Column, filled_columns, format_quantity, is_measured
 from .layout import Layout, TextColumn, fit_columns, print_rows, print_text
 from .results import Results, Row, group_by_shape
 
 MARK = "!"
-TIMES = ("forward_s", "train_s")
-BASELINE_TIMES = {"forward_ratio": "baseline_forward_s", "train_ratio": "baseline_train_s"}
 BOUND = "time / roofline bound: the larger of memory traffic / copy bandwidth and operations / matrix-multiply throughput"
 NOTES = {
     "elements": "elementwise operations of one forward: values that pooling, norms, activations and gates read",

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from ..columns import Column
-from ..results import Environment
+from ..columns import filled_columns
+from ..results import Environment, Row
 
 MACHINE = ("cpu", "cores", "load", "allocator", "copy_GB_per_s", "matmul_GFLOP_per_s", "platform")
 VERSIONS = ("sefactory", "torch", "python")
@@ -15,8 +15,8 @@ LABELS = {
 HEADER = ("command", "date")  # shown at the top of the page
 
 BOUND = (
-    "time / roofline bound. The roofline bound is the larger of memory traffic / measured copy bandwidth and operations / "
-    "measured matrix-multiply throughput of this machine. A ratio far below 1 cannot be right."
+    "time / roofline bound. The roofline bound is the larger of memory traffic / measured bandwidth and operations / measured "
+    "matrix-multiply throughput of this machine. A ratio far below 1 cannot be right."
 )
 BASELINE = "time / time of the baseline, which is another block timed in the same rounds. Below 1 is faster than the baseline."
 COLUMNS = {
@@ -38,7 +38,7 @@ COLUMNS = {
     "train_ratio": BASELINE,
     "train_over_floor": BOUND,
 }
-INTERVAL = "half the interquartile range of the times of the rounds, in which the blocks are timed in turn."
+INTERVAL = "half the width of the 99 % confidence interval of the median. Fewer than 8 rounds have none."
 MARK = "the time cannot be trusted, for the reason that the line below the row gives."
 SHARES = (
     "the time of each node of the config as a share of the forward time, without torch.compile. A merged step of the compiled "
@@ -58,13 +58,13 @@ def environment_groups(environment: Environment) -> dict[str, list[tuple[str, st
     return {title: facts for title, facts in groups.items() if facts}
 
 
-def explanations(columns: Sequence[Column], has_marks: bool, has_shares: bool) -> dict[str, str]:
-    """The meaning of each heading and sign that the report uses."""
-    texts = {column.title: COLUMNS[column.key] for column in columns if column.key in COLUMNS}
-    if {"forward_s", "train_s"} & {column.key for column in columns}:
+def explanations(rows: Sequence[Row]) -> dict[str, str]:
+    """The meaning of each heading and sign in a report of these rows."""
+    texts = {column.title: COLUMNS[column.key] for column in filled_columns(rows) if column.key in COLUMNS}
+    if any(row.forward_interval_s is not None for row in rows):
         texts["±"] = INTERVAL
-    if has_marks:
+    if any(row.marks for row in rows):
         texts["!"] = MARK
-    if has_shares:
+    if any(row.split for row in rows):
         texts["forward time by node"] = SHARES
     return texts

@@ -47,14 +47,12 @@ def _read(name: str) -> str:
 def _facts(results: Results) -> dict[str, Any]:
     """What the head and the foot of the page say."""
     environment = results.environment
-    columns = filled_columns(results.rows)
-    has_marks, has_shares = any(row.marks for row in results.rows), any(row.split for row in results.rows)
     return {
         "command": environment.get("command", ""),
         "date": str(environment.get("date", "")).replace("T", " ").replace("+00:00", " UTC"),
         "interrupted": results.interrupted,
         "groups": environment_groups(environment),
-        "explanations": explanations(columns, has_marks, has_shares),
+        "explanations": explanations(results.rows),
     }
 
 

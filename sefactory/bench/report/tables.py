@@ -3,12 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ..columns import NAME, Column, is_measured
+from ..columns import BASELINE_TIMES, NAME, TIMES, Column, is_measured
 from ..results import Row
 from .baselines import Baseline, baseline_note, baseline_sentence, baselines_of
-
-BASELINE_TIMES = {"forward_ratio": "baseline_forward_s", "train_ratio": "baseline_train_s"}
-TIMES = ("forward_s", "train_s")
 
 
 class Cell(NamedTuple):
