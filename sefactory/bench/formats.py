@@ -10,10 +10,9 @@ from .text_tables import as_markdown, as_tsv, one_line
 
 
 def results_as_tsv(results: Results) -> str:
-    """The fields of the rows that hold one value, and the marks, with "; " between them."""
+    """The fields of the rows that hold one value, and the marks."""
     names = [field.name for field in fields(Row) if field.default_factory is MISSING or field.name == "marks"]
-    records = ({**record, "marks": "; ".join(record["marks"])} for record in as_document(results)["rows"])
-    return as_tsv(names, [[record[name] for name in names] for record in records])
+    return as_tsv(names, [[record[name] for name in names] for record in as_document(results)["rows"]])
 
 
 def results_as_markdown(results: Results) -> str:

@@ -181,15 +181,28 @@ def as_document(results: Results) -> dict[str, Any]:
     return {"schema": SCHEMA, **settings, "rows": rows}
 
 
-def from_document(document: Mapping[str, Any]) -> Results:
+def from_document(document: Any) -> Results:
     """The results of a document of `as_document`. ValueError for anything else."""
+    if not isinstance(document, dict):
+        raise ValueError("it is not an object")
     try:
         if document["schema"] != SCHEMA:
             raise ValueError(f"it was written by another version of sefactory (form {document['schema']!r}, here {SCHEMA})")
-        rows = [Row(**record) for record in document["rows"]]
-        return Results(rows, document["environment"], document["configs"], document["interrupted"])
+        rows = _check_rows(document["rows"])
+        return Results(rows, dict(document["environment"]), dict(document["configs"]), str(document["interrupted"]))
     except (TypeError, KeyError) as error:
         raise ValueError(f"it is not complete: {error}") from error
+
+
+def _check_rows(records: Any) -> list[Row]:
+    """The rows of a document. ValueError in one line for a field that is missing or has a value of another type."""
+    from pydantic import TypeAdapter, ValidationError  # takes a tenth of a second
+
+    try:
+        return TypeAdapter(list[Row]).validate_python(records)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise ValueError(f"rows.{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
 
 
 def read_results(folder: Path) -> Results:
@@ -198,7 +211,8 @@ def read_results(folder: Path) -> Results:
     try:
         return from_document(json.loads(file.read_text(encoding="utf-8")))
     except ValueError as error:
-        raise ValueError(f"{file} holds no results that can be read: {error}") from error
+        reason = f"it is cut off, or no JSON (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else error
+        raise ValueError(f"{file} holds no results that can be read: {reason}") from error
 
 
 def _drop_non_finite(value: Any) -> Any:

@@ -73,13 +73,13 @@ def _column_texts(group: Sequence[Row], column: Column, has_marks: bool) -> Iter
 
 
 def mark_lines(group: Sequence[Row]) -> Iterator[str]:
-    """Yields the reasons for which rows are marked, each with the names of its rows."""
+    """Yields why rows are marked: a line for each row, or for several with the same reasons."""
     names: dict[str, list[str]] = {}
     for row in group:
-        for reason in row.marks:
-            names.setdefault(reason, []).append(row.block)
-    for reason, blocks in names.items():
-        yield f"{MARK} {', '.join(blocks)}: {reason}"
+        if row.marks:
+            names.setdefault("; ".join(row.marks), []).append(row.block)
+    for reasons, blocks in names.items():
+        yield f"{MARK} {', '.join(blocks)}: {reasons}"
 
 
 def _last_lines(results: Results, columns: Sequence[Column], layout: Layout) -> Iterator[str]:

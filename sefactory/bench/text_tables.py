@@ -21,13 +21,12 @@ def as_csv(headings: Sequence[str], rows: Cells) -> str:
 
 
 def as_tsv(headings: Sequence[str], rows: Cells) -> str:
-    """Tab-separated values without quotes, one line a row; None is empty.
+    """Tab-separated values without quotes, one line a row; lists have "; " between their entries, None is empty.
 
-    >>> as_tsv(["a", "b"], [["1 \\t 2", None], [0.5, "x"]])
-    'a\\tb\\n1   2\\t\\n0.5\\tx\\n'
+    >>> as_tsv(["a", "b"], [["1 \\t 2", None], [0.5, ["x", "y"]]])
+    'a\\tb\\n1   2\\t\\n0.5\\tx; y\\n'
     """
-    lines = ("\t".join("" if value is None else one_line(value) for value in row) for row in (headings, *rows))
-    return "".join(f"{line}\n" for line in lines)
+    return "".join("\t".join(map(_tsv_value, row)) + "\n" for row in (headings, *rows))
 
 
 def as_markdown(headings: Sequence[str], rows: Cells, numbers: int) -> str:
@@ -50,6 +49,10 @@ def as_json(document: Any) -> str:
 
 def _csv_value(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+
+
+def _tsv_value(value: Any) -> str:
+    return "" if value is None else one_line("; ".join(map(str, value)) if isinstance(value, list) else value)
 
 
 def one_line(value: Any) -> str:

@@ -16,7 +16,8 @@ USAGE = """\
 usage: sefactory COMMAND [key=value ...]
 
   show        print a block, or the blocks of a network: operators, sizes, parameters, MACs
-  bench       compare blocks or networks: time, memory and cost, as a table and an HTML report
+  bench       compare blocks or networks: time, memory and cost, as a table and an HTML report;
+              bench compare A B holds the results of two runs side by side
   completion  print the shell code for tab completion: eval "$(sefactory completion bash)"
 
 `sefactory COMMAND --help` lists the keys of a command and the configs to choose from."""
@@ -71,17 +72,14 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run_command(command: str, words: Sequence[str]) -> int:
-    """Runs `show` or `bench`, returns the exit code. Only a command line without mistakes imports Hydra and torch."""
+    """Runs `show` or `bench` and returns the exit code."""
     try:
-        line = read_command_line(command, words)
-        if "--help" in line.flags:
-            print(command_help(command, line.folders))
-        elif "--version" in line.flags:
-            _print_version()
+        if command == "bench" and words[:1] == ["compare"]:
+            from .compare import run_compare
+
+            run_compare(words[1:])
         else:
-            check_command_line(line)
-            with sigterm_as_interrupt():
-                _run_application(line)
+            _run_line(read_command_line(command, words))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
@@ -95,6 +93,18 @@ def _run_command(command: str, words: Sequence[str]) -> int:
         print(f"sefactory: {text}; set SEFACTORY_TRACEBACK=1 to see where", file=sys.stderr)
         return 2
     return 0
+
+
+def _run_line(line: CommandLine) -> None:
+    """Runs `show` or `bench`. Only a command line without mistakes imports Hydra and torch."""
+    if "--help" in line.flags:
+        print(command_help(line.command, line.folders))
+    elif "--version" in line.flags:
+        _print_version()
+    else:
+        check_command_line(line)
+        with sigterm_as_interrupt():
+            _run_application(line)
 
 
 def _run_application(line: CommandLine) -> None:

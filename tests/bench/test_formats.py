@@ -60,8 +60,8 @@ Interrupted: at x. The rows have what was measured until then.
 
 
 def test_generic_writers() -> None:
-    rows = [["a,b", 1, None, [1.5], "x\ty\nz"]]
+    rows = [["a,b", 1, None, [1.5, 2], "x\ty\nz"]]
     names = ["n1", "n2", "n3", "n4", "n5"]
-    assert as_csv(names, rows) == 'n1,n2,n3,n4,n5\n"a,b",1,,[1.5],"x\ty\nz"\n'
-    assert as_tsv(names, rows) == "n1\tn2\tn3\tn4\tn5\na,b\t1\t\t[1.5]\tx y z\n"
+    assert as_csv(names, rows) == 'n1,n2,n3,n4,n5\n"a,b",1,,"[1.5, 2]","x\ty\nz"\n'
+    assert as_tsv(names, rows) == "n1\tn2\tn3\tn4\tn5\na,b\t1\t\t1.5; 2\tx y z\n"
     assert as_markdown(["n1", "n2"], [["a|b", "1"]], numbers=1) == "| n1 | n2 |\n| --- | ---: |\n| a\\|b | 1 |\n"

@@ -86,11 +86,15 @@ def test_ascii_keeps_the_columns_aligned() -> None:
 
 def test_marked_rows_have_a_sign_and_their_reasons_below() -> None:
     busy = replace(row("busy", order=2), marks=["load 4.0 on 2 cores", "one round"], forward_interval_s=None)
-    lines = printed([row("quiet"), busy, replace(row("late", order=3), marks=["one round"])], 120)
-    quiet, marked, late = (next(line for line in lines if line.startswith(name)) for name in ("quiet", "busy", "late"))
+    once = [replace(row(name, order=3), marks=["one round"]) for name in ("late", "later")]
+    lines = printed([row("quiet"), busy, *once], 120)
+    quiet, marked, late = (next(line for line in lines if line.startswith(name)) for name in ("quiet", "busy", "late "))
     assert "11.2 ±0.3 ms  " in quiet and "!" not in quiet
     assert "22.4 ms !" in marked and "756 ±9 ms !" in marked and "33.6 ±0.3 ms !" in late
-    assert lines[lines.index(late) + 1 : lines.index(late) + 3] == ["! busy: load 4.0 on 2 cores", "! busy, late: one round"]
+    assert lines[lines.index(late) + 2 : lines.index(late) + 4] == [
+        "! busy: load 4.0 on 2 cores; one round",
+        "! late, later: one round",
+    ]
 
 
 def test_a_single_round_has_no_interval() -> None:
