@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from ..errors import ConfigError, did_you_mean, first_line, join_words
 from .checks import check_command_line
 from .command_line import CommandLine, read_argument, read_command_line
+from .completion.command import print_candidates, print_script
 from .help import command_help
 from .interrupts import Terminated, sigterm_as_interrupt
 from .streams import guard_streams
@@ -25,28 +26,6 @@ usage: sefactory COMMAND [key=value ...]
 COMMANDS = ("show", "bench", "completion")
 INTERRUPTED = 130
 
-# Hydra's own completion knows no sub-commands: the script removes ours and calls it.
-BASH = """\
-_sefactory_complete() {
-    local words=("${COMP_WORDS[@]:0:COMP_CWORD+1}") current="${COMP_WORDS[COMP_CWORD]}"
-    if [ "$COMP_CWORD" -le 1 ]; then
-        COMPREPLY=($(compgen -W "show bench completion" -- "$current"))
-        return
-    fi
-    case "${COMP_WORDS[1]}" in
-    completion) COMPREPLY=($(compgen -W "bash zsh" -- "$current")) ;;
-    show | bench)
-        local line="${COMP_LINE:0:COMP_POINT}"
-        line="sefactory${line#*sefactory*${COMP_WORDS[1]}}"
-        COMPREPLY=($(COMP_LINE="$line" COMP_POINT="${#line}" sefactory "${COMP_WORDS[1]}" -sc query=bash 2>/dev/null))
-        ;;
-    esac
-}
-COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
-COMP_WORDBREAKS=$COMP_WORDBREAKS complete -o nospace -o default -F _sefactory_complete sefactory"""
-
-SCRIPTS = {"bash": BASH, "zsh": f"autoload -U +X bashcompinit && bashcompinit\n{BASH}"}
-
 
 def main() -> None:
     """Runs the command line and exits; a mistake of the user is a message on stderr and exit code 2."""
@@ -63,7 +42,9 @@ def run(arguments: Sequence[str]) -> int:
         _print_version()
         return 0
     if command == "completion":
-        return _print_completion(rest)
+        return print_script(rest)
+    if command == "_complete":
+        return print_candidates(rest)
     if command not in COMMANDS:
         hint = did_you_mean(command, COMMANDS)
         print(f"sefactory: no command {command!r}; the commands are {join_words(COMMANDS)}{hint}", file=sys.stderr)
@@ -122,12 +103,3 @@ def _print_version() -> None:
     from importlib.metadata import version
 
     print(version("sefactory"))
-
-
-def _print_completion(arguments: Sequence[str]) -> int:
-    shell = arguments[0].removeprefix("install=") if arguments else "bash"
-    if shell not in SCRIPTS:
-        print(f"sefactory completion: no shell {shell!r}; the shells are {join_words(SCRIPTS)}", file=sys.stderr)
-        return 2
-    print(SCRIPTS[shell])
-    return 0

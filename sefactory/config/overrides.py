@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 
 from ..errors import ConfigError, InvalidValue, did_you_mean, join_words, short_repr
 from .merge import merge
+from .paths import KeyPath, children, unit_paths
 from .registry import SLOTS, find_operator
 from .repository import ConfigRepository
 from .syntax_tree import Config
@@ -22,7 +23,6 @@ NUMBER_FIRST = re.compile(r"^(\+\+|\+|~|)(?=[0-9]+(?:=|$))")
 """Matches before a path that is only a number (a step of a list at the root), which Hydra does not accept as a key."""
 SWEEP = "gives several values; an override has one"
 
-KeyPath = tuple[str, ...]
 Edit = Callable[[Any, str, KeyPath], Any]
 """(parent, name, path of the parent) -> the changed parent."""
 
@@ -129,30 +129,16 @@ def _fill_slot(data: Any, slot: str, package: str | None, word: Any, repository:
     def fill(parent: Any, name: str, here: KeyPath) -> Any:
         if isinstance(parent, dict) and any(key in parent for key in (*SLOTS, "apply")):
             return parent | {name: steps[slot]}
-        units = [f"{slot}@{'.'.join((*here, *path))}=..." for path in _units(parent)]
+        units = [f"{slot}@{'.'.join((*here, *path))}=..." for path in unit_paths(parent)]
         hint = f"; say where: {join_words(units)}" if units else ""
         raise InvalidValue(f"there is no slot {slot!r} {_at(here)}{hint}")
 
     return _edit(data, [*(package.split(".") if package else []), slot], fill)
 
 
-def _units(data: Any, path: KeyPath = ()) -> list[KeyPath]:
-    """Returns the paths of the units below a node."""
-    if isinstance(data, dict) and any(key in data for key in SLOTS):
-        return [path] if path else []
-    return [unit for key, item in _children(data).items() for unit in _units(item, (*path, key))]
-
-
-def _children(data: Any) -> dict[str, Any]:
-    """Returns the elements of a mapping by name, or of a list by number; none for other data."""
-    if isinstance(data, list):
-        return {str(i): item for i, item in enumerate(data)}
-    return data if isinstance(data, dict) else {}
-
-
-def _rebuild(data: Any, children: dict[str, Any]) -> Any:
+def _rebuild(data: Any, elements: dict[str, Any]) -> Any:
     """Returns a mapping or a list, as `data` is, with other elements."""
-    return children if isinstance(data, dict) else list(children.values())
+    return elements if isinstance(data, dict) else list(elements.values())
 
 
 def _edit(data: Any, path: Sequence[str], edit: Edit, here: KeyPath = (), create: bool = False) -> Any:
@@ -163,28 +149,28 @@ def _edit(data: Any, path: Sequence[str], edit: Edit, here: KeyPath = (), create
     name, *rest = path
     if not rest:
         return edit(data, name, here)
-    children = _children(data)
-    if name not in children and not (create and isinstance(data, dict)):
+    elements = children(data)
+    if name not in elements and not (create and isinstance(data, dict)):
         raise _missing(data, name, here, rest)
-    child = _edit(children.get(name, {}), rest, edit, (*here, name), create)
-    return _rebuild(data, children | {name: child})
+    child = _edit(elements.get(name, {}), rest, edit, (*here, name), create)
+    return _rebuild(data, elements | {name: child})
 
 
 def _remove(parent: Any, name: str, here: KeyPath) -> Any:
-    children = _children(parent)
-    if name not in children:
+    elements = children(parent)
+    if name not in elements:
         raise _missing(parent, name, here)
-    return _rebuild(parent, {other: item for other, item in children.items() if other != name})
+    return _rebuild(parent, {other: item for other, item in elements.items() if other != name})
 
 
 def _set(parent: Any, name: str, here: KeyPath, value: Any, kind: OverrideType | None) -> Any:
     """Returns the parent with the value merged in under a name, which `+` adds and a plain override only changes."""
-    children = _children(parent)
-    if name in children and kind is OverrideType.ADD:
+    elements = children(parent)
+    if name in elements and kind is OverrideType.ADD:
         raise InvalidValue(f"{name!r} is already there; write {name}=... without +, or ++{name}=...")
     can_add = isinstance(parent, dict) or (isinstance(parent, list) and name == str(len(parent)))
-    if name in children or (can_add and kind is not OverrideType.CHANGE):
-        return _rebuild(parent, children | {name: merge(children.get(name), value)})
+    if name in elements or (can_add and kind is not OverrideType.CHANGE):
+        return _rebuild(parent, elements | {name: merge(elements.get(name), value)})
     operator = find_operator(here[-1]) if isinstance(parent, dict) and here else None
     if operator and name in operator.schemas:
         hint = f"; there are {join_words(parent)}; {operator.name} takes it: write + in front"

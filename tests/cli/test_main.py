@@ -1,4 +1,4 @@
-"""Usage, version, tab completion and Ctrl-C."""
+"""Usage, version and Ctrl-C."""
 
 import sys
 from types import SimpleNamespace
@@ -14,13 +14,6 @@ def test_help_and_usage(run: Run) -> None:
     assert run() == (2, f"{cli.USAGE}\n", "")
     code, out, _ = run("--version")
     assert code == 0 and out.count(".") == 2
-
-
-def test_completion_prints_a_script(run: Run) -> None:
-    for shell in ("bash", "zsh"):
-        code, out, _ = run("completion", shell)
-        assert code == 0 and "complete -o nospace" in out and "-sc query=bash" in out
-    assert run("completion", "fish")[0] == 2
 
 
 def test_ctrl_c_during_the_import_of_hydra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

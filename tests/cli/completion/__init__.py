@@ -1,0 +1,1 @@
+"""Tests of sefactory/cli/completion: the candidates, and the scripts in real shells."""
