@@ -8,9 +8,10 @@ LEFT_IN = "@"
 
 
 class ShellLine(NamedTuple):
-    """The words (`parts`) of a line up to the cursor without their quotes, and how many characters of the last one the shell keeps.
+    """The words of a line up to the cursor, without their quotes.
 
-    Bash completes from the last character of its COMP_WORDBREAKS, or from the quote that is open, and not the whole word.
+    `kept` is the number of characters of the last one that the shell keeps: bash completes from the
+    last character of COMP_WORDBREAKS, or from the quote that is open, and not the whole word.
     """
 
     parts: list[str]
