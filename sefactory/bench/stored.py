@@ -26,10 +26,13 @@ def measurement_key(
     return digest({"schema": SCHEMA, **what, "options": settings, "machine": machine})
 
 
-def stored_results(store: Store, key: str, rounds: int) -> Results | None:
-    """The results of a comparison that was finished with at least so many rounds; None if there are none."""
+def stored_results(store: Store, key: str, rounds: int, allow_marked: bool) -> Results | None:
+    """The results of a comparison that was finished with at least so many rounds; None if there are none.
+
+    Rows with marks count only if they are allowed.
+    """
     results = read_record(store, key)
-    if results is None or results.interrupted:
+    if results is None or results.interrupted or (not allow_marked and any(row.marks for row in results.rows)):
         return None
     return results if all(row.error or row.rounds >= rounds for row in results.rows) else None
 
@@ -49,14 +52,15 @@ def store_results(store: Store, key: str, results: Results) -> None:
 
 
 def merge_results(parts: Sequence[Results], facts: Mapping[str, str | int | float]) -> Results:
-    """All rows of several comparisons as one; `facts` are added to what their environments have in common.
+    """All rows of several comparisons as one. Its environment is what theirs have in common, the latest date, and `facts`.
 
     A block that was measured in several of them, such as the baseline, has one row for each shape: the first.
     """
     rows = {(row.block, row.shape): row for part in reversed(parts) for row in reversed(part.rows)}
     environments = [part.environment for part in parts] or [{}]
     common = {name: value for name, value in environments[0].items() if all(e.get(name) == value for e in environments)}
+    latest = {"date": max(str(e["date"]) for e in environments)} if "date" in environments[0] else {}
     configs = {name: config for part in parts for name, config in part.configs.items()}
     interrupted = next((part.interrupted for part in parts if part.interrupted), "")
     ordered = list(dict.fromkeys((row.block, row.shape) for part in parts for row in part.rows))
-    return Results([rows[key] for key in ordered], {**common, **facts}, configs, interrupted)
+    return Results([rows[key] for key in ordered], {**common, **latest, **facts}, configs, interrupted)

@@ -52,11 +52,12 @@ class Job:
     """Measures a JobSpec. `parts` has the results of each shape so far, also after an interruption.
 
     With a store, a comparison that it holds is not measured again, and each that is measured is written to it at once;
-    `keys` are their digests. `faults` says why that failed.
+    `keys` are their digests. `faults` says why that failed. `is_fresh`: everything is measured; `is_strict`: also what was
+    measured before with marks.
     """
 
-    def __init__(self, spec: JobSpec, store: Store | None, is_fresh: bool) -> None:
-        self.spec, self.store, self.is_fresh = spec, store, is_fresh
+    def __init__(self, spec: JobSpec, store: Store | None, is_fresh: bool, is_strict: bool) -> None:
+        self.spec, self.store, self.is_fresh, self.is_strict = spec, store, is_fresh, is_strict
         self.parts: list[Results] = []
         self.refused: list[Row] = []
         self.keys: list[str] = []
@@ -71,11 +72,16 @@ class Job:
                 continue
             key = measurement_key(cases, self.spec.baseline, shape, self.spec.options, facts)
             self.keys.append(key)
-            found = stored_results(self.store, key, self.spec.options.rounds) if self.store and not self.is_fresh else None
-            if found:
+            if found := self._find(key):
                 self.parts.append(found)
             else:
                 self._measure(cases, shape, key, facts)
+
+    def _find(self, key: str) -> Results | None:
+        """The results of an earlier job, if they are good enough for this one."""
+        if self.store is None or self.is_fresh:
+            return None
+        return stored_results(self.store, key, self.spec.options.rounds, allow_marked=not self.is_strict)
 
     def _build(self, shape: Shape) -> list[Case]:
         """The cases that can be built at a shape; the others become rows with the reason."""

@@ -29,7 +29,7 @@ def run_job(spec: JobSpec, config: DictConfig) -> float | None:
     """
     _check_objective(config, spec)
     layout = output_format(config, "bench")
-    job = Job(spec, _store_of(config), bool(config.fresh))
+    job = Job(spec, _store_of(config), bool(config.fresh), bool(config.strict))
     try:
         job.run()
     finally:

@@ -58,6 +58,14 @@ def test_fresh_measures_all(run: Run, tmp_path: Path, measured: list[str]) -> No
     assert run(*SWEEP, *QUICK, "fresh=true")[0] == 0 and set(measured) == MEASURED
 
 
+def test_strict_measures_marked_rows_again(run: Run, tmp_path: Path, measured: list[str]) -> None:
+    run(*SWEEP[:3], "block=cbam", *QUICK)  # one round, which is marked
+    measured.clear()
+    assert run(*SWEEP[:3], "block=cbam", *QUICK)[0] == 0 and measured == []
+    assert run(*SWEEP[:3], "block=cbam", *QUICK, "strict=true")[0] == 2 and measured == ["cbam"]
+    assert read_rows(tmp_path / "out")[0]["marks"]
+
+
 def test_more_rounds_are_measured_and_fewer_are_not(run: Run, tmp_path: Path, measured: list[str]) -> None:
     settings = [text for text in QUICK if not text.startswith("rounds=")]
     run(*SWEEP, *settings, "rounds=2")
@@ -95,6 +103,14 @@ def test_two_sweeps_in_one_folder_are_one_table(run: Run, tmp_path: Path) -> Non
     run(*SWEEP[:3], "block=cbam,scse", *QUICK)
     code, _, _ = run(*SWEEP[:3], "block=ecanet", *QUICK)
     assert code == 0 and {row["block"] for row in read_rows(tmp_path / "out")} == {"cbam", "scse", "ecanet"}
+
+
+def test_the_environment_of_a_sweep_is_what_its_jobs_share(run: Run, tmp_path: Path) -> None:
+    run(*SWEEP[:3], "block=cbam,scse", "dtype=float32,float64", *QUICK)
+    environment = json.loads((tmp_path / "out" / "results.json").read_text())["environment"]
+    jobs = [json.loads(file.read_text())["environment"] for file in (tmp_path / "out" / "store").glob("*.json")]
+    assert environment["date"] == max(job["date"] for job in jobs) and "dtype" not in environment
+    assert environment["torch"] == jobs[0]["torch"] and environment["command"].startswith("sefactory bench --multirun ")
 
 
 def test_a_shared_store_serves_other_sweeps_and_single_runs(run: Run, tmp_path: Path, measured: list[str]) -> None:
@@ -149,7 +165,9 @@ def test_objectives_that_cannot_be_returned(run: Run, arguments: list[str], mess
 def test_a_refused_block_has_no_objective(run: Run) -> None:
     arguments = ["block=senet", "input=single", "input.channels=8", "input.size=7", "objective=macs", *QUICK[3:]]
     code, _, err = run("bench", *arguments)
-    assert code == 2 and err.startswith("objective: senet at 2x8x7x7 has no macs: refused: senet.yaml excite.0: mlp: ")
+    assert code == 2 and err.splitlines()[-1].startswith(
+        "objective: senet at 2x8x7x7 has no macs: refused: senet.yaml excite.0: mlp: "
+    )
 
 
 # ---- Other processes ------------------------------------------------------------------------------------------------
