@@ -32,6 +32,10 @@ def run_application(line: CommandLine) -> None:
             application(_job(line, faults))()
     except OSError as error:
         faults.update(dict.fromkeys([_file_fault(error, line)]))
+    except Exception as error:
+        if isinstance(error, ConfigError) or not SweepStart.started or os.environ.get("SEFACTORY_TRACEBACK"):
+            raise
+        faults.update(dict.fromkeys([_lost_job_fault(error)]))
     finally:  # also after Ctrl-C
         faults.update(dict.fromkeys(_finish_sweeps(line)))
     if faults:
@@ -84,6 +88,13 @@ def _report_fault(command: str, error: Exception, faults: Sequence[tuple[str, st
             write_note(new_note(faults), sweep_folder())
     if not has_basic_sweeper() or command == "show":
         raise error
+
+
+def _lost_job_fault(error: Exception) -> tuple[str, str]:
+    """The fault for a job of a sweep that ended without a result, for example in a worker that was killed."""
+    folder, _ = SweepStart.started[-1]
+    cure = f"the same command with hydra.sweep.dir={folder} measures what is missing"
+    return "sweep", f"a job has no result: {type(error).__name__}: {first_line(error)}; {cure}"
 
 
 def _file_fault(error: OSError, line: CommandLine) -> tuple[str, str]:
