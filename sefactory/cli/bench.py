@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from omegaconf import DictConfig
@@ -98,35 +98,47 @@ def _block_sources(config: DictConfig) -> dict[str, Any]:
     return sources
 
 
+class HostSource(NamedTuple):
+    """The config of a network with blocks, and the folders in which the names of its blocks are looked up."""
+
+    config: dict[str, Any]
+    search: list[Path]
+
+
 def bench_networks(config: DictConfig) -> JobSpec:
     """Every network of `host=NAME` or `hosts=[...]` with its blocks and without, which is the default baseline."""
-    options, hosts, batch = read_options(config), _host_configs(config), positive_int("batch", config.batch)
+    options, hosts, batch = read_options(config), _host_sources(config), positive_int("batch", config.batch)
     with torch.device("meta"):
-        shapes = list(dict.fromkeys(input_shape(build_network(host), host, batch) for host in hosts.values()))
-    originals = {host["host"]: host for host in hosts.values()}
+        shapes = list(dict.fromkeys(input_shape(build_network(host.config), host.config, batch) for host in hosts.values()))
+    originals = {host.config["host"]: host for host in hosts.values()}
     builders = {name: partial(_network_case, name, host, has_blocks=False) for name, host in originals.items()}
     builders |= {name: partial(_network_case, name, host, has_blocks=True) for name, host in hosts.items()}
     baseline = str(config.baseline) if str(config.baseline) in builders else next(iter(originals))
     return JobSpec(builders, shapes, options, baseline, tuple(hosts))
 
 
-def _host_configs(config: DictConfig) -> dict[str, dict[str, Any]]:
+def _host_sources(config: DictConfig) -> dict[str, HostSource]:
     """The config of each host by its name in tables."""
+    search = search_folders()
     if is_given(config, "host"):
         host = selected_host(config)
         _check_one_of(config, "host", "hosts")
-        return {host_label(): host}
-    return {name: host_config(source, search_folders())[0] for name, source in source_list("hosts", config.hosts)}
+        return {host_label(): HostSource(host, search)}
+    hosts = {}
+    for name, source in source_list("hosts", config.hosts):
+        beside = [source.parent] if isinstance(source, Path) else []
+        hosts[name] = HostSource(host_config(source, search)[0], [*search, *beside])
+    return hosts
 
 
-def _network_case(name: str, host: dict[str, Any], shape: Shape, has_blocks: bool) -> Case:
-    model, blocks = build_network(host), {}
+def _network_case(name: str, host: HostSource, shape: Shape, has_blocks: bool) -> Case:
+    model, blocks = build_network(host.config), {}
     if has_blocks:
-        report = place(model, {**host, "input": list(shape[1:])}, search=search_folders())
+        report = place(model, {**host.config, "input": list(shape[1:])}, search=host.search)
         blocks = {p.path: describe(p.block_plan.root) for p in report.places}
     operators = {path: type(module).__name__ for path, module in model.named_children()}
     counts = parameters(model), macs(model, torch.zeros(shape)), 0
-    tree, config = {**host, "blocks": blocks}, to_yaml(host) if has_blocks else ""
+    tree, config = {**host.config, "blocks": blocks}, to_yaml(host.config) if has_blocks else ""
     return Case(name, model, *counts, operators, tree, config)
 
 

@@ -201,7 +201,8 @@ def _check_flag_value(typed: str, flag: str, value: str) -> str:
     choices = FLAG_CHOICES.get(flag, ())
     if not value:
         needed = f"one of {join_words(choices)}" if choices else "a folder" if flag in FOLDER_FLAGS else "a value"
-        raise ConfigError([(typed, f"needs {needed} after it, for example {typed} {choices[0] if choices else 'my'}")])
+        example = choices[0] if choices else "my" if flag in FOLDER_FLAGS else "VALUE"
+        raise ConfigError([(typed, f"needs {needed} after it, for example {typed} {example}")])
     if choices and value not in choices:
         raise ConfigError([(typed, choice_message(value, choices))])
     return value

@@ -34,6 +34,8 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs a command line and returns its exit code."""
+    if arguments[:1] == ["help"] and len(arguments) > 1:
+        return run([arguments[1], "--help"])
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE)
         return 0 if arguments else 2

@@ -5,8 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from sefactory.cli.checks import check_command_line
 from sefactory.cli.command_line import read_command_line
+from sefactory.cli.completion.candidates import complete
+from sefactory.cli.primary_config import COMMANDS
+from sefactory.errors import ConfigError
 from tests.cli.command_line import Run
 
 MISTAKES = {
@@ -93,6 +99,7 @@ MISTAKES = {
     "show --config-dir": "--config-dir: needs a folder after it, for example --config-dir my",
     "show --config-dir block=cbam": "--config-dir: needs a folder after it, for example --config-dir my",
     "show --config-dir= block=cbam": "--config-dir: needs a folder after it, for example --config-dir my",
+    "show -p": "-p: needs a value after it, for example -p VALUE",
     "show --cfg": "--cfg: needs one of job, hydra, all after it, for example --cfg job",
     "show -c jib": "-c: 'jib'; allowed: one of job, hydra, all; did you mean 'job'?",
     "show --config-dirr my": "--config-dirr: there is no such flag; did you mean '--config-dir'?",
@@ -135,7 +142,17 @@ for line in sys.argv[1:]:
     run(line.split(" "))
     assert not {"torch", "hydra", "omegaconf", "pydantic", "rich"} & set(sys.modules), line
 """
-NO_MISTAKES = ["", "--help", "help", "--version", "show --help", "bench -h block=cbam", "show --version", "completion bash"]
+NO_MISTAKES = [
+    "",
+    "help bench",
+    "--help",
+    "help",
+    "--version",
+    "show --help",
+    "bench -h block=cbam",
+    "show --version",
+    "completion bash",
+]
 
 
 def test_answers_without_hydra_and_torch() -> None:
@@ -146,6 +163,60 @@ def test_answers_without_hydra_and_torch() -> None:
 def test_a_run_imports_them() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM, "show --cfg job"], capture_output=True, text=True)
     assert done.returncode == 1 and "AssertionError: show --cfg job" in done.stderr
+
+
+PIECES = [
+    "block",
+    "blocks",
+    "squeeze",
+    "@",
+    ".",
+    "=",
+    ",",
+    "[",
+    "]",
+    "{",
+    "}",
+    "(",
+    "'",
+    '"',
+    "\\",
+    "-",
+    "--",
+    "cbam",
+    "x.yaml",
+    "~",
+]
+PIECES += [
+    "+",
+    "+",
+    "/",
+    "\0",
+    "\n",
+    " ",
+    "é",
+    "3",
+    "-m",
+    "--config-dir",
+    "--cfg",
+    "hydra",
+    "null",
+    "channels",
+    "size",
+    "host",
+    ":",
+]
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=6).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(COMMANDS), st.lists(TEXTS, max_size=4))
+def test_any_words_are_accepted_or_refused(command: str, words: list[str]) -> None:
+    complete([command, *words])
+    try:
+        check_command_line(read_command_line(command, words))
+    except ConfigError as error:
+        assert str(error)
 
 
 def test_flags_stand_anywhere() -> None:

@@ -79,6 +79,14 @@ def test_a_host_in_a_file_uses_blocks_beside_it(run: Run, folder: Path) -> None:
     assert (code, err) == (0, "") and [place["block"] for place in json.loads(out)["places"]] == ["strips", "strips"]
 
 
+def test_hosts_in_files_use_blocks_beside_them(run: Run, folder: Path, tmp_path: Path) -> None:
+    quick = ("batch=2", "rounds=1", "seconds=0.0001")
+    code, _, _ = run("bench", "hosts=[my own/net.yaml]", *quick)
+    rows = {row["block"]: row for row in read_rows(results_folder(tmp_path))}
+    assert code == 0 and set(rows) == {"timm:resnet18", "my own/net.yaml"}
+    assert all(row["error"] is None and row["refused"] is None and row["forward_s"] for row in rows.values())
+
+
 def test_a_sweep_over_files_and_mappings(run: Run, folder: Path, tmp_path: Path) -> None:
     code, _, _ = run("bench", "-m", f"block=senet,my own/both.yml,{INLINE}", "baseline=null", *SMALL)
     names = [row["block"] for row in read_rows(results_folder(tmp_path, "multirun"))]

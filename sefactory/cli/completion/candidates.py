@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import ConfigError
+from ..choices import FORMATS
 from ..command_line import FLAG_CHOICES, FLAG_OF, FOLDER_FLAGS, SWITCHES, VALUE_FLAGS, CommandLine, read_command_line
 from ..help import FLAGS, SUMMARIES
 from .keys import key_candidates
@@ -42,6 +43,8 @@ def complete(words: Sequence[str]) -> list[Candidate]:
 
 def _argument_candidates(command: str, before: Sequence[str], current: str) -> Iterable[tuple[str, str]]:
     """Pairs of a candidate and its description, for a word after a command."""
+    if command == "bench" and before[:1] == ["compare"]:
+        return _compare_candidates(current)
     flag = FLAG_OF.get(before[-1], "") if before else ""
     if flag in VALUE_FLAGS and not (current.startswith("-") or "=" in current):
         return _flag_values(flag, "", current)
@@ -51,7 +54,14 @@ def _argument_candidates(command: str, before: Sequence[str], current: str) -> I
         return _flag_values(FLAG_OF.get(flag, ""), f"{flag}=", value) if equals else _flags(line)
     if "=" in current:
         return value_candidates(line, current)
-    return key_candidates(line, current)
+    first = {"compare": "the results in two output folders side by side"} if command == "bench" and not before else {}
+    return [*first.items(), *key_candidates(line, current)]
+
+
+def _compare_candidates(current: str) -> Iterator[tuple[str, str]]:
+    """Yields output folders and `format=` for `bench compare`."""
+    yield from ((folder, "") for folder in folders(current))
+    yield from ((f"format={word}", "") for word in FORMATS["bench"])
 
 
 def _flags(line: CommandLine) -> Iterator[tuple[str, str]]:

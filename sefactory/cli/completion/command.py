@@ -10,15 +10,26 @@ from .candidates import SHELLS, complete
 from .shell_words import split_line
 
 PROGRAM = "sefactory"
-USAGE = f"write sefactory completion with one of {join_words(SHELLS)}"
+CURE = f"write sefactory completion with one of {join_words(SHELLS)}"
+USAGE = """\
+usage: sefactory completion [bash|zsh|fish]
+
+Prints the code for tab completion. Add a line to the start-up file of your shell:
+
+  bash  ~/.bashrc                   eval "$(sefactory completion bash)"
+  zsh   ~/.zshrc                    eval "$(sefactory completion zsh)"
+  fish  ~/.config/fish/config.fish  sefactory completion fish | source"""
 
 
 def print_script(arguments: Sequence[str]) -> int:
     """Prints the script for a shell, by default for that of $SHELL, and returns the exit code."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
     shell = arguments[0].removeprefix("install=") if arguments else Path(os.environ.get("SHELL", "")).name
     if len(arguments) > 1 or shell not in SHELLS:
         given = " ".join(arguments) or (f"$SHELL is {shell}" if shell else "$SHELL is not set")
-        print(f"sefactory completion: {given}; {USAGE}{did_you_mean(shell, SHELLS)}", file=sys.stderr)
+        print(f"sefactory completion: {given}; {CURE}{did_you_mean(shell, SHELLS)}", file=sys.stderr)
         return 2
     print(Path(__file__).with_name(f"script.{shell}").read_text(encoding="utf-8"), end="")
     return 0

@@ -93,16 +93,21 @@ def test_the_shell_is_found_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
         assert code == 0 and word in out
 
 
-USAGE = "write sefactory completion with one of bash, zsh, fish"
+def test_the_help_names_the_files(run: Run) -> None:
+    code, out, err = run("completion", "--help")
+    assert (code, err) == (0, "") and '~/.zshrc                    eval "$(sefactory completion zsh)"' in out
+
+
+CURE = "write sefactory completion with one of bash, zsh, fish"
 
 
 @pytest.mark.parametrize(
     ("shell", "arguments", "message"),
     [
-        ("", [], f"$SHELL is not set; {USAGE}"),
-        ("/bin/tcsh", [], f"$SHELL is tcsh; {USAGE}"),
-        ("", ["fsh"], f"fsh; {USAGE}; did you mean 'fish'?"),
-        ("", ["bash", "zsh"], f"bash zsh; {USAGE}; did you mean 'bash'?"),
+        ("", [], f"$SHELL is not set; {CURE}"),
+        ("/bin/tcsh", [], f"$SHELL is tcsh; {CURE}"),
+        ("", ["fsh"], f"fsh; {CURE}; did you mean 'fish'?"),
+        ("", ["bash", "zsh"], f"bash zsh; {CURE}; did you mean 'bash'?"),
     ],
 )
 def test_another_shell_is_one_line(
