@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ..config.overrides import apply_overrides, quoting
 from ..config.repository import ConfigRepository, load_config
-from ..errors import ConfigError, first_line
+from ..errors import ConfigError, did_you_mean, first_line, join_words
 from .checks import unknown_key
 from .command_line import CommandLine, read_argument, split_values
 from .given_configs import given_source
@@ -57,7 +57,12 @@ def _missing_config(error: MissingConfigException, line: CommandLine) -> tuple[s
     group, _, name = (error.missing_cfg_file or "").partition("/")
     key = command_keys(line.command).get(group)
     fault = name_fault(group, name, ConfigRepository(line.folders)) if key and key.is_group and name else ""
-    return (f"{group}={name}", fault) if fault else ("command line", first_line(error))
+    if fault:
+        return f"{group}={name}", fault
+    group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    if group and error.options:
+        return f"{group}={name}", f"there are {join_words(error.options)}{did_you_mean(name, error.options)}"
+    return "command line", first_line(error)
 
 
 def _rejected_key(error: Exception, line: CommandLine) -> tuple[str, str]:
@@ -72,6 +77,8 @@ def _rejected_key(error: Exception, line: CommandLine) -> tuple[str, str]:
         return f"override {text}", _block_fault(text, line)
     if rejected and rejected["text"]:
         return f"override {text}", f"does not fit the config: {first_line(error.__cause__ or error)}"
+    if key.startswith(("hydra.", "hydra/")):
+        return f"override {text}", f"Hydra has no such key; sefactory {line.command} --cfg hydra prints those that it has"
     return f"override {text}", unknown_key(line.command, read_argument(text))
 
 

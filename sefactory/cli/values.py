@@ -24,7 +24,7 @@ Fault = tuple[str, str]
 
 def yaml_path(value: str) -> Path:
     """The path of a YAML file as it was typed, with `~` as the home folder."""
-    return Path(value).expanduser()
+    return Path(os.path.expanduser(value))  # unchanged without a home folder, where Path.expanduser raises
 
 
 def value_faults(line: CommandLine, argument: Argument, key: Key, value: str) -> Iterator[Fault]:

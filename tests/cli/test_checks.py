@@ -91,6 +91,7 @@ MISTAKES = {
     "bench baseline=cbamm": "baseline: no block named 'cbamm'; did you mean 'cbam'?",
     "bench blocks=[senet,cbamm]": "blocks: no block named 'cbamm'; did you mean 'cbam'?",
     "bench blocks=[nope.yaml]": "nope.yaml: no such file",
+    "show block=~nobody-here/x.yaml": "~nobody-here/x.yaml: no such file",
     "show block=cbam.yaml": "cbam.yaml: no such file; for the block of this name write cbam",
     "show -m gate=sigmod,tanh": (
         "gate=sigmod: no gate word named 'sigmod'; there are hard_sigmoid, none, sigmoid, softmax, tanh; "

@@ -66,6 +66,19 @@ MISTAKES = [
         ["bench", "dtype=float8"],
         "dtype: 'float8'; allowed: one of float32, float64, bfloat16, float16; did you mean 'float64'?",
     ),
+    (
+        ["bench", "hydra.run.foo=3"],
+        "override hydra.run.foo=3: Hydra has no such key; sefactory bench --cfg hydra prints those that it has",
+    ),
+    (["bench", "hydra/job_logging=colour"], "hydra/job_logging=colour: there are default, disabled, none, stdout"),
+    (
+        ["bench", "input.shapes.9.1=3"],
+        "override input.shapes.9.1=3: does not fit the config: list index out of range",
+    ),
+    (
+        ["show", "block.gate.3=relu"],
+        "override block.gate.3=relu: there is no '3' at gate; it is a list of 1 steps, counted from 0",
+    ),
     (["bench", "batch=x"], "batch: 'x'; allowed: a positive integer"),
     (["show", "--config-dir", "nope"], "--config-dir nope: no such folder"),
 ]
