@@ -46,6 +46,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ..errors import join_words
 from ..shapes import Shape
 from ..store.files import replace_file
 from .text_tables import as_csv, as_json
@@ -195,9 +196,15 @@ def from_document(document: Any) -> Results:
 
 
 def _check_rows(records: Any) -> list[Row]:
-    """The rows of a document. ValueError in one line for a field that is missing or has a value of another type."""
+    """The rows of a document. ValueError in one line for a field that is missing, unknown, or of another type."""
     from pydantic import TypeAdapter, ValidationError  # takes a tenth of a second
 
+    names = [field.name for field in fields(Row)]
+    for i, record in enumerate(records):
+        if missing := [name for name in names if name not in record]:
+            raise ValueError(f"rows.{i} lacks {join_words(missing)}")
+        if unknown := [name for name in record if name not in names]:
+            raise ValueError(f"rows.{i} has {join_words(unknown)}, which this version of sefactory does not know")
     try:
         return TypeAdapter(list[Row]).validate_python(records)
     except ValidationError as error:
@@ -216,7 +223,9 @@ def read_results(folder: Path) -> Results:
 
 
 def _drop_non_finite(value: Any) -> Any:
-    """None for infinity and NaN, which JSON lacks; in a mapping their entries are left out."""
+    """None for infinity and NaN, which JSON lacks; in a mapping or a list their entries are left out."""
     if isinstance(value, dict):
         return {key: entry for key, entry in value.items() if _drop_non_finite(entry) is not None}
+    if isinstance(value, list):
+        return [entry for entry in value if _drop_non_finite(entry) is not None]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -41,11 +41,13 @@ def test_every_field_is_documented() -> None:
 
 def test_json_is_strict(tmp_path: Path) -> None:
     odd = replace(row("a"), forward_ratio=float("nan"), train_s=float("inf"), split={"conv": float("nan"), "gain": 1e-3})
+    odd = replace(odd, forward_rounds_s=[1e-3, float("inf")])
     write_report(Results([odd], {"load": float("nan")}), tmp_path)
     text = (tmp_path / "results.json").read_text(encoding="utf-8")
     document = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     written = document["rows"][0]
     assert (written["forward_ratio"], written["train_s"], written["split"]) == (None, None, {"gain": 1e-3})
+    assert written["forward_rounds_s"] == [1e-3] and read_results(tmp_path).rows[0].forward_rounds_s == [1e-3]
     for file in ("results.csv", "report.html"):
         assert not re.search(r"\b(nan|inf)\b", (tmp_path / file).read_text(encoding="utf-8"), re.I), file
 
@@ -83,6 +85,16 @@ def test_unreadable_results_name_their_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "results.json").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"results\.json holds no results that can be read: "):
         read_results(tmp_path)
+
+
+def test_a_row_has_exactly_its_fields() -> None:
+    document = results.as_document(Results([row("a"), row("b")], ENVIRONMENT))
+    assert results.from_document(document).rows == [row("a"), row("b")]
+    half = {key: value for key, value in document["rows"][1].items() if key not in ("train_s", "marks")}
+    with pytest.raises(ValueError, match=r"^rows\.1 lacks train_s, marks$"):
+        results.from_document({**document, "rows": [document["rows"][0], half]})
+    with pytest.raises(ValueError, match=r"^rows\.0 has speed, which this version of sefactory does not know$"):
+        results.from_document({**document, "rows": [{**document["rows"][0], "speed": 1.0}]})
 
 
 def test_data_alone_is_written_without_a_page(tmp_path: Path) -> None:
