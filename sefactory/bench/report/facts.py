@@ -41,9 +41,10 @@ COLUMNS = {
 INTERVAL = "half the width of the 99 % confidence interval of the median. Fewer than 8 rounds have none."
 MARK = "the time cannot be trusted, for the reason that the line below the row gives."
 SHARES = (
-    "the time of each node of the config as a share of the forward time, without torch.compile. A merged step of the compiled "
-    "program belongs to one of its nodes. Outside the nodes are checks of the input, guards and calls. The shares of a block "
-    "add up to 100 %."
+    "the time of each node of the config as a share of the forward time, without torch.compile. Where the compiler merges "
+    "nodes, the step belongs to the convolution, linear layer or attention among them, else to the last node. Where several "
+    "nodes pool one feature map in one step, the time of the step is divided equally among them. Outside the nodes are checks "
+    "of the input, guards and calls. The shares of a block add up to 100 %."
 )
 
 

@@ -66,16 +66,13 @@ def _segments(row: Row, fills: Mapping[str, str]) -> list[Segment]:
 
 
 def time_shares(row: Row, names: Iterable[str]) -> dict[str, float]:
-    """The share of the forward time by name; operators that have no name here count as `OTHER`. The shares add up to 1.
-
-    Timing the nodes takes time itself, so that their sum can exceed the forward time. `OUTSIDE` is then 0.
-    """
+    """The share of the forward time by name; operators that have no name here count as `OTHER`. The shares add up to 1."""
     seconds = dict.fromkeys(names, 0.0)
     for name, operator_s in row.split.items():
         seconds[name if name in seconds else OTHER] += operator_s
-    seconds[OUTSIDE] = max(0.0, (row.forward_s or 0.0) - sum(row.split.values()))
-    total = sum(seconds.values())
-    return {name: share_s / total for name, share_s in seconds.items()}
+    forward_s = row.forward_s or 0.0
+    seconds[OUTSIDE] = max(0.0, forward_s - sum(row.split.values()))  # rounding can make it negative
+    return {name: share_s / forward_s for name, share_s in seconds.items()}
 
 
 def operator_fills(rows: Iterable[Row]) -> dict[str, str]:

@@ -4,11 +4,13 @@ import base64
 import hashlib
 import re
 from dataclasses import replace
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sefactory.bench.report import render_html
+from sefactory.bench.report.facts import SHARES
 from sefactory.bench.report.svg import VARIABLES
 from sefactory.bench.results import Results, Row, refused_row
 from tests.bench.output import Reader, printed
@@ -151,6 +153,12 @@ def test_the_signs_and_columns_are_explained() -> None:
     notes = found[found.index("What the columns mean", found.index("Machine, versions and options")) :]
     headings = {"elementwise ops", "saved for backward", "peak memory", "× baseline", "× roofline bound", "±", "!"}
     assert {*headings, "forward time by node"} <= set(notes)
+
+
+def test_merged_steps_are_explained_as_in_the_documentation() -> None:
+    documentation = " ".join(Path("docs/cli.md").read_text(encoding="utf-8").split())
+    sentences = [sentence for sentence in SHARES.split(". ") if sentence.startswith("Where ")]
+    assert len(sentences) == 2 and all(sentence in documentation for sentence in sentences)
 
 
 def test_every_color_of_a_plot_has_a_value_for_light_and_dark() -> None:
