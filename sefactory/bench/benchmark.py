@@ -9,13 +9,13 @@ from statistics import median
 from typing import NamedTuple
 
 from ..shapes import Shape
-from .case import MODES, Case, Mode
+from .case import Case
 from .case_run import CaseRun
 from .intervals import median_interval
 from .machine import MachineRates, Options, measure_machine
 from .machine_state import clock_mhz, load_average
 from .marks import find_marks
-from .results import Row
+from .results import MODES, Mode, Row
 from .workload import random_input
 
 
@@ -61,19 +61,14 @@ class Comparison:
 
     def rows(self) -> list[Row]:
         """One row for each case, in the order given, from the timings so far."""
-        rows = [self._with_machine_state(run.row(self._rates)) for run in self._runs]
+        load, mhz = load_average(), clock_mhz()
+        rows = [self._with_machine_state(run.row(self._rates), load, mhz) for run in self._runs]
         baseline = next((row for row in rows if row.block == self._baseline), None)
         return [_with_ratios(row, baseline) for row in rows] if baseline else rows
 
-    def _with_machine_state(self, row: Row) -> Row:
-        """The row with the load and the clock rate before and now, and with its marks."""
-        row = replace(
-            row,
-            load_before=self._load_before,
-            load_after=load_average(),
-            mhz_before=self._mhz_before,
-            mhz_after=clock_mhz(),
-        )
+    def _with_machine_state(self, row: Row, load: float | None, mhz: float | None) -> Row:
+        """The row with the load and the clock rate before the run and now, and with its marks."""
+        row = replace(row, load_before=self._load_before, load_after=load, mhz_before=self._mhz_before, mhz_after=mhz)
         return replace(row, marks=find_marks(row, self._options.threads))
 
 

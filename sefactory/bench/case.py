@@ -1,16 +1,12 @@
-"""One module to measure, the modes in which it is timed, and a lower bound of its time."""
+"""One module to measure, and a lower bound of its time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 
 from .machine import MachineRates
-
-Mode = Literal["forward", "training"]
-MODES: tuple[Mode, Mode] = ("forward", "training")
-
 
 @dataclass(frozen=True)
 class Case:

@@ -10,12 +10,12 @@ from torch.utils.benchmark import set_torch_threads
 
 from ..errors import first_line
 from .attribution import node_shares, sum_by_operator
-from .case import MODES, Case, Mode, roofline_bound
+from .case import Case, roofline_bound
 from .intervals import median_interval
 from .machine import MachineRates, Options
 from .machine_state import runnable_processes
 from .memory import peak_memory_bytes, saved_for_backward_bytes
-from .results import Row, axis_sizes, format_shape
+from .results import MODES, Mode, Row, axis_sizes, format_shape
 from .timing import Timing, calls_per_timing, time_calls, waiting_share
 from .workload import Workload, clear_gradients, in_new_memory, prepare_workload
 

@@ -1,7 +1,7 @@
 """Two results side by side: the times of the rows that both have, the ratios, and what the data can tell.
 
 The interval of a ratio B / A has the relative half width sqrt(a^2 + b^2), where a and b are the relative half widths of the
-intervals of the two times. Nothing is drawn at random: the same files give the same answer.
+intervals of the two times. The comparison is deterministic.
 """
 
 import math
@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import join_words
-from .results import Results, Row
+from .results import Mode, Results, Row
 
-Mode = Literal["forward", "training"]
 Verdict = Literal["faster", "slower", "no difference shown", "no interval"]
 FIELDS: Mapping[Mode, str] = {"forward": "forward", "training": "train"}
 """How the fields of a row begin, by mode."""

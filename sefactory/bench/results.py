@@ -44,7 +44,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import join_words
 from ..shapes import Shape
@@ -52,6 +52,8 @@ from ..store.files import replace_file
 from .text_tables import as_csv, as_json
 
 SCHEMA = 2
+Mode = Literal["forward", "training"]
+MODES: tuple[Mode, Mode] = ("forward", "training")
 Environment = Mapping[str, str | int | float]
 
 

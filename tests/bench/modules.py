@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from sefactory.bench.benchmark import Comparison, Step
-from sefactory.bench.case import MODES, Case
+from sefactory.bench.case import Case
 from sefactory.bench.machine import MachineRates, Options
-from sefactory.bench.results import Row
+from sefactory.bench.results import MODES, Row
 
 SHAPE = (2, 4, 6, 8)
 QUICK = Options(rounds=2, seconds=1e-4)

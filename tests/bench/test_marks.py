@@ -192,6 +192,14 @@ def test_rates_are_measured_again_where_a_row_is_below_the_bound(simulated: Mach
     assert row.marks[0].startswith("forward is faster than its roofline bound (x0.")
 
 
+def test_the_machine_is_read_once_for_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads, rates = iter(range(100)), iter(range(1000, 1100))
+    monkeypatch.setattr(benchmark, "load_average", lambda: float(next(loads)))
+    monkeypatch.setattr(benchmark, "clock_mhz", lambda: float(next(rates)))
+    rows = measured(case("a", Gate()), case("b", Gate()), case("c", Gate()))
+    assert {(row.load_before, row.load_after, row.mhz_before, row.mhz_after) for row in rows} == {(1.0, 2.0, 1001.0, 1002.0)}
+
+
 def test_the_row_of_a_real_block_is_complete() -> None:
     first, second = measured(case("a", Gate()), case("b", Gate()), options=Options(rounds=8, seconds=1e-4), baseline="a")
     assert first.forward_interval_s is not None and first.train_interval_s is not None
