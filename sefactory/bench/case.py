@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .machine import MachineRates
 
+
 @dataclass(frozen=True)
 class Case:
     """One module to measure, and what is known without running it.

@@ -156,7 +156,7 @@ def test_the_signs_and_columns_are_explained() -> None:
 
 
 def test_merged_steps_are_explained_as_in_the_documentation() -> None:
-    documentation = " ".join(Path("docs/cli.md").read_text(encoding="utf-8").split())
+    documentation = " ".join((Path(__file__).parents[3] / "docs/cli.md").read_text(encoding="utf-8").split())
     sentences = [sentence for sentence in SHARES.split(". ") if sentence.startswith("Where ")]
     assert len(sentences) == 2 and all(sentence in documentation for sentence in sentences)
 
