@@ -1,5 +1,6 @@
 """`sefactory bench`: the blocks or networks that a command line compares, and the input shapes."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,11 +9,12 @@ import torch
 from omegaconf import DictConfig
 
 from ..bench.case import Case
+from ..bench.machine import Options
 from ..bench.macs import macs
 from ..bench.summary import node_names, parameters, summarize
 from ..config.description import describe
 from ..config.repository import ConfigRepository, load_config
-from ..errors import ConfigError, short_repr
+from ..errors import ConfigError, choice_message, short_repr
 from ..networks.host import host_config, place
 from ..shapes import Shape
 from .arguments import (
@@ -24,8 +26,9 @@ from .arguments import (
     search_folders,
     source_list,
     spatial_size,
+    task_overrides,
 )
-from .bench_job import JobSpec, read_options
+from .bench_job import CaseBuilder, JobSpec, read_options
 from .selection import (
     block_label,
     build_network,
@@ -49,12 +52,19 @@ def bench_blocks(config: DictConfig) -> JobSpec:
     options, shapes, sources = read_options(config), _input_shapes(config), _block_sources(config)
     asked, baseline = tuple(sources), None
     if config.baseline is not None:
-        name, source = named_source("baseline", plain_containers(config.baseline, "baseline"))
+        baseline, source = named_source("baseline", plain_containers(config.baseline, "baseline"))
         load_config(source, ConfigRepository(search_folders()))  # an unknown name is an error at once
-        baseline = name if name in sources else with_settings(name)
         sources.setdefault(baseline, source)
-    builders = {name: partial(_block_case, name, source) for name, source in sources.items()}
-    return JobSpec(builders, shapes, options, baseline, asked)
+    builders = {name: partial(_block_case, with_settings(name), source) for name, source in sources.items()}
+    return _job_spec(builders, shapes, options, baseline, asked)
+
+
+def _job_spec(
+    builders: Mapping[str, CaseBuilder], shapes: Sequence[Shape], options: Options, baseline: str | None, asked: Iterable[str]
+) -> JobSpec:
+    """The JobSpec with the names that stand in tables, which differ between the jobs of a sweep."""
+    named = {with_settings(name): builder for name, builder in builders.items()}
+    return JobSpec(named, shapes, options, baseline and with_settings(baseline), tuple(map(with_settings, asked)))
 
 
 def _block_case(name: str, source: Any, shape: Shape) -> Case:
@@ -111,10 +121,18 @@ def bench_networks(config: DictConfig) -> JobSpec:
     with torch.device("meta"):
         shapes = list(dict.fromkeys(input_shape(build_network(host.config), host.config, batch) for host in hosts.values()))
     originals = {host.config["host"]: host for host in hosts.values()}
-    builders = {name: partial(_network_case, name, host, has_blocks=False) for name, host in originals.items()}
-    builders |= {name: partial(_network_case, name, host, has_blocks=True) for name, host in hosts.items()}
-    baseline = str(config.baseline) if str(config.baseline) in builders else next(iter(originals))
-    return JobSpec(builders, shapes, options, baseline, tuple(hosts))
+    builders = {name: partial(_network_case, with_settings(name), host, has_blocks=False) for name, host in originals.items()}
+    builders |= {name: partial(_network_case, with_settings(name), host, has_blocks=True) for name, host in hosts.items()}
+    return _job_spec(builders, shapes, options, _network_baseline(config.baseline, builders), hosts)
+
+
+def _network_baseline(given: Any, builders: Mapping[str, CaseBuilder]) -> str | None:
+    """The network that ratios are to: by default the first one without blocks. Raises ConfigError for an unknown name."""
+    if not any(text.startswith("baseline=") for text in task_overrides()):
+        return next(iter(builders))
+    if given is not None and str(given) not in builders:
+        raise ConfigError([("baseline", f"{choice_message(given, builders)}; null for no ratios")])
+    return None if given is None else str(given)
 
 
 def _host_sources(config: DictConfig) -> dict[str, HostSource]:

@@ -81,7 +81,7 @@ class Job:
         """The results of an earlier job, if they are good enough for this one."""
         if self.store is None or self.is_fresh:
             return None
-        return stored_results(self.store, key, self.spec.options.rounds, allow_marked=not self.is_strict)
+        return stored_results(self.store, key, self.spec.options, allow_marked=not self.is_strict)
 
     def _build(self, shape: Shape) -> list[Case]:
         """The cases that can be built at a shape; the others become rows with the reason."""

@@ -45,19 +45,16 @@ def selected_block(config: DictConfig) -> Config:
 
 
 def block_label() -> str:
-    """The name in tables: the block and its changes, such as `cbam let.r=8` or `unit mean/mlp/sigmoid` for slot words.
-
-    In a sweep also the measurement settings, `cbam dtype=bfloat16`: two jobs can differ in them alone.
-    """
+    """The name in tables: the block and its changes, such as `cbam let.r=8` or `unit mean/mlp/sigmoid` for slot words."""
     choices, overrides = HydraConfig.get().runtime.choices, task_overrides()
     words = "/".join(str(choices[slot]) for slot in SLOTS if any(text.startswith(f"{slot}=") for text in overrides))
     prefixes = ("block.", *(f"{slot}@" for slot in SLOTS), "~")
     changes = [text.replace("block.", "", 1) for text in overrides if text.startswith(prefixes)]
-    return with_settings(" ".join([_choice("block"), *([words] if words else []), *changes]))
+    return " ".join([_choice("block"), *([words] if words else []), *changes])
 
 
 def with_settings(label: str) -> str:
-    """The label of a block and, in a sweep, of the measurement settings that were typed."""
+    """A name with the measurement settings that were typed, in a sweep, where two jobs can differ in them alone."""
     keys = tuple(f"{key}=" for key in MEASUREMENT_KEYS)
     return " ".join([label, *(text for text in task_overrides() if is_sweep() and text.startswith(keys))])
 

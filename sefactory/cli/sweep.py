@@ -8,7 +8,7 @@ so that it does not matter which process measured what, and in which order.
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -86,13 +86,11 @@ def faults_of_run(notes: Sequence[JobNote]) -> Iterator[tuple[str, str]]:
 
 def sweep_results(notes: Sequence[JobNote], command: str) -> Results:
     """The rows of all jobs: those of the store, and the blocks that could not be built."""
-    parts = []
-    for note in notes:
-        found = [read_record(Store(Path(note.store)), key) for key in note.keys]
-        parts += [results for results in found if results is not None]
-        if note.refused:
-            parts.append(Results([Row(**row) for row in note.refused], parts[-1].environment if parts else {}))
-    return merge_results(parts, {"command": command})
+    measured = dict.fromkeys((note.store, key) for note in notes for key in note.keys)  # a search can repeat a job
+    parts = [results for folder, key in measured if (results := read_record(Store(Path(folder)), key)) is not None]
+    refused = {(row["block"], row["shape"]): Row(**row) for note in notes for row in note.refused}
+    merged = merge_results(parts, {"command": command})
+    return replace(merged, rows=[*merged.rows, *refused.values()])
 
 
 class SweepStart(Callback):

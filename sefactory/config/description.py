@@ -1,6 +1,7 @@
 """A syntax tree as plain data, to compare what two configs build."""
 
 import inspect
+import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -12,8 +13,8 @@ from .syntax_tree import Node
 def describe(value: Any) -> Any:
     """The plain data of a syntax tree: operators, arguments and `let`, and no locations.
 
-    Equal for two configs that are written in different files or merged from different ones, if they build the same block.
-    An operator of the user is described with its source, so that an edit changes the description.
+    Equal for two configs with the same nodes, arguments and `let`, whatever files they are written in or merged from. An
+    operator of the user is described with the source of its module, so that an edit there changes the description.
     """
     if isinstance(value, Node):
         content = {field.name: describe(getattr(value, field.name)) for field in fields(value) if field.name != "location"}
@@ -28,7 +29,8 @@ def describe(value: Any) -> Any:
 
 
 def _source(function: Any) -> str:
+    module = sys.modules.get(function.__module__)
     try:
-        return inspect.getsource(function)
+        return inspect.getsource(module or function)
     except (OSError, TypeError):  # defined in a console
         return f"{function.__module__}.{function.__qualname__}"

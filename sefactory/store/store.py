@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import first_line
 from .files import replace_file
 
 Record = Mapping[str, Any]
@@ -52,16 +51,6 @@ class Store:
         for file in sorted(self.folder.glob("*.json")):
             if (record := self.get(file.stem)) is not None:
                 yield file.stem, record
-
-    def faults(self) -> list[tuple[str, str]]:
-        """The files that cannot be read, with the reason."""
-        found = []
-        for file in sorted(self.folder.glob("*.json")):
-            try:
-                self._read(file)
-            except (OSError, ValueError) as error:
-                found.append((str(file), first_line(error)))
-        return found
 
     def file(self, key: str) -> Path:
         """The file of a digest."""

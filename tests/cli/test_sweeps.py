@@ -109,7 +109,7 @@ def test_the_environment_of_a_sweep_is_what_its_jobs_share(run: Run, tmp_path: P
     run(*SWEEP[:3], "block=cbam,scse", "dtype=float32,float64", *QUICK)
     environment = json.loads((tmp_path / "out" / "results.json").read_text())["environment"]
     jobs = [json.loads(file.read_text())["environment"] for file in (tmp_path / "out" / "store").glob("*.json")]
-    assert environment["date"] == max(job["date"] for job in jobs) and "dtype" not in environment
+    assert environment["date"] == max(job["date"] for job in jobs) and environment["dtype"] == "float32; float64"
     assert environment["torch"] == jobs[0]["torch"] and environment["command"].startswith("sefactory bench --multirun ")
 
 
@@ -136,6 +136,22 @@ def test_each_job_has_its_own_baseline(run: Run, tmp_path: Path) -> None:
     run(*SWEEP[:3], "block=cbam", "dtype=float32,float64", *SMALL)
     rows = {str(row["block"]): row for row in read_rows(tmp_path / "out")}
     assert set(rows) == {f"{block} dtype={dtype}" for block in ("cbam", "senet") for dtype in ("float32", "float64")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (
+            ["blocks=[scse,ecanet]", "threads=1,2", "baseline=null"],
+            {f"{b} threads={n}" for b in ("scse", "ecanet") for n in (1, 2)},
+        ),
+        (["block=cbam", "baseline=scse,ecanet"], {"cbam", "scse", "ecanet"}),
+    ],
+)
+def test_no_job_hides_another(run: Run, tmp_path: Path, arguments: list[str], names: set[str]) -> None:
+    assert run(*SWEEP[:3], *arguments, *SMALL)[0] == 0
+    rows = read_rows(tmp_path / "out")
+    assert {row["block"] for row in rows} == names and len(rows) == 4
 
 
 def test_a_fault_of_one_job_keeps_the_others(run: Run, tmp_path: Path) -> None:

