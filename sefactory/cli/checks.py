@@ -21,6 +21,7 @@ CURES = {
     ("bench", "size"): "write input=single input.{text}",
 }
 """What to write instead of a key of the other command."""
+UNCHECKED_FOLDERS = "is refused: a config of such a folder could run code; use --config-dir, whose files are checked"
 SWEEP = re.compile(r"\s*(choice|range|interval|glob)\(")
 Fault = tuple[str, str]
 
@@ -41,6 +42,8 @@ def _argument_faults(line: CommandLine) -> Iterator[Fault]:
         if argument.value is not None and (closing := unclosed(argument.value)):
             yield f"override {argument.text}", _close(closing, argument, line.arguments[i + 1 :])
             return
+        if argument.key == "hydra.searchpath":
+            yield f"override {argument.text}", UNCHECKED_FOLDERS
         if argument.key.startswith(("hydra.", "hydra/")) or (argument.value is None and argument.prefix != "~"):
             continue
         if not line.has_own_search and (fault := _key_fault(line.command, argument)):

@@ -26,7 +26,6 @@ VALUE_FLAGS = {
     "--info": "-i",
     "--config-path": "-cp",
     "--config-name": "-cn",
-    "--experimental-rerun": "",
 }
 """The flags with a value, and their short forms."""
 FLAG_CHOICES = {
@@ -71,8 +70,7 @@ class CommandLine(NamedTuple):
     @property
     def has_own_search(self) -> bool:
         """True if keys and names can come from files that only Hydra knows."""
-        has_path = any(argument.key == "hydra.searchpath" for argument in self.arguments)
-        return has_path or "--config-path" in self.flags or "--config-name" in self.flags
+        return "--config-path" in self.flags or "--config-name" in self.flags
 
     @property
     def folders(self) -> list[Path]:
@@ -176,6 +174,8 @@ def _read_flag(command: str, word: str, rest: deque[str]) -> tuple[str, str]:
     typed, equals, value = word.partition("=")
     if typed in ("--shell-completion", "-sc"):
         raise ConfigError([(typed, 'is replaced by: eval "$(sefactory completion bash)"')])
+    if typed == "--experimental-rerun":
+        raise ConfigError([(typed, "is refused: it loads a pickle, which can run code; repeat the command")])
     flag = FLAG_OF.get(typed)
     if flag is None:
         hint = did_you_mean(typed, [*SWITCHES, *VALUE_FLAGS]) or f"; `sefactory {command} --help` lists the flags"

@@ -11,7 +11,7 @@ from ..errors import ConfigError
 
 MAX_FILES = 5_000
 NO_HYDRA = "a config folder cannot configure Hydra; write such settings on the command line"
-PACKAGE_DIRECTIVE = re.compile(r"^\s*#\s*@package\s+(\S+)", re.MULTILINE)
+PACKAGE_DIRECTIVE = re.compile(r"\s*#.*@\s*package\s*(.*)")
 ALLOWED_PACKAGE = re.compile(r"(_group_|block|input|host)([.][A-Za-z0-9_.]+)?")
 ALLOWED_DEFAULT = re.compile(r"(_self_|[a-z0-9_]+(/[a-z0-9_]+)*)")
 
@@ -70,12 +70,18 @@ def _file_faults(file: Path, relative: Path) -> list[str]:
     if not _is_readable(file):
         return []
     text = read_text(file, str(file))
-    data, packages = parse_yaml(text, str(file)), PACKAGE_DIRECTIVE.findall(text)
+    data, packages = parse_yaml(text, str(file)), _packages(text)
     refused = [package for package in packages if not ALLOWED_PACKAGE.fullmatch(package)]
     faults = [f"the package {name!r} is refused; allowed: block, input, host, and packages below them" for name in refused]
     if isinstance(data, dict) and "hydra" in data:
         faults.append(f"the key 'hydra' is refused: {NO_HYDRA}")
     return faults + _defaults_faults(data)
+
+
+def _packages(text: str) -> list[str]:
+    """The packages that comments of a file name. Lines end where they do for Hydra, for example at a carriage return."""
+    found = (PACKAGE_DIRECTIVE.match(line) for line in text.splitlines())
+    return [match[1].strip() for match in found if match]
 
 
 def _defaults_faults(data: Any) -> list[str]:

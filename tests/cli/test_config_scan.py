@@ -36,6 +36,15 @@ HOSTILE = {
     "block/g.yaml": ("defaults: [{/hydra/launcher: evil}]\ngate: [sigmoid]\n", "is refused"),
     "block/h.yaml": ("defaults: ['/hydra/launcher@_global_']\ngate: [sigmoid]\n", "is refused"),
     "block/i.yaml": ("gate: !!python/object/apply:os.system [ls]\n", "malformed YAML"),
+    **{
+        f"block/line_{ord(end)}.yaml": (
+            f"# a comment{end}# @package hydra.job_logging{end}root: {{handlers: []}}{end}",
+            "the package 'hydra.job_logging' is refused",
+        )
+        for end in "\r\x85\u2028"
+    },
+    "block/two.yaml": ("# @package  hydra.job_logging\nx: 1\n", "the package 'hydra.job_logging' is refused"),
+    "block/hashes.yaml": ("## @package hydra.job_logging\nx: 1\n", "the package 'hydra.job_logging' is refused"),
     "hydra/launcher/evil.yaml": ("x: 1\n", "cannot configure Hydra"),
 }
 
@@ -45,7 +54,7 @@ def test_a_config_dir_cannot_configure_hydra(run: Run, tmp_path: Path, file: str
     text, reason = HOSTILE[file]
     path = tmp_path / "my" / file
     path.parent.mkdir(parents=True)
-    path.write_text(text)
+    path.write_bytes(text.encode())
     for flag in (["--config-dir", "my"], ["--config-dir=my"], ["-cd", "my"]):
         code, out, err = run("show", *flag, "block=senet")
         assert (code, out) == (2, "") and err.startswith(f"my/{file}") and reason in err and "Traceback" not in err
@@ -139,3 +148,19 @@ def test_a_folder_that_cannot_be_listed_is_refused(run: Run, folder: Path, monke
     monkeypatch.setattr(os, "scandir", scandir)
     code, _, err = run("show", "--config-dir", "my", "block=senet")
     assert (code, err) == (2, "my/block: the folder cannot be listed: Permission denied\n")
+
+
+REFUSED = {
+    "hydra.searchpath=[file:///tmp]": (
+        "override hydra.searchpath=[file:///tmp]: is refused: a config of such a folder could run code; "
+        "use --config-dir, whose files are checked"
+    ),
+    "--experimental-rerun=config.pickle": (
+        "--experimental-rerun: is refused: it loads a pickle, which can run code; repeat the command"
+    ),
+}
+
+
+@pytest.mark.parametrize("argument", REFUSED)
+def test_arguments_that_read_unchecked_files_are_refused(run: Run, argument: str) -> None:
+    assert run("show", argument) == (2, "", f"{REFUSED[argument]}\n")
