@@ -12,7 +12,7 @@ from itertools import pairwise
 from statistics import median
 
 from torch import Tensor, nn
-from torch.utils.benchmark import timer as now  # waits for the accelerator first
+from torch.utils.benchmark import timer as now  # waits for the current accelerator first
 
 from ..block import Block
 from ..compiler.codegen.emitter import Lap

@@ -16,7 +16,7 @@ from .machine import MachineRates, Options
 from .machine_state import runnable_processes
 from .memory import peak_memory_bytes, saved_for_backward_bytes
 from .results import MODES, Mode, Row, axis_sizes, format_shape
-from .timing import Timing, calls_per_timing, time_calls, waiting_share
+from .timing import Timing, calls_per_timing, on_device, time_calls, waiting_share
 from .workload import Workload, clear_gradients, in_new_memory, prepare_workload
 
 
@@ -57,7 +57,11 @@ class CaseRun:
         if mode in self._errors or "forward" in self._errors:
             return
         try:
-            with set_torch_threads(self._options.threads), torch.set_grad_enabled(mode == "training"):
+            with (
+                on_device(self._x.device),
+                set_torch_threads(self._options.threads),
+                torch.set_grad_enabled(mode == "training"),
+            ):
                 self._time_once(mode)
         except Exception as error:  # any error of the user's module: the other cases continue
             self._errors[mode] = first_line(error)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import first_line
 from .machine_state import load_average
+from .timing import on_device
 from .versions import package_version
 
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")}
@@ -84,15 +85,20 @@ class MachineRates:
 
 def measure_machine(options: Options) -> MachineRates:
     """The rates with the options' device, dtype and threads, from the fastest of many calls."""
-    dtype, device = DTYPES[options.dtype], torch.device(options.device)
+    device = torch.device(options.device)
+    with on_device(device):
+        return _measure_rates(DTYPES[options.dtype], device, options.threads)
+
+
+def _measure_rates(dtype: torch.dtype, device: torch.device, threads: int) -> MachineRates:
     side = MATMUL_SIDE.get(device.type, MATMUL_SIDE["cpu"])
     a_NN = torch.full((side, side), 0.5, dtype=dtype, device=device)
     out_NN = torch.empty_like(a_NN)
-    matmul_s = _fastest(lambda: torch.mm(a_NN, a_NN, out=out_NN), options.threads, 0.3)
+    matmul_s = _fastest(lambda: torch.mm(a_NN, a_NN, out=out_NN), threads, 0.3)
     source = torch.ones(COPY_BYTES // dtype.itemsize, dtype=dtype, device=device)
     target = torch.ones_like(source)
-    copy_s = _fastest(lambda: target.copy_(source), options.threads, 0.3)
-    cached = {2 * size: 2 * size / _fastest_copy(source[: size // dtype.itemsize], options.threads) for size in CACHED_BYTES}
+    copy_s = _fastest(lambda: target.copy_(source), threads, 0.3)
+    cached = {2 * size: 2 * size / _fastest_copy(source[: size // dtype.itemsize], threads) for size in CACHED_BYTES}
     return MachineRates(2 * COPY_BYTES / copy_s, 2 * side**3 / matmul_s, cached)
 
 

@@ -1,11 +1,13 @@
 """Times calls by the clock, and notes how long the calling thread ran meanwhile."""
 
 import timeit
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import thread_time as thread_clock
 from typing import NamedTuple
 
-from torch.utils.benchmark import timer as wall_clock  # waits for the accelerator first
+import torch
+from torch.utils.benchmark import timer as wall_clock  # waits for the current accelerator first
 
 
 class Timing(NamedTuple):
@@ -14,6 +16,21 @@ class Timing(NamedTuple):
     seconds: float
     wall_s: float
     ran_s: float
+
+
+@contextmanager
+def on_device(device: torch.device) -> Iterator[None]:
+    """Makes an accelerator the current one inside. The clocks wait for the current accelerator and for no other."""
+    accelerator = torch.accelerator.current_accelerator()
+    if device.index is None or accelerator is None or device.type != accelerator.type:
+        yield
+        return
+    former = torch.accelerator.current_device_index()
+    torch.accelerator.set_device_index(device.index)
+    try:
+        yield
+    finally:
+        torch.accelerator.set_device_index(former)
 
 
 def time_calls(step: Callable[[], object], calls: int) -> Timing:
