@@ -10,11 +10,11 @@ MAX_INTERVAL = 0.05  # of the time
 MAX_WAITING = 0.05  # of the time of the timings
 MAX_CLOCK_CHANGE = 0.1
 SPARE_PROCESSES = 0.5  # runnable beside one a core: the services of a quiet system
-CURE = "close other programs, or raise rounds="
+CLOSE, AGAIN = "close other programs", "measure again on a quiet machine"
 
 
 def find_marks(row: Row, threads: int) -> list[str]:
-    """Why the times of a row cannot be trusted, each reason with its figure; empty if nothing was noticed.
+    """Why the times of a row cannot be trusted, each reason with its figure and its cure; empty if nothing was noticed.
 
     A row without times has no marks. `threads` is the number of threads that the row was measured with.
     """
@@ -22,7 +22,7 @@ def find_marks(row: Row, threads: int) -> list[str]:
         return []
     bounds = (("forward", row.forward_over_floor), ("training", row.train_over_floor))
     faster = [
-        f"{mode} is faster than its roofline bound (x{ratio:.2f}): the measured rates of the machine are too low"
+        f"{mode} is faster than its roofline bound (x{ratio:.2f}): the measured rates of the machine are too low; {AGAIN}"
         for mode, ratio in bounds
         if ratio is not None and ratio < 1
     ]
@@ -35,7 +35,7 @@ def _variation(row: Row) -> Iterator[str]:
     shares = {mode: interval_s / seconds for mode, seconds, interval_s in modes if seconds and interval_s is not None}
     wide = [f"{_percent(share)} of {mode}" for mode, share in shares.items() if share > MAX_INTERVAL]
     if wide:
-        yield f"times vary: the interval is {' and '.join(wide)}"
+        yield f"times vary: the interval is {' and '.join(wide)}; raise rounds=, or {CLOSE}"
 
 
 def _few_rounds(row: Row) -> Iterator[str]:
@@ -48,15 +48,15 @@ def _disturbances(row: Row, threads: int) -> Iterator[str]:
     """What else the machine did: other processes, a load that its cores cannot hold, a change of the clock rate."""
     cores = os.cpu_count() or 1
     if threads > cores:
-        yield f"{threads} threads on {_count(cores)}"
+        yield f"{threads} threads on {_count(cores)}; set threads={cores}"
     if row.waiting is not None and row.waiting > MAX_WAITING:
-        yield f"this process waited {_percent(row.waiting)} of the time: other processes ran"
+        yield f"this process waited {_percent(row.waiting)} of the time: other processes ran; {CLOSE}"
     if row.runnable is not None and row.runnable > max(cores, threads) + SPARE_PROCESSES:
-        yield f"{row.runnable:.1f} processes wanted to run on {_count(cores)}"
+        yield f"{row.runnable:.1f} processes wanted to run on {_count(cores)}; {CLOSE}"
     if row.runnable is None and row.waiting is None and (load := _steady_load(row)) > cores + SPARE_PROCESSES:
-        yield f"a load of {load:.1f} on {_count(cores)}"
+        yield f"a load of {load:.1f} on {_count(cores)}; {CLOSE}"
     if row.mhz_before and row.mhz_after and abs(row.mhz_after / row.mhz_before - 1) > MAX_CLOCK_CHANGE:
-        yield f"the clock rate changed from {row.mhz_before:.0f} to {row.mhz_after:.0f} MHz"
+        yield f"the clock rate changed from {row.mhz_before:.0f} to {row.mhz_after:.0f} MHz; {AGAIN}"
 
 
 def _steady_load(row: Row) -> float:
@@ -65,8 +65,8 @@ def _steady_load(row: Row) -> float:
 
 
 def strict_faults(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """The faults for `strict=true`: the block and shape of each marked row, with its reasons and the cure."""
-    return [(f"{row.block} {row.shape}", f"{'; '.join(row.marks)}; {CURE}") for row in rows if row.marks]
+    """The faults for `strict=true`: the block and shape of each marked row, with its marks."""
+    return [(f"{row.block} {row.shape}", "; ".join(row.marks)) for row in rows if row.marks]
 
 
 def _percent(share: float) -> str:
