@@ -1,6 +1,7 @@
 """Measures modules side by side: time, memory, and the ratio to the roofline bound.
 
 A `Comparison` holds several `Case`s at one input shape. Its caller decides how long it runs; `rows` has the results so far.
+`rates` are those of its roofline bounds: faster ones than the given, if they were measured again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,7 +41,7 @@ class Comparison:
         _check(cases)
         self.total = options.rounds * len(MODES) * len(cases)
         self.rounds, self._baseline = options.rounds, baseline
-        self._rates, self._options = rates, options
+        self.rates, self._options = rates, options
         x = random_input(shape, options)
         self._runs = [CaseRun(case, x, options) for case in cases]
         self._load_before, self._mhz_before = load_average(), clock_mhz()  # set again when the run begins
@@ -56,13 +57,13 @@ class Comparison:
                 for run in self._runs:
                     yield Step(run.case.name, mode, number)
                     run.measure(mode)
-        if any(_is_below_bound(run.row(self._rates)) for run in self._runs):  # other programs slowed the first measurement
-            self._rates = self._rates.faster(measure_machine(self._options))
+        if any(_is_below_bound(run.row(self.rates)) for run in self._runs):  # other programs slowed the first measurement
+            self.rates = self.rates.faster(measure_machine(self._options))
 
     def rows(self) -> list[Row]:
         """One row for each case, in the order given, from the timings so far."""
         load, mhz = load_average(), clock_mhz()
-        rows = [self._with_machine_state(run.row(self._rates), load, mhz) for run in self._runs]
+        rows = [self._with_machine_state(run.row(self.rates), load, mhz) for run in self._runs]
         baseline = next((row for row in rows if row.block == self._baseline), None)
         return [_with_ratios(row, baseline) for row in rows] if baseline else rows
 

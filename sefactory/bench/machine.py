@@ -83,6 +83,21 @@ class MachineRates:
         )
 
 
+_rates: dict[Options, MachineRates] = {}
+
+
+def measure_machine_once(options: Options) -> MachineRates:
+    """The rates with these options: measured once in a process, or the last ones of `keep_rates`."""
+    if options not in _rates:
+        keep_rates(options, measure_machine(options))
+    return _rates[options]
+
+
+def keep_rates(options: Options, rates: MachineRates) -> None:
+    """Sets the rates that `measure_machine_once` returns from now on."""
+    _rates[options] = rates
+
+
 def measure_machine(options: Options) -> MachineRates:
     """The rates with the options' device, dtype and threads, from the fastest of many calls."""
     device = torch.device(options.device)

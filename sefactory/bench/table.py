@@ -10,7 +10,9 @@ from .layout import Layout, TextColumn, fit_columns, print_rows, print_text
 from .results import Results, Row, group_by_shape
 
 MARK = "!"
-BOUND = "time / roofline bound: the larger of memory traffic / copy bandwidth and operations / matrix-multiply throughput"
+BOUND = (
+    "time / roofline bound: the larger of memory traffic / bandwidth at this size and operations / matrix-multiply throughput"
+)
 NOTES = {
     "elements": "elementwise operations of one forward: values that pooling, norms, activations and gates read",
     "saved_bytes": "memory that autograd keeps from the forward for the backward, the input included, parameters not",

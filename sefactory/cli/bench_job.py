@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -11,7 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..bench.benchmark import Comparison, Step
 from ..bench.case import Case
-from ..bench.machine import MachineRates, Options, environment, measure_machine
+from ..bench.columns import format_quantity
+from ..bench.machine import MachineRates, Options, environment, keep_rates, measure_machine_once
 from ..bench.results import Environment, Results, Row, format_shape, refused_row
 from ..bench.stored import measurement_key, store_results, stored_results
 from ..errors import ConfigError
@@ -22,8 +22,6 @@ from .interrupts import interrupts_deferred
 
 OPTIONS = ("device", "dtype", "threads", "compile", "channels_last", "rounds", "seconds")
 CaseBuilder = Callable[[Shape], Case]
-measure_machine_once = lru_cache(maxsize=4)(measure_machine)
-"""The rates of the machine, measured once for all jobs of a sweep in one process."""
 
 
 def read_options(config: DictConfig) -> Options:
@@ -95,8 +93,8 @@ class Job:
 
     def _measure(self, cases: Sequence[Case], shape: Shape, key: str, facts: Environment) -> None:
         """Measures the cases at a shape. After Ctrl-C the timings so far are kept, and noted as cut off."""
-        rates = measure_machine_once(self.spec.options)
-        comparison = Comparison(cases, shape, self.spec.options, rates, self.spec.baseline)
+        options = self.spec.options
+        comparison = Comparison(cases, shape, options, measure_machine_once(options), self.spec.baseline)
         started, cut = 0, f"cut off at {format_shape(shape)} after "
         try:
             for _ in _with_progress(comparison, format_shape(shape)):
@@ -105,8 +103,9 @@ class Job:
         finally:
             cut = cut and f"{cut}{max(0, started - 1)} of {comparison.total} timings"
             configs = {case.name: case.config for case in cases if case.config}
+            keep_rates(options, comparison.rates)  # for the shapes that follow
             with interrupts_deferred():
-                self.parts.append(Results(comparison.rows(), {**facts, **_rounded(rates)}, configs, cut))
+                self.parts.append(Results(comparison.rows(), {**facts, **_rounded(comparison.rates)}, configs, cut))
                 self._store(key)
 
     def _store(self, key: str) -> None:
@@ -118,9 +117,11 @@ class Job:
 
 
 def _rounded(rates: MachineRates) -> Environment:
-    """The rates of the machine for a reader."""
+    """The rates of the machine for a reader; those of small copies by the bytes that they read and write."""
+    cached = (f"{format_quantity(size, 'B')}: {rate / 1e9:.3g}" for size, rate in rates.cached_bytes_per_second.items())
     return {
         "copy_GB_per_s": round(rates.bytes_per_second / 1e9, 2),
+        "cached_copy_GB_per_s": ", ".join(cached),
         "matmul_GFLOP_per_s": round(rates.flops_per_second / 1e9, 1),
     }
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sefactory.bench import benchmark, machine
 from sefactory.bench.benchmark import Comparison
+from sefactory.bench.machine import MachineRates
 from sefactory.bench.results import Results
 from sefactory.cli import main as cli
 from tests.cli.command_line import SMALL, Run, read_rows, results_folder
@@ -24,13 +26,30 @@ def test_bench_writes_results_and_report(run: Run, tmp_path: Path) -> None:
     assert err.endswith(f"results.json, results.csv and report.html are in {folder}\n") and str(folder) not in out
 
 
+def test_results_record_the_rates_of_their_bounds(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[str] = []
+
+    def rates(bytes_per_second: float, note: str) -> MachineRates:
+        measured.append(note)
+        return MachineRates(bytes_per_second, 1e15, {2**16: 2 * bytes_per_second})
+
+    monkeypatch.setattr(machine, "_rates", {})
+    monkeypatch.setattr(machine, "measure_machine", lambda options: rates(1.0, "too low"))
+    monkeypatch.setattr(benchmark, "measure_machine", lambda options: rates(1e15, "again"))
+    assert run("bench", "-m", "block=senet", *SMALL[:2], "input.size=7,9", *SMALL[3:])[0] == 0
+    folder = results_folder(tmp_path, "multirun")
+    environment = json.loads((folder / "results.json").read_text())["environment"]
+    assert (environment["copy_GB_per_s"], environment["cached_copy_GB_per_s"]) == (1e6, "65.5 kB: 2e+06")
+    assert measured == ["too low", "again"]  # the second shape has the rates of the first one
+    assert len(read_rows(folder)) == 2
+
+
 def test_strict_refuses_marked_rows_after_all_is_written(run: Run, tmp_path: Path) -> None:
     code, out, err = run("bench", "blocks=[senet]", "strict=true", *SMALL)
     (row,) = read_rows(results_folder(tmp_path))
     assert code == 2 and row["marks"] and row["forward_s"] and "senet" in out
     line = next(line for line in err.splitlines() if line.startswith("senet 2x64x7x7: "))
     assert line.startswith("senet 2x64x7x7: 1 round is too few for an interval; use rounds=8 or more")
-    assert line.endswith("; close other programs, or raise rounds=")
 
 
 def test_strict_refuses_the_marked_rows_of_a_sweep_at_its_end(run: Run, tmp_path: Path) -> None:

@@ -5,18 +5,20 @@ from collections.abc import Sequence
 from ..columns import filled_columns
 from ..results import Environment, Row
 
-MACHINE = ("cpu", "cores", "load", "allocator", "copy_GB_per_s", "matmul_GFLOP_per_s", "platform")
+MACHINE = ("cpu", "cores", "load", "allocator", "copy_GB_per_s", "cached_copy_GB_per_s", "matmul_GFLOP_per_s", "platform")
 VERSIONS = ("sefactory", "torch", "python")
 LABELS = {
     "load": "load at the start",
     "copy_GB_per_s": "copy bandwidth, GB/s",
+    "cached_copy_GB_per_s": "bandwidth of small copies, GB/s",
     "matmul_GFLOP_per_s": "matrix multiply, GFLOP/s",
 }
 HEADER = ("command", "date")  # shown at the top of the page
 
 BOUND = (
-    "time / roofline bound. The roofline bound is the larger of memory traffic / measured bandwidth and operations / measured "
-    "matrix-multiply throughput of this machine. A ratio far below 1 cannot be right."
+    "time / roofline bound. The roofline bound is the larger of memory traffic / bandwidth at this size and operations / "
+    "matrix-multiply throughput. Both rates are measured on this machine. The bandwidth is that of copies with as many bytes: "
+    "tensors that fit into a cache are faster than the memory. A ratio far below 1 cannot be right."
 )
 BASELINE = "time / time of the baseline, which is another block timed in the same rounds. Below 1 is faster than the baseline."
 COLUMNS = {
