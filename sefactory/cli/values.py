@@ -38,6 +38,8 @@ def value_faults(line: CommandLine, argument: Argument, key: Key, value: str) ->
     elif key.name in GROUP_OF_LIST:
         yield from _list_faults(key.name, value, repository)
     elif key.name == "baseline":
+        if line.values("host") or line.values("hosts"):
+            return  # then it is the name of a network
         yield from _item_faults(key.name, "block", value, repository)
     elif LITERAL.fullmatch(value) and value != "null":
         yield from _literal_faults(line.command, key, value)

@@ -117,6 +117,14 @@ def test_a_mistake_is_one_line(run: Run, words: str) -> None:
     assert run(*words.split()) == (2, "", f"{MISTAKES[words]}\n")
 
 
+def test_the_baseline_of_networks_is_no_block() -> None:
+    hosts = "hosts=[cbam_resnet50,senet_resnet50]"
+    check_command_line(read_command_line("bench", [hosts, "baseline=senet_resnet50"]))
+    check_command_line(read_command_line("bench", ["host=cbam_resnet50", "baseline=timm:resnet50"]))
+    with pytest.raises(ConfigError, match="^baseline: no block named 'senet_resnet50'$"):
+        check_command_line(read_command_line("bench", ["blocks=[cbam]", "baseline=senet_resnet50"]))
+
+
 def test_every_mistake_is_reported(run: Run) -> None:
     code, _, err = run("bench", "rouns=3", "batch=0", "blocks=[cbamm,nope.yaml]")
     assert code == 2 and [text.partition(":")[0] for text in err.splitlines()] == [
