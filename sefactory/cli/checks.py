@@ -93,9 +93,18 @@ def _key_fault(command: str, argument: Argument) -> str:
         return unknown_key(command, argument)
     if argument.package is not None and not (keys[root].is_group and not path):
         return f"'@' is for the slots {join_words(SLOTS)}"
+    if argument.package is not None and argument.package.partition(".")[0] != "block":
+        return _outside_the_block(argument)
     if argument.prefix == "~" and not path and not keys[root].is_group:
         return f"{key} cannot be removed; write {key}=VALUE"
     return ""
+
+
+def _outside_the_block(argument: Argument) -> str:
+    """The message for a slot word whose package is not in the block, where nothing would read it."""
+    cure = f"{argument.key}@block.{argument.package}".rstrip(".")
+    cure += "" if argument.value is None else f"={argument.value}"
+    return f"{argument.package!r} is not in the block; write {argument.prefix.strip('+')}{cure}"
 
 
 def unknown_key(command: str, argument: Argument) -> str:

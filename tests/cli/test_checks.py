@@ -67,6 +67,13 @@ MISTAKES = {
         "did you mean 'size'?"
     ),
     "show channels@block=3": "override channels@block=3: '@' is for the slots squeeze, excite, gate",
+    "show block=cbam squeeze@series.channel=max": (
+        "override squeeze@series.channel=max: 'series.channel' is not in the block; write squeeze@block.series.channel=max"
+    ),
+    "bench block=cbam +gate@=tanh": "override +gate@=tanh: '' is not in the block; write gate@block=tanh",
+    "show block=cbam ~squeeze@blocks.series": (
+        "override ~squeeze@blocks.series: 'blocks.series' is not in the block; write ~squeeze@block.blocks.series"
+    ),
     "show ~channels": "override ~channels: channels cannot be removed; write channels=VALUE",
     "show block=cbam block=senet": "override block=senet: block was given before as block=cbam; remove one",
     "show channels=8 channels=16": "override channels=16: channels was given before as channels=8; remove one",
