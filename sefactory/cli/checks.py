@@ -22,6 +22,9 @@ CURES = {
 }
 """What to write instead of a key of the other command."""
 UNCHECKED_FOLDERS = "is refused: a config of such a folder could run code; use --config-dir, whose files are checked"
+MODES = ("--run", "--multirun", "--cfg", "--info")
+"""The flags of which a command line can have one."""
+NEEDS_CFG = ("--resolve", "--package")
 SWEEP = re.compile(r"\s*(choice|range|interval|glob)\(")
 Fault = tuple[str, str]
 
@@ -29,11 +32,22 @@ Fault = tuple[str, str]
 def check_command_line(line: CommandLine) -> None:
     """Raises ConfigError with the faults of the arguments, and for a folder of configs that Hydra must not read."""
     check_config_dirs(line.folders)
-    faults = [*_bare_words(line), *_argument_faults(line)]
+    faults = [*_flag_faults(line), *_bare_words(line), *_argument_faults(line)]
     if not faults:
         faults = list(_repeated(line))
     if faults:
         raise ConfigError(faults)
+
+
+def _flag_faults(line: CommandLine) -> Iterator[Fault]:
+    """Yields the faults of flags that Hydra does not combine."""
+    modes = [flag for flag in line.flags if flag in MODES]
+    if len(modes) > 1:
+        yield " ".join(modes), "cannot be used together; keep one of them"
+    for flag in NEEDS_CFG:
+        if flag in line.flags and "--cfg" not in line.flags:
+            value = line.flags[flag]
+            yield flag, f"is for --cfg; write --cfg job {flag} {value}".rstrip()
 
 
 def _argument_faults(line: CommandLine) -> Iterator[Fault]:

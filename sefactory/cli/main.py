@@ -66,6 +66,8 @@ def _run_command(command: str, words: Sequence[str]) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
+    except SystemExit as ended:  # of Hydra, which has printed why
+        return 2 if ended.code else 0
     except KeyboardInterrupt as interrupt:
         print("terminated" if isinstance(interrupt, Terminated) else "interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -114,6 +114,9 @@ MISTAKES = {
     "show -x": "-x: there is no such flag; `sefactory show --help` lists the flags",
     "show -m=3": "-m=3: takes no value; write -m",
     "show --cfg job --cfg all": "--cfg all: was given before as job; remove one",
+    "show --resolve": "--resolve: is for --cfg; write --cfg job --resolve",
+    "show -p block --info": "--package: is for --cfg; write --cfg job --package block",
+    "show -m --cfg job": "--multirun --cfg: cannot be used together; keep one of them",
     "show -sc install=bash": '-sc: is replaced by: eval "$(sefactory completion bash)"',
     "benhc": "sefactory: no command 'benhc'; the commands are show, bench, completion; did you mean 'bench'?",
 }

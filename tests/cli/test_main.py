@@ -26,6 +26,13 @@ def test_ctrl_c_during_the_import_of_hydra(run: Run, monkeypatch: pytest.MonkeyP
     assert run("show") == (cli.INTERRUPTED, "", "interrupted\n")
 
 
+def test_hydra_does_not_choose_the_exit_code(run: Run) -> None:
+    assert run("show", "--cfg", "job", "--package", "foo") == (2, "", "package 'foo' not found in config\n")
+    assert run("show", "--cfg", "job", "--resolve", "--package", "channels") == (0, "256\n", "")
+    code, out, err = run("show", "--hydra-help")
+    assert (code, err) == (0, "") and "--cfg" in out
+
+
 def test_an_unexpected_error_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("first\nsecond")
