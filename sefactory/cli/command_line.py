@@ -64,8 +64,8 @@ class CommandLine(NamedTuple):
 
     @property
     def is_sweep(self) -> bool:
-        """True if every combination of the values is run (`-m`)."""
-        return "--multirun" in self.flags
+        """True if every combination of the values is run (`-m` or `hydra.mode=MULTIRUN`)."""
+        return "--multirun" in self.flags or "MULTIRUN" in self.values("hydra.mode")
 
     @property
     def has_own_search(self) -> bool:

@@ -18,7 +18,7 @@ FILE_GROUPS = ("block", "host")
 LITERAL = re.compile(r"[\w./+-]+")
 """Matches a value without quotes, brackets and interpolations: what Hydra reads is what was typed."""
 INTEGER = re.compile(r"[+-]?[0-9](_?[0-9])*")
-NUMBER = re.compile(r"[+-]?[0-9]([0-9_]*[0-9])?([.][0-9]*)?(e[+-]?[0-9]+)?", re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?([0-9]([0-9_]*[0-9])?([.][0-9]*)?|[.][0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 Fault = tuple[str, str]
 
 

@@ -93,6 +93,8 @@ MISTAKES = {
     "bench -m threads=1,many": "threads: 'many'; allowed: a positive integer",
     "bench rounds=1.5": "rounds: 1.5; allowed: a positive integer",
     "bench seconds=-1": "seconds: -1; allowed: a positive number",
+    "bench seconds=.0": "seconds: .0; allowed: a positive number",
+    "bench seconds=.": "seconds: '.'; allowed: a positive number",
     "bench seconds=0.1s": "seconds: '0.1s'; allowed: a positive number",
     "show size=big": "size: 'big'; allowed: a number, [height, width], [width] or [depth, height, width]",
     "bench baseline=cbamm": "baseline: no block named 'cbamm'; did you mean 'cbam'?",
@@ -133,6 +135,17 @@ def test_the_baseline_of_networks_is_no_block() -> None:
     check_command_line(read_command_line("bench", ["host=cbam_resnet50", "baseline=timm:resnet50"]))
     with pytest.raises(ConfigError, match="^baseline: no block named 'senet_resnet50'$"):
         check_command_line(read_command_line("bench", ["blocks=[cbam]", "baseline=senet_resnet50"]))
+
+
+@pytest.mark.parametrize("number", [".5", "+.5", "0.5", "1e-3", "1.E-3", "2", "1_0.5"])
+def test_numbers_are_written_as_in_hydra(number: str) -> None:
+    check_command_line(read_command_line("bench", [f"seconds={number}"]))
+
+
+def test_the_mode_of_hydra_is_a_sweep_as_well() -> None:
+    check_command_line(read_command_line("show", ["hydra.mode=MULTIRUN", "channels=32,64"]))
+    with pytest.raises(ConfigError, match="^override channels=32,64: has several values; add -m for a sweep$"):
+        check_command_line(read_command_line("show", ["hydra.mode=RUN", "channels=32,64"]))
 
 
 def test_every_mistake_is_reported(run: Run) -> None:
