@@ -63,6 +63,11 @@ def format_ratio(ratio: float | None, interval: float | None) -> str:
     return "" if ratio is None else _format_interval(ratio, interval)
 
 
+def _ratio(row: Row, ratio: float | None, interval: float | None) -> str:
+    """A ratio of a row to its baseline. That of the baseline to itself is exact and has no interval."""
+    return format_ratio(ratio, None if row.block == row.baseline else interval)
+
+
 def _format_interval(value: float, interval: float | None) -> str:
     text = format_figures(value)
     decimals = len(text.partition(".")[2])
@@ -91,10 +96,10 @@ COLUMNS = (
     Column("saved", "saved for backward", "saved_bytes", lambda row: format_quantity(row.saved_bytes, "B"), 3),
     Column("peak", "peak memory", "peak_bytes", lambda row: format_quantity(row.peak_bytes, "B"), 1),
     Column("forward", "forward", "forward_s", lambda row: format_time(row.forward_s, row.forward_interval_s)),
-    Column("×base", "× baseline", "forward_ratio", lambda row: format_figures(row.forward_ratio), 8),
+    Column("×base", "× baseline", "forward_ratio", lambda row: _ratio(row, row.forward_ratio, row.forward_ratio_interval), 8),
     Column("×bound", "× roofline bound", "forward_over_floor", lambda row: format_figures(row.forward_over_floor), 6),
     Column("train", "training", "train_s", lambda row: format_time(row.train_s, row.train_interval_s), 9),
-    Column("×base", "× baseline", "train_ratio", lambda row: format_figures(row.train_ratio), 7),
+    Column("×base", "× baseline", "train_ratio", lambda row: _ratio(row, row.train_ratio, row.train_ratio_interval), 7),
     Column("×bound", "× roofline bound", "train_over_floor", lambda row: format_figures(row.train_over_floor), 4),
 )
 

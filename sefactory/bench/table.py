@@ -5,6 +5,7 @@ from typing import Literal
 
 from rich.console import Console
 
+from ..errors import join_words
 from .columns import BASELINE_TIMES, NAME, TIMES, Column, filled_columns, format_quantity, is_measured
 from .layout import Layout, TextColumn, fit_columns, print_rows, print_text
 from .results import Results, Row, group_by_shape
@@ -91,11 +92,18 @@ def _last_lines(results: Results, columns: Sequence[Column], layout: Layout) -> 
     if layout.dropped:
         yield layout.dropped_line
     shown = {column.heading for column in layout.columns}
-    for heading, note in dict.fromkeys((column.heading, NOTES.get(column.key, "")) for column in columns):
+    baselines = join_words(dict.fromkeys(row.baseline for row in results.rows if row.baseline))
+    for heading, note in dict.fromkeys((column.heading, _note(column, baselines)) for column in columns):
         if note and heading in shown:
             yield f"{heading}: {note}"
     if any(row.forward_interval_s is not None for row in results.rows):
         yield "±: half the width of the 99 % confidence interval of the median"
+
+
+def _note(column: Column, baselines: str) -> str:
+    """What the heading of a column means; "" if it needs no note."""
+    is_ratio = column.key in BASELINE_TIMES
+    return f"time / time of {baselines} in the same rounds" if is_ratio else NOTES.get(column.key, "")
 
 
 def interrupted_line(results: Results) -> str:

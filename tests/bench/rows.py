@@ -33,6 +33,8 @@ def row(name: str, shape: tuple[int, int, int, int] = SHAPES[0], order: int = 1)
         baseline_train_s=0.378,
         forward_ratio=float(order),
         train_ratio=0.125,
+        forward_ratio_interval=0.04,
+        train_ratio_interval=0.001,
         forward_floor_s=0.001,
         train_floor_s=0.0025,
         forward_over_floor=11.2 * order,

@@ -46,8 +46,8 @@ MARKDOWN = """\
 
 | block | params | MACs | elem-ops | saved | peak | forward | ×base of forward | ×bound of forward | train | ×base of train | ×bound of train |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| quiet | 811,264 | 1.23 G | 20.6 M | 92.6 MB | 204 MB | 11.2 ±0.3 ms | 1.00 | 11.2 | 378 ±9 ms | 0.12 | 151 |
-| a\\|b | 1.62 M | 2.47 G | 20.6 M | 92.6 MB | 204 MB | 22.4 ±0.3 ms ! | 2.00 | 22.4 | 756 ±9 ms ! | 0.12 | 302 |
+| quiet | 811,264 | 1.23 G | 20.6 M | 92.6 MB | 204 MB | 11.2 ±0.3 ms | 1.00 ±0.04 | 11.2 | 378 ±9 ms | 0.12 ±0.01 | 151 |
+| a\\|b | 1.62 M | 2.47 G | 20.6 M | 92.6 MB | 204 MB | 22.4 ±0.3 ms ! | 2.00 ±0.04 | 22.4 | 756 ±9 ms ! | 0.12 ±0.01 | 302 |
 
 - ! a|b: one round
 

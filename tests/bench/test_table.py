@@ -23,8 +23,8 @@ def test_the_table_fits(width: int) -> None:
 
 
 def test_the_table_at_its_widest_shows_everything() -> None:
-    line = next(line for line in printed([row("a")], 120) if line.startswith("a "))
-    expected = "811,264 1.23 G 20.6 M 92.6 MB 204 MB 11.2 ±0.3 ms 1.00 11.2 378 ±9 ms 0.12 151"
+    line = next(line for line in printed([row("a")], 140) if line.startswith("a "))
+    expected = "811,264 1.23 G 20.6 M 92.6 MB 204 MB 11.2 ±0.3 ms 1.00 ±0.04 11.2 378 ±9 ms 0.12 ±0.01 151"
     assert " ".join(line.split()[1:]) == expected
 
 
@@ -34,10 +34,9 @@ def dropped_line(rows: list[Row], width: int) -> str:
 
 
 def test_a_narrow_table_says_what_it_leaves_out() -> None:
-    assert dropped_line(seven(), 80) == "No room on this terminal for: MACs, elem-ops, peak."
-    assert dropped_line(seven(), 96) == "No room on this terminal for: elem-ops."
-    assert dropped_line(seven(), 76) == "No room on this terminal for: MACs, elem-ops, saved, peak."
-    assert "×bound of train." in " ".join(printed(seven(), 60))
+    assert dropped_line(seven(), 80) == "No room on this terminal for: MACs, elem-ops, saved, peak."
+    assert dropped_line(seven(), 96) == "No room on this terminal for: elem-ops, peak."
+    assert dropped_line(seven(), 76) == "No room on this terminal for: MACs, elem-ops, saved, peak, ×bound of train."
     assert dropped_line(seven(), 120) == ""
     assert max(map(len, printed([row("unit squeeze=mean,max excite=attention gate=hard_sigmoid" * 2)], 80))) <= 80
 
@@ -87,7 +86,7 @@ def test_ascii_keeps_the_columns_aligned() -> None:
 def test_marked_rows_have_a_sign_and_their_reasons_below() -> None:
     busy = replace(row("busy", order=2), marks=["load 4.0 on 2 cores", "one round"], forward_interval_s=None)
     once = [replace(row(name, order=3), marks=["one round"]) for name in ("late", "later")]
-    lines = printed([row("quiet"), busy, *once], 120)
+    lines = printed([row("quiet"), busy, *once], 140)
     quiet, marked, late = (next(line for line in lines if line.startswith(name)) for name in ("quiet", "busy", "late "))
     assert "11.2 ±0.3 ms  " in quiet and "!" not in quiet
     assert "22.4 ms !" in marked and "756 ±9 ms !" in marked and "33.6 ±0.3 ms !" in late
@@ -99,6 +98,7 @@ def test_marked_rows_have_a_sign_and_their_reasons_below() -> None:
 
 def test_a_single_round_has_no_interval() -> None:
     single = replace(row("a"), forward_interval_s=None, train_interval_s=None)
+    single = replace(single, forward_ratio_interval=None, train_ratio_interval=None)
     text = "\n".join(printed([single], 120))
     assert "11.2 ms" in text and "378 ms" in text and "±" not in text
 
@@ -106,15 +106,29 @@ def test_a_single_round_has_no_interval() -> None:
 def test_ratios_to_several_baselines_stand_beside_their_times() -> None:
     rows = [row("danet"), replace(row("senet", order=2), baseline_forward_s=0.00266, forward_ratio=1.55)]
     lines = printed([*rows, row("other", SHAPES[1])], 140)
-    assert any(line.startswith("senet") and "1.55 of 2.66 ms" in line for line in lines)
+    assert any(line.startswith("senet") and "1.55 ±0.04 of 2.66 ms" in line for line in lines)
     assert any(line.startswith("danet") and "1.00 of 11.2 ms" in line for line in lines)
     assert any(line.startswith("other") and " of " not in line for line in lines)
 
 
 def test_headings_are_explained_where_they_are_shown() -> None:
     notes = [line.partition(":")[0] for line in printed(seven(), 120) if ": " in line]
-    assert notes == ["elem-ops", "saved", "peak", "×bound", "±"]
-    assert [line.partition(":")[0] for line in printed(seven(), 60) if ": " in line][-2:] == ["×bound", "±"]
+    assert notes == ["elem-ops", "saved", "peak", "×base", "×bound", "±"]
+    assert [line.partition(":")[0] for line in printed(seven(), 60) if ": " in line][-2:] == ["×base", "±"]
+
+
+def test_the_baselines_are_named() -> None:
+    assert "×base: time / time of danet in the same rounds" in printed(seven(), 140)
+    several = [row("danet"), replace(row("senet"), baseline="senet"), replace(row("cbam"), baseline=None)]
+    assert "×base: time / time of danet, senet in the same rounds" in printed(several, 140)
+
+
+def test_a_ratio_has_its_interval_unless_it_is_exact() -> None:
+    lines = printed([row("senet", order=2), row("danet")], 140)
+    assert any(line.startswith("senet") and " 2.00 ±0.04 " in line and " 0.12 ±0.01 " in line for line in lines)
+    assert any(line.startswith("danet") and " 1.00 " in line and "1.00 ±" not in line for line in lines)
+    few = replace(row("senet"), forward_ratio_interval=None)
+    assert any(line.startswith("senet") and " 1.00 " in line and "1.00 ±" not in line for line in printed([few], 140))
 
 
 def test_an_interruption_is_one_line() -> None:

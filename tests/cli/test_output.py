@@ -81,7 +81,9 @@ def test_a_terminal_limits_the_width_and_a_pipe_does_not(monkeypatch: pytest.Mon
     monkeypatch.setattr("sys.stdout", pipe := io.StringIO())
     print_results(Results([row("n" * 200)], {}), "table")
     line = next(line for line in pipe.getvalue().splitlines() if line.startswith("n" * 200))
-    assert line.split()[1:] == "811,264 1.23 G 20.6 M 92.6 MB 204 MB 11.2 ±0.3 ms 1.00 11.2 378 ±9 ms 0.12 151".split()
+    assert (
+        line.split()[1:] == "811,264 1.23 G 20.6 M 92.6 MB 204 MB 11.2 ±0.3 ms 1.00 ±0.04 11.2 378 ±9 ms 0.12 ±0.01 151".split()
+    )
     assert "\033" not in pipe.getvalue() and "No room" not in pipe.getvalue()
 
 

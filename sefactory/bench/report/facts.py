@@ -20,7 +20,10 @@ BOUND = (
     "matrix-multiply throughput. Both rates are measured on this machine. The bandwidth is that of copies with as many bytes: "
     "tensors that fit into a cache are faster than the memory. A ratio far below 1 cannot be right."
 )
-BASELINE = "time / time of the baseline, which is another block timed in the same rounds. Below 1 is faster than the baseline."
+BASELINE = (
+    "time / time of the baseline, which is another block timed in the same rounds: the median over the rounds. Below 1 is "
+    "faster than the baseline."
+)
 COLUMNS = {
     "parameters": "number of trained values.",
     "macs": "multiply-adds of one forward in convolutions, linear layers and attention.",

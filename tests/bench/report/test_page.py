@@ -126,6 +126,11 @@ def test_one_baseline_is_told_once() -> None:
     assert "Baseline: danet, 11.2 ms forward and 378 ms training in the same rounds." in texts([row("a"), row("b")])
 
 
+def test_ratios_have_intervals() -> None:
+    found = texts([row("a", order=2), row("danet")])
+    assert "2.00 ±0.04" in found and found.count("0.12 ±0.01") == 1 and "1.00" in found
+
+
 def test_baselines_of_several_jobs_are_beside_the_ratios() -> None:
     rows = [row("a"), replace(row("b"), baseline_forward_s=0.0266)]
     found = texts(rows)
