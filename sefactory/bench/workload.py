@@ -58,7 +58,8 @@ def in_new_memory(workload: Workload) -> Workload:
     """The workload with copies of its input and gradient elsewhere in memory.
 
     The time of a call depends on the addresses of its tensors, by 20 % or more: pages can compete for the same lines of a
-    cache. With new addresses in each round, the rounds differ by as much as two measurements do.
+    cache. With other addresses than in the round before, the rounds differ by about as much as two measurements do. Addresses
+    of earlier rounds can recur: their tensors are freed, since all of them together may not fit into memory.
     """
     x = workload.x.detach().clone().requires_grad_()
     leaves = [x, *workload.module.parameters()]

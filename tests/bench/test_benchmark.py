@@ -230,7 +230,7 @@ def test_new_memory_has_the_same_values() -> None:
     assert second.leaves[0] is second.x and torch.equal(second.x.grad, 2.0 * first.grad_output) and first.x.grad is None
 
 
-def test_every_timing_has_its_own_input() -> None:
+def test_every_timing_has_another_address_than_the_one_before() -> None:
     addresses: list[int] = []
 
     def see(module: Watched, x: Tensor) -> None:
