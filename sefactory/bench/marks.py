@@ -11,52 +11,57 @@ MAX_WAITING = 0.05  # of the time of the timings
 MAX_CLOCK_CHANGE = 0.1
 SPARE_PROCESSES = 0.5  # runnable beside one a core: the services of a quiet system
 CLOSE, AGAIN = "close other programs", "measure again on a quiet machine"
+Fault = tuple[str, str]
+"""A reason not to trust a time, and its cure."""
 
 
 def find_marks(row: Row, threads: int) -> list[str]:
-    """Why the times of a row cannot be trusted, each reason with its figure and its cure; empty if nothing was noticed.
+    """Why the times of a row cannot be trusted, each reason with its figure; empty if nothing was noticed.
 
-    A row without times has no marks. `threads` is the number of threads that the row was measured with.
+    A cure stands after the last reason that it is for. A row without times has no marks. `threads` is the number of threads
+    that the row was measured with.
     """
     if row.forward_s is None:
         return []
     bounds = (("forward", row.forward_over_floor), ("training", row.train_over_floor))
     faster = [
-        f"{mode} is faster than its roofline bound (x{ratio:.2f}): the measured rates of the machine are too low; {AGAIN}"
+        (f"{mode} is faster than its roofline bound (x{ratio:.2f}): the measured rates of the machine are too low", AGAIN)
         for mode, ratio in bounds
         if ratio is not None and ratio < 1
     ]
-    return [*_few_rounds(row), *_disturbances(row, threads), *_variation(row), *faster]
+    faults = [*_few_rounds(row), *_disturbances(row, threads), *_variation(row), *faster]
+    last = {cure: i for i, (_, cure) in enumerate(faults)}
+    return [f"{reason}; {cure}" if last[cure] == i else reason for i, (reason, cure) in enumerate(faults)]
 
 
-def _variation(row: Row) -> Iterator[str]:
+def _variation(row: Row) -> Iterator[Fault]:
     """The modes whose interval is too wide."""
     modes = (("forward", row.forward_s, row.forward_interval_s), ("training", row.train_s, row.train_interval_s))
     shares = {mode: interval_s / seconds for mode, seconds, interval_s in modes if seconds and interval_s is not None}
     wide = [f"{_percent(share)} of {mode}" for mode, share in shares.items() if share > MAX_INTERVAL]
     if wide:
-        yield f"times vary: the interval is {' and '.join(wide)}; raise rounds=, or {CLOSE}"
+        yield f"times vary: the interval is {' and '.join(wide)}", "raise rounds="
 
 
-def _few_rounds(row: Row) -> Iterator[str]:
+def _few_rounds(row: Row) -> Iterator[Fault]:
     if row.forward_interval_s is None:
         count = "1 round is" if row.rounds == 1 else f"{row.rounds} rounds are"
-        yield f"{count} too few for an interval; use rounds={fewest_values()} or more"
+        yield f"{count} too few for an interval", f"use rounds={fewest_values()} or more"
 
 
-def _disturbances(row: Row, threads: int) -> Iterator[str]:
+def _disturbances(row: Row, threads: int) -> Iterator[Fault]:
     """What else the machine did: other processes, a load that its cores cannot hold, a change of the clock rate."""
     cores = os.cpu_count() or 1
     if threads > cores:
-        yield f"{threads} threads on {_count(cores)}; set threads={cores}"
+        yield f"{threads} threads on {_count(cores)}", f"set threads={cores}"
     if row.waiting is not None and row.waiting > MAX_WAITING:
-        yield f"this process waited {_percent(row.waiting)} of the time: other processes ran; {CLOSE}"
+        yield f"this process waited {_percent(row.waiting)} of the time: other processes ran", CLOSE
     if row.runnable is not None and row.runnable > max(cores, threads) + SPARE_PROCESSES:
-        yield f"{row.runnable:.1f} processes wanted to run on {_count(cores)}; {CLOSE}"
+        yield f"{row.runnable:.1f} processes wanted to run on {_count(cores)}", CLOSE
     if row.runnable is None and row.waiting is None and (load := _steady_load(row)) > cores + SPARE_PROCESSES:
-        yield f"a load of {load:.1f} on {_count(cores)}; {CLOSE}"
+        yield f"a load of {load:.1f} on {_count(cores)}", CLOSE
     if row.mhz_before and row.mhz_after and abs(row.mhz_after / row.mhz_before - 1) > MAX_CLOCK_CHANGE:
-        yield f"the clock rate changed from {row.mhz_before:.0f} to {row.mhz_after:.0f} MHz; {AGAIN}"
+        yield f"the clock rate changed from {row.mhz_before:.0f} to {row.mhz_after:.0f} MHz", AGAIN
 
 
 def _steady_load(row: Row) -> float:

@@ -50,15 +50,15 @@ def test_a_quiet_row_has_no_marks() -> None:
         ),
         (
             {"forward_interval_s": 0.12 * 0.0112},
-            "times vary: the interval is 12 % of forward; raise rounds=, or close other programs",
+            "times vary: the interval is 12 % of forward; raise rounds=",
         ),
         (
             {"train_interval_s": 0.077 * 0.378},
-            "times vary: the interval is 7.7 % of training; raise rounds=, or close other programs",
+            "times vary: the interval is 7.7 % of training; raise rounds=",
         ),
         (
             {"forward_interval_s": 0.051 * 0.0112, "train_interval_s": 0.3 * 0.378},
-            "times vary: the interval is 5.1 % of forward and 30 % of training; raise rounds=, or close other programs",
+            "times vary: the interval is 5.1 % of forward and 30 % of training; raise rounds=",
         ),
         ({"mhz_after": 1500.0}, "the clock rate changed from 2000 to 1500 MHz; measure again on a quiet machine"),
         (
@@ -76,6 +76,14 @@ def test_a_quiet_row_has_no_marks() -> None:
 )
 def test_the_words_of_each_mark(changes: dict[str, Any], mark: str) -> None:
     assert marks(**changes) == [mark]
+
+
+def test_a_cure_of_several_reasons_is_named_once() -> None:
+    assert marks(waiting=0.58, runnable=5.04, threads=3) == [
+        "3 threads on 2 cores; set threads=2",
+        "this process waited 58 % of the time: other processes ran",
+        "5.0 processes wanted to run on 2 cores; close other programs",
+    ]
 
 
 def test_a_load_that_began_or_ended_is_left_to_what_is_seen_at_once() -> None:
