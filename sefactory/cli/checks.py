@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ..config.registry import KEYWORDS, SLOTS
 from ..config.repository import is_file_name
 from ..errors import ConfigError, did_you_mean, join_words
-from .command_line import CLOSING, Argument, CommandLine, split_values, unclosed
+from .command_line import CLOSING, Argument, CommandLine, split_values, sweep_values, unclosed
 from .config_scan import check_config_dirs
 from .primary_config import COMMANDS, Key, command_keys, group_names
 from .values import value_faults
@@ -141,7 +141,7 @@ def _value_faults(line: CommandLine, argument: Argument) -> Iterator[Fault]:
     elif not line.is_sweep and (len(values) > 1 or SWEEP.match(values[0])):
         yield f"override {argument.text}", _several(line.command, argument, values)
     elif key is not None:
-        yield from (fault for value in values for fault in value_faults(line, argument, key, value))
+        yield from (fault for value in sweep_values(argument.value or "") for fault in value_faults(line, argument, key, value))
 
 
 def _example(argument: Argument, key: Key | None) -> str:

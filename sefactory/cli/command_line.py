@@ -37,6 +37,7 @@ FOLDER_FLAGS = ("--config-dir", "--config-path")
 FLAG_OF = {short: flag for flag, short in (SWITCHES | VALUE_FLAGS).items() if short} | {f: f for f in SWITCHES | VALUE_FLAGS}
 """The long form of every flag."""
 ARGUMENT = re.compile(r"(?P<prefix>\+\+|\+|~)?(?P<key>[^=@]*)(?:@(?P<package>[^=]*))?(?:=(?P<value>.*))?", re.DOTALL)
+CHOICE = re.compile(r"\s*choice\((.*)\)\s*", re.DOTALL)
 CLOSING = {"[": "]", "{": "}", "(": ")"}
 
 
@@ -140,6 +141,16 @@ def split_values(text: str) -> list[str]:
         else:
             values[-1] += mark
     return [value.strip() for value in values]
+
+
+def sweep_values(text: str) -> list[str]:
+    """The values of a sweep, with commas between them or in `choice(...)`.
+
+    >>> sweep_values("choice(senet,my.yaml)"), sweep_values("senet,my.yaml")
+    (['senet', 'my.yaml'], ['senet', 'my.yaml'])
+    """
+    choice = CHOICE.fullmatch(text)
+    return split_values(choice[1] if choice else text)
 
 
 def unclosed(text: str) -> str:

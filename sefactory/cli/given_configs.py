@@ -16,7 +16,7 @@ from ..config.repository import ConfigRepository, is_file_name, load_config
 from ..config.syntax_tree import Config
 from ..config.yaml_reader import to_plain
 from ..errors import ConfigError, InvalidValue
-from .command_line import Argument, CommandLine, read_argument, split_values
+from .command_line import Argument, CommandLine, read_argument, sweep_values
 from .values import FILE_GROUPS, yaml_path
 
 
@@ -65,7 +65,7 @@ def _store_values(line: CommandLine, argument: Argument) -> Argument:
     """The argument with stored names in place of files and mappings."""
     if argument.key not in FILE_GROUPS or argument.package is not None or argument.prefix == "~":
         return argument
-    values = split_values(argument.value or "")
+    values = sweep_values(argument.value or "")
     names = [_store(line, argument.key, value, i, len(values)) for i, value in enumerate(values)]
     return argument if names == values else read_argument(f"{argument.key}={','.join(names)}")
 

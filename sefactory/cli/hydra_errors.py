@@ -12,7 +12,7 @@ from ..config.overrides import apply_overrides, quoting
 from ..config.repository import ConfigRepository, load_config
 from ..errors import ConfigError, did_you_mean, first_line, join_words
 from .checks import unknown_key
-from .command_line import CommandLine, read_argument, split_values
+from .command_line import CommandLine, read_argument, sweep_values
 from .given_configs import given_source
 from .primary_config import command_keys
 from .values import name_fault
@@ -85,7 +85,7 @@ def _rejected_key(error: Exception, line: CommandLine) -> tuple[str, str]:
 def _block_fault(text: str, line: CommandLine) -> str:
     """The message of `apply_overrides` for the same change of the selected block, which names the nearest key."""
     default = command_keys(line.command)["block"].default
-    name = split_values((line.values("block") or [default])[-1])[0]
+    name = sweep_values((line.values("block") or [default])[-1])[0]
     if name == "null":
         return "there is no block to change; select one with block=NAME"
     repository = ConfigRepository(line.folders)

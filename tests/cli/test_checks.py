@@ -90,6 +90,12 @@ MISTAKES = {
     ),
     "bench compile=ture": "compile: 'ture'; allowed: one of true, false; did you mean 'true'?",
     "bench threads=0": "threads: 0; allowed: a positive integer",
+    "show -m gate=choice(sigmod,tanh)": (
+        "gate=sigmod: no gate word named 'sigmod'; there are hard_sigmoid, none, sigmoid, softmax, tanh; "
+        "did you mean 'sigmoid'?"
+    ),
+    "show -m block=choice(senet,nope.yaml)": "nope.yaml: no such file",
+    "show -m channels=choice(32,0)": "channels: 0; allowed: a positive integer",
     "bench -m threads=1,many": "threads: 'many'; allowed: a positive integer",
     "bench rounds=1.5": "rounds: 1.5; allowed: a positive integer",
     "bench seconds=-1": "seconds: -1; allowed: a positive number",

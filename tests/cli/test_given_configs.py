@@ -99,6 +99,12 @@ def test_a_sweep_of_show_writes_no_file(run: Run, folder: Path, tmp_path: Path) 
     assert code == 0 and '"senet.yaml"' in out and '"strips.yaml"' in out and sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_choice_has_files_and_mappings(run: Run, folder: Path) -> None:
+    code, out, err = run("show", "-m", f"block=choice(senet,my own/strips.yaml,{INLINE})", *SIZE)
+    names = [line for line in out.splitlines() if line.startswith(' "block": ')]
+    assert (code, err, names) == (0, "", [' "block": "senet.yaml",', ' "block": "strips.yaml",', ' "block": "block.2",'])
+
+
 def test_bench_names_a_block_as_it_was_typed(run: Run, folder: Path, tmp_path: Path) -> None:
     code, _, _ = run("bench", "block=my own/strips.yaml", "block.let.r=8", "baseline=null", *SMALL)
     assert code == 0 and [row["block"] for row in read_rows(results_folder(tmp_path))] == ["my own/strips.yaml let.r=8"]

@@ -9,7 +9,7 @@ from ...config.repository import ConfigRepository, is_file_name
 from ...config.yaml_reader import copy_plain
 from ...errors import ConfigError, short_repr
 from ..checks import NESTED
-from ..command_line import CommandLine, split_values
+from ..command_line import CommandLine, sweep_values
 from ..primary_config import command_keys
 from ..values import yaml_path
 
@@ -43,7 +43,7 @@ def chosen_config(line: CommandLine, group: str) -> Any:
     """The data of the config that is chosen for a group, or None if none is chosen or it cannot be read."""
     key = command_keys(line.command).get(group)
     given = line.values(group) or [key.default if key else "null"]
-    name = split_values(given[-1])[0]
+    name = sweep_values(given[-1])[0]
     repository = ConfigRepository(line.folders)
     try:
         path = yaml_path(name) if is_file_name(name) else repository.find(name, group)
