@@ -11,9 +11,22 @@ def test_the_operators_and_types_are_those_of_the_package() -> None:
     assert list(OPERATORS) == sf.operators() and list(DTYPES) == list(TORCH_DTYPES)
 
 
+OUTPUTS = {
+    "table": "senet.yaml  32 x 7 x 7 -> 32 x 7 x 7\npath       operator ",
+    "csv": "path,operator,sizes,parameters,macs,elements\n",
+    "tsv": "path\toperator\tsizes\tparameters\tmacs\telements\n",
+    "json": '{\n "block": "senet.yaml",\n "input": [\n',
+    "markdown": "**senet.yaml** 32 x 7 x 7 -> 32 x 7 x 7\n\n| path | operator |",
+    "rewrites": "senet.yaml  0 rewrites\npath  rule  because\n",
+}
+"""How the output of `show` begins in each format."""
+
+
 def test_every_format_works(run: Run) -> None:
-    for layout in FORMATS["show"]:
-        assert run("show", "channels=32", "size=7", f"format={layout}")[0] == 0
+    assert set(OUTPUTS) == set(FORMATS["show"])
+    for layout, beginning in OUTPUTS.items():
+        code, out, err = run("show", "channels=32", "size=7", f"format={layout}")
+        assert (code, err, out[: len(beginning)]) == (0, "", beginning)
 
 
 def test_every_key_is_found(run: Run) -> None:
