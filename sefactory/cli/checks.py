@@ -60,7 +60,7 @@ def _argument_faults(line: CommandLine) -> Iterator[Fault]:
             yield f"override {argument.text}", UNCHECKED_FOLDERS
         if argument.key.startswith(("hydra.", "hydra/")) or (argument.value is None and argument.prefix != "~"):
             continue
-        if not line.has_own_search and (fault := _key_fault(line.command, argument)):
+        if not line.has_own_primary_config and (fault := _key_fault(line.command, argument)):
             yield f"override {argument.text}", fault
         elif argument.value is not None and argument.prefix != "~":
             yield from _value_faults(line, argument)

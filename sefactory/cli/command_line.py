@@ -69,8 +69,8 @@ class CommandLine(NamedTuple):
         return "--multirun" in self.flags or "MULTIRUN" in self.values("hydra.mode")
 
     @property
-    def has_own_search(self) -> bool:
-        """True if keys and names can come from files that only Hydra knows."""
+    def has_own_primary_config(self) -> bool:
+        """True if flags choose another primary config than that of the command: its keys and names are not known."""
         return "--config-path" in self.flags or "--config-name" in self.flags
 
     @property
@@ -85,11 +85,11 @@ class CommandLine(NamedTuple):
     def hydra_arguments(self) -> list[str]:
         """The arguments in an order that Hydra accepts: it does not find an argument after a flag behind another."""
         flags = [f"{flag}={value}" if value else flag for flag, value in self.flags.items()]
-        return [*flags, *(self._with_prefix(argument) for argument in self.arguments)]
+        return [*flags, *(self._hydra_text(argument) for argument in self.arguments)]
 
-    def _with_prefix(self, argument: Argument) -> str:
-        """The argument with the `+` that Hydra wants: before a slot word further down, and not before a key of the command."""
-        if self.has_own_search:
+    def _hydra_text(self, argument: Argument) -> str:
+        """The argument as Hydra takes it: with `+` before a slot word further down, without `+` before a key of the command."""
+        if self.has_own_primary_config:
             return argument.text
         text = argument.text.lstrip("+")
         if argument.package is not None:

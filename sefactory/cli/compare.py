@@ -1,4 +1,4 @@
-"""`sefactory bench compare A B`: holds the results of two benchmarks side by side. Imports neither Hydra nor torch."""
+"""`sefactory bench compare A B`: compares the results of two runs. Imports neither Hydra nor torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, fields
@@ -17,7 +17,7 @@ from .output import Listing, print_listing, print_note, stdout_console
 USAGE = """\
 usage: sefactory bench compare A B [format=table|csv|tsv|json|markdown]
 
-Holds the results of two benchmarks side by side: two commits, two machines, two versions of torch.
+Compares the results of two runs: two commits, two machines, two versions of torch.
 A and B are output folders of `sefactory bench`, or their results.json."""
 MEANINGS = {
     "no difference shown": "no difference shown: 1 is within the interval of B / A",

@@ -26,7 +26,7 @@ EXAMPLES = {
         "'blocks=[senet,ecanet,my.yaml]'": "a list of blocks",
         "-m block=unit squeeze=mean,max excite=mlp,conv1d": "a sweep: every combination",
         "'hosts=[cbam_resnet50,senet_resnet50]'": "networks with and without blocks",
-        "compare A B": "the results in two output folders side by side",
+        "compare A B": "the results of two runs, compared",
     },
 }
 FLAGS = {

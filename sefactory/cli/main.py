@@ -18,7 +18,7 @@ usage: sefactory COMMAND [key=value ...]
 
   show        print a block, or the blocks of a network: operators, sizes, parameters, MACs
   bench       compare blocks or networks: time, memory and cost, as a table and an HTML report;
-              bench compare A B holds the results of two runs side by side
+              bench compare A B compares the results of two runs
   completion  print the shell code for tab completion: eval "$(sefactory completion bash)"
 
 `sefactory COMMAND --help` lists the keys of a command and the configs to choose from."""

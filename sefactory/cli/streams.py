@@ -50,7 +50,7 @@ class _Output(io.RawIOBase):
 
 
 def guard_streams(command: Callable[[], int]) -> int:
-    """Runs a command and returns its exit status.
+    """Runs a command and returns its exit code.
 
     0 if a reader has closed the pipe of standard output; 2 with a line on standard error if the output cannot be written.
     Standard error never fails, and closed streams count as /dev/null. Characters that an encoding lacks are substituted.

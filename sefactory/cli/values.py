@@ -31,7 +31,7 @@ def value_faults(line: CommandLine, argument: Argument, key: Key, value: str) ->
     """Yields the faults of one value of a key of the command."""
     repository = ConfigRepository(line.folders)
     holds_names = key.is_group or key.name in (*GROUP_OF_LIST, "baseline")
-    if holds_names and line.has_own_search:
+    if holds_names and line.has_own_primary_config:
         return
     if key.is_group:
         yield from _selection_faults(line.command, argument, value, repository)

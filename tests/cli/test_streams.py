@@ -16,14 +16,14 @@ NO_SPACE = "the output cannot be written: No space left on device\n"
 
 
 def run(code: str, *arguments: str, redirection: str = "", **variables: str) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error of Python code, with a redirection of the shell."""
+    """Exit code, standard output and standard error of Python code, with a redirection of the shell."""
     command = ["sh", "-c", f'"$0" "$@" {redirection}', sys.executable, "-c", code, *arguments]
     done = subprocess.run(command, capture_output=True, env={**os.environ, **variables}, check=False)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 def run_into_closed_pipe(code: str, *arguments: str) -> tuple[int, str]:
-    """Exit status and standard error of Python code whose reader is gone."""
+    """Exit code and standard error of Python code whose reader is gone."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -39,7 +39,7 @@ def test_a_closed_pipe_ends_the_program_silently(code: str) -> None:
     assert run_into_closed_pipe(code, "--help") == (0, "")
 
 
-def test_a_closed_pipe_of_standard_output_hides_no_exit_status() -> None:
+def test_a_closed_pipe_of_standard_output_hides_no_exit_code() -> None:
     assert run_into_closed_pipe(GUARDED.format(5)) == (5, "")
     assert run_into_closed_pipe(MAIN, "shwo")[0] == 2
 

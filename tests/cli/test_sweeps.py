@@ -232,7 +232,7 @@ TWO = ["block=unit", "squeeze=channels", "excite=mlp", "gate=sigmoid,softmax"]
 
 
 def outcome(folder: Path, launcher: str, *arguments: str) -> tuple[int, set[tuple[object, ...]]]:
-    """The exit status of a sweep and its rows, without their times."""
+    """The exit code of a sweep and its rows, without their times."""
     code, out, err = finish(folder, "bench", "-m", *LAUNCHERS[launcher], f"hydra.sweep.dir={launcher}", *arguments, *QUICK)
     rows = read_rows(folder / launcher)
     assert "Traceback" not in err and (folder / launcher / "report.html").is_file()
@@ -248,7 +248,7 @@ def test_launchers_agree(tmp_path: Path, launcher: str, jobs: list[str]) -> None
 
 
 @pytest.mark.parametrize("launcher", sampled([*LAUNCHERS], lambda launcher: launcher == "joblib"))
-def test_a_failed_job_is_a_failed_exit_status(tmp_path: Path, launcher: str) -> None:
+def test_a_failed_job_is_a_failed_exit_code(tmp_path: Path, launcher: str) -> None:
     arguments = ["bench", "-m", *LAUNCHERS[launcher], "hydra.sweep.dir=out", "block=cbam", *FAULTY]
     code, out, err = finish(tmp_path, *arguments)
     assert code == 2 and "cbam" in out and "Traceback" not in err

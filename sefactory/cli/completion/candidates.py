@@ -54,7 +54,7 @@ def _argument_candidates(command: str, before: Sequence[str], current: str) -> I
         return _flag_values(FLAG_OF.get(flag, ""), f"{flag}=", value) if equals else _flags(line)
     if "=" in current:
         return value_candidates(line, current)
-    first = {"compare": "the results in two output folders side by side"} if command == "bench" and not before else {}
+    first = {"compare": "compare the results of two runs"} if command == "bench" and not before else {}
     return [*first.items(), *key_candidates(line, current)]
 
 
