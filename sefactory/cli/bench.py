@@ -12,6 +12,7 @@ from ..bench.case import Case
 from ..bench.machine import Options
 from ..bench.macs import macs
 from ..bench.summary import node_names, parameters, summarize
+from ..bench.versions import package_version
 from ..config.description import describe
 from ..config.repository import ConfigRepository, load_config
 from ..errors import ConfigError, choice_message, short_repr
@@ -156,7 +157,8 @@ def _network_case(name: str, host: HostSource, shape: Shape, has_blocks: bool) -
         blocks = {p.path: describe(p.block_plan.root) for p in report.places}
     operators = {path: type(module).__name__ for path, module in model.named_children()}
     counts = parameters(model), macs(model, torch.zeros(shape)), 0
-    tree, config = {**host.config, "blocks": blocks}, to_yaml(host.config) if has_blocks else ""
+    zoo = package_version(str(host.config["host"]).partition(":")[0])
+    tree, config = {**host.config, "blocks": blocks, "zoo": zoo}, to_yaml(host.config) if has_blocks else ""
     return Case(name, model, *counts, operators, tree, config)
 
 

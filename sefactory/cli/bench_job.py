@@ -1,6 +1,5 @@
 """One job of `sefactory bench`: measures its cases shape by shape, and takes what a store has already."""
 
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +16,6 @@ from ..bench.stored import measurement_key, store_results, stored_results
 from ..errors import ConfigError
 from ..shapes import Shape
 from ..store.store import Store
-from .arguments import task_overrides
 from .interrupts import interrupts_deferred
 
 OPTIONS = ("device", "dtype", "threads", "compile", "channels_last", "rounds", "seconds")
@@ -36,7 +34,8 @@ def read_options(config: DictConfig) -> Options:
 class JobSpec:
     """What a job measures: the function that builds each case, by name, at each of the shapes.
 
-    `asked` are the names of those that the user asked for. The others are there to compare with: `baseline` is one of all.
+    `asked` are the names of the cases that the user asked for; the others are measured for comparison. `baseline` is the name
+    of the case that ratios are to.
     """
 
     builders: Mapping[str, CaseBuilder]
@@ -51,11 +50,11 @@ class Job:
 
     With a store, a comparison that it holds is not measured again, and each that is measured is written to it at once;
     `keys` are their digests. `faults` says why that failed. `is_fresh`: everything is measured; `is_strict`: also what was
-    measured before with marks.
+    measured before with marks. `command` is the command line, for a reader of the results.
     """
 
-    def __init__(self, spec: JobSpec, store: Store | None, is_fresh: bool, is_strict: bool) -> None:
-        self.spec, self.store, self.is_fresh, self.is_strict = spec, store, is_fresh, is_strict
+    def __init__(self, spec: JobSpec, store: Store | None, is_fresh: bool, is_strict: bool, command: str) -> None:
+        self.spec, self.store, self.is_fresh, self.is_strict, self.command = spec, store, is_fresh, is_strict, command
         self.parts: list[Results] = []
         self.refused: list[Row] = []
         self.keys: list[str] = []
@@ -63,7 +62,7 @@ class Job:
 
     def run(self) -> None:
         """Measures at all shapes."""
-        facts = environment(self.spec.options) | {"command": shlex.join(["sefactory", "bench", *task_overrides()])}
+        facts = environment(self.spec.options) | {"command": self.command}
         for shape in self.spec.shapes:
             cases = self._build(shape)
             if not any(case.name in self.spec.asked for case in cases):

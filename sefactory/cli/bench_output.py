@@ -1,7 +1,7 @@
 """What `sefactory bench` leaves: files and tables of a job and of a sweep, and what a job returns to its sweeper."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -21,7 +21,7 @@ from .output import print_note, print_results
 from .sweep import JobNote, faults_of_run, has_basic_sweeper, new_note, read_notes, sweep_folder, sweep_results, write_note
 
 
-def run_job(spec: JobSpec, config: DictConfig) -> float | None:
+def run_job(spec: JobSpec, config: DictConfig, command: str) -> float | None:
     """Measures a job, writes its files, prints its table (a line for each row in a sweep), and returns its objective.
 
     All of this also happens with what was measured before Ctrl-C, which is raised again. Raises ConfigError with what could
@@ -29,21 +29,33 @@ def run_job(spec: JobSpec, config: DictConfig) -> float | None:
     """
     _check_objective(config, spec)
     layout = output_format(config, "bench")
-    job = Job(spec, _store_of(config), bool(config.fresh), bool(config.strict))
+    job = Job(spec, _store_of(config), bool(config.fresh), bool(config.strict), command)
+    cause: BaseException | None = None
     try:
         job.run()
-    finally:
-        with interrupts_deferred():
-            results = merge_results(job.parts, {})
-            results = replace(results, rows=[*results.rows, *job.refused])
-            marked = strict_faults(results.rows) if config.strict else []
-            if is_sweep():
-                job.faults += _finish_sweep_job(job, results, layout, marked)
-            else:
-                job.faults += [*_finish_single_job(results, layout), *marked]
+    except BaseException as error:
+        cause = error
+    with interrupts_deferred():
+        results = _finish(job, layout, bool(config.strict))
+    if cause and job.faults:
+        print_note(str(ConfigError(job.faults)))
+    if cause:
+        raise cause
     if job.faults:
         raise ConfigError(job.faults)
     return objective(config.objective, results.rows, spec.asked)
+
+
+def _finish(job: Job, layout: str, is_strict: bool) -> Results:
+    """Writes and prints the results of a job, and adds what goes wrong to its faults."""
+    results = merge_results(job.parts, {})
+    results = replace(results, rows=[*results.rows, *job.refused])
+    marked = strict_faults(results.rows) if is_strict else []
+    if is_sweep():
+        job.faults += _finish_sweep_job(job, results, layout, marked)
+    else:
+        job.faults += [*_finish_single_job(results, layout), *marked]
+    return results
 
 
 def _store_of(config: DictConfig) -> Store | None:
@@ -80,7 +92,7 @@ def _finish_sweep_job(job: Job, results: Results, layout: str, marked: Sequence[
 
 def _note_of(job: Job, marked: Sequence[tuple[str, str]]) -> JobNote:
     folder = str(job.store.folder) if job.store else ""
-    return replace(new_note([*job.faults, *marked]), store=folder, keys=job.keys, refused=[asdict(row) for row in job.refused])
+    return replace(new_note([*job.faults, *marked]), store=folder, keys=job.keys, refused=job.refused)
 
 
 def finish_sweep(folder: Path, command: str, layout: str) -> list[tuple[str, str]]:

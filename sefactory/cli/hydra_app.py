@@ -15,39 +15,57 @@ from .arguments import is_given, is_sweep
 from .command_line import CommandLine
 from .given_configs import store_given_configs
 from .hydra_errors import as_config_errors
-from .sweep import SweepStart, has_basic_sweeper, new_note, sweep_folder, write_note
+from .sweep import SweepStart, has_basic_launcher, has_basic_sweeper, new_note, new_run, sweep_folder, write_note
 
 Faults = dict[tuple[str, str], None]
 
 
 def run_application(line: CommandLine) -> None:
-    """Runs a command for one job, or for each job of a sweep. Raises ConfigError with the faults of all jobs."""
+    """Runs a command for one job, or for each job of a sweep. Raises ConfigError with the faults of all jobs.
+
+    After Ctrl-C the results are written and the faults are printed, before KeyboardInterrupt is raised again.
+    """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach the caller instead of being printed
-    sys.argv = [f"sefactory {line.command}", *store_given_configs(line).hydra_arguments()]
+    arguments = [*store_given_configs(line).hydra_arguments(), *([new_run()] if line.is_sweep else [])]
+    sys.argv = [f"sefactory {line.command}", *arguments]
     SweepStart.started.clear()
     faults: Faults = {}
-    application = hydra.main(version_base="1.3", config_path=str(SHIPPED.resolve()), config_name=line.command)
-    try:
-        with as_config_errors(line):
-            application(_job(line, faults))()
-    except OSError as error:
-        faults.update(dict.fromkeys([_file_fault(error, line)]))
-    except Exception as error:
-        if isinstance(error, ConfigError) or not SweepStart.started or os.environ.get("SEFACTORY_TRACEBACK"):
-            raise
-        faults.update(dict.fromkeys([_lost_job_fault(error)]))
-    finally:  # also after Ctrl-C
-        faults.update(dict.fromkeys(_finish_sweeps(line)))
+    interrupt = _run_hydra(line, faults)
+    faults.update(dict.fromkeys(_finish_sweeps(line)))
+    if interrupt and faults:
+        print(ConfigError(faults), file=sys.stderr)
+    if interrupt:
+        raise interrupt
     if faults:
         raise ConfigError(faults)
 
 
+def _run_hydra(line: CommandLine, faults: Faults) -> KeyboardInterrupt | None:
+    """Runs the jobs, and adds what goes wrong to `faults`. Returns the interrupt that ended them, if there was one."""
+    application = hydra.main(version_base="1.3", config_path=str(SHIPPED.resolve()), config_name=line.command)
+    try:
+        with as_config_errors(line):
+            application(_job(line, faults))()
+    except KeyboardInterrupt as error:
+        return error
+    except ConfigError as error:
+        faults.update(dict.fromkeys(error.faults))
+    except OSError as error:
+        faults.update(dict.fromkeys([_file_fault(error, line)]))
+    except Exception as error:
+        if not SweepStart.started or os.environ.get("SEFACTORY_TRACEBACK"):
+            raise
+        faults.update(dict.fromkeys([_lost_job_fault(error)]))
+    return None
+
+
 def _job(line: CommandLine, faults: Faults) -> Callable[[DictConfig], float | None]:
     """What Hydra runs for each job. Faults of the job are added to `faults`: Hydra would print them in lines of its own."""
+    command = _typed(line)
 
     def run_job(config: DictConfig) -> float | None:
         try:
-            return _run_task(line.command, config)
+            return _run_task(line.command, config, command)
         except (ConfigError, OSError) as error:
             found = error.faults if isinstance(error, ConfigError) else (_file_fault(error, line),)
             faults.update(dict.fromkeys(found))
@@ -57,17 +75,22 @@ def _job(line: CommandLine, faults: Faults) -> Callable[[DictConfig], float | No
     return run_job
 
 
+def _typed(line: CommandLine) -> str:
+    """The command line as a shell reads it."""
+    return shlex.join(["sefactory", line.command, *line.hydra_arguments()])
+
+
 def _finish_sweeps(line: CommandLine) -> Iterator[tuple[str, str]]:
     """Writes and prints the results of the sweep, if one was started. Yields its faults."""
     for folder, layout in SweepStart.started:
         from .bench_output import finish_sweep
 
-        yield from finish_sweep(folder, shlex.join(["sefactory", line.command, *line.hydra_arguments()]), layout)
+        yield from finish_sweep(folder, _typed(line), layout)
 
 
-def _run_task(command: str, config: DictConfig) -> float | None:
-    """Does what the command does with blocks or, if a host is given, with networks."""
-    if command == "show":
+def _run_task(name: str, config: DictConfig, command: str) -> float | None:
+    """Does what the command of this name does with blocks or, if a host is given, with networks."""
+    if name == "show":
         from .show import show_block, show_network  # imports torch
 
         (show_network if is_given(config, "host") else show_block)(config)
@@ -76,17 +99,20 @@ def _run_task(command: str, config: DictConfig) -> float | None:
     from .bench_output import run_job
 
     is_network = is_given(config, "host") or is_given(config, "hosts")
-    return run_job((bench_networks if is_network else bench_blocks)(config), config)
+    return run_job((bench_networks if is_network else bench_blocks)(config), config, command)
 
 
 def _report_fault(command: str, error: Exception, faults: Sequence[tuple[str, str]]) -> None:
-    """Tells the process that started a sweep of the faults of this job; a sweeper that needs a result gets the error."""
+    """Notes the faults of a job for the process that started the sweep.
+
+    Raises the error again for a sweeper that needs results, and where no note can be left: `show` writes no files.
+    """
     if not is_sweep():
         return
     if command == "bench":
         with suppress(OSError):  # then this process alone knows of them
             write_note(new_note(faults), sweep_folder())
-    if not has_basic_sweeper() or command == "show":
+    if not has_basic_sweeper() or (command == "show" and not has_basic_launcher()):
         raise error
 
 

@@ -1,8 +1,8 @@
 """The jobs of a sweep, also in other processes: what each leaves in the folder of the sweep, and their common results.
 
-A job writes SWEEP/jobs/DIGEST.json, under the digest of its overrides: its number, the keys of its measurements in the store,
-the rows of blocks that could not be built, and its faults. The results of the sweep are made from these notes and the store,
-so that it does not matter which process measured what, and in which order.
+A job writes SWEEP/jobs/DIGEST.json, under the digest of its overrides and measurements: its number, the keys of its
+measurements in the store, the rows of blocks that could not be built, and its faults. The results of the sweep are made from
+these notes and the store, so that it does not matter which process measured what, and in which order.
 """
 
 import os
@@ -23,7 +23,10 @@ from ..store.store import Store, digest
 from .arguments import task_overrides
 
 RUN = "SEFACTORY_RUN"
-"""The environment variable that tells the jobs of this sweep from those of earlier ones in the same folder."""
+"""The environment variable that tells the jobs of this sweep from those of earlier ones in the same folder.
+
+Hydra sets it in every job, also where a launcher passes no environment (`hydra.job.env_set`).
+"""
 LOCAL_LAUNCHERS = ("JoblibLauncher", "LocalLauncher")
 """Launchers that run several jobs at a time on this machine."""
 SHARED_MACHINE = (
@@ -41,7 +44,7 @@ class JobNote:
     run: str = ""
     store: str = ""
     keys: list[str] = field(default_factory=list)
-    refused: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[Row] = field(default_factory=list)
     faults: list[list[str]] = field(default_factory=list)
 
 
@@ -56,14 +59,25 @@ def new_note(faults: Iterable[tuple[str, str]] = ()) -> JobNote:
     return JobNote(int(hydra.job.num), task_overrides(), run, faults=[[path, text] for path, text in faults])
 
 
+def new_run() -> str:
+    """Begins a sweep: the argument for Hydra that tells its jobs from others."""
+    os.environ[RUN] = uuid4().hex
+    return f"+hydra.job.env_set.{RUN}={os.environ[RUN]}"
+
+
 def has_basic_sweeper() -> bool:
     """True if the sweep runs all combinations, and no job depends on the result of another."""
     return str(HydraConfig.get().sweeper.get("_target_")).endswith(".BasicSweeper")
 
 
+def has_basic_launcher() -> bool:
+    """True if all jobs run in the process of the command line."""
+    return str(HydraConfig.get().launcher.get("_target_")).endswith(".BasicLauncher")
+
+
 def write_note(note: JobNote, folder: Path) -> None:
     """Writes the note of a job. Raises OSError if that fails."""
-    Store(folder / "jobs").put(digest(note.overrides), asdict(note))
+    Store(folder / "jobs").put(digest([note.overrides, note.keys]), asdict(note))
 
 
 def read_notes(folder: Path) -> list[JobNote]:
@@ -71,8 +85,8 @@ def read_notes(folder: Path) -> list[JobNote]:
     notes = []
     for _, record in Store(folder / "jobs").records():
         try:
-            notes.append(JobNote(**record))
-        except TypeError:  # written by another version
+            notes.append(JobNote(**{**record, "num": int(record["num"]), "refused": [Row(**row) for row in record["refused"]]}))
+        except (TypeError, KeyError, ValueError):  # written by another version
             continue
     return sorted(notes, key=lambda note: (note.run != os.environ.get(RUN, ""), note.num))
 
@@ -88,8 +102,10 @@ def sweep_results(notes: Sequence[JobNote], command: str) -> Results:
     """The rows of all jobs: those of the store, and the blocks that could not be built."""
     measured = dict.fromkeys((note.store, key) for note in notes for key in note.keys)  # a search can repeat a job
     parts = [results for folder, key in measured if (results := read_record(Store(Path(folder)), key)) is not None]
-    refused = {(row["block"], row["shape"]): Row(**row) for note in notes for row in note.refused}
     merged = merge_results(parts, {"command": command})
+    refused = {(row.block, row.shape): row for note in notes for row in note.refused}
+    for row in merged.rows:  # an earlier sweep in this folder may have refused it
+        refused.pop((row.block, row.shape), None)
     return replace(merged, rows=[*merged.rows, *refused.values()])
 
 
@@ -103,7 +119,6 @@ class SweepStart(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Called once, before the first job."""
-        os.environ[RUN] = uuid4().hex
         SweepStart.started.append((Path(config.hydra.sweep.dir).absolute(), str(config.get("format", "table"))))
         if _shares_machine(config.hydra.launcher):
             print(f"warning: {SHARED_MACHINE}", file=sys.stderr)

@@ -65,3 +65,8 @@ def test_one_override_changes_each_of_the_seven(run: Run) -> None:
             for extra in ([], [f"block.{change}"])
         )
         assert plain != changed, block
+
+
+def test_a_sweep_of_show_reports_the_faults_of_all_jobs(run: Run) -> None:
+    code, out, err = run("show", "-m", "block=senet", "channels=4,64,8", "size=4")
+    assert code == 2 and "senet.yaml  64 x 4 x 4" in out and len(err.splitlines()) == 2 and "Error executing" not in err

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -97,6 +98,29 @@ def test_an_edited_config_is_measured_again(run: Run, tmp_path: Path, measured: 
     file.write_text("{squeeze: [{pool: HW}], gate: [tanh]}")
     run(*arguments)
     assert measured == ["mine", "mine"]
+
+
+def test_two_mappings_in_one_folder_are_two_rows(run: Run, tmp_path: Path) -> None:
+    for gate in ("sigmoid", "tanh"):
+        run(*SWEEP[:3], f"block={{squeeze: [{{pool: HW}}], gate: [{gate}]}}", *QUICK)
+    assert len(read_rows(tmp_path / "out")) == 2
+
+
+def test_the_typed_command_is_recorded(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my" / "mine.yaml").write_text("gate: [sigmoid]")
+    run("bench", "block=my/mine.yaml", "hydra.run.dir=out", *QUICK)
+    command = json.loads((tmp_path / "out" / "results.json").read_text())["environment"]["command"]
+    assert command == shlex.join(["sefactory", "bench", "block=my/mine.yaml", "hydra.run.dir=out", *QUICK])
+
+
+def test_notes_of_another_version_are_left_out(run: Run, tmp_path: Path) -> None:
+    run(*SWEEP, *QUICK)
+    for file in (tmp_path / "out" / "jobs").glob("*.json"):
+        note = json.loads(file.read_text())
+        file.write_text(json.dumps({**note, "refused": [{"block": "old"}], "num": "x"}))
+    code, _, _ = run(*SWEEP[:3], "block=cbam", *QUICK)
+    assert code == 0 and [row["block"] for row in read_rows(tmp_path / "out")] == ["cbam"]
 
 
 def test_two_sweeps_in_one_folder_are_one_table(run: Run, tmp_path: Path) -> None:
@@ -261,13 +285,11 @@ FORTY = ["block=unit", "squeeze=mean,max,std,rows,columns", "excite=mlp,conv1d",
 LONGEST_RUN = {"basic": 15, "joblib": 25, "submitit": 90}  # seconds until it is killed; submitit starts all jobs at once
 
 
-def measured_jobs(folder: Path) -> dict[str, tuple[str, list[object]]]:
-    """The finished comparisons of a sweep: when, and with which times."""
+def measured_jobs(folder: Path) -> dict[tuple[str, str], list[float]]:
+    """The times of the finished measurements of a sweep, by block and shape. None is measured twice with equal times."""
     records = [json.loads(file.read_text()) for file in (folder / "store").glob("*.json")]
-    finished = [record for record in records if not record["interrupted"]]
-    return {
-        str(r["environment"]["command"]): (r["environment"]["date"], [row["forward_s"] for row in r["rows"]]) for r in finished
-    }
+    rows = [row for record in records if not record["interrupted"] for row in record["rows"]]
+    return {(row["block"], row["shape"]): row["forward_rounds_s"] + row["train_rounds_s"] for row in rows}
 
 
 @pytest.mark.exhaustive
@@ -275,7 +297,7 @@ def measured_jobs(folder: Path) -> dict[str, tuple[str, list[object]]]:
 def test_a_killed_sweep_goes_on(tmp_path: Path, launcher: str) -> None:
     settings = [text for text in QUICK if not text.startswith("batch=")]
     arguments = ["bench", "-m", *LAUNCHERS[launcher], "hydra.sweep.dir=out", *FORTY, *settings]
-    random, before = Random(launcher), {}
+    random, before, counts = Random(launcher), dict[tuple[str, str], list[float]](), list[int]()
     for _ in range(10):
         process = start(tmp_path, *arguments, start_new_session=True)
         with suppress(subprocess.TimeoutExpired):
@@ -286,6 +308,8 @@ def test_a_killed_sweep_goes_on(tmp_path: Path, launcher: str) -> None:
         now = measured_jobs(tmp_path / "out")
         assert now.items() >= before.items()
         before = now
+        counts.append(len(now))
+    assert any(0 < count < 40 for count in counts), counts
     code, _, err = finish(tmp_path, *arguments)
     after = measured_jobs(tmp_path / "out")
     rows = read_rows(tmp_path / "out")
