@@ -79,7 +79,7 @@ def _other_machine(part: Results, first: Results) -> list[str]:
     both = part.environment, first.environment
     differs = [name for name in MACHINE if all(both) and both[0].get(name) != both[1].get(name) and name != "device"]
     facts = ", ".join(f"{name} {part.environment.get(name)}" for name in differs)
-    return [f"measured elsewhere than the first rows: {facts}"] if differs else []
+    return [f"measured elsewhere than the first rows: {facts}; measure all on one machine"] if differs else []
 
 
 def _merge_environments(environments: Sequence[Environment]) -> dict[str, str | int | float]:

@@ -99,7 +99,9 @@ def test_only_the_baseline_is_shown_once() -> None:
 def test_another_machine_is_told_apart() -> None:
     parts = [Results([row("a")], FACTS), Results([row("b")], {**FACTS, "cpu": "y", "torch": "3"})]
     first, second = merge_results(parts, {}).rows
-    assert first.marks == [] and second.marks == ["measured elsewhere than the first rows: cpu y, torch 3"]
+    assert first.marks == [] and second.marks == [
+        "measured elsewhere than the first rows: cpu y, torch 3; measure all on one machine"
+    ]
 
 
 def test_the_environment_keeps_what_differs() -> None:

@@ -64,6 +64,17 @@ def test_bench_measures_networks_with_and_without(folder: Path, capsys: pytest.C
     assert rows["small"]["macs"] > rows["timm:resnet18"]["macs"] > 0 and rows["small"]["shape"] == "1x3x32x32"
 
 
+def test_the_baseline_of_networks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = ("batch=1", "rounds=1", "seconds=0.0001", "hydra.run.dir=out")
+    for baseline in ("small", "null"):
+        code, _, _ = run(capsys, "bench", "--config-dir", "my", "hosts=[small]", f"baseline={baseline}", *quick)
+        rows = {row["block"]: row for row in json.loads(Path("out/results.json").read_text())["rows"]}
+        assert code == 0 and (rows["small"]["forward_ratio"] == 1.0) == (baseline == "small")
+    code, _, err = run(capsys, "bench", "--config-dir", "my", "hosts=[small]", "baseline=smal", *quick)
+    message = "baseline: 'smal'; allowed: one of timm:resnet18, small; did you mean 'small'?; null for no ratios\n"
+    assert (code, err) == (2, message)
+
+
 MISTAKES = [
     (
         ["show", "host=small", "block=cbam"],
