@@ -2,6 +2,7 @@
 
 import json
 import signal
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -107,6 +108,14 @@ def _interrupting(after: int, monkeypatch: pytest.MonkeyPatch, number: int = sig
             seen.append(step)
 
     monkeypatch.setattr(Comparison, "run", run)
+
+
+@pytest.fixture(autouse=True)
+def default_handler() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also if the tests run in the background, where a shell lets it be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 SIGNALS = [(signal.SIGINT, "interrupted\n"), (signal.SIGTERM, "terminated\n")]
