@@ -7,12 +7,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 from torch._C import _get_tracing_state
-from torch.compiler import is_compiling, is_dynamo_compiling
+from torch.compiler import is_compiling, is_dynamo_compiling, is_exporting
 from torch.nn import Parameter
-
-# torch 2.6 does not have it
-is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", lambda: is_compiling() and not is_dynamo_compiling())
-"""True while torch.export runs. An exported program contains no operator of this package."""
 
 is_jit_tracing: Callable[[], Any] = _get_tracing_state
 """The recorder of torch.jit.trace, which the ONNX exporter with dynamo=False uses too; None where nothing is traced."""

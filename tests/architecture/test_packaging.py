@@ -7,6 +7,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import versions_page
+import yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,7 +41,7 @@ def test_every_module_and_template_is_in_the_wheel(wheel: list[str]) -> None:
 
 def test_the_requirements_are_the_ones_that_install() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert {"torch>=2.6", "hydra-core>=1.3.8,<1.4", "omegaconf>=2.3,<2.4"} <= set(project["dependencies"])
+    assert {"torch>=2.13", "hydra-core>=1.3.8,<1.4", "omegaconf>=2.3,<2.4"} <= set(project["dependencies"])
     assert project["requires-python"] == ">=3.11,<3.14"
     assert not any(name.startswith(("torchvision", "timm")) for name in project["dependencies"])
 
@@ -55,3 +57,11 @@ def test_every_install_of_the_makefile_is_constrained() -> None:
     installs = [line for line in (ROOT / "Makefile").read_text().splitlines() if "pip install" in line]
     assert installs and all("-c constraints.txt" in line for line in installs)
     assert "make lint test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_workflow_runs_the_lowest_and_the_newest_versions() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())
+    job = workflow["jobs"]["versions"]
+    assert {"run": "scripts/versions.sh", "env": {"UV_TORCH_BACKEND": "cpu"}} in job["steps"]
+    (python,) = [step["with"]["python-version"] for step in job["steps"] if "setup-python" in step.get("uses", "")]
+    assert python.split() == [*versions_page.pythons()]

@@ -4,20 +4,13 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.compiler import is_compiling
+from torch.compiler import is_compiling, is_exporting
 
 from ...kernels import custom_ops
 from ...kernels.attention import MIN_TOKENS, attend_channels, softmax
 from ...kernels.attention import attend as attend_tokens
 from ...kernels.convolution import CONVOLUTIONS
-from ...kernels.dispatch import (
-    contiguous_fast_path,
-    cpu_fast_path,
-    is_eager,
-    is_exporting,
-    is_in_dispatch_mode,
-    under_inductor,
-)
+from ...kernels.dispatch import contiguous_fast_path, cpu_fast_path, is_eager, is_in_dispatch_mode, under_inductor
 from ...operators.attention import Attention, resize_positions
 from ...operators.elementwise import Gain
 from ...operators.linear import Linear

@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_exporting
 from torch.nn import functional as F
 
 from ...kernels.batch_norm import batch_norm
 from ...kernels.convolution import CONVOLUTIONS
-from ...kernels.dispatch import contiguous_fast_path, is_eager, is_exporting
+from ...kernels.dispatch import contiguous_fast_path, is_eager
 from ...operators.norm import BatchNorm, batch_norm_error
 from ...shapes import Sizes
 from .. import ir as ops
