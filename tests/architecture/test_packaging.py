@@ -65,3 +65,9 @@ def test_the_workflow_runs_the_lowest_and_the_newest_versions() -> None:
     assert {"run": "scripts/versions.sh", "env": {"UV_TORCH_BACKEND": "cpu"}} in job["steps"]
     (python,) = [step["with"]["python-version"] for step in job["steps"] if "setup-python" in step.get("uses", "")]
     assert python.split() == [*versions_page.pythons()]
+
+
+def test_the_nightly_run_installs_what_tests_are_skipped_without() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())
+    commands = " ".join(step.get("run", "") for step in workflow["jobs"]["nightly"]["steps"]).split()
+    assert {"fish", "zsh", "chromium"} <= set(commands)

@@ -79,6 +79,7 @@ def test_fish_completes(program: Path) -> None:
     assert found == ["show", "block=senet", "blocks=[senet,", "blocks=[senet]", *gates]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
 def test_zsh_reads_the_script(program: Path) -> None:
     script = 'autoload -Uz compinit; compinit -u; eval "$(sefactory completion zsh)"; print $_comps[sefactory]'
