@@ -1,4 +1,4 @@
-"""Two results side by side: the times of the rows that both have, the ratios, and what the data can tell.
+"""Compares two results: the times of the rows that both have, the ratios, and what the data can tell.
 
 The interval of a ratio B / A has the relative half width sqrt(a^2 + b^2), where a and b are the relative half widths of the
 intervals of the two times. The comparison is deterministic.

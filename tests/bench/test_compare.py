@@ -1,4 +1,4 @@
-"""Two results side by side: ratios, intervals, verdicts, and what the times do not show."""
+"""Comparisons of two results: ratios, intervals, verdicts, and what the times do not show."""
 
 import math
 from dataclasses import replace
