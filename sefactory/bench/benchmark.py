@@ -6,6 +6,7 @@ A `Comparison` holds several `Case`s at one input shape. Its caller decides how 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from random import Random
 from statistics import median
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ class Step(NamedTuple):
 
 
 class Comparison:
-    """Times several cases interleaved (A B C A B C ...), so that a machine that slows down slows all of them.
+    """Times several cases in turn, in rounds (A B C, C A B, ...), so that a machine that slows down slows all of them.
 
     The modules are copied: weights, statistics and modes of the originals do not change. Raises ValueError if two cases
     have the same name, or if a module lacks the path of an operator.
@@ -53,12 +54,20 @@ class Comparison:
         """
         self._load_before, self._mhz_before = load_average(), clock_mhz()
         for number in range(1, self.rounds + 1):
-            for mode in MODES:
-                for run in self._runs:
-                    yield Step(run.case.name, mode, number)
-                    run.measure(mode)
+            for mode, run in self._order(number):
+                yield Step(run.case.name, mode, number)
+                run.measure(mode)
         if any(_is_below_bound(run.row(self.rates)) for run in self._runs):  # other programs slowed the first measurement
             self.rates = self.rates.faster(measure_machine(self._options))
+
+    def _order(self, number: int) -> list[tuple[Mode, CaseRun]]:
+        """The timings of a round: the first in the order given, the others shuffled.
+
+        What ran before changes the time of a block, by what it leaves in the caches and in memory. In a fixed order the same
+        block would always gain or lose by it.
+        """
+        timings = [(mode, run) for mode in MODES for run in self._runs]
+        return timings if number == 1 else Random(f"{self._options.seed} {number}").sample(timings, len(timings))
 
     def rows(self) -> list[Row]:
         """One row for each case, in the order given, from the timings so far."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import first_line
+from .allocator import allocator_settings
 from .machine_state import load_average
 from .timing import on_device
 from .versions import package_version
@@ -148,7 +149,7 @@ def environment(options: Options) -> dict[str, str | int | float]:
         "cpu": _cpu_name(),
         "cores": os.cpu_count() or 1,
         "load": -1.0 if (load := load_average()) is None else load,
-        "allocator": _allocator(),
+        "allocator": allocator_settings(),
         **asdict(options),
         "device": torch.cuda.get_device_name(options.device) if is_cuda else options.device,
     }
@@ -161,10 +162,3 @@ def _cpu_name() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine() or "unknown"
-
-
-def _allocator() -> str:
-    """The tuning of malloc. With the default, page faults can double the time of a training step."""
-    preloaded = [Path(name).name for name in os.environ.get("LD_PRELOAD", "").replace(":", " ").split()]
-    tuned = [f"{key}={value}" for key, value in sorted(os.environ.items()) if key.startswith("MALLOC_")]
-    return " ".join(preloaded + tuned) or "default"

@@ -34,8 +34,8 @@ def on_device(device: torch.device) -> Iterator[None]:
 
 
 def time_calls(step: Callable[[], object], calls: int) -> Timing:
-    """The mean time of so many calls. Several calls are preceded by one that is not timed, which fills the caches."""
-    if calls > 1:
+    """The mean time of so many calls, after a fifth as many that are not timed, which fill the caches; at least one."""
+    for _ in range(max(1, calls // 5)):
         step()
     started = thread_clock()
     wall_s = timeit.Timer(step, timer=wall_clock).timeit(calls)
@@ -46,8 +46,8 @@ def calls_per_timing(step: Callable[[], object], seconds: float) -> int:
     """The number of calls that take about `seconds`; at least one."""
     step()  # the first call may compile and allocate
     calls = max(1, round(seconds / time_calls(step, 1).seconds))
-    # the time of a single short call is inaccurate: measure again with a tenth of the calls
-    return calls if calls < 20 else max(1, round(seconds / time_calls(step, calls // 10).seconds))
+    # the first calls of a block are slow, and the time of a single short one is inaccurate: measure again with half of them
+    return calls if calls < 4 else max(1, round(seconds / time_calls(step, calls // 2).seconds))
 
 
 def waiting_share(timings: Sequence[Timing]) -> float | None:

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..bench.allocator import keep_freed_memory
 from ..bench.benchmark import Comparison, Step
 from ..bench.case import Case
 from ..bench.columns import format_quantity
@@ -62,7 +63,7 @@ class Job:
 
     def run(self) -> None:
         """Measures at all shapes."""
-        facts = environment(self.spec.options) | {"command": self.command}
+        facts = environment(self.spec.options) | {"allocator": keep_freed_memory(), "command": self.command}
         for shape in self.spec.shapes:
             cases = self._build(shape)
             if not any(case.name in self.spec.asked for case in cases):
