@@ -142,7 +142,7 @@ def test_unsupported_double_backward_fails_in_both_forms() -> None:
             torch.autograd.grad(torch.autograd.grad(total(block, x), x, create_graph=True)[0].sum(), x)
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch's own, in forward mode
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, in forward mode
 @pytest.mark.parametrize("name", SEVEN_PAPERS)
 def test_functional_transforms(name: str) -> None:
     block, x = sf.build(name, 32).double().eval(), x_of(sf.build(name, 32), 1).double()

@@ -35,6 +35,7 @@ def test_convolutions(groups: int, out: int, kernel: int, biased: bool) -> None:
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-2)  # sums of thousands of products
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # torch's own check
 def test_torch_accepts_the_operator() -> None:
     given = (random(2, 4, 6, 6), random(4, 2, 3, 3), random(4), 1, [1, 1], 1, 2)
     torch.library.opcheck(torch.ops.sefactory.convolve.default, given)
@@ -138,6 +139,7 @@ def test_half_types_and_autocast_have_their_weights_in_float32() -> None:
         assert own(block, x, "attend") == 0
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # torch's own check
 def test_torch_accepts_attention() -> None:
     q, k, v = random(2, 1, 3, 400), random(2, 1, 3, 400), random(2, 1, 5, 400)
     torch.library.opcheck(torch.ops.sefactory.attend.default, (q, k, v, 0.7))
@@ -182,7 +184,7 @@ def test_functorch_gradients_use_no_custom_ops(name: str) -> None:
     torch.testing.assert_close(torch.compile(gradient, backend="aot_eager")(x), gradient(x), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch's own, to make tangents
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, to make tangents
 @pytest.mark.parametrize("subject", ["pam", "cam", {"conv": {"along": "HW", "kernel": 3, "groups": 32}}])
 def test_forward_mode_uses_no_custom_ops(subject: str | dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolution, "LANES", 8)

@@ -105,7 +105,7 @@ def test_a_training_step_moves_alpha_and_nothing_else() -> None:
     assert len(before) == 3 and moved == ["mix"] and adapter.mix.isfinite()
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch's own, in forward mode
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, in forward mode
 def test_transforms() -> None:
     adapter, x = adapter_of([]), maps()
     assert torch.equal(torch.func.vmap(adapter)(x[None])[0], x)

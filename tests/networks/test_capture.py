@@ -121,7 +121,7 @@ def test_fx_refuses_a_block_whose_hooks_would_run_twice() -> None:
 def test_script_is_refused_and_changes_nothing() -> None:
     model = network().eval()
     modules, y = list(model.modules()), model(images())
-    with pytest.warns(DeprecationWarning, match="`torch.jit.script` is deprecated"):
+    with pytest.warns((DeprecationWarning, FutureWarning), match="`torch.jit.script` is deprecated"):
         found = message(lambda: torch.jit.script(model))
     cure = "use torch.export.export, or torch.jit.trace with an example input"
     assert found == f"cbam.yaml: torch.jit.script cannot compile a block; {cure}"
