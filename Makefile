@@ -1,12 +1,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
-# Without these, glibc gives every large map back to the system and the page faults are timed too.
-TUNED := MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=4000000000
 
 .PHONY: bench test test-all lint setup
 
 bench: setup
-	$(TUNED) $(BIN)/sefactory bench
+	$(BIN)/sefactory bench
 
 # One worker per processor, each with one thread: workers with several threads would wait for each other.
 test: setup
