@@ -50,3 +50,32 @@ def test_every_requirement_has_a_minimum() -> None:
     data = versions_page.project()
     lines = [*data["dependencies"], *(line for extra in data["optional-dependencies"].values() for line in extra)]
     assert [line for line in lines if not re.match(r"[\w.-]+>=\d", line)] == ["sefactory[networks]"]
+
+
+def page_rows() -> dict[str, list[str]]:
+    """The cells after the first of each row of docs/versions.md, by the first."""
+    lines = versions_page.PAGE.read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return {name: rest for name, *rest in cells}
+
+
+def test_the_page_has_the_declared_versions() -> None:
+    rows = page_rows()
+    for name, declared in versions_page.minimums().items():
+        requirement, lowest, newest = rows[name]
+        assert requirement == f">={declared}", f"{name}: run scripts/versions.sh"
+        assert parts(lowest)[: len(parts(declared))] == parts(declared) <= parts(newest), name
+    assert [version.rpartition(".")[0] for version in rows["Python"][1:]] == [*versions_page.pythons()]
+
+
+def test_every_test_passed_at_the_lowest_and_newest_versions() -> None:
+    rows = page_rows()
+    assert rows["tests failed"][1:] == ["0", "0"] and all(int(count) > 1000 for count in rows["tests passed"][1:])
+    for figure in rows["full-graph cases compiled"][1:]:
+        compiled, total = figure.split(" of ")
+        assert compiled == total != "0"
+
+
+def parts(version: str) -> list[int]:
+    """The numbers of a version: 2.13.0+cpu is 2, 13, 0."""
+    return [int(part) for part in re.findall(r"\d+", version.partition("+")[0])]
