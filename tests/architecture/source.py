@@ -33,6 +33,7 @@ ROOMS = [
     "build",
     "bench",
     "networks",
+    "training",
     "cli",
 ]
 """The folders and files at the root of the package, along the path of the data."""

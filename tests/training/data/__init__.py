@@ -1,0 +1,1 @@
+"""Tests of sefactory/training/data, with small files of the published formats."""
