@@ -1,4 +1,4 @@
-"""Training networks with and without blocks: a config comes in, the scores and weights of one run go out.
+"""Trains networks with and without blocks: a network, a data set, a recipe and a seed come in, weights and scores go out.
 
 May import the rooms before it: errors to networks.
 """
