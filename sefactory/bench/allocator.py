@@ -3,6 +3,7 @@
 import ctypes
 import os
 from pathlib import Path
+from typing import Any
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 
@@ -16,11 +17,16 @@ def keep_freed_memory() -> str:
     """
     if (settings := allocator_settings()) != "default":
         return settings
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, TypeError, AttributeError):  # not glibc
+    mallopt = _c_function("mallopt")
+    if mallopt is None or not (mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1)):
         return settings
-    return "keeps freed memory" if mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1) else settings
+    return "keeps freed memory"
+
+
+def release_freed_memory() -> None:
+    """Returns to the system what is freed now, also after `keep_freed_memory`. Other C libraries than glibc may keep it."""
+    if malloc_trim := _c_function("malloc_trim"):
+        malloc_trim(0)
 
 
 def allocator_settings() -> str:
@@ -28,3 +34,11 @@ def allocator_settings() -> str:
     preloaded = [Path(name).name for name in os.environ.get("LD_PRELOAD", "").replace(":", " ").split()]
     names = sorted(name for name in os.environ if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES")
     return " ".join([*preloaded, *(f"{name}={os.environ[name]}" for name in names)]) or "default"
+
+
+def _c_function(name: str) -> Any:
+    """A function of the C library; None if it has none of this name."""
+    try:
+        return getattr(ctypes.CDLL(None), name, None)
+    except (OSError, TypeError):  # a system whose programs have no symbols of their own
+        return None

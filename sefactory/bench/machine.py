@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import first_line
-from .allocator import allocator_settings
+from .allocator import allocator_settings, release_freed_memory
 from .machine_state import load_average
 from .timing import on_device
 from .versions import package_version
@@ -103,7 +103,9 @@ def measure_machine(options: Options) -> MachineRates:
     """The rates with the options' device, dtype and threads, from the fastest of many calls."""
     device = torch.device(options.device)
     with on_device(device):
-        return _measure_rates(DTYPES[options.dtype], device, options.threads)
+        rates = _measure_rates(DTYPES[options.dtype], device, options.threads)
+    release_freed_memory()  # half a gigabyte, which the processes of a sweep must not keep
+    return rates
 
 
 def _measure_rates(dtype: torch.dtype, device: torch.device, threads: int) -> MachineRates:

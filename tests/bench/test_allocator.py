@@ -41,6 +41,27 @@ def test_freed_memory_is_used_again() -> None:
     assert run("default")[-1][1] > 1000  # new pages each time
 
 
+RESIDENT = """
+import json, torch
+from sefactory.bench import machine
+from sefactory.bench.allocator import keep_freed_memory
+keep_freed_memory()
+machine.COPY_BYTES = 2**26
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+before = resident()
+machine.measure_machine(machine.Options())
+print(json.dumps([before, resident()]))
+"""
+
+
+@pytest.mark.skipif(not is_glibc, reason="another C library has no such setting")
+def test_the_memory_of_the_rates_is_returned() -> None:
+    run = subprocess.run([sys.executable, "-c", RESIDENT], check=True, capture_output=True, text=True)
+    before, after = json.loads(run.stdout)
+    assert after - before < 2**26  # of 2 * 2**26 bytes that were copied
+
+
 @pytest.mark.parametrize(
     "name, value, expected",
     [

@@ -89,8 +89,12 @@ def test_a_command_runs_and_prints_what_is_quoted(
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("sys.argv", ["sefactory"])
     _write_files(page, tmp_path)
-    arguments = shlex.split(line)[1:]
-    is_bench = arguments[0] == "bench"
+    (tmp_path / "my").mkdir(exist_ok=True)
+    (tmp_path / "my" / "strips.yaml").write_text((ROOT / "configs" / "block" / "senet.yaml").read_text())
+    arguments = shlex.split(line.partition(" | ")[0], comments=True)[1:]
+    for folder in arguments[2:] if arguments[1] == "compare" else ():
+        assert cli.run(["bench", "block=senet", f"hydra.run.dir={folder}", *FAST, *SMALL]) == 0
+    is_bench = arguments[0] == "bench" and arguments[1] != "compare"
     if is_bench:  # a short run, and of one small map where the table is not quoted
         small = () if quoted or "hosts=" in line else SMALL
         arguments += [*FAST, *(setting for setting in small if setting not in arguments)]
