@@ -44,8 +44,7 @@ def time_calls(step: Callable[[], object], calls: int) -> Timing:
 
 def calls_per_timing(step: Callable[[], object], seconds: float) -> int:
     """The number of calls that take about `seconds`; at least one."""
-    step()  # the first call may compile and allocate
-    calls = max(1, round(seconds / time_calls(step, 1).seconds))
+    calls = max(1, round(seconds / time_calls(step, 1).seconds))  # its first call, which may compile, is not timed
     # the first calls of a block are slow, and the time of a single short one is inaccurate: measure again with half of them
     return calls if calls < 4 else max(1, round(seconds / time_calls(step, calls // 2).seconds))
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from typing import Any
@@ -21,7 +22,7 @@ def faults(megabytes):
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 print(json.dumps([answer, *([faults(4), faults(64)] for _ in range(12))]))
 """
-is_glibc = sys.platform == "linux" and os.confstr("CS_GNU_LIBC_VERSION") is not None
+is_glibc = platform.libc_ver()[0] == "glibc"
 
 
 @pytest.fixture(autouse=True)
