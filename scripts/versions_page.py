@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "versions.md"
 COMPILED = "test_compile_without_a_graph_break"
 """The test that compiles a config or an operator with `fullgraph=True`; a case is one of these."""
-EXTRAS = ("networks", "dev")
+EXTRAS = ("networks", "study", "dev")
 """The extras that are installed beside the dependencies."""
 TOOLS = {"hatchling", "mypy", "pre-commit", "ruff", "types-pyyaml"}
 """Packages that the tests do not use."""

@@ -36,7 +36,7 @@ class Options:
     threads: int = 1
     compile: bool = False
     channels_last: bool = False
-    rounds: int = 15
+    rounds: int = 25
     seconds: float = 0.02
     seed: int = 0
 
@@ -45,10 +45,17 @@ class Options:
             raise ValueError(f"dtype: {self.dtype!r} is none of {', '.join(DTYPES)}")
         if self.threads < 1 or self.rounds < 1 or not self.seconds > 0:
             raise ValueError(f"threads={self.threads}, rounds={self.rounds}, seconds={self.seconds} must be positive")
-        try:
-            torch.empty(0, device=self.device)
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
-            raise ValueError(f"device: {self.device!r} cannot be used here: {first_line(error)}") from error
+        if reason := device_fault(self.device):
+            raise ValueError(f"device: {self.device!r} {reason}")
+
+
+def device_fault(device: str) -> str:
+    """Why a device cannot be used; an empty text if it can."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        return f"cannot be used here: {first_line(error)}"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -148,7 +155,7 @@ def environment(options: Options) -> dict[str, str | int | float]:
         "torch": str(torch.__version__),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores": os.cpu_count() or 1,
         "load": -1.0 if (load := load_average()) is None else load,
         "allocator": allocator_settings(),
@@ -157,7 +164,8 @@ def environment(options: Options) -> dict[str, str | int | float]:
     }
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The name of the processor, as the system gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # not Linux

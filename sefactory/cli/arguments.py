@@ -31,11 +31,11 @@ def task_overrides() -> list[str]:
 
 
 def search_folders() -> list[Path]:
-    """The config folders of `--config-dir`, without the shipped one, and the folder of a file that `host=` gives."""
+    """The config folders of `--config-dir`, without the shipped one, and the folders of files that `host=` and others give."""
     sources = HydraConfig.get().runtime.config_sources
     folders = [Path(source.path) for source in sources if source.schema == "file" and source.path]
-    host = given_config("host")
-    beside = [host.file.parent] if host and host.file else []
+    given = [given_config(group) for group in ("host", "network", "study")]
+    beside = [config.file.parent for config in given if config and config.file]
     return [*(folder for folder in folders if folder.resolve() != SHIPPED.resolve()), *beside]
 
 

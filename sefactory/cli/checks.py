@@ -11,7 +11,7 @@ from .config_scan import check_config_dirs
 from .primary_config import COMMANDS, Key, command_keys, group_names
 from .values import value_faults
 
-NESTED = ("block", "host", "input")
+NESTED = ("block", "host", "input", "data", "network", "recipe", "study")
 """The groups whose content has keys of its own."""
 LIST_OF = {"block": "blocks", "host": "hosts"}
 CURES = {
@@ -19,13 +19,22 @@ CURES = {
     ("show", "hosts"): "show prints one network: host=NAME; bench compares several",
     ("bench", "channels"): "write input=single input.{text}",
     ("bench", "size"): "write input=single input.{text}",
+    ("train", "blocks"): "train takes one block: block=NAME; for several write -m block=A,B",
+    ("train", "hosts"): "train takes one network: host=NAME; for several write -m host=A,B",
+    ("study", "block"): "the blocks of a study are study.variants; '+study.variants.NAME={value}' adds one",
+    ("study", "seed"): "write study.confirm.seeds=N for seeds 0 to N - 1",
+    ("study", "device"): "write +study.{text}",
 }
 """What to write instead of a key of the other command."""
 UNCHECKED_FOLDERS = "is refused: a config of such a folder could run code; use --config-dir, whose files are checked"
 MODES = ("--run", "--multirun", "--cfg", "--info")
 """The flags of which a command line can have one."""
 NEEDS_CFG = ("--resolve", "--package")
+NO_SWEEPS = {"study": "its variants, seeds and budgets are in the study; remove -m", "report": "remove -m"}
+"""The commands that run once, and what to do instead of a sweep."""
 SWEEP = re.compile(r"\s*(choice|range|interval|glob)\(")
+MAIN_GROUP = {"study": "study", "report": "store"}
+"""What a word without a key names, if it is no block."""
 Fault = tuple[str, str]
 
 
@@ -44,6 +53,8 @@ def _flag_faults(line: CommandLine) -> Iterator[Fault]:
     modes = [flag for flag in line.flags if flag in MODES]
     if len(modes) > 1:
         yield " ".join(modes), "cannot be used together; keep one of them"
+    if line.is_sweep and line.command in NO_SWEEPS:
+        yield "-m", f"{line.command} is no sweep; {NO_SWEEPS[line.command]}"
     for flag in NEEDS_CFG:
         if flag in line.flags and "--cfg" not in line.flags:
             value = line.flags[flag]
@@ -71,19 +82,20 @@ def _bare_words(line: CommandLine) -> list[Fault]:
     if any(unclosed(argument.value or "") for argument in line.arguments):
         return []
     words = [argument.text for argument in line.arguments if argument.value is None and argument.prefix != "~"]
-    names = group_names("block", line.folders)
+    group = MAIN_GROUP.get(line.command, "block")
+    names = group_names(group, line.folders)
     blocks = [word for word in words if word in names or is_file_name(word)]
     if line.command == "bench" and len(blocks) > 1:
         faults = [(f"override {' '.join(blocks)}", f"is not key=value; write 'blocks=[{','.join(blocks)}]'")]
-        return faults + [_bare_word(word, names) for word in words if word not in blocks]
-    return [_bare_word(word, names) for word in words]
+        return faults + [_bare_word(word, group, names) for word in words if word not in blocks]
+    return [_bare_word(word, group, names) for word in words]
 
 
-def _bare_word(word: str, names: list[str]) -> Fault:
-    if word in names or is_file_name(word):
-        cure = f"write block={word}"
+def _bare_word(word: str, group: str, names: list[str]) -> Fault:
+    if word in names or is_file_name(word) or group == "store":
+        cure = f"write {group}={word}"
     else:
-        match = did_you_mean(f"block={word}", [f"block={name}" for name in names]) if word.isidentifier() else ""
+        match = did_you_mean(f"{group}={word}", [f"{group}={name}" for name in names]) if word.isidentifier() else ""
         cure = match.removeprefix("; ").replace("'", "") or "write path=value, +path=value or ~path"
     return f"override {word}", f"is not key=value; {cure}"
 
@@ -127,7 +139,7 @@ def unknown_key(command: str, argument: Argument) -> str:
     for other in COMMANDS:
         if other != command and key in command_keys(other):
             cure = CURES.get((command, key), f"{command} has {join_words(keys)}")
-            return f"{key!r} is a key of {other}; {cure.format(text=argument.text.lstrip('+'))}"
+            return f"{key!r} is a key of {other}; {cure.format(text=argument.text.lstrip('+'), value=argument.value)}"
     hint = f"; for a key of the block write block.{key}" if key.partition(".")[0] in KEYWORDS else did_you_mean(key, keys)
     return f"there is no key {key!r}; there are {join_words(keys)}{hint}"
 

@@ -1,14 +1,16 @@
 """The values that keys of the command line accept, known without torch."""
 
 from ..bench.text_tables import FORMATS as TABLE_FORMATS
-from .primary_config import Key
+from .primary_config import COMMANDS, Key
 
 BOOLEANS = ("true", "false")
 DTYPES = ("float32", "float64", "bfloat16", "float16")
-FORMATS = {"show": (*TABLE_FORMATS, "rewrites"), "bench": TABLE_FORMATS}
+FORMATS = dict.fromkeys(COMMANDS, TABLE_FORMATS) | {"show": (*TABLE_FORMATS, "rewrites")}
 """`format=` of each command."""
 OBJECTIVES = ("forward_s", "train_s", "parameters", "macs")
 """`objective=`: the figures that a job can return to a sweeper."""
+RUNNERS = ("local", "ray")
+"""`runner=` of study."""
 DEVICES = ("cpu", "cuda", "mps")
 """Devices that completion offers; others can be given."""
 GROUP_OF_LIST = {"blocks": "block", "hosts": "host"}
@@ -23,5 +25,5 @@ OPERATORS = tuple(
 
 def allowed_choices(command: str, key: Key) -> tuple[str, ...]:
     """The words that a key accepts; empty if it accepts other values."""
-    words = {"format": FORMATS[command], "dtype": DTYPES, "objective": OBJECTIVES}
+    words = {"format": FORMATS[command], "dtype": DTYPES, "objective": OBJECTIVES, "runner": RUNNERS}
     return words.get(key.name, BOOLEANS if key.is_boolean else ())

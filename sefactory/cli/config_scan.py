@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ..config.yaml_reader import parse_yaml, read_text
-from ..errors import ConfigError
+from ..errors import ConfigError, join_words
 
 MAX_FILES = 5_000
 NO_HYDRA = "a config folder cannot configure Hydra; write such settings on the command line"
 PACKAGE_DIRECTIVE = re.compile(r"\s*#.*@\s*package\s*(.*)")
-ALLOWED_PACKAGE = re.compile(r"(_group_|block|input|host)([.][A-Za-z0-9_.]+)?")
+GROUPS = ("block", "input", "host", "data", "network", "recipe", "study")
+ALLOWED_PACKAGE = re.compile(rf"(_group_|{'|'.join(GROUPS)})([.][A-Za-z0-9_.]+)?")
 ALLOWED_DEFAULT = re.compile(r"(_self_|[a-z0-9_]+(/[a-z0-9_]+)*)")
 
 
@@ -72,7 +73,7 @@ def _file_faults(file: Path, relative: Path) -> list[str]:
     text = read_text(file, str(file))
     data, packages = parse_yaml(text, str(file)), _packages(text)
     refused = [package for package in packages if not ALLOWED_PACKAGE.fullmatch(package)]
-    faults = [f"the package {name!r} is refused; allowed: block, input, host, and packages below them" for name in refused]
+    faults = [f"the package {name!r} is refused; allowed: {join_words(GROUPS)}, and packages below them" for name in refused]
     if isinstance(data, dict) and "hydra" in data:
         faults.append(f"the key 'hydra' is refused: {NO_HYDRA}")
     return faults + _defaults_faults(data)

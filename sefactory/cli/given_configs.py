@@ -1,4 +1,4 @@
-"""Blocks and hosts that are given as YAML files or mappings: they are stored where Hydra, which selects by name, finds them.
+"""Configs that are given as YAML files or mappings: they are stored where Hydra, which selects by name, finds them.
 
 Hydra's ConfigStore also reaches the processes of its launchers.
 """
@@ -20,15 +20,25 @@ from .command_line import Argument, CommandLine, read_argument, sweep_values
 from .values import FILE_GROUPS, yaml_path
 
 
+CONTENTS = {
+    "host": "a host has the keys host and place",
+    "network": "a network has the keys host and place",
+    "data": "a data set has the key dataset",
+    "recipe": "a recipe has the keys image_passes and lr",
+    "study": "a study has the keys data, network, recipe, variants and confirm",
+}
+"""What is expected of the mapping of a group."""
+
+
 class GivenConfig(NamedTuple):
-    """A block or host that was given as a file or a mapping: its name in tables, and its file."""
+    """A config that was given as a file or a mapping: its name in tables, and its file."""
 
     label: str
     file: Path | None
 
 
 def store_given_configs(line: CommandLine) -> CommandLine:
-    """The command line with a stored name in place of each YAML file and each mapping of `block=` and `host=`.
+    """The command line with a stored name in place of each YAML file and each mapping of FILE_GROUPS.
 
     Raises ConfigError for a file that cannot be read, and for data that no config may hold.
     """
@@ -46,7 +56,7 @@ def given_config(group: str) -> GivenConfig | None:
 
 
 def given_source(group: str, value: str) -> Any:
-    """The path of a YAML file, the data of a mapping, or a name: what a value of `block=` or `host=` stands for.
+    """The path of a YAML file, the data of a mapping, or a name: what a value of a group such as `block=` stands for.
 
     Raises ConfigError for a mapping that is not in Hydra's syntax.
     """
@@ -82,7 +92,7 @@ def _store(line: CommandLine, group: str, value: str, index: int, count: int) ->
     if group == "block" and not isinstance(data, dict):
         data = {"series": data if isinstance(data, list) else [data]}  # a config of Hydra is a mapping
     if not isinstance(data, dict):
-        raise ConfigError([(label, "is not a mapping; a host has the keys host and place")])
+        raise ConfigError([(label, f"is not a mapping; {CONTENTS[group]}")])
     name = f"{re.sub('[^a-z0-9]+', '-', label.lower()).strip('-')}-{index}"
     ConfigStore.instance().store(name, OmegaConf.create(data), group, provider=label)
     return name

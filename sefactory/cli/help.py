@@ -12,6 +12,9 @@ from .primary_config import Key, command_keys, group_names
 SUMMARIES = {
     "show": "print a block, or the blocks of a network: operators, sizes, parameters, MACs",
     "bench": "compare blocks or networks: time, memory and cost, as a table and an HTML report",
+    "train": "train a network with or without a block, and score it",
+    "study": "train variants with the same seeds, and say which of them help",
+    "report": "the verdicts of finished runs, as a table and an HTML report",
 }
 EXAMPLES = {
     "show": {
@@ -27,6 +30,19 @@ EXAMPLES = {
         "-m block=unit squeeze=mean,max excite=mlp,conv1d": "a sweep: every combination",
         "'hosts=[cbam_resnet50,senet_resnet50]'": "networks with and without blocks",
         "compare A B": "the results of two runs, compared",
+    },
+    "train": {
+        "block=senet block.let.r=4": "a network with a block, on the digits of scikit-learn",
+        "data=fashion_mnist data.size=14 network.width=8": "other images, a narrower network without a block",
+        "-m block=senet,cbam 'seed=range(5)' store=my_runs": "a sweep into one store; sefactory report store=my_runs reads it",
+    },
+    "study": {
+        "store=my_runs": "two variants on small images: shows in a minute that everything works",
+        "study=papers store=papers dry=true": "variants, costs and the estimated time of a study",
+        "study=my/study.yaml store=my_runs runner=ray": "a study of your own, on a cluster of Ray",
+    },
+    "report": {
+        "store=my_runs": "the verdicts of a study or of a sweep of train",
     },
 }
 FLAGS = {
@@ -58,9 +74,9 @@ def command_help(command: str, folders: Sequence[Path]) -> str:
         "",
         f"{_bold('Usage:')} sefactory {command} [key=value ...] [flags]",
         *_section("Examples", [(f"sefactory {command} {words}".strip(), text) for words, text in EXAMPLES[command].items()]),
-        *_section("Groups (group=name)", list(groups.items())),
+        *(_section("Groups (group=name)", list(groups.items())) if groups else ()),
         *_section("Keys (key=value) and their defaults", values),
-        *_section("Changes of the block", list(CHANGES.items())),
+        *(_section("Changes of the block", list(CHANGES.items())) if "block" in keys else ()),
         *_section("Flags", list(FLAGS.items())),
     ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Runs `show` and `bench`: each is a Hydra application with its own primary config, configs/COMMAND.yaml."""
+"""Runs a command: each is a Hydra application with its own primary config, configs/COMMAND.yaml."""
 
 import os
 import shlex
@@ -83,23 +83,46 @@ def _typed(line: CommandLine) -> str:
 def _finish_sweeps(line: CommandLine) -> Iterator[tuple[str, str]]:
     """Writes and prints the results of the sweep, if one was started. Yields its faults."""
     for folder, layout in SweepStart.started:
-        from .bench_output import finish_sweep
+        if line.command == "train":
+            from .train import finish_trainings
 
-        yield from finish_sweep(folder, _typed(line), layout)
+            yield from finish_trainings(folder, layout)
+        else:
+            from .bench_output import finish_sweep
+
+            yield from finish_sweep(folder, _typed(line), layout)
 
 
 def _run_task(name: str, config: DictConfig, command: str) -> float | None:
-    """Does what the command of this name does with blocks or, if a host is given, with networks."""
+    """Does what the command of this name does. Returns what a sweeper minimises."""
+    if name == "bench":
+        from .bench import bench_blocks, bench_networks
+        from .bench_output import run_job
+
+        is_network = is_given(config, "host") or is_given(config, "hosts")
+        return run_job((bench_networks if is_network else bench_blocks)(config), config, command)
+    if name == "train":
+        from .train import train_network
+
+        return train_network(config)
+    _run_command(name, config)
+    return None
+
+
+def _run_command(name: str, config: DictConfig) -> None:
+    """Does what a command does that returns nothing to a sweeper."""
     if name == "show":
         from .show import show_block, show_network  # imports torch
 
         (show_network if is_given(config, "host") else show_block)(config)
-        return None
-    from .bench import bench_blocks, bench_networks
-    from .bench_output import run_job
+    elif name == "study":
+        from .study import run_study
 
-    is_network = is_given(config, "host") or is_given(config, "hosts")
-    return run_job((bench_networks if is_network else bench_blocks)(config), config, command)
+        run_study(config)
+    else:
+        from .report import report_store
+
+        report_store(config)
 
 
 def _report_fault(command: str, error: Exception, faults: Sequence[tuple[str, str]]) -> None:
@@ -109,7 +132,7 @@ def _report_fault(command: str, error: Exception, faults: Sequence[tuple[str, st
     """
     if not is_sweep():
         return
-    if command == "bench":
+    if command != "show":
         with suppress(OSError):  # then this process alone knows of them
             write_note(new_note(faults), sweep_folder())
     if not has_basic_sweeper() or (command == "show" and not has_basic_launcher()):
@@ -119,11 +142,11 @@ def _report_fault(command: str, error: Exception, faults: Sequence[tuple[str, st
 def _lost_job_fault(error: Exception) -> tuple[str, str]:
     """The fault for a job of a sweep that ended without a result, for example in a worker that was killed."""
     folder, _ = SweepStart.started[-1]
-    cure = f"the same command with hydra.sweep.dir={folder} measures what is missing"
+    cure = f"the same command with hydra.sweep.dir={folder} does what is missing"
     return "sweep", f"a job has no result: {type(error).__name__}: {first_line(error)}; {cure}"
 
 
 def _file_fault(error: OSError, line: CommandLine) -> tuple[str, str]:
     """The fault for a file or folder that cannot be read or written, and the key that chooses another."""
-    key = "hydra.sweep.dir" if line.is_sweep else "hydra.run.dir"
+    key = "store" if line.command in ("train", "study", "report") else "hydra.sweep.dir" if line.is_sweep else "hydra.run.dir"
     return str(error.filename or "files"), f"{error.strerror or first_line(error)}; choose another folder with {key}=DIR"

@@ -11,6 +11,7 @@ from .command_line import CommandLine, read_argument, read_command_line
 from .completion.command import print_candidates, print_script
 from .help import command_help
 from .interrupts import Terminated, sigterm_as_interrupt
+from .primary_config import COMMANDS as CONFIGURED
 from .streams import guard_streams
 
 USAGE = """\
@@ -19,11 +20,14 @@ usage: sefactory COMMAND [key=value ...]
   show        print a block, or the blocks of a network: operators, sizes, parameters, MACs
   bench       compare blocks or networks: time, memory and cost, as a table and an HTML report;
               bench compare A B compares the results of two runs
+  train       train a network with or without a block, and score it
+  study       train variants with the same seeds, and say which of them help
+  report      the verdicts of finished runs, as a table and an HTML report
   completion  print the shell code for tab completion: eval "$(sefactory completion bash)"
 
 `sefactory COMMAND --help` lists the keys of a command and the configs to choose from."""
 
-COMMANDS = ("show", "bench", "completion")
+COMMANDS = (*CONFIGURED, "completion")
 INTERRUPTED = 130
 
 
@@ -55,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run_command(command: str, words: Sequence[str]) -> int:
-    """Runs `show` or `bench` and returns the exit code."""
+    """Runs a command that has a primary config and returns the exit code."""
     try:
         if command == "bench" and words[:1] == ["compare"]:
             from .compare import run_compare
@@ -81,7 +85,7 @@ def _run_command(command: str, words: Sequence[str]) -> int:
 
 
 def _run_line(line: CommandLine) -> None:
-    """Runs `show` or `bench`. Only a command line without mistakes imports Hydra and torch."""
+    """Runs a command. Only a command line without mistakes imports Hydra and torch."""
     if "--help" in line.flags:
         print(command_help(line.command, line.folders))
     elif "--version" in line.flags:

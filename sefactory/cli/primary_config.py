@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..config.repository import SHIPPED, names_in
 
 LINE = re.compile(r"(?P<group>  - )?(?P<name>[a-z_]+): *(?P<default>.*?)(?: +# (?P<comment>.*))?")
-COMMANDS = ("show", "bench")
+COMMANDS = ("show", "bench", "train", "study", "report")
 """The commands that have a primary config."""
 
 

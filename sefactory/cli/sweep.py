@@ -112,15 +112,18 @@ def sweep_results(notes: Sequence[JobNote], command: str) -> Results:
 class SweepStart(Callback):
     """Notes the folder of a sweep, and the format of its table. Hydra calls it (configs/bench.yaml) before the first job.
 
-    It runs in the process of the command line, the jobs perhaps in others.
+    `is_timed`: the jobs measure times. It runs in the process of the command line, the jobs perhaps in others.
     """
 
     started: list[tuple[Path, str]] = []
 
+    def __init__(self, is_timed: bool = False) -> None:
+        self.is_timed = is_timed
+
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Called once, before the first job."""
+        """Called once, before the first job. Warns of launchers that disturb times."""
         SweepStart.started.append((Path(config.hydra.sweep.dir).absolute(), str(config.get("format", "table"))))
-        if _shares_machine(config.hydra.launcher):
+        if self.is_timed and _shares_machine(config.hydra.launcher):
             print(f"warning: {SHARED_MACHINE}", file=sys.stderr)
 
 

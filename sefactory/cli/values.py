@@ -13,7 +13,7 @@ from .choices import GROUP_OF_LIST, OPERATORS, allowed_choices
 from .command_line import Argument, CommandLine, split_values
 from .primary_config import Key, group_names
 
-FILE_GROUPS = ("block", "host")
+FILE_GROUPS = ("block", "host", "data", "network", "recipe", "study")
 """The groups whose values can be YAML files and mappings."""
 LITERAL = re.compile(r"[\w./+-]+")
 """Matches a value without quotes, brackets and interpolations: what Hydra reads is what was typed."""
@@ -95,12 +95,20 @@ def _not_a_name(command: str, argument: Argument, value: str) -> str:
     """The message for a list or a mapping in place of a name."""
     group = argument.key
     if group in FILE_GROUPS:
-        cure = f"write '{group}s={value}'" if command == "bench" else f"compare several: sefactory bench '{group}s={value}'"
-        return f"{command} takes one {group}; {cure}"
+        return f"{command} takes one {group}; {_several_cure(command, group, value)}"
     if group in SLOTS:
         path = f"{argument.package or 'block'}.{group}"
         return f"{group} takes the name of a {group} word; for a list of operators write '{path}={value}'"
     return f"{group} takes a name; for a list of shapes write 'input.shapes=[[256,56,56]]'"
+
+
+def _several_cure(command: str, group: str, value: str) -> str:
+    """How to do what a list of configs asks for, where a command takes one."""
+    if command == "bench":
+        return f"write '{group}s={value}'"
+    if command == "show":
+        return f"compare several: sefactory bench '{group}s={value}'"
+    return f"for one run each write -m {group}={value.strip('[]')}"
 
 
 def _list_faults(name: str, value: str, repository: ConfigRepository) -> Iterator[Fault]:
@@ -144,14 +152,16 @@ def _literal_faults(command: str, key: Key, value: str) -> Iterator[Fault]:
     choices = allowed_choices(command, key)
     if choices and value not in choices and not (key.is_boolean and value.lower() in choices):
         yield key.name, choice_message(value, choices)
-    elif INTEGER.fullmatch(key.default) and not (INTEGER.fullmatch(value) and int(value) > 0):
+    elif INTEGER.fullmatch(key.default) and not (INTEGER.fullmatch(value) and int(value) >= min(1, int(key.default))):
         yield key.name, f"{_format_value(value)}; allowed: {_integers(key)}"
     elif re.fullmatch(r"[0-9]+[.][0-9]+", key.default) and not _is_positive(value):
         yield key.name, f"{_format_value(value)}; allowed: a positive number"
 
 
 def _integers(key: Key) -> str:
-    return "a number, [height, width], [width] or [depth, height, width]" if key.name == "size" else "a positive integer"
+    if key.name == "size":
+        return "a number, [height, width], [width] or [depth, height, width]"
+    return "a positive integer" if int(key.default) else "an integer from 0"
 
 
 def _format_value(value: str) -> str:

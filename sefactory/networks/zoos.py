@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -13,7 +13,16 @@ from ..errors import ConfigError, did_you_mean, first_line, join_words, short_re
 
 NETWORK_NAME = re.compile(r"(\w+):([A-Za-z0-9_.]+)")
 Registry = tuple[Iterable[str], Callable[..., Any]]
-"""The names of the networks, and the function (name, pretrained) -> network."""
+"""The names of the networks, and the function (name, pretrained, task) -> network."""
+
+
+class Task(NamedTuple):
+    """What a network is for: the channels of its images, and the number of classes."""
+
+    channels: int
+    classes: int
+
+
 OPERATORS = ("nms", "qnms")
 """The operators of torchvision that its Python code needs at import."""
 SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
@@ -42,36 +51,53 @@ def import_torchvision() -> None:
 def _timm() -> Registry:
     import_torchvision()  # timm imports it
     timm = import_module("timm")
-    return timm.list_models(), timm.create_model
+
+    def create_model(name: str, pretrained: bool, task: Task | None) -> Any:
+        sizes = {"in_chans": task.channels, "num_classes": task.classes} if task else {}
+        return timm.create_model(name, pretrained=pretrained, **sizes)
+
+    return timm.list_models(), create_model
 
 
 def _torchvision() -> Registry:
+    """The networks of torchvision. Weights of backbones are not downloaded, which is its default."""
     import_torchvision()
     models = import_module("torchvision.models")
 
-    def create_model(name: str, pretrained: bool) -> Any:
+    def create_model(name: str, pretrained: bool, task: Task | None) -> Any:
+        if task and task.channels != RGB:
+            raise ValueError(f"its networks take images of {RGB} channels, and these have {task.channels}")
         parameters = inspect.signature(models.get_model_builder(name)).parameters
         # the weights of a backbone are downloaded by default
         backbone = {"weights_backbone": None} if "weights_backbone" in parameters and not pretrained else {}
-        return models.get_model(name, weights="DEFAULT" if pretrained else None, **backbone)
+        sizes = {"num_classes": task.classes} if task else {}
+        return models.get_model(name, weights="DEFAULT" if pretrained else None, **backbone, **sizes)
 
     return models.list_models(), create_model
 
 
 def _pytorchcv() -> Registry:
     provider = import_module("pytorchcv.model_provider")
-    return provider._models, provider.get_model
+
+    def create_model(name: str, pretrained: bool, task: Task | None) -> Any:
+        sizes = {"in_channels": task.channels, "num_classes": task.classes} if task else {}
+        return provider.get_model(name, pretrained=pretrained, **sizes)
+
+    return provider._models, create_model
 
 
 ZOOS: dict[str, Callable[[], Registry]] = {"timm": _timm, "torchvision": _torchvision, "pytorchcv": _pytorchcv}
 
 
+RGB = 3
 ORIGIN = "sefactory_host"
 """The attribute of a network that notes its name: `timm:resnet50`."""
 
 
-def create_network(name: Any, pretrained: bool = False) -> nn.Module:
+def create_network(name: Any, pretrained: bool = False, task: Task | None = None) -> nn.Module:
     """A network of a zoo: `timm:resnet50`, `torchvision:mobilenet_v3_small`, `pytorchcv:resnet18`.
+
+    Its channels and classes are those of `task`; without one those that the zoo gives it.
 
     Raises ConfigError for an unknown zoo or network, and if the library cannot be imported or cannot create the network.
     """
@@ -85,7 +111,7 @@ def create_network(name: Any, pretrained: bool = False) -> nn.Module:
     if architecture not in known:
         raise ConfigError([("host", f"{zoo} has no network {network!r}{did_you_mean(network, known)}")])
     try:
-        model: nn.Module = create_model(network, pretrained=pretrained)
+        model: nn.Module = create_model(network, pretrained, task)
         model.__dict__[ORIGIN] = name
     except Exception as error:
         cure = f"; {_import_cure(zoo, error)}" if isinstance(error, ModuleNotFoundError) else ""

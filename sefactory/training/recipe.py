@@ -50,10 +50,6 @@ class Recipe:
         """How training images are changed."""
         return Augmentation(self.shift, self.flip)
 
-    def epochs(self, images: int) -> int:
-        """The number of epochs of so many images that is next to the budget; at least one."""
-        return max(1, round(self.image_passes / images))
-
     def learning_rate(self, step: int, steps: int) -> float:
         """The learning rate of a step, counted from 0, of so many.
 

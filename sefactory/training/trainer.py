@@ -1,7 +1,9 @@
 """The training of one network by a recipe: epoch by epoch, continued from a checkpoint, evaluated on a part of the data."""
 
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,11 +26,11 @@ class Diverged(ArithmeticError):
 
 
 class Scores(NamedTuple):
-    """The scores on a part: `loss` without label smoothing, shares from 0 to 1. `mean_iou` is nan for whole images."""
+    """The scores on a part: `loss` without label smoothing, shares from 0 to 1. `mean_iou` is None for whole images."""
 
     loss: float
     accuracy: float
-    mean_iou: float
+    mean_iou: float | None
 
 
 class Trainer:
@@ -36,7 +38,7 @@ class Trainer:
 
     All random numbers of an epoch are functions of the seed and of the number of the epoch: a training that is continued from a
     checkpoint computes the same weights as one that was not interrupted. On a CPU they are equal bit for bit, with the same
-    number of threads.
+    number of threads. The last epoch ends where the budget of the recipe does.
     """
 
     def __init__(self, model: nn.Module, data: Dataset, recipe: Recipe, seed: int, device: str = "cpu") -> None:
@@ -48,7 +50,8 @@ class Trainer:
         )
         self.optimizer = recipe.create_optimizer(model)
         self.averaged = _averaged(model, recipe.ema)
-        self.epochs = recipe.epochs(len(self.batches) * recipe.batch_size)
+        self.steps = max(1, round(recipe.image_passes / self.batches.images * len(self.batches)))
+        self.epochs = math.ceil(self.steps / len(self.batches))
         self.finished = 0
 
     @property
@@ -56,15 +59,20 @@ class Trainer:
         """True if the budget is spent."""
         return self.finished >= self.epochs
 
-    def train_epoch(self) -> float:
-        """Trains one epoch and returns the mean loss of its batches. Raises Diverged if that is no finite number."""
+    def train_epoch(self, on_step: Callable[[int], None] = lambda number: None) -> float:
+        """Trains one epoch and returns the mean loss of its batches. Raises Diverged if that is no finite number.
+
+        `on_step` is called after each step with the number of the steps of this epoch so far.
+        """
         epoch, losses = self.finished + 1, []
         self.model.train()
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(derive_seed(self.seed, f"dropout {epoch}"))
-            for number, batch in enumerate(self.batches.epoch(epoch)):
-                self._set_learning_rate(self.finished * len(self.batches) + number)
-                losses.append(self._step(batch))
+            first = self.finished * len(self.batches)
+            for number, batch in enumerate(islice(self.batches.epoch(epoch), self.steps - first)):
+                self._set_learning_rate(first + number)
+                losses.append(self.step(batch))
+                on_step(number + 1)
         loss = float(torch.stack(losses).mean())
         if not math.isfinite(loss):
             raise Diverged(f"the loss of epoch {epoch} is {loss}")
@@ -84,7 +92,20 @@ class Trainer:
                 total += float(F.cross_entropy(logits.float(), labels, ignore_index=IGNORED)) * len(labels)
                 count += len(labels)
                 confusion.add(logits, labels)
-        return Scores(total / count, confusion.accuracy, confusion.mean_iou if self.data.is_segmentation else math.nan)
+        return Scores(total / count, confusion.accuracy, confusion.mean_iou if self.data.is_segmentation else None)
+
+    def step(self, batch: Batch) -> torch.Tensor:
+        """One step of the optimizer, with the learning rate as it is. Returns the loss without waiting for the device."""
+        images, labels = (tensor.to(self.device, non_blocking=True) for tensor in batch)
+        with self._autocast():
+            logits = self.model(images)
+        loss = F.cross_entropy(logits.float(), labels, ignore_index=IGNORED, label_smoothing=self.recipe.label_smoothing)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        if self.averaged:
+            self.averaged.update_parameters(self.model)
+        return loss.detach()
 
     def save(self, file: Path) -> None:
         """Writes the state. Raises OSError if the file cannot be written."""
@@ -102,20 +123,7 @@ class Trainer:
 
     def _set_learning_rate(self, step: int) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate(step, self.epochs * len(self.batches))
-
-    def _step(self, batch: Batch) -> torch.Tensor:
-        """One step of the optimizer; returns the loss without waiting for the device."""
-        images, labels = (tensor.to(self.device, non_blocking=True) for tensor in batch)
-        with self._autocast():
-            logits = self.model(images)
-        loss = F.cross_entropy(logits.float(), labels, ignore_index=IGNORED, label_smoothing=self.recipe.label_smoothing)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        if self.averaged:
-            self.averaged.update_parameters(self.model)
-        return loss.detach()
+            group["lr"] = self.recipe.learning_rate(step, self.steps)
 
 
 def _averaged(model: nn.Module, decay: float | None) -> AveragedModel | None:

@@ -126,7 +126,8 @@ MISTAKES = {
     "show -p block --info": "--package: is for --cfg; write --cfg job --package block",
     "show -m --cfg job": "--multirun --cfg: cannot be used together; keep one of them",
     "show -sc install=bash": '-sc: is replaced by: eval "$(sefactory completion bash)"',
-    "benhc": "sefactory: no command 'benhc'; the commands are show, bench, completion; did you mean 'bench'?",
+    "benhc": "sefactory: no command 'benhc'; the commands are show, bench, train, study, report, completion; "
+    "did you mean 'bench'?",
 }
 
 

@@ -12,7 +12,10 @@ from sefactory.errors import ConfigError
 from tests.cli.command_line import SMALL, Run
 
 MISTAKES = [
-    (["benhc"], "sefactory: no command 'benhc'; the commands are show, bench, completion; did you mean 'bench'?"),
+    (
+        ["benhc"],
+        "sefactory: no command 'benhc'; the commands are show, bench, train, study, report, completion; did you mean 'bench'?",
+    ),
     (
         ["show", "chanels=8"],
         "override chanels=8: there is no key 'chanels'; there are block, squeeze, excite, gate, host, channels, size, format; "

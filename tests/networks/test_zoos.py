@@ -190,7 +190,7 @@ def test_weights_are_loaded_where_they_are_asked_for(offline: None) -> None:
 
 
 def test_a_network_that_needs_another_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    def create(name: str, pretrained: bool) -> None:
+    def create(name: str, pretrained: bool, task: zoos.Task | None) -> None:
         raise ModuleNotFoundError("No module named 'librosa'", name="librosa")
 
     monkeypatch.setitem(zoos.ZOOS, "pytorchcv", lambda: (["jasper5x3"], create))

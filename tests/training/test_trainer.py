@@ -50,7 +50,7 @@ def test_it_learns(digits: Dataset) -> None:
     losses = trained(trainer)
     after = trainer.evaluate(digits.validation)
     assert trainer.epochs == len(losses) == 8 and losses[-1] < 0.2 < losses[0]
-    assert after.accuracy > 0.95 > 0.4 > before.accuracy and after.loss < before.loss and math.isnan(after.mean_iou)
+    assert after.accuracy > 0.95 > 0.4 > before.accuracy and after.loss < before.loss and after.mean_iou is None
 
 
 def test_segmentation_learns() -> None:
@@ -64,7 +64,7 @@ def test_segmentation_learns() -> None:
     trainer = Trainer(network(data), data, Recipe(image_passes=1600, lr=0.05, batch_size=16, shift=1), seed=0)
     trained(trainer)
     scores = trainer.evaluate(data.validation)
-    assert scores.mean_iou > 0.4 and scores.accuracy > scores.mean_iou
+    assert scores.mean_iou and scores.mean_iou > 0.4 and scores.mean_iou < scores.accuracy
 
 
 VARIANTS = {
@@ -107,7 +107,7 @@ def test_a_continued_training_is_equal_bit_for_bit(recipe: Recipe, digits: Datas
         killed = trainer()
         killed.load(file)
         for batch in list(killed.batches.epoch(killed.finished + 1))[:2]:
-            killed._step(batch)
+            killed.step(batch)
     assert continued == losses
     assert {key: value.tolist() for key, value in weights(one).items()} == {
         key: value.tolist() for key, value in weights(whole).items()

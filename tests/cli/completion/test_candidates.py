@@ -39,7 +39,7 @@ def candidates(line: str) -> list[str]:
 
 LINES = {
     # commands and flags
-    "": ["show", "bench", "completion"],
+    "": ["show", "bench", "train", "study", "report", "completion"],
     "b": ["bench"],
     "--": ["--help", "--version"],
     "completion ": ["bash", "zsh", "fish"],

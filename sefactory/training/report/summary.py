@@ -1,0 +1,65 @@
+"""What a store says: its settings with their verdicts, what was refused, and what failed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..runs.results import Result
+from ..runs.store import RunStore
+from ..study.drive import read_notes
+from ..verdicts.comparisons import Comparison, Verdicts, judge
+from ..verdicts.tables import Setting, Variant, group_results
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """One variant of a setting, and its comparisons; None where there is none."""
+
+    variant: Variant
+    to_baseline: Comparison | None
+    to_control: Comparison | None
+    control: Variant | None
+
+
+@dataclass(frozen=True)
+class SettingSummary:
+    """The variants of a setting, the network without blocks first, with its verdicts."""
+
+    setting: Setting
+    verdicts: Verdicts
+    rows: tuple[VariantRow, ...]
+
+    @property
+    def title(self) -> str:
+        """Data, image passes and scored part, in a few words."""
+        first = self.setting.first
+        data = " ".join(str(value) for key, value in first.setup["data"].items() if key != "folder")
+        part = "test" if first.is_confirmed else "validation"
+        return f"{data}, {first.setup['recipe']['image_passes']:,} image passes, {part} images"
+
+
+@dataclass(frozen=True)
+class StoreSummary:
+    """All settings of a store. `refused` has why a variant could not be built, `failed` why a run has no result."""
+
+    results: tuple[Result, ...]
+    settings: tuple[SettingSummary, ...]
+    refused: Mapping[str, str]
+    failed: Mapping[str, Mapping[str, Any]]
+
+
+def summarize_store(store: RunStore) -> StoreSummary:
+    """The summary of a store, from its files alone."""
+    results = store.results()
+    settings = tuple(map(_summarize, group_results(results)))
+    refused = {label: reason for note in read_notes(store.folder) for label, reason in note["refused"].items()}
+    return StoreSummary(tuple(results), settings, refused, store.failures())
+
+
+def _summarize(setting: Setting) -> SettingSummary:
+    verdicts = judge(setting)
+    to_baseline = {c.key: c for c in verdicts.against_baseline.comparisons} if verdicts.against_baseline else {}
+    to_control = {c.key: c for c in verdicts.against_control.comparisons} if verdicts.against_control else {}
+    variants = [variant for variant in (setting.baseline, *setting.candidates) if variant is not None]
+    rows = [VariantRow(v, to_baseline.get(v.key), to_control.get(v.key), setting.control(v)) for v in variants]
+    return SettingSummary(setting, verdicts, tuple(rows))

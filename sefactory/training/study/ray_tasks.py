@@ -1,0 +1,69 @@
+"""Executes runs as tasks of Ray: on a running cluster, or on one that is started here.
+
+The workers write to the folder of the store, which has to be the same folder on all machines.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ...errors import ConfigError, first_line
+from ..runs.config import RunConfig
+from ..runs.store import RunStore
+from .attempt import attempt
+from .outcomes import ATTEMPTS, Outcome
+
+
+class RayRunner:
+    """Executes runs as tasks of Ray, each on one processor. `address` is that of a running cluster; None starts one here.
+
+    Raises ConfigError if Ray is not installed or cannot be reached.
+    """
+
+    def __init__(self, workers: int, address: str | None) -> None:
+        self.workers, self.address = workers, address
+
+    def run(self, configs: Sequence[RunConfig], store: RunStore) -> Iterator[Outcome]:
+        """Yields the outcome of each run. The tasks are cancelled if the caller stops."""
+        ray = _import_ray()
+        _connect(ray, self.address, self.workers)
+        try:
+            task = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(attempt)
+            pending = {task.remote(config, store): config for config in configs}
+            while pending:
+                (reference,), _ = ray.wait(list(pending), num_returns=1)
+                yield _outcome(ray, pending.pop(reference), reference)
+        finally:
+            ray.shutdown()
+
+
+def _outcome(ray: Any, config: RunConfig, reference: Any) -> Outcome:
+    """The outcome of a task that has ended."""
+    try:
+        return Outcome(config, *ray.get(reference))
+    except ray.exceptions.RayError as error:
+        return Outcome(config, None, f"{type(error).__name__} in each of {ATTEMPTS} attempts: {first_line(error)}")
+
+
+def _import_ray() -> Any:
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise ConfigError([("runner", "ray is not installed; pip install 'sefactory[ray]', or set runner=local")]) from None
+    return ray
+
+
+def _connect(ray: Any, address: str | None, workers: int) -> None:
+    """Connects to a cluster, or starts one; a start that is too slow is tried once more. Raises ConfigError."""
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray warns about its own default otherwise
+    own = {"num_cpus": workers, "include_dashboard": False} if address is None else {}
+    for is_last in (False, True):
+        try:
+            ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **own)
+            return
+        except (RuntimeError, OSError, ray.exceptions.RayError) as error:  # ConnectionError is an OSError
+            ray.shutdown()
+            if is_last or address is not None:
+                what = f"no cluster at {address}" if address else "a cluster cannot be started here"
+                cure = "start one with `ray start --head`, or set runner=local"
+                raise ConfigError([("runner", f"{what}: {first_line(error)}; {cure}")]) from None
