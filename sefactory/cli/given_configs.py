@@ -19,7 +19,6 @@ from ..errors import ConfigError, InvalidValue
 from .command_line import Argument, CommandLine, read_argument, sweep_values
 from .values import FILE_GROUPS, yaml_path
 
-
 CONTENTS = {
     "host": "a host has the keys host and place",
     "network": "a network has the keys host and place",

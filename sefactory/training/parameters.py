@@ -46,6 +46,8 @@ def _key_faults(name: str, given: Mapping[str, Any], schemas: Mapping[str, Schem
 
 def _read(schema: Schema, value: Any) -> Any:
     """A value checked against its annotation. Raises InvalidValue. A text is taken as it is: a path is no expression."""
+    if isinstance(value, str) and schema.number_type:
+        raise InvalidValue(f"{schema.name} is {short_repr(value)}; allowed: {schema.allowed_values}")
     if schema.annotation is not str:
         return schema.read(value, {})
     if not isinstance(value, str) or not value:

@@ -5,7 +5,6 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +16,7 @@ import yaml
 
 from sefactory.bench.benchmark import Comparison
 from tests.cli.command_line import SMALL, Run, read_rows
+from tests.cli.processes import LAUNCHERS, finish, start
 from tests.sampling import sampled
 
 QUICK = [*SMALL, "baseline=null"]
@@ -228,29 +228,6 @@ def test_a_refused_block_has_no_objective(run: Run) -> None:
 
 # ---- Other processes ------------------------------------------------------------------------------------------------
 
-COMMAND = [sys.executable, "-c", "from sefactory.cli.main import main; main()"]
-
-
-def start(folder: Path, *arguments: str, start_new_session: bool = False) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    pipe = subprocess.PIPE
-    command = [*COMMAND, *arguments]
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=start_new_session
-    )
-
-
-def finish(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    process = start(folder, *arguments)
-    out, err = process.communicate()
-    return process.returncode, out, err
-
-
-LAUNCHERS = {
-    "basic": [],
-    "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
-    "submitit": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],
-}
 TWELVE = ["block=unit", "squeeze=mean,max,channels", "excite=mlp,conv1d", "gate=sigmoid,softmax"]
 TWO = ["block=unit", "squeeze=channels", "excite=mlp", "gate=sigmoid,softmax"]
 """One block that can be built, and one that cannot."""

@@ -15,7 +15,7 @@ from scipy.stats import chi2, nct
 SHARED_BASELINE = 0.5
 SEPARATE_PAIRS = 0.0
 NODES = 96
-"""Nodes of each quadrature: errors of a probability are below 1e-6 from 4 degrees of freedom on."""
+"""Nodes of each quadrature: errors of a critical value are below 1e-4 from 4 degrees of freedom on."""
 
 
 def coverage(critical: float, comparisons: int, correlation: float, degrees: int) -> float:
