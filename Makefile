@@ -1,10 +1,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bench test test-all lint setup
+.PHONY: bench study test test-all lint setup
 
 bench: setup
 	$(BIN)/sefactory bench
+
+study: setup
+	$(BIN)/sefactory study study=smoke store=outputs/smoke
 
 # One worker per processor, each with one thread: workers with several threads would wait for each other.
 test: setup

@@ -25,6 +25,7 @@ Everything that `import sefactory as sf` offers. Written by scripts/api.py from 
 GROUPS = {
     "Blocks": ("build", "load", "Block", "freeze", "load_official", "configs"),
     "Networks": ("insert", "remove", "check", "fold", "recipe", "save", "restore", "layer", "place", "host", "macs"),
+    "Training": ("train",),
     "Operators": ("operator", "operators", "Sizes"),
     "Errors": ("ConfigError",),
 }

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .networks.removal import remove
     from .networks.saving import restore, save
     from .shapes import Sizes
+    from .training.api import train
 
 _MODULES = {
     "Block": "block",
@@ -49,6 +50,7 @@ _MODULES = {
     "remove": "networks.removal",
     "restore": "networks.saving",
     "save": "networks.saving",
+    "train": "training.api",
 }
 """The module of each public name."""
 
@@ -74,6 +76,7 @@ __all__ = [
     "remove",
     "restore",
     "save",
+    "train",
 ]
 
 

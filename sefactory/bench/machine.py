@@ -5,13 +5,12 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..errors import first_line
 from .allocator import allocator_settings, release_freed_memory
+from .hardware import cpu_name, device_fault
 from .machine_state import load_average
 from .timing import on_device
 from .versions import package_version
@@ -47,15 +46,6 @@ class Options:
             raise ValueError(f"threads={self.threads}, rounds={self.rounds}, seconds={self.seconds} must be positive")
         if reason := device_fault(self.device):
             raise ValueError(f"device: {self.device!r} {reason}")
-
-
-def device_fault(device: str) -> str:
-    """Why a device cannot be used; an empty text if it can."""
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        return f"cannot be used here: {first_line(error)}"
-    return ""
 
 
 @dataclass(frozen=True)
@@ -162,13 +152,3 @@ def environment(options: Options) -> dict[str, str | int | float]:
         **asdict(options),
         "device": torch.cuda.get_device_name(options.device) if is_cuda else options.device,
     }
-
-
-def cpu_name() -> str:
-    """The name of the processor, as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:  # not Linux
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine() or "unknown"

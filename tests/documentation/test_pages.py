@@ -116,6 +116,15 @@ def test_every_key_of_a_command_is_described(command: str) -> None:
     assert len(keys) >= 5 and {key for key in keys if f"`{key}`" not in section} == set()
 
 
+@pytest.mark.parametrize("command", ["train", "study", "report"])
+def test_every_key_of_training_is_described(command: str) -> None:
+    config = yaml.safe_load((ROOT / "configs" / f"{command}.yaml").read_text(encoding="utf-8"))
+    groups = [key for entry in config.pop("defaults") if isinstance(entry, dict) for key in entry if " " not in key]
+    section = _text("docs/cli.md").split("## `train`, `study`, `report`")[1].split("\n## ")[0]
+    keys = {*config, *groups} - {"hydra", "squeeze", "excite", "gate"}
+    assert {key for key in keys if not re.search(rf"\b{key}\b", section)} == set()
+
+
 def test_the_configs_in_the_glossary_build() -> None:
     texts = re.findall(r"`([{\[][^`]*[}\]])`", _text("docs/glossary.md"))
     configs = [yaml.safe_load(text) for text in texts if "at:" not in text]  # but a place of a network

@@ -26,7 +26,9 @@ EXPLANATIONS = {
     "mean %": "mean score over seeds",
     "std": "standard deviation of the scores over seeds, in points",
     "vs plain": "difference to the network without blocks, in points; simultaneous 95 % intervals",
+    "helps?": "whether the interval excludes 0",
     "vs static": "difference to the same block with static gates, in points: what looking at the image adds",
+    "looks?": "whether the block is better because its gates see the image: a second family of comparisons",
     "ms/image": "time of the network for an image, measured in the evaluation",
 }
 
@@ -57,21 +59,8 @@ def verdict_notes(summary: SettingSummary) -> Iterator[str]:
         )
     yield from _family_note("against plain", verdicts.against_baseline)
     yield from _family_note("against static gates", verdicts.against_control)
-    yield from (f"{label}: no verdict: {why}" for label, why in verdicts.left_out)
-
-
-def describe_verdict(comparison: Comparison | None, detectable: float | None) -> str:
-    """The verdict in words.
-
-    >>> describe_verdict(Comparison("", 0.2, -0.5, 0.9), 1.4)
-    'not detected: +0.20 points (-0.50 to +0.90); a difference of 1.4 points would have been found in 80 % of such studies'
-    """
-    if comparison is None or detectable is None:
-        return ""
-    text = f"{comparison.word}: {comparison.difference:+.2f} points ({format_interval(comparison)})"
-    if comparison.word == "not detected":
-        text += f"; a difference of {detectable:.1f} points would have been found in 80 % of such studies"
-    return text
+    if not verdicts.reason:
+        yield from (f"{label}: no verdict: {why}" for label, why in verdicts.left_out)
 
 
 def format_interval(comparison: Comparison | None) -> str:
@@ -83,7 +72,10 @@ def _family_note(name: str, family: Family | None) -> Iterator[str]:
     if family is None:
         return
     needed = ", ".join(f"{difference:g}: {count or 'more than 1000'}" for difference, count in family.seeds_needed.items())
-    yield f"{name}, a difference of {family.detectable:.2f} points is found with 80 % power; seeds needed for points {needed}"
+    yield (
+        f"{name}: this study would have seen a difference of {family.detectable:.2f} points (with 80 % power); "
+        f"seeds needed for a difference in points: {needed}"
+    )
 
 
 def _cells(row: VariantRow) -> tuple[str, ...]:

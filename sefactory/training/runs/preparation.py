@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...bench.machine import device_fault
+from ...bench.hardware import device_fault
 from ...config.description import describe
 from ...errors import ConfigError
 from ...networks.host import PLACE_KEYS

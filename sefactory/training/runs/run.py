@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ...bench.machine import cpu_name
+from ...bench.hardware import cpu_name
 from ...bench.macs import macs
 from ...bench.summary import parameters
 from ...bench.versions import package_version
