@@ -17,6 +17,7 @@ tests=(
   tests/config tests/compiler/test_{dispatch_modes,passes}.py tests/error_messages tests/invariants/test_{export,half_precision}.py
   tests/kernels/test_{attention,batch_norm,compiled_autograd,custom_ops}.py tests/networks/test_{adapter,families,saving,zoos}.py
   tests/operators/test_{batch_norm_tools,linear,pool}.py tests/papers/test_{recordings,seven_papers}.py
+  tests/training/{data,report,runs,verdicts} tests/training/test_{static_gates,trainer}.py
 )
 
 # NAME PYTHON RESOLUTION: an environment of its own, in which the tests run

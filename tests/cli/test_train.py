@@ -10,7 +10,6 @@ from sefactory.training.report.run_table import TIMES
 from sefactory.training.runs.store import RunStore
 from tests.cli.command_line import Run
 from tests.cli.processes import LAUNCHERS, finish
-from tests.sampling import sampled
 
 QUICK = ["network.depth=8", "network.width=8", "recipe.image_passes=256", "+recipe.subset=128", "recipe.batch_size=32"]
 TRAIN = ["train", *QUICK, "store=runs"]
@@ -63,7 +62,13 @@ def test_a_sweep_fills_a_store_that_report_reads(run: Run, tmp_path: Path) -> No
     ]
 
 
-@pytest.mark.parametrize("launcher", sampled([*LAUNCHERS], lambda launcher: launcher == "joblib"))
+def test_a_failed_job_is_a_failed_exit_code_and_the_others_are_trained(run: Run) -> None:
+    code, out, err = run(*[text for text in TRAIN if "width" not in text], "-m", "block=senet", "network.width=2,16")
+    assert code == 2 and out.count("finished") == 1 and err.count("excite.0 (for layer1.0.bn2, C = 2): mlp: hidden is C/r") == 1
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_launchers_agree_and_a_failed_job_is_a_failed_exit_code(tmp_path: Path, launcher: str) -> None:
     """width 2 is too narrow for senet."""
     jobs = ["train", "-m", "block=senet,ecanet", "network.width=2,16", "network.depth=8", *QUICK[2:], "seed=0,1"]

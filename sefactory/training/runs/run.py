@@ -2,8 +2,7 @@
 
 import platform
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from ...bench.macs import macs
 from ...bench.summary import parameters
 from ...bench.versions import package_version
 from ..data.dataset import Part
+from ..threads import torch_threads
 from ..trainer import Diverged, Trainer
 from .config import RunConfig
 from .preparation import PreparedRun, prepare
@@ -63,7 +63,7 @@ def _train(run: PreparedRun, folder: RunFolder, on_progress: ProgressCallback) -
     trainer.load(folder.checkpoint)
     epochs = folder.epochs[: trainer.finished]
     curve = _first(run.data.validation, CURVE_IMAGES)
-    with _threads(run.config.threads):
+    with torch_threads(run.config.threads):
         try:
             while not trainer.is_done:
                 epochs.append(_train_epoch(trainer, curve, epochs, on_progress))
@@ -90,17 +90,6 @@ def _train_epoch(trainer: Trainer, curve: Part, before: list[Epoch], on_progress
 
 def _first(part: Part, count: int) -> Part:
     return part.select(torch.arange(min(count, len(part))))
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Sets the number of threads of torch inside."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _result(run: PreparedRun, trainer: Trainer, epochs: list[Epoch], count: int) -> Result:

@@ -7,6 +7,7 @@ from itertools import islice
 
 from ..runs.config import RunConfig
 from ..runs.preparation import prepare
+from ..threads import torch_threads
 from ..trainer import Trainer
 
 STEPS = 2
@@ -19,11 +20,13 @@ def seconds_per_pass(run: RunConfig) -> float:
     trainer = Trainer(prepared.model, prepared.data, prepared.recipe, run.seed, run.device)
     batches = list(islice(trainer.batches.epoch(1), STEPS + 1))
     trainer.model.train()
-    trainer.step(batches[0])
-    started = time.perf_counter()
-    for batch in batches[1:]:
-        float(trainer.step(batch))  # waits for the device
-    return (time.perf_counter() - started) / max(1, len(batches) - 1) / prepared.recipe.batch_size
+    with torch_threads(run.threads):
+        trainer.step(batches[0])
+        started = time.perf_counter()
+        for batch in batches[1:]:
+            float(trainer.step(batch))  # waits for the device
+        seconds = time.perf_counter() - started
+    return seconds / max(1, len(batches) - 1) / prepared.recipe.batch_size
 
 
 def study_hours(runs: Sequence[RunConfig], seconds: dict[str, float], workers: int) -> float:

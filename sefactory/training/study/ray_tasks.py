@@ -4,14 +4,18 @@ The workers write to the folder of the store, which has to be the same folder on
 """
 
 import os
+import re
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ...errors import ConfigError, first_line
+from ...errors import ConfigError, first_line, short_repr
 from ..runs.config import RunConfig
 from ..runs.store import RunStore
 from .attempt import attempt
 from .outcomes import ATTEMPTS, Outcome
+
+CONNECT_SECONDS = 10
 
 
 class RayRunner:
@@ -22,10 +26,13 @@ class RayRunner:
 
     def __init__(self, workers: int, address: str | None) -> None:
         self.workers, self.address = workers, address
+        self._ray = _import_ray()
+        if address is not None:
+            _check_address(address)
 
     def run(self, configs: Sequence[RunConfig], store: RunStore) -> Iterator[Outcome]:
         """Yields the outcome of each run. The tasks are cancelled if the caller stops."""
-        ray = _import_ray()
+        ray = self._ray
         _connect(ray, self.address, self.workers)
         try:
             task = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(attempt)
@@ -53,6 +60,25 @@ def _import_ray() -> Any:
     return ray
 
 
+def _check_address(address: str) -> None:
+    """Raises ConfigError for an address that is none, or where nothing listens: Ray itself tries for minutes."""
+    if address == "auto":
+        return
+    match = re.fullmatch(r"(?:ray://)?([\w.-]+):(\d+)", address)
+    if match is None:
+        raise ConfigError([("address", f"{short_repr(address)}; allowed: auto, HOST:PORT, or ray://HOST:PORT")])
+    try:
+        socket.create_connection((match[1], int(match[2])), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, error) from None
+
+
+def _unreachable(address: str | None, error: Exception) -> ConfigError:
+    what = f"no cluster at {address}" if address else "a cluster cannot be started here"
+    cure = "start one with `ray start --head`, or set runner=local"
+    return ConfigError([("runner", f"{what}: {first_line(error)}; {cure}")])
+
+
 def _connect(ray: Any, address: str | None, workers: int) -> None:
     """Connects to a cluster, or starts one; a start that is too slow is tried once more. Raises ConfigError."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray warns about its own default otherwise
@@ -64,6 +90,4 @@ def _connect(ray: Any, address: str | None, workers: int) -> None:
         except (RuntimeError, OSError, ray.exceptions.RayError) as error:  # ConnectionError is an OSError
             ray.shutdown()
             if is_last or address is not None:
-                what = f"no cluster at {address}" if address else "a cluster cannot be started here"
-                cure = "start one with `ray start --head`, or set runner=local"
-                raise ConfigError([("runner", f"{what}: {first_line(error)}; {cure}")]) from None
+                raise _unreachable(address, error) from None

@@ -52,6 +52,7 @@ def test_notes_say_what_could_be_seen(summary: StoreSummary) -> None:
     assert notes[0] == (
         "residual network of depth 8 and width 8; recipe: lr 0.1, momentum 0.9; blocks after layer*, start: identity"
     )
+    assert notes.pop(1) == "digits of 8 x 8 pixels show that everything works; they are no evidence about a block"
     assert re.fullmatch(r"8 seeds: a score varies by 0\.\d\d points within a seed, with 35 degrees of freedom; .*", notes[1])
     assert re.fullmatch(
         r"against plain: this study would have seen a difference of 0\.\d\d points \(with 80 % power\); "
@@ -61,7 +62,7 @@ def test_notes_say_what_could_be_seen(summary: StoreSummary) -> None:
     assert notes[3].startswith("against static gates: ") and notes[4] == "lost: no verdict: 1 of 8 runs diverged"
     assert summary.settings[0].title == "digits, 512 image passes, test images"
     screened = list(verdict_notes(summary.settings[1]))
-    assert len(screened) == 2 and screened[1].startswith("no verdicts: these are scores of the validation images")
+    assert len(screened) == 3 and screened[2].startswith("no verdicts: these are scores of the validation images")
 
 
 def test_files_are_complete_and_do_not_depend_on_the_order(store: RunStore, summary: StoreSummary) -> None:

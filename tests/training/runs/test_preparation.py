@@ -9,6 +9,7 @@ import torch
 from sefactory.errors import ConfigError
 from sefactory.training.runs.config import RunConfig, read_run
 from sefactory.training.runs.preparation import prepare
+from sefactory.training.verdicts.tables import NO_BLOCKS
 from tests.training.runs.examples import NETWORK, PLACES, RUN, example
 
 SENET = example("senet")
@@ -53,7 +54,11 @@ def test_names_and_machines_are_no_part_of_the_digest(name: str) -> None:
 
 def test_a_block_and_its_control_are_one_variant_of_one_setting() -> None:
     block, control, plain = (prepare(run).identity for run in (SENET, OTHERS["static"], OTHERS["no block"]))
-    assert block.variant == control.variant != plain.variant and block.setting == control.setting == plain.setting
+    assert (
+        plain.variant == NO_BLOCKS
+        and block.variant == control.variant != NO_BLOCKS
+        and block.setting == control.setting == plain.setting
+    )
     assert prepare(OTHERS["seed"]).identity.setting == block.setting != prepare(OTHERS["recipe"]).identity.setting
 
 

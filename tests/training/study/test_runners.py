@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -53,7 +55,7 @@ def test_no_runs() -> None:
 
 def long_run(seed: int = 0) -> RunConfig:
     run = example(seed=seed)
-    return replace(run, recipe={**run.recipe, "image_passes": 20_000})
+    return replace(run, recipe={**run.recipe, "image_passes": 8_000})
 
 
 @pytest.fixture
@@ -107,8 +109,24 @@ def test_a_run_whose_worker_dies_three_times_has_failed(tmp_path: Path, workers:
     assert failed.result is None and failed.error == "its process ended with exit code -9 in each of 3 attempts"
 
 
-def test_a_cluster_that_is_not_there() -> None:
-    if find_spec("ray") is None:
-        with pytest.raises(ConfigError) as caught:
-            list(RayRunner(1, None).run([example()], RunStore(Path("absent"))))
-        assert str(caught.value) == "runner: ray is not installed; pip install 'sefactory[ray]', or set runner=local"
+def test_ray_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError) as caught:
+        RayRunner(1, None)
+    assert str(caught.value) == "runner: ray is not installed; pip install 'sefactory[ray]', or set runner=local"
+
+
+ADDRESSES = {
+    "127.0.0.1:1": "runner: no cluster at 127.0.0.1:1: [Errno 111] Connection refused; "
+    "start one with `ray start --head`, or set runner=local",
+    "ray://127.0.0.1:99999": "runner: no cluster at ray://127.0.0.1:99999: ",
+    "here": "address: 'here'; allowed: auto, HOST:PORT, or ray://HOST:PORT",
+}
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_a_cluster_that_is_not_there(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    with pytest.raises(ConfigError) as caught:
+        RayRunner(1, address)
+    assert str(caught.value).startswith(ADDRESSES[address]) and "\n" not in str(caught.value)
