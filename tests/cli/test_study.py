@@ -15,7 +15,7 @@ import yaml
 from sefactory.training.report.run_table import TIMES
 from sefactory.training.runs.store import RunStore
 from tests.cli.command_line import Run
-from tests.cli.processes import finish, start
+from tests.cli.processes import LAUNCHERS, finish, start
 from tests.training.report.stores import filled_store
 from tests.training.study.test_config import STUDY
 
@@ -132,6 +132,31 @@ def test_a_failed_run_is_a_failed_exit_code_and_keeps_the_others(tmp_path: Path,
     assert any(line.startswith("ecanet, seed 1: failed: FileExistsError") for line in err.splitlines()), err
     folder.unlink()
     assert finish(tmp_path, "study", study, "store=runs", f"runner={runner}")[0] == 0 and len(store.results()) == 4
+
+
+WAYS = {
+    "ray": pytest.param("ray", marks=needs_ray),
+    "basic": "basic",
+    "joblib": "joblib",
+}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_studies_and_sweeps_give_the_same_results(tmp_path: Path, way: str) -> None:
+    """What local processes, Ray with two workers, and the launchers of Hydra write into results.csv is the same."""
+    study = write(tmp_path, variants=["ecanet", "simam"], controls=False)
+    assert finish(tmp_path, "study", study, "store=local", "workers=2")[0] == 0
+    if way == "ray":
+        assert finish(tmp_path, "study", study, "store=other", "workers=2", "runner=ray")[0] == 0
+    else:
+        for group in ("network", "recipe"):
+            (tmp_path / f"{group}.yaml").write_text(yaml.safe_dump(QUICK[group]))
+        settings = ["network=network.yaml", "recipe=recipe.yaml", "seed=0,1", "test=true", "store=other", *LAUNCHERS[way]]
+        assert finish(tmp_path, "train", "-m", "block=ecanet,simam", *settings)[0] == 0
+        assert finish(tmp_path, "train", "-m", *settings)[0] == 0
+        assert finish(tmp_path, "report", "store=other")[0] == 0
+    assert rows(tmp_path / "other") == rows(tmp_path / "local") and len(rows(tmp_path / "local")) == 6
 
 
 def forty(folder: Path) -> list[str]:
