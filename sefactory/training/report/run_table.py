@@ -6,6 +6,7 @@ from typing import Any
 from ...bench.layout import TextColumn
 from ..runs.results import Result
 from ..trainer import Scores
+from .differences import differences
 
 FIELDS = (
     *("block", "static", "seed", "stage", "status", "metric", "score"),
@@ -43,6 +44,10 @@ def list_runs(results: Sequence[Result]) -> tuple[list[TextColumn], Sequence[str
         "image passes": [f"{result.image_passes:,}" for result in ordered],
         "images/s": [f"{result.images_per_second:,.0f}" for result in ordered],
     }
+    varied = differences([result.setup for result in ordered])
+    for name in varied[0] if varied else ():
+        if name != "recipe.image_passes":  # has a column
+            cells[name] = [str(values[name]) for values in varied]
     drops = {"MACs": 0, "image passes": 1, "images/s": 2, "parameters": 3}
     if not any(result.test for result in ordered):
         del cells["test %"]

@@ -3,16 +3,18 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sefactory.training.report.page import render_html, write_report
-from sefactory.training.report.run_table import FIELDS
+from sefactory.training.report.run_table import FIELDS, list_runs
 from sefactory.training.report.summary import StoreSummary, summarize_store
 from sefactory.training.report.verdict_table import verdict_columns, verdict_notes
 from sefactory.training.runs.store import RunStore
 from tests.training.report.stores import filled_store
+from tests.training.verdicts.results import result
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +103,16 @@ def test_tooltips_have_the_numbers(store: RunStore, summary: StoreSummary) -> No
 def test_an_empty_store_has_an_empty_summary(tmp_path: Path) -> None:
     summary = summarize_store(RunStore(tmp_path))
     assert summary.settings == () and summary.results == () and "Which blocks help" in render_html(summary, RunStore(tmp_path))
+
+
+def test_settings_and_runs_that_differ_in_one_value_are_told_apart(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    for index, rate in enumerate((0.1, 0.3)):
+        run = result("plain", index, 80.0, setting=str(rate))
+        run = replace(run, setup=run.setup | {"recipe": run.setup["recipe"] | {"lr": rate}})
+        store.run(run.run).path.mkdir(parents=True)
+        store.run(run.run).write_result(run)
+    titles = [setting.title for setting in summarize_store(store).settings]
+    assert sorted(titles) == [f"digits, 512 image passes, test images, recipe.lr {rate}" for rate in (0.1, 0.3)]
+    columns, *_ = list_runs(store.results())
+    assert {column.heading: list(column.cells) for column in columns}["recipe.lr"] == ["0.1", "0.3"]
