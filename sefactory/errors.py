@@ -104,3 +104,12 @@ def choice_message(value: object, choices: Iterable[str]) -> str:
     """
     listed = list(choices)
     return f"{short_repr(value)}; allowed: one of {join_words(listed)}{did_you_mean(str(value), listed)}"
+
+
+def one_line(error: ConfigError) -> str:
+    """All faults of an error in one line.
+
+    >>> one_line(ConfigError([("a", "is wrong"), ("b", "is missing")]))
+    'a: is wrong; b: is missing'
+    """
+    return "; ".join(f"{path}: {text}" for path, text in error.faults)

@@ -115,14 +115,13 @@ def _run_command(name: str, config: DictConfig) -> None:
         from .show import show_block, show_network  # imports torch
 
         (show_network if is_given(config, "host") else show_block)(config)
-    elif name == "study":
-        from .study import run_study
-
-        run_study(config)
-    else:
+        return
+    try:
         from .report import report_store
-
-        report_store(config)
+        from .study import run_study
+    except ModuleNotFoundError as error:
+        raise ConfigError([(name, f"{error.name} is not installed; pip install 'sefactory[study]'")]) from None
+    (run_study if name == "study" else report_store)(config)
 
 
 def _report_fault(command: str, error: Exception, faults: Sequence[tuple[str, str]]) -> None:

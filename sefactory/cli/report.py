@@ -23,7 +23,8 @@ def report_store(config: DictConfig) -> None:
     layout, store = output_format(config, "report"), open_store(config)
     if not store.results():
         raise ConfigError([(str(store.folder), "has no finished runs; sefactory train and sefactory study fill a store")])
-    write_and_print(store, layout)
+    if faults := write_and_print(store, layout):
+        raise ConfigError(faults)
 
 
 def open_store(config: DictConfig) -> RunStore:
@@ -33,16 +34,16 @@ def open_store(config: DictConfig) -> RunStore:
     return RunStore(Path(str(config.store)).absolute())
 
 
-def write_and_print(store: RunStore, layout: str) -> None:
-    """Writes results.csv, results.json and report.html into a store, and prints its verdicts."""
+def write_and_print(store: RunStore, layout: str) -> list[tuple[str, str]]:
+    """Writes results.csv, results.json and report.html into a store, and prints its verdicts. Returns what went wrong."""
     summary = summarize_store(store)
+    print_summary(summary, layout)
     try:
         write_report(summary, store)
     except OSError as error:
-        raise ConfigError([(str(store.folder), f"cannot be written to: {error.strerror or error}; the runs stay")]) from None
-    finally:
-        print_summary(summary, layout)
+        return [(str(store.folder), f"cannot be written to: {error.strerror or error}; the runs stay")]
     print_note(f"results.csv, results.json and report.html are in {store.folder}")
+    return []
 
 
 def print_summary(summary: StoreSummary, layout: str) -> None:

@@ -41,14 +41,21 @@ def run_study(config: DictConfig) -> None:
         _print_dry_run(study, label, workers, layout)
         return
     drive = Study(study, label, store, runner)
+    faults: list[tuple[str, str]] = []
     try:
         with _progress(drive):
             drive.run()
     finally:
-        if store.results():
-            write_and_print(store, layout)
-    if drive.failed:
-        raise ConfigError([(run, f"failed: {error}; the same command tries it again") for run, error in drive.failed.items()])
+        if drive.stage:
+            faults = write_and_print(store, layout)
+    _raise_failed(drive.failed, faults)
+
+
+def _raise_failed(failed: Mapping[str, str], others: Sequence[tuple[str, str]]) -> None:
+    """Raises ConfigError for runs that failed, if there are any, and for other faults."""
+    faults = [(run, f"failed: {error}; the same command tries it again") for run, error in failed.items()]
+    if faults or others:
+        raise ConfigError([*faults, *others])
 
 
 def study_name() -> str:
@@ -61,7 +68,7 @@ def study_name() -> str:
 
 def _read_workers(config: DictConfig) -> int:
     """The number of runs at a time."""
-    return (os.cpu_count() or 1) if config.workers is None else positive_int("workers", config.workers)
+    return usable_processors() if config.workers is None else positive_int("workers", config.workers)
 
 
 def _read_runner(config: DictConfig) -> Runner:
@@ -69,10 +76,17 @@ def _read_runner(config: DictConfig) -> Runner:
     if config.runner not in RUNNERS:
         raise ConfigError([("runner", choice_message(config.runner, RUNNERS))])
     if config.runner == "ray":
+        if is_given(config, "address") and is_given(config, "workers"):
+            raise ConfigError([("workers", "is for this machine; a cluster at an address has its own; remove one")])
         return RayRunner(_read_workers(config), None if config.address is None else str(config.address))
     if is_given(config, "address"):
         raise ConfigError([("address", f"{short_repr(config.address)} is that of a cluster of Ray; add runner=ray")])
     return LocalRunner(_read_workers(config))
+
+
+def usable_processors() -> int:
+    """The number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -11,11 +11,14 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
+from ..errors import ConfigError, first_line, one_line
 from ..training.report.run_table import list_runs
 from ..training.runs.config import NO_BLOCK, RunConfig, read_run
 from ..training.runs.results import Result
 from ..training.runs.run import Progress, ProgressCallback, execute
 from ..training.runs.store import RunStore
+from ..training.study.attempt import note_failure
+from ..training.study.drive import describe_run
 from .arguments import is_given, is_sweep, output_format, plain_containers, search_folders
 from .output import Listing, print_listing, print_note
 from .selection import block_label, host_label, selected_block, selected_host
@@ -31,7 +34,7 @@ def train_network(config: DictConfig) -> float:
     store = RunStore(Path(str(config.store)).absolute())
     store.open()
     with _progress(run) as on_progress:
-        result = execute(run, store, on_progress)
+        result = _execute(run, store, on_progress)
     folder = store.run(result.run).path
     if is_sweep():
         print_note(f"{result.label}  seed {result.seed}  {_format_score(result)}")
@@ -40,6 +43,18 @@ def train_network(config: DictConfig) -> float:
         print_listing(_listing([result]), layout)
         print_note(f"config.yaml, epochs.csv, the weights and result.json are in {folder}")
     return 1.0 if result.score is None else 1 - result.score
+
+
+def _execute(run: RunConfig, store: RunStore, on_progress: ProgressCallback) -> Result:
+    """As `execute`. What fails is noted in the folder of the run; in a sweep the other jobs go on."""
+    try:
+        return execute(run, store, on_progress)
+    except Exception as error:
+        reason = one_line(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {first_line(error)}"
+        note_failure(run, store, reason)
+        if isinstance(error, ConfigError | OSError) or not is_sweep():
+            raise
+        raise ConfigError([(describe_run(run), f"failed: {reason}")]) from None
 
 
 def finish_trainings(folder: Path, layout: str) -> Iterator[tuple[str, str]]:

@@ -50,7 +50,7 @@ class Trainer:
         )
         self.optimizer = recipe.create_optimizer(model)
         self.averaged = _averaged(model, recipe.ema)
-        self.steps = max(1, round(recipe.image_passes / self.batches.images * len(self.batches)))
+        self.steps = max(1, round(recipe.image_passes / recipe.batch_size))
         self.epochs = math.ceil(self.steps / len(self.batches))
         self.finished = 0
 
@@ -80,7 +80,10 @@ class Trainer:
         return loss
 
     def evaluate(self, part: Part) -> Scores:
-        """The scores on a part of the data, of the averaged weights if the recipe has any."""
+        """The scores on a part of the data, of the averaged weights if the recipe has any.
+
+        Raises Diverged if the loss is no finite number.
+        """
         model = self.averaged or self.model
         confusion, total, count = Confusion(self.data.classes), 0.0, 0
         model.eval()
@@ -92,7 +95,10 @@ class Trainer:
                 total += float(F.cross_entropy(logits.float(), labels, ignore_index=IGNORED)) * len(labels)
                 count += len(labels)
                 confusion.add(logits, labels)
-        return Scores(total / count, confusion.accuracy, confusion.mean_iou if self.data.is_segmentation else None)
+        loss = total / count
+        if not math.isfinite(loss):
+            raise Diverged(f"the loss of a part after epoch {self.finished} is {loss}")
+        return Scores(loss, confusion.accuracy, confusion.mean_iou if self.data.is_segmentation else None)
 
     def step(self, batch: Batch) -> torch.Tensor:
         """One step of the optimizer, with the learning rate as it is. Returns the loss without waiting for the device."""

@@ -33,7 +33,7 @@ def _setting(summary: SettingSummary) -> dict[str, Any]:
     return {
         "setting": summary.setting.key,
         "title": summary.title,
-        "setup": dict(summary.setting.first.setup),
+        "setup": dict(summary.setting.example.setup),
         "seeds": list(verdicts.seeds),
         "no_verdicts": verdicts.reason,
         "left_out": dict(verdicts.left_out),
@@ -54,14 +54,14 @@ def _family(family: Family | None) -> dict[str, Any] | None:
 
 def _variant(row: VariantRow) -> dict[str, Any]:
     """A variant with its scores and comparisons as plain data."""
-    variant, control = row.variant, row.control
+    variant = row.variant
     return {
         "block": variant.label,
+        "static": variant.static,
         "scores": {str(seed): score for seed, score in variant.scores.items()},
-        "mean": variant.mean,
-        "std": variant.std,
+        "mean": row.mean,
+        "std": row.std,
         "diverged": variant.diverged,
-        "control_scores": control and {str(seed): score for seed, score in control.scores.items()},
         "to_baseline": _comparison(row.to_baseline),
         "to_control": _comparison(row.to_control),
     }

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -40,8 +40,13 @@ def render_html(summary: StoreSummary, store: RunStore) -> str:
 
 def list_problems(summary: StoreSummary) -> list[tuple[str, str]]:
     """What was refused and what failed, each with the reason."""
-    failed = [(f"{f.get('block')}, seed {f.get('seed')}", f"failed: {f.get('error')}") for f in summary.failed.values()]
+    failed = [(_describe_failure(failure), f"failed: {failure.get('error')}") for failure in summary.failed.values()]
     return [(label, f"refused: {reason}") for label, reason in summary.refused.items()] + failed
+
+
+def _describe_failure(failure: Mapping[str, Any]) -> str:
+    gates = " with static gates" if failure.get("static") else ""
+    return f"{failure.get('block')}{gates}, seed {failure.get('seed')}, {failure.get('image_passes')} image passes"
 
 
 def _read(package: str, name: str) -> str:

@@ -61,7 +61,7 @@ def _draw_intervals(
 
 def curve_plot(summary: SettingSummary, epochs: Mapping[str, Sequence[Epoch]], prefix: str) -> str:
     """The mean validation scores after each epoch, a line for each variant. `epochs` has the epochs of each run."""
-    curves = {row.variant.label: _mean_curve(summary, row, epochs) for row in summary.rows}
+    curves = {row.name: _mean_curve(summary, row, epochs) for row in summary.rows if not row.variant.static}
     drawn = {label: curve for label, curve in curves.items() if len(curve) > 1}
     if not drawn:
         return ""
@@ -70,7 +70,7 @@ def curve_plot(summary: SettingSummary, epochs: Mapping[str, Sequence[Epoch]], p
 
 def _mean_curve(summary: SettingSummary, row: VariantRow, epochs: Mapping[str, Sequence[Epoch]]) -> list[float]:
     """The mean score in percent after each epoch, over the runs that have that epoch."""
-    name = "validation_mean_iou" if summary.setting.first.metric == "mean_iou" else "validation_accuracy"
+    name = "validation_mean_iou" if summary.setting.example.metric == "mean_iou" else "validation_accuracy"
     runs = [epochs.get(run.run, ()) for run in row.variant.runs.values()]
     longest = max(map(len, runs), default=0)
     columns = [[getattr(run[i], name) for run in runs if len(run) > i] for i in range(longest)]
@@ -101,7 +101,7 @@ def cost_plots(summary: SettingSummary, prefix: str) -> list[str]:
     """The mean scores against parameters, MACs and measured time; a plot for each cost that the runs have."""
     plots = []
     for cost, axis_label in COSTS.items():
-        points = [(row.variant.label, _cost(row, cost), row.variant.mean) for row in summary.rows]
+        points = [(row.name, _cost(row, cost), row.mean) for row in summary.rows if not row.variant.static]
         known = [(label, x, y) for label, x, y in points if x is not None and y is not None]
         if known:
             figure = _draw_costs(known, axis_label)

@@ -20,7 +20,7 @@ TIMES = FIELDS[-6:]
 
 def sort_runs(results: Sequence[Result]) -> list[Result]:
     """The results by setting, block and seed; within a block those with static gates last."""
-    return sorted(results, key=lambda r: (-r.is_confirmed, r.image_passes, r.setting, r.label, r.static, r.seed))
+    return sorted(results, key=lambda r: (-r.scored_test, r.image_passes, r.setting, r.label, r.static, r.seed))
 
 
 def run_records(results: Sequence[Result], failures: Iterable[Mapping[str, Any]] = ()) -> list[list[Any]]:
@@ -74,7 +74,7 @@ def _values(result: Result) -> dict[str, Any]:
         values |= {f"{part}_{name}": value for name, value in (scores._asdict() if scores else {}).items()}
     values |= {
         "block": result.label,
-        "stage": "confirm" if result.is_confirmed else "screen",
+        "stage": "confirm" if result.scored_test else "screen",
         "data": str(result.setup["data"].get("dataset", "")),
         "network": result.setup["network"],
         "images_per_second": round(result.images_per_second, 1),

@@ -1,5 +1,6 @@
 """What a store says: its settings with their verdicts, what was refused, and what failed."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +15,30 @@ from .differences import differences
 
 @dataclass(frozen=True)
 class VariantRow:
-    """One variant of a setting, and its comparisons; None where there is none."""
+    """One variant of a setting, its scores in percent, and its comparisons; None where there is none.
+
+    The scores are those of the analysed seeds, if the variant has all of them; otherwise all of its scores.
+    """
 
     variant: Variant
+    scores: tuple[float, ...]
     to_baseline: Comparison | None
     to_control: Comparison | None
-    control: Variant | None
+
+    @property
+    def name(self) -> str:
+        """The label, which says so if the gates are static."""
+        return f"{self.variant.label} with static gates" if self.variant.static else self.variant.label
+
+    @property
+    def mean(self) -> float | None:
+        """The mean score; None without scores."""
+        return statistics.fmean(self.scores) if self.scores else None
+
+    @property
+    def std(self) -> float | None:
+        """The standard deviation of the scores over seeds; None for fewer than two."""
+        return statistics.stdev(self.scores) if len(self.scores) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -48,14 +67,15 @@ def summarize_store(store: RunStore) -> StoreSummary:
     found = group_results(results)
     titles = _titles(found)
     settings = tuple(_summarize(setting, title) for setting, title in zip(found, titles, strict=True))
-    refused = {label: reason for note in read_notes(store.folder) for label, reason in note["refused"].items()}
+    notes = read_notes(store.folder)
+    refused = {f"{label} of {note['study']}": reason for note in notes for label, reason in note["refused"].items()}
     return StoreSummary(tuple(results), settings, refused, store.failures())
 
 
 def _titles(settings: Sequence[Setting]) -> list[str]:
     """The title of each setting: data, image passes, scored part, and what else differs between settings."""
-    varied = differences([setting.first.setup for setting in settings])
-    return [_title(setting.first, values) for setting, values in zip(settings, varied, strict=True)]
+    varied = differences([setting.example.setup for setting in settings])
+    return [_title(setting.example, values) for setting, values in zip(settings, varied, strict=True)]
 
 
 TITLED = ("data.dataset", "data.size", "recipe.image_passes")
@@ -65,7 +85,7 @@ TITLED = ("data.dataset", "data.size", "recipe.image_passes")
 def _title(first: Result, varied: Mapping[str, Any]) -> str:
     data = first.setup["data"]
     name = f"{data['dataset']} {data['size']} x {data['size']}" if "size" in data else str(data["dataset"])
-    part = "test" if first.is_confirmed else "validation"
+    part = "test" if first.scored_test else "validation"
     others = [f"{key} {value}" for key, value in varied.items() if key not in TITLED]
     return ", ".join([name, f"{first.setup['recipe']['image_passes']:,} image passes", f"{part} images", *others])
 
@@ -74,6 +94,21 @@ def _summarize(setting: Setting, title: str) -> SettingSummary:
     verdicts = judge(setting)
     to_baseline = {c.key: c for c in verdicts.against_baseline.comparisons} if verdicts.against_baseline else {}
     to_control = {c.key: c for c in verdicts.against_control.comparisons} if verdicts.against_control else {}
-    variants = [variant for variant in (setting.baseline, *setting.candidates) if variant is not None]
-    rows = [VariantRow(v, to_baseline.get(v.key), to_control.get(v.key), setting.control(v)) for v in variants]
+    rows = []
+    for variant in _in_order(setting):
+        found = (None, None) if variant.static else (to_baseline.get(variant.key), to_control.get(variant.key))
+        rows.append(VariantRow(variant, _analysed_scores(variant, verdicts), *found))
     return SettingSummary(setting, verdicts, tuple(rows), title)
+
+
+def _in_order(setting: Setting) -> list[Variant]:
+    """The variants of a table: the network without blocks, then each variant with its control behind it."""
+    keys = dict.fromkeys(variant.key for variant in setting.variants)
+    return [variant for key in keys for variant in setting.variants if variant.key == key]
+
+
+def _analysed_scores(variant: Variant, verdicts: Verdicts) -> tuple[float, ...]:
+    scores = variant.scores
+    if verdicts.analysis and scores.keys() >= set(verdicts.seeds):
+        return tuple(scores[seed] for seed in verdicts.seeds)
+    return tuple(scores.values())

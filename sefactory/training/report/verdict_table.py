@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from ...bench.layout import TextColumn
 from ..verdicts.comparisons import Comparison, Family
-from ..verdicts.tables import Variant
 from .summary import SettingSummary, VariantRow
 
 HEADINGS = {
@@ -16,7 +15,7 @@ HEADINGS = {
     "95 % interval": 5,
     "helps?": None,
     "vs static": 6,
-    "looks?": 7,
+    "sees?": 7,
     "parameters": 3,
     "MACs": 0,
     "ms/image": 4,
@@ -27,8 +26,8 @@ EXPLANATIONS = {
     "std": "standard deviation of the scores over seeds, in points",
     "vs plain": "difference to the network without blocks, in points; simultaneous 95 % intervals",
     "helps?": "whether the interval excludes 0",
-    "vs static": "difference to the same block with static gates, in points: what looking at the image adds",
-    "looks?": "whether the block is better because its gates see the image: a second family of comparisons",
+    "vs static": "difference to the same block with static gates, in points: what it adds that the gates see the image",
+    "sees?": "whether the block is better than with static gates, so that it helps that its gates see the image",
     "ms/image": "time of the network for an image, measured in the evaluation",
 }
 
@@ -46,7 +45,7 @@ def verdict_columns(summary: SettingSummary) -> list[TextColumn]:
 
 def verdict_notes(summary: SettingSummary) -> Iterator[str]:
     """Yields lines about the setting: recipe, budget, what could be detected, and which variants have no verdict."""
-    first = summary.setting.first
+    first = summary.setting.example
     yield f"{first.setup['network']}; recipe: {_format_recipe(first.setup['recipe'])}; {_format_places(summary)}"
     if first.setup["data"].get("dataset") == "digits":
         yield "digits of 8 x 8 pixels show that everything works; they are no evidence about a block"
@@ -61,8 +60,7 @@ def verdict_notes(summary: SettingSummary) -> Iterator[str]:
         )
     yield from _family_note("against plain", verdicts.against_baseline)
     yield from _family_note("against static gates", verdicts.against_control)
-    if not verdicts.reason:
-        yield from (f"{label}: no verdict: {why}" for label, why in verdicts.left_out)
+    yield from (f"{label}: no verdict: {why}" for label, why in verdicts.left_out)
 
 
 def format_interval(comparison: Comparison | None) -> str:
@@ -82,13 +80,13 @@ def _family_note(name: str, family: Family | None) -> Iterator[str]:
 
 def _cells(row: VariantRow) -> tuple[str, ...]:
     """The cells of a row, in the order of HEADINGS."""
-    variant, runs = row.variant, list(row.variant.runs.values())
+    runs = list(row.variant.runs.values())
     times = sorted(run.inference_ms for run in runs if run.inference_ms)
     return (
-        variant.label,
-        _format_seeds(variant),
-        "" if variant.mean is None else f"{variant.mean:.2f}",
-        "" if variant.std is None else f"{variant.std:.2f}",
+        row.name,
+        _format_seeds(row),
+        "" if row.mean is None else f"{row.mean:.2f}",
+        "" if row.std is None else f"{row.std:.2f}",
         f"{row.to_baseline.difference:+.2f}" if row.to_baseline else "",
         format_interval(row.to_baseline),
         row.to_baseline.word if row.to_baseline else "",
@@ -100,9 +98,9 @@ def _cells(row: VariantRow) -> tuple[str, ...]:
     )
 
 
-def _format_seeds(variant: Variant) -> str:
-    diverged = f" ({variant.diverged} diverged)" if variant.diverged else ""
-    return f"{len(variant.runs)}{diverged}"
+def _format_seeds(row: VariantRow) -> str:
+    diverged = f" ({row.variant.diverged} diverged)" if row.variant.diverged else ""
+    return f"{len(row.scores)}{diverged}"
 
 
 def _format_recipe(recipe: dict[str, object]) -> str:

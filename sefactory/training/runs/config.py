@@ -12,7 +12,7 @@ from ...errors import ConfigError, did_you_mean, join_words, short_repr
 
 GROUPS = ("data", "network", "recipe")
 OTHERS = ("seed", "static", "test", "device", "threads")
-KEYS = (*GROUPS, "block", "overrides", "label", *OTHERS)
+KEYS = (*GROUPS, "block", "overrides", "label", *OTHERS, "search")
 NO_BLOCK = "plain"
 """The label of a network without blocks."""
 
@@ -64,9 +64,12 @@ def read_run(config: Mapping[str, Any], search: Sequence[str | Path] = ()) -> Ru
         raise ConfigError(faults)
     repository = ConfigRepository(search)
     groups: dict[str, Any] = {key: read_group(key, config[key], repository) for key in GROUPS}
+    if isinstance(folder := groups["data"].get("folder"), str):  # workers may run in another folder
+        groups["data"] = {**groups["data"], "folder": str(Path(folder).absolute())}
     others: dict[str, Any] = {key: config[key] for key in OTHERS if key in config}
     block, overrides = config.get("block"), list(config.get("overrides", ()))
-    folders = [*search, *([block.parent] if isinstance(block, Path) else [])]  # names in a file are looked up beside it
+    beside = [block.parent] if isinstance(block, Path) else []  # names in a file are looked up beside it
+    folders = [*search, *config.get("search", ()), *beside]
     label = config.get("label") or " ".join([_block_label(block), *overrides])
     if block is not None:
         block = load(block, overrides, folders)
@@ -109,8 +112,8 @@ def _value_faults(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     for key in ("label", "device"):
         if not isinstance(config.get(key, ""), str):
             faults.append((key, f"{short_repr(config[key])}; allowed: a text"))
-    overrides = config.get("overrides", ())
-    is_list = isinstance(overrides, list | tuple)
-    if not is_list or not all(isinstance(text, str) for text in overrides):
-        faults.append(("overrides", f"{short_repr(overrides)}; allowed: a list of path=value"))
+    for key, allowed in (("overrides", "a list of path=value"), ("search", "a list of folders")):
+        texts = config.get(key, ())
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+            faults.append((key, f"{short_repr(texts)}; allowed: {allowed}"))
     return faults

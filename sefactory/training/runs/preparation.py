@@ -15,6 +15,7 @@ from ...errors import ConfigError
 from ...networks.host import PLACE_KEYS
 from ...networks.insertion import Report, insert_all
 from ...networks.options import InsertionSpec
+from ...networks.preparation import Placement
 from ...store.store import digest
 from ..data.dataset import Dataset
 from ..data.loading import load_data
@@ -60,8 +61,7 @@ def prepare(config: RunConfig) -> PreparedRun:
     if reason := device_fault(config.device):
         raise ConfigError([("device", f"{config.device!r} {reason}")])
     data = load_run_data(config)
-    if recipe.batch_size > len(data.train):
-        raise ConfigError([("recipe.batch_size", f"{recipe.batch_size}; the data has {len(data.train):,} training images")])
+    _check_data(data, recipe)
     model, report = build_model(config, network, data)
     return PreparedRun(config, data, recipe, network, model, report, _identify(config, data, recipe, network, report))
 
@@ -116,19 +116,34 @@ def _load_data(text: str) -> Dataset:
 
 def _identify(config: RunConfig, data: Dataset, recipe: Recipe, network: NetworkConfig, report: Report | None) -> Identity:
     """The digests of a run: of what changes its numbers, not of names and not of where it runs."""
-    blocks = {place.path: _describe_place(place) for place in report.places} if report else {}
     setting = {
         "numerics": NUMERICS,
-        "data": data.fingerprint,
+        "data": [data.fingerprint, data.classes],
         "network": [network.host, network.depth, network.width],
         "recipe": asdict(recipe),
         "test": config.test,
     }
-    run = {**setting, "blocks": blocks, "static": config.static, "seed": config.seed}
-    return Identity(digest(run), digest(setting), digest(blocks))
+    variant = describe_blocks(network, report)
+    run = {**setting, "blocks": variant, "static": config.static, "seed": config.seed}
+    return Identity(digest(run), digest(setting), digest(variant))
 
 
-def _describe_place(place: Any) -> Any:
+def _check_data(data: Dataset, recipe: Recipe) -> None:
+    """Raises ConfigError for data that is too small to train or to score."""
+    if recipe.batch_size > len(data.train):
+        raise ConfigError([("recipe.batch_size", f"{recipe.batch_size}; the data has {len(data.train):,} training images")])
+    for name, part in (("validation", data.validation), ("test", data.test)):
+        if not len(part):
+            raise ConfigError([("data", f"has no {name} images; every sixth training image is held out for validation")])
+
+
+def describe_blocks(network: NetworkConfig, report: Report | None) -> list[Any]:
+    """What is inserted at each place, in the order in which the blocks draw their weights; empty without blocks."""
+    carried = [f"carry {entry['carry']}" for entry in network.places if entry.get("carry")]
+    return [*map(_describe_place, report.places), *carried] if report else []
+
+
+def _describe_place(place: Placement) -> list[Any]:
     """What is inserted at one place: where and how, the input sizes of the block, and its tree."""
-    channels = str(place.block_plan.sizes)
-    return [place.where, place.start, place.layout.name, channels, describe(place.block_plan.root)]
+    layout = [place.layout.name, place.layout.tokens]
+    return [place.path, place.where, place.start, layout, str(place.block_plan.sizes), describe(place.block_plan.root)]

@@ -43,14 +43,14 @@ class Result:
     inference_ms: float | None = None
 
     @property
-    def is_confirmed(self) -> bool:
+    def scored_test(self) -> bool:
         """True if the run scored the test images."""
         return bool(self.setup.get("test"))
 
     @property
     def score(self) -> float | None:
         """The score that counts, on the test images if the run read them, else on the validation images."""
-        scores = self.test if self.is_confirmed else self.validation
+        scores = self.test if self.scored_test else self.validation
         return None if scores is None else float(getattr(scores, self.metric))
 
     @property

@@ -18,7 +18,7 @@ from ..threads import torch_threads
 from ..trainer import Diverged, Trainer
 from .config import RunConfig
 from .preparation import PreparedRun, prepare
-from .results import Result
+from .results import Result, Status
 from .store import Epoch, RunFolder, RunStore
 
 CURVE_IMAGES = 1000
@@ -71,7 +71,7 @@ def _train(run: PreparedRun, folder: RunFolder, on_progress: ProgressCallback) -
                 trainer.save(folder.checkpoint)
             return _result(run, trainer, epochs, count)
         except Diverged as error:
-            return _diverged(run, trainer, epochs, count, str(error))
+            return _without_scores(run, trainer, epochs, count, "diverged", str(error))
 
 
 def _train_epoch(trainer: Trainer, curve: Part, before: list[Epoch], on_progress: ProgressCallback) -> Epoch:
@@ -98,11 +98,11 @@ def _result(run: PreparedRun, trainer: Trainer, epochs: list[Epoch], count: int)
     validation = trainer.evaluate(run.data.validation)
     inference = (time.perf_counter() - started) / len(run.data.validation)
     test = trainer.evaluate(run.data.test) if run.config.test else None
-    without_scores = _diverged(run, trainer, epochs, count, "")
-    return replace(without_scores, status="finished", validation=validation, test=test, inference_ms=round(1000 * inference, 6))
+    result = _without_scores(run, trainer, epochs, count, "finished", "")
+    return replace(result, validation=validation, test=test, inference_ms=round(1000 * inference, 6))
 
 
-def _diverged(run: PreparedRun, trainer: Trainer, epochs: list[Epoch], count: int, error: str) -> Result:
+def _without_scores(run: PreparedRun, trainer: Trainer, epochs: list[Epoch], count: int, status: Status, error: str) -> Result:
     """The result of a run without scores."""
     config, identity = run.config, run.identity
     return Result(
@@ -112,7 +112,7 @@ def _diverged(run: PreparedRun, trainer: Trainer, epochs: list[Epoch], count: in
         label=config.label,
         seed=config.seed,
         static=config.static,
-        status="diverged",
+        status=status,
         metric="mean_iou" if run.data.is_segmentation else "accuracy",
         validation=None,
         test=None,

@@ -76,9 +76,11 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Waits until no other process trains this run. The lock of a process that was killed is gone."""
+        """Waits until no other process trains this run, and removes what a killed one left. Its lock is gone."""
         self.path.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path / "lock"):
+            for draft in self.path.glob(".*"):  # of a process that was killed while it wrote
+                draft.unlink(missing_ok=True)
             yield
 
     def write_config(self, config: RunConfig) -> None:
@@ -102,6 +104,7 @@ class RunFolder:
         """Writes why a run has no result. Raises OSError if that fails."""
         stage = "confirm" if config.test else "screen"
         failure = {"block": config.label, "static": config.static, "seed": config.seed, "stage": stage, "error": error}
+        failure["image_passes"] = config.recipe.get("image_passes")
         self.path.mkdir(parents=True, exist_ok=True)
         replace_file(self.path / "failure.json", json.dumps(failure, indent=1, ensure_ascii=False) + "\n")
 
@@ -141,7 +144,7 @@ class RunStore:
             raise ConfigError([(str(self.folder), f"{text}; choose another folder with store=DIR")])
 
     @contextmanager
-    def driven(self) -> Iterator[None]:
+    def locked_for_study(self) -> Iterator[None]:
         """Holds the store for one study. Raises ConfigError if another process does."""
         try:
             with FileLock(self.folder / "study.lock", timeout=0):

@@ -11,6 +11,7 @@ from ...errors import ConfigError, did_you_mean, join_words, short_repr
 from ..parameters import read_parameters
 from ..recipe import read_recipe
 from ..runs.config import GROUPS, NO_BLOCK, RunConfig, read_run
+from ..runs.network import read_network
 
 KEYS = (*GROUPS, "variants", "budgets", "screen", "confirm", "controls", "device")
 VARIANT_KEYS = ("block", "overrides", "network")
@@ -56,6 +57,9 @@ def read_study(config: Mapping[str, Any], label: str = "study", search: Sequence
     repository = ConfigRepository(search)
     groups = {key: config[key] for key in (*GROUPS, "device") if config.get(key) is not None}
     baseline = read_run(groups, search)
+    if any("block" in entry for entry in read_network(baseline.network, f"{label}.network").places):
+        text = "has a block, which the network without blocks would have too; give the block to the variants"
+        raise ConfigError([(f"{label}.network.place", text)])
     recipe = read_recipe(baseline.recipe, f"{label}.recipe")
     controls = config.get("controls", True)
     if not isinstance(controls, bool):
@@ -63,7 +67,7 @@ def read_study(config: Mapping[str, Any], label: str = "study", search: Sequence
     return StudyConfig(
         baseline,
         _read_variants(config["variants"], groups, label, repository),
-        _read_budgets(config.get("budgets") or [recipe.image_passes], f"{label}.budgets"),
+        _read_budgets(config.get("budgets", [recipe.image_passes]), f"{label}.budgets"),
         _read_screen(config.get("screen"), f"{label}.screen"),
         _read_seeds(config["confirm"], f"{label}.confirm"),
         controls,
@@ -96,7 +100,12 @@ def _read_variant(name: str, value: Any, groups: Mapping[str, Any], label: str, 
     if not isinstance(value, Mapping) or "block" not in value:
         return read_run({**groups, "block": value, "label": name}, repository.search)
     _check_keys(value, VARIANT_KEYS, label)
-    return read_run({**groups, **value, "label": name}, repository.search)
+    run = read_run({**groups, **value, "label": name}, repository.search)
+    own, common = (read_network(network, f"{label}.network") for network in (run.network, read_run(groups).network))
+    if (own.host, own.depth, own.width) != (common.host, common.depth, common.width):
+        text = f"is a {own.label}, and that of the study a {common.label}; a variant can change place alone"
+        raise ConfigError([(f"{label}.network", text)])
+    return run
 
 
 def _read_budgets(value: Any, label: str) -> tuple[int, ...]:

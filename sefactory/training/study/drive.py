@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...errors import ConfigError
 from ...store.files import replace_file
 from ..runs.config import RunConfig
 from ..runs.preparation import load_run_data
 from ..runs.results import Result
 from ..runs.store import RunStore
-from .attempt import note_failure
 from .candidates import Candidates, build_candidates
 from .config import StudyConfig
 from .outcomes import Outcome, Runner
@@ -32,32 +33,40 @@ class Study:
     on_start: Callable[[str, Sequence[RunConfig]], None] = lambda stage, runs: None
     on_outcome: Callable[[Outcome], None] = lambda outcome: None
     failed: dict[str, str] = field(default_factory=dict)
+    stage: str = ""
+    """The stage that is executed now; empty before the first one."""
 
     def run(self) -> None:
-        """Executes all stages. Raises ConfigError if the network itself cannot be built or the store cannot be used."""
+        """Executes all stages.
+
+        Raises ConfigError if the network itself or every variant cannot be built, or if the store cannot be used.
+        """
         candidates = build_candidates(self.config, load_run_data(self.config.baseline))
+        if len(candidates.accepted) == 1:
+            raise ConfigError([(f"study.variants.{label}", reason) for label, reason in candidates.refused.items()])
         self.store.open()
-        with self.store.driven():
+        with self.store.locked_for_study():
             labels = [label for label in candidates.accepted if label != self.config.baseline.label]
-            self._note(candidates, labels)
-            if self.config.screen and labels:
+            if self.config.screen:
+                self._note(candidates, [])
                 results = self._execute("screen", screen_runs(self.config, labels, self.config.screen))
                 labels = choose(labels, results, self.config.screen.keep)
-                self._note(candidates, labels)
+            self._note(candidates, labels)
             without_gates = [label for label in labels if not candidates.accepted[label].gates]
             self._execute("confirm", confirm_runs(self.config, labels, without_gates))
 
-    def _execute(self, stage: str, runs: Sequence[RunConfig]) -> list[Result]:
-        """The results of runs. Failed runs are noted in their folders and in `failed`."""
+    def _execute(self, stage: str, runs: Sequence[RunConfig]) -> list[tuple[str, Result]]:
+        """The results of runs, each with the label of its variant. Failed runs are noted in `failed`."""
+        self.stage = stage
         self.on_start(stage, runs)
         results = []
-        for outcome in self.runner.run(runs, self.store):
-            if outcome.result is not None:
-                results.append(outcome.result)
-            else:
-                self.failed[describe_run(outcome.config)] = outcome.error
-                note_failure(outcome.config, self.store, outcome.error)
-            self.on_outcome(outcome)
+        with closing(self.runner.run(runs, self.store)) as outcomes:
+            for outcome in outcomes:
+                if outcome.result is not None:
+                    results.append((outcome.config.label, outcome.result))
+                else:
+                    self.failed[describe_run(outcome.config)] = outcome.error
+                self.on_outcome(outcome)
         return results
 
     def _note(self, candidates: Candidates, confirmed: Sequence[str]) -> None:
@@ -82,7 +91,7 @@ def read_notes(folder: Path) -> list[Mapping[str, Any]]:
             note = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        if isinstance(note, dict) and isinstance(note.get("refused"), dict):
+        if isinstance(note, dict) and isinstance(note.get("refused"), dict) and isinstance(note.get("study"), str):
             notes.append(note)
     return notes
 
@@ -90,7 +99,8 @@ def read_notes(folder: Path) -> list[Mapping[str, Any]]:
 def describe_run(config: RunConfig) -> str:
     """A run in a few words, for messages.
 
-    >>> describe_run(RunConfig({}, {}, {}, label="senet", seed=3, static=True))
-    'senet with static gates, seed 3'
+    >>> describe_run(RunConfig({}, {}, {"image_passes": 40000}, label="senet", seed=3, static=True))
+    'senet with static gates, seed 3, 40,000 image passes'
     """
-    return f"{config.label}{' with static gates' if config.static else ''}, seed {config.seed}"
+    gates = " with static gates" if config.static else ""
+    return f"{config.label}{gates}, seed {config.seed}, {config.recipe['image_passes']:,} image passes"

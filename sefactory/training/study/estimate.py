@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, count, islice
 
 from ..runs.config import RunConfig
 from ..runs.preparation import prepare
@@ -18,7 +18,7 @@ def seconds_per_pass(run: RunConfig) -> float:
     """The seconds of training per image on this machine, without evaluations. Raises ConfigError."""
     prepared = prepare(replace(run, static=False))
     trainer = Trainer(prepared.model, prepared.data, prepared.recipe, run.seed, run.device)
-    batches = list(islice(trainer.batches.epoch(1), STEPS + 1))
+    batches = list(islice(chain.from_iterable(map(trainer.batches.epoch, count(1))), STEPS + 1))
     trainer.model.train()
     with torch_threads(run.threads):
         trainer.step(batches[0])
@@ -26,7 +26,7 @@ def seconds_per_pass(run: RunConfig) -> float:
         for batch in batches[1:]:
             float(trainer.step(batch))  # waits for the device
         seconds = time.perf_counter() - started
-    return seconds / max(1, len(batches) - 1) / prepared.recipe.batch_size
+    return seconds / STEPS / prepared.recipe.batch_size
 
 
 def study_hours(runs: Sequence[RunConfig], seconds: dict[str, float], workers: int) -> float:

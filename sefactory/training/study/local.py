@@ -2,15 +2,17 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
 from ..runs.config import RunConfig
 from ..runs.store import RunStore
-from .attempt import attempt
+from .attempt import attempt, note_failure
 from .outcomes import ATTEMPTS, Outcome
 
 START = multiprocessing.get_context("spawn")  # a forked torch can hang
@@ -18,7 +20,8 @@ START = multiprocessing.get_context("spawn")  # a forked torch can hang
 
 class _Task(NamedTuple):
     config: RunConfig
-    attempt: int = 1
+    number: int = 1
+    """How often the run was started, this time included."""
 
 
 class _Worker:
@@ -32,10 +35,22 @@ class _Worker:
         self.task: _Task | None = None
 
     def start(self, task: _Task) -> None:
+        """Gives the process a run. If it is dead, `receive` finds out."""
         self.task = task
-        self.connection.send(task.config)
+        with suppress(OSError):
+            self.connection.send(task.config)
+
+    def receive(self, task: _Task) -> Outcome | None:
+        """The outcome of its run; None if the process died."""
+        try:
+            result, error = self.connection.recv()
+        except (EOFError, OSError):
+            return None
+        self.task = None
+        return Outcome(task.config, result, error)
 
     def stop(self) -> None:
+        """Ends the process."""
         self.process.kill()
         self.process.join()
         self.connection.close()
@@ -47,7 +62,7 @@ class LocalRunner:
     def __init__(self, workers: int) -> None:
         self.workers = workers
 
-    def run(self, configs: Sequence[RunConfig], store: RunStore) -> Iterator[Outcome]:
+    def run(self, configs: Sequence[RunConfig], store: RunStore) -> Generator[Outcome, None, None]:
         """Yields the outcome of each run. Stops the processes if the caller stops."""
         tasks = deque(_Task(config) for config in configs)
         workers = [_Worker(store) for _ in range(min(self.workers, len(tasks)))]
@@ -56,48 +71,44 @@ class LocalRunner:
                 for worker in workers:
                     if tasks and worker.task is None:
                         worker.start(tasks.popleft())
-                busy = {worker.connection: i for i, worker in enumerate(workers) if worker.task}
-                for connection in wait(list(busy)):
-                    index = busy[connection]  # type: ignore[index]
-                    outcome = _receive(workers[index])
+                for index, task in _ready(workers):
+                    outcome = workers[index].receive(task)
+                    if outcome is None:
+                        workers[index].stop()
+                        outcome = _retry(task, tasks, store, workers[index].process.exitcode)
+                        workers[index] = _Worker(store)
                     if outcome is not None:
                         yield outcome
-                        continue
-                    yield from self._replace(workers, index, tasks, store)
         finally:
             for worker in workers:
                 worker.stop()
 
-    def _replace(self, workers: list[_Worker], index: int, tasks: deque[_Task], store: RunStore) -> Iterator[Outcome]:
-        """Starts a process in place of one that died. Yields the outcome of its run if that was the last attempt."""
-        dead = workers[index]
-        dead.process.join()
-        workers[index] = _Worker(store)
-        if dead.task and dead.task.attempt < ATTEMPTS:
-            tasks.appendleft(dead.task._replace(attempt=dead.task.attempt + 1))
-        elif dead.task:
-            how = f"its process ended with exit code {dead.process.exitcode} in each of {ATTEMPTS} attempts"
-            yield Outcome(dead.task.config, None, how)
+
+def _ready(workers: Sequence[_Worker]) -> Iterator[tuple[int, _Task]]:
+    """Waits for workers that have an outcome or died; yields their numbers and runs."""
+    busy = {worker.connection: (index, worker.task) for index, worker in enumerate(workers) if worker.task}
+    for connection in wait(list(busy)):
+        yield busy[connection]  # type: ignore[index]
 
 
-def _receive(worker: _Worker) -> Outcome | None:
-    """The outcome that a worker has sent; None if it died."""
-    try:
-        result, error = worker.connection.recv()
-    except (EOFError, OSError):
+def _retry(task: _Task, tasks: deque[_Task], store: RunStore, exit_code: int | None) -> Outcome | None:
+    """Puts a run whose process died in front of the others again; the outcome if that was the last attempt."""
+    if task.number < ATTEMPTS:
+        tasks.appendleft(task._replace(number=task.number + 1))
         return None
-    config = worker.task.config if worker.task else None
-    worker.task = None
-    return None if config is None else Outcome(config, result, error)
+    reason = f"its process ended with exit code {exit_code} in each of {ATTEMPTS} attempts"
+    note_failure(task.config, store, reason)
+    return Outcome(task.config, None, reason)
 
 
 def _work(connection: Connection, store: RunStore) -> None:
-    """The main function of a worker."""
+    """The main function of a worker. Ctrl-C reaches it too, and is left to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
             config: RunConfig = connection.recv()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             return
         connection.send(attempt(config, store))
 

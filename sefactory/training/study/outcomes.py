@@ -1,6 +1,6 @@
 """What a runner yields: the outcome of each run, as soon as it is known."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +24,6 @@ class Outcome:
 class Runner(Protocol):
     """Executes runs, each as `execute` does, and yields their outcomes in any order. No run is executed twice at a time."""
 
-    def run(self, configs: Sequence[RunConfig], store: RunStore) -> Iterator[Outcome]:
+    def run(self, configs: Sequence[RunConfig], store: RunStore) -> Generator[Outcome, None, None]:
         """Yields one outcome for each config."""
         ...

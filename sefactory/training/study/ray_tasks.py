@@ -6,13 +6,13 @@ The workers write to the folder of the store, which has to be the same folder on
 import os
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from ...errors import ConfigError, first_line, short_repr
 from ..runs.config import RunConfig
 from ..runs.store import RunStore
-from .attempt import attempt
+from .attempt import attempt, note_failure
 from .outcomes import ATTEMPTS, Outcome
 
 CONNECT_SECONDS = 10
@@ -30,16 +30,19 @@ class RayRunner:
         if address is not None:
             _check_address(address)
 
-    def run(self, configs: Sequence[RunConfig], store: RunStore) -> Iterator[Outcome]:
+    def run(self, configs: Sequence[RunConfig], store: RunStore) -> Generator[Outcome, None, None]:
         """Yields the outcome of each run. The tasks are cancelled if the caller stops."""
         ray = self._ray
         _connect(ray, self.address, self.workers)
         try:
             task = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(attempt)
-            pending = {task.remote(config, store): config for config in configs}
+            pending = {task.options(num_gpus=_gpus(config)).remote(config, store): config for config in configs}
             while pending:
                 (reference,), _ = ray.wait(list(pending), num_returns=1)
-                yield _outcome(ray, pending.pop(reference), reference)
+                outcome = _outcome(ray, pending.pop(reference), reference)
+                if outcome.result is None:
+                    note_failure(outcome.config, store, outcome.error)
+                yield outcome
         finally:
             ray.shutdown()
 
@@ -48,8 +51,15 @@ def _outcome(ray: Any, config: RunConfig, reference: Any) -> Outcome:
     """The outcome of a task that has ended."""
     try:
         return Outcome(config, *ray.get(reference))
+    except ray.exceptions.WorkerCrashedError as error:
+        return Outcome(config, None, f"its process died in each of {ATTEMPTS} attempts: {first_line(error)}")
     except ray.exceptions.RayError as error:
-        return Outcome(config, None, f"{type(error).__name__} in each of {ATTEMPTS} attempts: {first_line(error)}")
+        return Outcome(config, None, f"{type(error).__name__}: {first_line(error)}")
+
+
+def _gpus(config: RunConfig) -> float:
+    """The GPUs that a task reserves, so that Ray gives it one."""
+    return 1.0 if config.device.startswith("cuda") else 0.0
 
 
 def _import_ray() -> Any:
@@ -87,7 +97,7 @@ def _connect(ray: Any, address: str | None, workers: int) -> None:
         try:
             ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **own)
             return
-        except (RuntimeError, OSError, ray.exceptions.RayError) as error:  # ConnectionError is an OSError
+        except Exception as error:  # Ray raises a bare Exception after a slow start
             ray.shutdown()
             if is_last or address is not None:
                 raise _unreachable(address, error) from None

@@ -15,12 +15,15 @@ def screen_runs(study: StudyConfig, labels: Sequence[str], screen: Screen) -> li
     return [with_budget(replace(run, seed=seed), study.budgets[-1]) for seed in seeds for run in runs]
 
 
-def choose(labels: Sequence[str], results: Iterable[Result], keep: int) -> list[str]:
-    """The variants with the best mean validation scores, in the order of the study. A variant with a diverged run is out."""
+def choose(labels: Sequence[str], results: Iterable[tuple[str, Result]], keep: int) -> list[str]:
+    """The variants with the best mean validation scores, in the order of the study. A variant with a diverged run is out.
+
+    `results` are pairs of a label of the study and a result, which may have been stored under another label.
+    """
     scores: dict[str, list[float | None]] = {label: [] for label in labels}
-    for result in results:
-        if result.label in scores:
-            scores[result.label].append(result.score)
+    for label, result in results:
+        if label in scores:
+            scores[label].append(result.score)
     means = {}
     for label, values in scores.items():
         finished = [value for value in values if value is not None]

@@ -1,4 +1,4 @@
 """From scores to verdicts: the scores of variants over common seeds come in, differences with intervals go out.
 
-May import errors and runs/results.py, and no torch.
+May import errors, store and runs/results.py.
 """

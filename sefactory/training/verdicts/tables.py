@@ -1,9 +1,9 @@
 """Groups the results of a store: settings, the variants of each, and their scores by seed."""
 
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from ...store.store import digest
 from ..runs.results import Result
 
 
@@ -26,16 +26,6 @@ class Variant:
         """The number of diverged runs."""
         return sum(run.status == "diverged" for run in self.runs.values())
 
-    @property
-    def mean(self) -> float | None:
-        """The mean score in percent; None without scores."""
-        return statistics.fmean(self.scores.values()) if self.scores else None
-
-    @property
-    def std(self) -> float | None:
-        """The standard deviation of the scores over seeds, in percent points; None for fewer than two."""
-        return statistics.stdev(self.scores.values()) if len(self.scores) > 1 else None
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -45,7 +35,7 @@ class Setting:
     variants: list[Variant] = field(default_factory=list)
 
     @property
-    def first(self) -> Result:
+    def example(self) -> Result:
         """One of its results, which tells the setting."""
         return next(iter(self.variants[0].runs.values()))
 
@@ -64,8 +54,8 @@ class Setting:
         return next((other for other in self.variants if other.static and other.key == variant.key), None)
 
 
-NO_BLOCKS = "44136fa355b3678a1146"
-"""The digest of a network without blocks: that of an empty mapping."""
+NO_BLOCKS = digest([])
+"""The digest of a network without blocks."""
 
 
 def group_results(results: Iterable[Result]) -> list[Setting]:
@@ -76,12 +66,20 @@ def group_results(results: Iterable[Result]) -> list[Setting]:
         setting = settings.setdefault(result.setting, Setting(result.setting))
         key = (result.setting, result.variant, result.static)
         if key not in found:
-            found[key] = Variant(result.variant, result.label, result.static, {})
+            found[key] = Variant(result.variant, _unique_label(result, setting), result.static, {})
             setting.variants.append(found[key])
         found[key].runs[result.seed] = result
     for setting in settings.values():
         setting.variants.sort(key=lambda variant: (variant.key != NO_BLOCKS, variant.static))
     return sorted(settings.values(), key=_order)
+
+
+def _unique_label(result: Result, setting: Setting) -> str:
+    """The label of a new variant, with a number behind it if another variant of the setting has the same."""
+    known = {variant.key: variant.label for variant in setting.variants if variant.static == result.static}
+    equal = [label for label in known.values() if label == result.label or label.startswith(f"{result.label} (")]
+    same_blocks = next((variant.label for variant in setting.variants if variant.key == result.variant), "")
+    return same_blocks or (f"{result.label} ({len(equal) + 1})" if equal else result.label)
 
 
 def common_scores(variants: Sequence[Variant]) -> tuple[list[int], list[list[float]]]:
@@ -91,5 +89,5 @@ def common_scores(variants: Sequence[Variant]) -> tuple[list[int], list[list[flo
 
 
 def _order(setting: Setting) -> tuple[bool, str, int, str]:
-    first = setting.first
-    return not first.is_confirmed, str(first.setup["data"]), -int(first.setup["recipe"]["image_passes"]), setting.key
+    first = setting.example
+    return not first.scored_test, str(first.setup["data"]), -int(first.setup["recipe"]["image_passes"]), setting.key

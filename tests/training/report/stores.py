@@ -23,6 +23,12 @@ def filled_store(folder: Path) -> RunStore:
         one.write_result(run)
     store.run("failed").write_failure(example("cbam", seed=3, test=True), "RuntimeError: broke")
     (folder / "studies").mkdir()
-    note = {"refused": {"wide <b>": "excite.0: mlp: hidden is C/r = 0.5"}, "gates": {}, "variants": [], "confirmed": []}
+    note = {
+        "study": "example",
+        "refused": {"wide <b>": "excite.0: mlp: hidden is C/r = 0.5"},
+        "gates": {},
+        "variants": [],
+        "confirmed": [],
+    }
     (folder / "studies" / "example.json").write_text(json.dumps(note))
     return store

@@ -35,14 +35,14 @@ def test_a_block_in_a_file_finds_the_configs_beside_it(tmp_path: Path) -> None:
 def test_it_is_plain_data_that_reads_back() -> None:
     run = read_run(RUN | {"block": "cbam", "seed": 3})
     config = run.as_dict()
-    assert read_run({key: value for key, value in config.items() if key != "search"}).as_dict() == config
+    assert read_run(config).as_dict() == config
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "unknown key": (
         RUN | {"sead": 1},
         "sead: is no key of a run; there are data, network, recipe, block, overrides, label, seed, static, test, device, "
-        "threads; did you mean 'seed'?",
+        "threads, search; did you mean 'seed'?",
     ),
     "missing": ({"data": "digits", "network": "resnet20"}, "recipe: is missing; give the name of a config or a mapping"),
     "unknown name": (

@@ -30,6 +30,7 @@ OTHERS = {
     "width": changed(network=NETWORK | {"width": 16}),
     "place": changed(network=NETWORK | {"place": [{"at": "layer3.*.bn2"}]}),
     "where": changed(network=NETWORK | {"place": [PLACES[0] | {"where": "before"}]}),
+    "order of the places": changed(network=NETWORK | {"place": [{"at": "layer[23].*.bn2"}, {"at": "layer1.*.bn2"}]}),
     "start": changed(network=NETWORK | {"place": [PLACES[0] | {"start": "own"}]}),
 }
 SAME = {

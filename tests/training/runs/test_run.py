@@ -15,11 +15,13 @@ import torch
 from safetensors.torch import load_file
 
 from sefactory.errors import ConfigError
+from sefactory.training.batches import Batch
 from sefactory.training.runs.config import RunConfig
 from sefactory.training.runs.preparation import prepare
 from sefactory.training.runs.results import Result
 from sefactory.training.runs.run import Progress, execute
 from sefactory.training.runs.store import RunFolder, RunStore
+from sefactory.training.trainer import Trainer
 from tests.training.runs.examples import example
 
 TIMES = {"seconds", "inference_ms", "environment"}
@@ -96,6 +98,32 @@ def test_a_loss_that_is_no_number_is_a_result(tmp_path: Path) -> None:
     assert result.error.startswith("the loss of epoch 1 is ") and folder(store, run).result == result
 
 
+def test_a_loss_that_is_no_number_in_the_evaluation_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last step can break the weights after the last loss of the training."""
+    step = Trainer.step
+
+    def broken(trainer: Trainer, batch: Batch) -> torch.Tensor:
+        loss = step(trainer, batch)
+        next(trainer.model.parameters()).data.fill_(float("nan"))
+        return loss
+
+    run = example()
+    run = replace(run, recipe={**run.recipe, "image_passes": 32})
+    monkeypatch.setattr(Trainer, "step", broken)
+    result = execute(run, RunStore(tmp_path))
+    assert (result.status, result.score) == ("diverged", None)
+    assert result.error == "the loss of a part after epoch 1 is nan"
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    store, run = RunStore(tmp_path), example()
+    path = folder(store, run).path
+    path.mkdir(parents=True)
+    (path / ".checkpoint.safetensors.0123").write_bytes(b"half")
+    execute(run, store)
+    assert not list(path.glob(".*"))
+
+
 @pytest.mark.parametrize("file", ["checkpoint.safetensors", "result.json", "epochs.csv", "config.yaml"])
 def test_a_full_disk_loses_nothing(tmp_path: Path, file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import sefactory.store.files as files
@@ -138,7 +166,7 @@ def test_a_result_of_a_later_version_is_read(tmp_path: Path) -> None:
 def test_one_study_at_a_time(tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     store.open()
-    with store.driven(), pytest.raises(ConfigError) as caught, RunStore(tmp_path).driven():
+    with store.locked_for_study(), pytest.raises(ConfigError) as caught, RunStore(tmp_path).locked_for_study():
         pass
     cure = "wait until it ends, or choose another folder with store=DIR"
     assert str(caught.value) == f"{tmp_path}: another study runs in this store; {cure}"
@@ -152,33 +180,43 @@ from sefactory.training.runs.run import execute
 from sefactory.training.runs.store import RunStore
 from tests.training.runs.examples import example
 run = example("senet")
-run = replace(run, recipe={**run.recipe, "image_passes": 9000, "shift": 1, "subset": 512})
+run = replace(run, recipe={**run.recipe, "image_passes": int(sys.argv[2]), "shift": 1, "subset": 512})
 execute(run, RunStore(Path(sys.argv[1])), lambda progress: print(progress.step, flush=True))
 """
+STEPS = 16
+"""Steps of an epoch of the run above."""
 
 
-def start(store: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(store)], stdout=subprocess.PIPE, text=True)
+def start(store: Path, epochs: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SCRIPT, str(store), str(512 * epochs)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def kill(process: subprocess.Popen[str], steps: int, delay: float) -> int:
+    """Kills a process after so many steps, and returns its first step."""
+    lines = [line for _, line in zip(range(steps), process.stdout or (), strict=False)]
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return int(lines[0])
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.exhaustive)])
 def test_a_run_that_is_killed_within_epochs_ends_with_equal_weights(tmp_path: Path, kills: int) -> None:
-    """Each process is killed a few steps after the first one it takes, at a step that is drawn, and the next continues."""
-    whole = start(tmp_path / "whole")
-    assert whole.communicate(timeout=120) and whole.returncode == 0
-    draw, steps = random.Random(kills), []
+    """Each process is killed in its second epoch, after a step that is drawn; the next continues after the first epoch."""
+    draw, epochs = random.Random(kills), 2 * kills + 2
+    whole = start(tmp_path / "whole", epochs)
+    assert whole.communicate(timeout=300) and whole.returncode == 0
+    first_steps = []
     for _ in range(kills):
-        process = start(tmp_path / "killed")
-        wanted = draw.randrange(2, 16 + 16 * (kills < 9))
-        for _, line in zip(range(wanted), process.stdout or (), strict=False):
-            step = int(line)
-        time.sleep(draw.random() / 50)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        steps.append(step)
-    last = start(tmp_path / "killed")
-    assert last.communicate(timeout=120) and last.returncode == 0
+        process = start(tmp_path / "killed", epochs)
+        first_steps.append(kill(process, draw.randrange(STEPS + 1, 2 * STEPS), draw.random() / 50))
+    last = start(tmp_path / "killed", epochs)
+    output, _ = last.communicate(timeout=300)
+    first_steps.append(int(output.split()[0]))
+    assert last.returncode == 0 and first_steps == sorted(first_steps) and first_steps[0] == 1 < first_steps[1]
+    assert all(step % STEPS == 1 for step in first_steps) and len(set(first_steps)) == kills + 1
     ends = [RunStore(tmp_path / name).results() for name in ("whole", "killed")]
-    assert [len(results) for results in ends] == [1, 1] and facts(ends[0][0]) == facts(ends[1][0]), steps
+    assert [len(results) for results in ends] == [1, 1] and facts(ends[0][0]) == facts(ends[1][0])
     weights = [load_file(RunStore(tmp_path / name).run(ends[0][0].run).checkpoint) for name in ("whole", "killed")]
     assert weights[0].keys() == weights[1].keys() and all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])

@@ -63,6 +63,16 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "budgets": ({"budgets": [0]}, "study.budgets: [0]; allowed: a list of different numbers of image passes"),
     "equal budgets": ({"budgets": [9, 9]}, "study.budgets: [9, 9]; allowed: a list of different numbers of image passes"),
+    "another network": (
+        {"variants": {"a": {"block": "ecanet", "network": NETWORK | {"width": 16}}}},
+        "study.variants.a.network: is a residual network of depth 8 and width 16, and that of the study a residual network of "
+        "depth 8 and width 8; a variant can change place alone",
+    ),
+    "a block in the network": (
+        {"network": NETWORK | {"place": [{"at": "layer3", "block": "ecanet"}]}},
+        "study.network.place: has a block, which the network without blocks would have too; give the block to the variants",
+    ),
+    "no budgets": ({"budgets": []}, "study.budgets: []; allowed: a list of different numbers of image passes"),
     "screen": ({"screen": {"seeds": 1}}, "study.screen.keep: is missing; screen needs it"),
     "seeds": ({"confirm": {"seeds": 0}}, "study.confirm.seeds: seeds is 0; allowed: an integer from 1"),
     "confirm": ({"confirm": 3}, "study.confirm: 3; allowed: a mapping"),

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from sefactory.errors import ConfigError
 from sefactory.training.runs.config import RunConfig
 from sefactory.training.runs.store import RunStore
-from sefactory.training.study.attempt import attempt
+from sefactory.training.study.attempt import attempt, note_failure
 from sefactory.training.study.config import read_study
 from sefactory.training.study.drive import Study, read_notes
 from sefactory.training.study.outcomes import Outcome
@@ -30,9 +30,11 @@ class InThisProcess:
         self.broken = broken
         self.executed: list[RunConfig] = []
 
-    def run(self, configs: Sequence[RunConfig], store: RunStore) -> Iterator[Outcome]:
+    def run(self, configs: Sequence[RunConfig], store: RunStore) -> Generator[Outcome, None, None]:
         for config in configs:
             self.executed.append(config)
+            if config.label in self.broken:
+                note_failure(config, store, "broke")
             yield Outcome(config, None, "broke") if config.label in self.broken else Outcome(config, *attempt(config, store))
 
 
@@ -53,15 +55,31 @@ def test_one_stage_with_a_refused_variant(tmp_path: Path) -> None:
     assert note["refused"]["narrow"].startswith("excite.0 (for layer1.0.bn2, C = 8): mlp: hidden is C/r = 0.5")
 
 
-def test_a_screen_chooses_what_is_confirmed(tmp_path: Path) -> None:
+def test_a_screen_chooses_what_scored_test(tmp_path: Path) -> None:
     one = study(tmp_path, variants=["ecanet", "simam", "gaussian_context"], screen={"seeds": 1, "keep": 1}, controls=False)
     one.run()
-    screened = [result for result in one.store.results() if not result.is_confirmed]
+    screened = [result for result in one.store.results() if not result.scored_test]
     scores = {result.label: result.score or 0 for result in screened}
     best = max(("ecanet", "simam", "gaussian_context"), key=lambda label: scores[label])  # the first of equal ones
-    confirmed = {result.label for result in one.store.results() if result.is_confirmed}
+    confirmed = {result.label for result in one.store.results() if result.scored_test}
     assert len(screened) == 4 and confirmed == {"plain", best} and all(result.test is None for result in screened)
     assert read_notes(tmp_path)[0]["confirmed"] == [best]
+
+
+def test_a_variant_that_was_stored_under_another_label_goes_on(tmp_path: Path) -> None:
+    screen = {"screen": {"seeds": 1, "keep": 1}, "controls": False}
+    study(tmp_path, variants={"old": "ecanet"}, **screen).run()
+    renamed = study(tmp_path, variants={"new": "ecanet"}, **screen)
+    stages: list[list[str]] = []
+    renamed.on_start = lambda stage, runs: stages.append([run.label for run in runs])
+    renamed.run()
+    assert stages == [["plain", "new"], ["plain", "new", "plain", "new"]] and read_notes(tmp_path)[0]["confirmed"] == ["new"]
+
+
+def test_equal_variants_are_refused(tmp_path: Path) -> None:
+    one = study(tmp_path, variants={"a": "ecanet", "b": "ecanet"}, controls=False, confirm={"seeds": 1})
+    one.run()
+    assert read_notes(tmp_path)[0]["refused"] == {"b": "has the same blocks at the same places as a"}
 
 
 def test_more_seeds_and_variants_extend_a_study(tmp_path: Path) -> None:
@@ -88,7 +106,9 @@ def test_stores_are_merged_by_copying_runs(tmp_path: Path) -> None:
 def test_a_failed_run_is_noted_and_tried_again(tmp_path: Path) -> None:
     one = study(tmp_path, InThisProcess(["ecanet"]), variants=["ecanet"], controls=False)
     one.run()
-    assert one.failed == {"ecanet, seed 0": "broke", "ecanet, seed 1": "broke"} and len(one.store.results()) == 2
+    assert (
+        one.failed == {f"ecanet, seed {seed}, 64 image passes": "broke" for seed in range(2)} and len(one.store.results()) == 2
+    )
     failures = list(one.store.failures().values())
     assert [failure["error"] for failure in failures] == ["broke", "broke"]
     assert {(failure["block"], failure["seed"], failure["stage"]) for failure in failures} == {
@@ -108,9 +128,9 @@ def test_a_network_that_cannot_be_built_stops_before_anything_is_written(tmp_pat
 
 def test_notes_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "studies").mkdir()
-    for name, text in {"a": "{", "b": "[]", "c": json.dumps({"refused": {"x": "y"}})}.items():
+    for name, text in {"a": "{", "b": "[]", "c": json.dumps({"study": "c", "refused": {"x": "y"}})}.items():
         (tmp_path / "studies" / f"{name}.json").write_text(text)
-    assert read_notes(tmp_path) == [{"refused": {"x": "y"}}]
+    assert read_notes(tmp_path) == [{"study": "c", "refused": {"x": "y"}}]
 
 
 HOLD = """
@@ -119,7 +139,7 @@ from pathlib import Path
 from sefactory.training.runs.store import RunStore
 store = RunStore(Path(sys.argv[1]))
 store.open()
-with store.driven():
+with store.locked_for_study():
     print("held", flush=True)
     time.sleep(60)
 """

@@ -28,7 +28,11 @@ def test_the_confirmation_has_controls_at_the_largest_budget() -> None:
 
 def test_the_best_by_validation_scores_go_on_in_the_order_of_the_study() -> None:
     scores = {"a": (70, 74), "b": (80, 81), "c": (75, 76), "d": (99, None)}
-    results = [result(label, seed, score, test=False) for label, values in scores.items() for seed, score in enumerate(values)]
-    results += [result("plain", 0, 100.0, test=False)]
+    results = [
+        (label, result(f"stored as {label}", seed, score, test=False))
+        for label, values in scores.items()
+        for seed, score in enumerate(values)
+    ]
+    results += [("plain", result("plain", 0, 100.0, test=False))]
     assert choose(["a", "b", "c", "d"], results, 2) == ["b", "c"]
     assert choose(["c", "b"], results, 5) == ["c", "b"] and choose(["missing"], results, 1) == []

@@ -1,5 +1,7 @@
 """Verdicts from results: when there are any, against what, and which runs count."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -60,7 +62,10 @@ WITHOUT = {
         [run for run in study() if run.label != "plain"],
         "there are no runs without a block: train them with the same seeds",
     ),
-    "few seeds": (study(seeds=4), "no variant has 5 seeds in common with the network without blocks: add seeds"),
+    "few seeds": (
+        study(seeds=4),
+        "no variant has 5 seeds in common with the network without blocks: add seeds, or screen first",
+    ),
     "many variants": (
         study({"plain": 80.0} | {f"v{i}": 80.0 for i in range(11)}),
         "11 variants are more than 10: screen them first, and confirm the best",
@@ -71,7 +76,7 @@ WITHOUT = {
     ),
     "baseline alone": (
         [run for run in study() if run.label == "plain"],
-        "no variant has 5 seeds in common with the network without blocks: add seeds",
+        "no variant has 5 seeds in common with the network without blocks: add seeds, or screen first",
     ),
 }
 
@@ -80,7 +85,19 @@ WITHOUT = {
 def test_there_is_no_verdict(case: str) -> None:
     runs, reason = WITHOUT[case]
     found = verdicts(runs)
-    assert found.reason == reason and found.analysis is None and found.against_baseline is None
+    assert found.reason == reason and (found.against_baseline is None or not found.against_baseline.comparisons)
+
+
+@pytest.mark.parametrize("case", ["validation", "few seeds", "many variants"])
+def test_without_verdicts_a_plan_says_what_can_be_seen(case: str) -> None:
+    found = verdicts(WITHOUT[case][0])
+    assert found.analysis is not None and found.against_baseline is not None
+    assert found.against_baseline.detectable >= 0 and len(found.against_baseline.seeds_needed) == 3
+
+
+@pytest.mark.parametrize("case", ["no baseline", "baseline diverged", "baseline alone"])
+def test_without_a_baseline_there_is_no_plan(case: str) -> None:
+    assert verdicts(WITHOUT[case][0]).analysis is None
 
 
 def test_variants_that_are_left_out() -> None:
@@ -91,7 +108,7 @@ def test_variants_that_are_left_out() -> None:
     found = verdicts(runs)
     assert dict(found.left_out) == {
         "lost": "1 of 8 runs diverged",
-        "few": "has scores of 3 seeds that the others have too, of 5 that are needed",
+        "few": "has scores of 3 seeds that the others have too, of 6 that are needed",
         "alike with static gates": "has scores of 7 seeds that the others have too, of 8 that are needed",
     }
     assert set(words(found)) == {"better", "worse", "alike"} and set(words(found, "against_control")) == {"better"}
@@ -102,8 +119,29 @@ def test_a_missing_run_costs_its_seed() -> None:
     assert verdicts(runs).seeds == (0, 1, 2, 4, 5, 6, 7)
 
 
+def test_a_variant_with_few_seeds_does_not_cost_the_others_theirs() -> None:
+    common = [r for r in study(seeds=10) if r.label == "plain" or (r.seed < 5 if r.label != "worse" else r.seed > 4)]
+    found = verdicts(common)
+    assert [label for label, _ in found.left_out] == ["worse"] and set(words(found)) == {"better", "alike"}
+    late = [result("late", seed, 80.0) for seed in range(5)]
+    found = verdicts([*study(), *late])
+    assert found.left_out == (("late", "has scores of 5 seeds that the others have too, of 6 that are needed"),)
+    assert len(found.seeds) == 8
+
+
+def test_a_diverged_run_is_the_reason_that_is_given() -> None:
+    runs = [r for r in study() if r.label in ("plain", "alike")] + [result("alike", 8, None), result("plain", 8, 80.0)]
+    assert verdicts(runs).left_out == (("alike", "1 of 9 runs diverged"),)
+
+
+def test_variants_of_one_label_are_told_apart() -> None:
+    runs = [*study(), *(replace(run, variant="other", run=f"{run.run}-2") for run in study() if run.label == "alike")]
+    (setting,) = group_results(runs)
+    assert [variant.label for variant in setting.variants] == ["plain", "alike", "alike (2)", "better", "worse"]
+
+
 def test_settings_are_not_mixed() -> None:
     screen = [result(label, seed + 1000, 80.0, test=False) for label in ("plain", "better") for seed in range(2)]
     settings = group_results([*screen, *study(), *(result(label, 0, 50.0, setting="b") for label in ("plain", "other"))])
-    assert [(s.first.is_confirmed, len(s.variants)) for s in settings] == [(True, 4), (True, 2), (False, 2)]
+    assert [(s.example.scored_test, len(s.variants)) for s in settings] == [(True, 4), (True, 2), (False, 2)]
     assert all(setting.baseline is setting.variants[0] for setting in settings)
