@@ -8,7 +8,7 @@ from ..config.repository import is_file_name
 from ..errors import ConfigError, did_you_mean, join_words
 from .command_line import CLOSING, Argument, CommandLine, split_values, sweep_values, unclosed
 from .config_scan import check_config_dirs
-from .primary_config import COMMANDS, Key, command_keys, group_names
+from .primary_config import COMMANDS, NO_SWEEPS, Key, command_keys, group_names
 from .values import value_faults
 
 NESTED = ("block", "host", "input", "data", "network", "recipe", "study")
@@ -30,8 +30,6 @@ UNCHECKED_FOLDERS = "is refused: a config of such a folder could run code; use -
 MODES = ("--run", "--multirun", "--cfg", "--info")
 """The flags of which a command line can have one."""
 NEEDS_CFG = ("--resolve", "--package")
-NO_SWEEPS = {"study": "its variants, seeds and budgets are in the study; remove -m", "report": "remove -m"}
-"""The commands that run once, and what to do instead of a sweep."""
 SWEEP = re.compile(r"\s*(choice|range|interval|glob)\(")
 MAIN_GROUP = {"study": "study", "report": "store"}
 """What a word without a key names, if it is no block."""

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from .primary_config import Key, command_keys, group_names
+from .primary_config import NO_SWEEPS, Key, command_keys, group_names
 
 SUMMARIES = {
     "show": "print a block, or the blocks of a network: operators, sizes, parameters, MACs",
@@ -45,9 +45,10 @@ EXAMPLES = {
         "store=my_runs": "the verdicts of a study or of a sweep of train",
     },
 }
+SWEEP_FLAG = "-m, --multirun"
 FLAGS = {
     "--config-dir FOLDER": "a folder of your own with block/, host/, squeeze/, ... in it",
-    "-m, --multirun": "a sweep: one run for each combination of the values key=a,b,c",
+    SWEEP_FLAG: "a sweep: one run for each combination of the values key=a,b,c",
     "--cfg job|hydra|all": "print the composed config instead of running",
     "--info [PART]": "print how the config was composed: defaults, searchpath, plugins, ...",
     "--hydra-help": "list the flags of Hydra",
@@ -77,7 +78,7 @@ def command_help(command: str, folders: Sequence[Path]) -> str:
         *(_section("Groups (group=name)", list(groups.items())) if groups else ()),
         *_section("Keys (key=value) and their defaults", values),
         *(_section("Changes of the block", list(CHANGES.items())) if "block" in keys else ()),
-        *_section("Flags", list(FLAGS.items())),
+        *_section("Flags", [(flag, text) for flag, text in FLAGS.items() if command not in NO_SWEEPS or flag != SWEEP_FLAG]),
     ]
     return "\n".join(lines)
 

@@ -11,6 +11,8 @@ from ..config.repository import SHIPPED, names_in
 LINE = re.compile(r"(?P<group>  - )?(?P<name>[a-z_]+): *(?P<default>.*?)(?: +# (?P<comment>.*))?")
 COMMANDS = ("show", "bench", "train", "study", "report")
 """The commands that have a primary config."""
+NO_SWEEPS = {"study": "its variants, seeds and budgets are in the study; remove -m", "report": "remove -m"}
+"""The commands that run once, and what to do instead of a sweep."""
 
 
 class Key(NamedTuple):

@@ -28,7 +28,7 @@ EXPLANATIONS = {
     "helps?": "whether the interval excludes 0",
     "vs static": "difference to the same block with static gates, in points: what it adds that the gates see the image",
     "sees?": "whether the block is better than with static gates, so that it helps that its gates see the image",
-    "ms/image": "time of the network for an image, measured in the evaluation",
+    "ms/image": "time of the evaluation for an image; other runs at the same time slow it down",
 }
 
 

@@ -18,7 +18,8 @@ class Result:
     - `metric`: the name of the score that counts: `accuracy`, or `mean_iou` for segmentation.
     - `validation`, `test`: the scores on these parts. `test` is None if the run did not read it.
     - `parameters`, `macs`: of the whole network, MACs for one image.
-    - `seconds`: time of training, with the evaluations; `inference_ms`: time of the network for an image, in the last one.
+    - `seconds`: time of training, with the evaluations; `inference_ms`: time of the last
+      one for an image.
     - `setup`: data, network and recipe in words; `environment`: versions, processor, date.
     """
 
