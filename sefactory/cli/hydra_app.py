@@ -55,7 +55,7 @@ def _run_hydra(line: CommandLine, faults: Faults) -> KeyboardInterrupt | None:
     except Exception as error:
         if not SweepStart.started or os.environ.get("SEFACTORY_TRACEBACK"):
             raise
-        faults.update(dict.fromkeys([_lost_job_fault(error)]))
+        faults.update(dict.fromkeys([_lost_job_fault(error, line)]))
     return None
 
 
@@ -138,10 +138,11 @@ def _report_fault(command: str, error: Exception, faults: Sequence[tuple[str, st
         raise error
 
 
-def _lost_job_fault(error: Exception) -> tuple[str, str]:
+def _lost_job_fault(error: Exception, line: CommandLine) -> tuple[str, str]:
     """The fault for a job of a sweep that ended without a result, for example in a worker that was killed."""
     folder, _ = SweepStart.started[-1]
-    cure = f"the same command with hydra.sweep.dir={folder} does what is missing"
+    verb = "trains" if line.command == "train" else "measures"
+    cure = f"the same command with hydra.sweep.dir={folder} {verb} what is missing"
     return "sweep", f"a job has no result: {type(error).__name__}: {first_line(error)}; {cure}"
 
 

@@ -159,6 +159,7 @@ def test_a_second_driver_is_refused_and_a_killed_one_is_not_in_the_way(tmp_path:
     assert len(RunStore(tmp_path).results()) == 2
 
 
+@pytest.mark.exhaustive
 def test_two_processes_that_want_one_run_execute_it_once(tmp_path: Path) -> None:
     code = """
 import sys

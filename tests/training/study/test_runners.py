@@ -72,6 +72,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     yield numbers
 
 
+@pytest.mark.exhaustive
 def test_a_worker_that_dies_is_replaced_and_its_run_continues(tmp_path: Path, workers: list[int]) -> None:
     store = RunStore(tmp_path)
 
