@@ -134,7 +134,7 @@ def test_a_failed_run_is_a_failed_exit_code_and_keeps_the_others(tmp_path: Path,
     folder.write_text("a file in the way")
     code, out, err = finish(tmp_path, "study", study, "store=runs", f"runner={runner}")
     assert code == 2 and "Traceback" not in err and len(store.results()) == 3
-    assert any(line.startswith("ecanet, seed 1: failed: FileExistsError") for line in err.splitlines()), err
+    assert any(line.startswith("ecanet, seed 1, 64 image passes: failed: FileExistsError") for line in err.splitlines()), err
     folder.unlink()
     assert finish(tmp_path, "study", study, "store=runs", f"runner={runner}")[0] == 0 and len(store.results()) == 4
 
@@ -220,7 +220,7 @@ def kill_workers(driver: subprocess.Popen[str], store: RunStore, random: Random)
     """Kills ten workers of one driver at random moments. Returns how many runs were finished each time."""
     counts: list[int] = []
     while len(counts) < 10 and driver.poll() is None:
-        time.sleep(random.uniform(0.3, 1.5))
+        wait_for(store, counts[-1] + 2 if counts else 1, random.uniform(0, 0.5))  # three kills of one run would be its end
         workers = [pid for pid in descendants(driver.pid) if is_worker(pid)]
         if workers:
             counts.append(len(store.results()))
