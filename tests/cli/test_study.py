@@ -7,7 +7,6 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
@@ -22,8 +21,7 @@ from tests.training.report.stores import filled_store
 from tests.training.study.test_config import STUDY
 
 QUICK = {**STUDY, "recipe": {"image_passes": 64, "lr": 0.05, "batch_size": 32, "subset": 64}}
-needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
-RUNNERS = ["local", pytest.param("ray", marks=needs_ray)]
+RUNNERS = ["local", "ray"]
 
 
 def write(folder: Path, **changes: object) -> str:
@@ -139,15 +137,8 @@ def test_a_failed_run_is_a_failed_exit_code_and_keeps_the_others(tmp_path: Path,
     assert finish(tmp_path, "study", study, "store=runs", f"runner={runner}")[0] == 0 and len(store.results()) == 4
 
 
-WAYS = {
-    "ray": pytest.param("ray", marks=needs_ray),
-    "basic": "basic",
-    "joblib": "joblib",
-}
-
-
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("way", ["ray", "basic", "joblib"])
 def test_studies_and_sweeps_give_the_same_results(tmp_path: Path, way: str) -> None:
     """What local processes, Ray with two workers, and the launchers of Hydra write into results.csv is the same."""
     study = write(tmp_path, variants=["ecanet", "simam"], controls=False)

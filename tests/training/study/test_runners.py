@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -24,10 +23,9 @@ from sefactory.training.study.ray_tasks import RayRunner
 from tests.training.runs.examples import example
 from tests.training.runs.test_run import facts
 
-needs_ray = [pytest.mark.exhaustive, pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")]
 RUNNERS: list[object] = [
     pytest.param(lambda: LocalRunner(2), id="local"),
-    pytest.param(lambda: RayRunner(2, None), id="ray", marks=needs_ray),
+    pytest.param(lambda: RayRunner(2, None), id="ray", marks=pytest.mark.exhaustive),
 ]
 
 
